@@ -1,0 +1,1 @@
+"""The local APIC and the fabrics that carry interrupt messages between local APICs."""

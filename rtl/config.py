@@ -1,0 +1,135 @@
+"""MachineConfig: what is structure. Straps: what is held during a run. Everything else is contents of memories.
+
+Two machines with equal MachineConfig are the same circuit, whatever protocol and scenario they run.
+"""
+
+from dataclasses import dataclass, field, fields, replace
+
+from amaranth.lib import data
+from amaranth.utils import ceil_log2, exact_log2
+
+__all__ = ["PRESETS", "MachineConfig", "Straps", "straps_layout"]
+
+
+def _check(name, value, expectation, ok):
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer, not {value!r}")
+    if not ok(value):
+        raise ValueError(f"{name} must be {expectation}, not {value}")
+
+
+def _power_of_two(value):
+    return value > 0 and value & (value - 1) == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineConfig:
+    """The structure of one machine.
+
+    Parameters
+    ----------
+    n_cores : 1 to 64. A cpumask is one word, so ``n_cores <= xlen``.
+    xlen : 16, 32 or 64. Bits of a register, of an arena word and of an address.
+    microcode_depth : words of each core's microcode store; a power of two, 64 to 512 (the microword has 9 bits of target).
+    stack_depth : words of each core's private stack (return addresses, saved registers); a power of two, 16 to 1024.
+    arena_depth : words of the shared arena, all banks together; a power of two, 64 to ``2**(xlen - 1)`` and at most
+        ``2**20``. The addresses from ``arena_depth`` up are never memory: an access there is a fault.
+    n_banks : banks of the arena, interleaved by the low address bits; a power of two, 1 to 16.
+    n_vectors : interrupt vectors that exist, counted down from 0xff (16: 0xf0-0xff); a power of two, 16 to 256.
+    """
+
+    n_cores: int = 4
+    xlen: int = 16
+    microcode_depth: int = 512
+    stack_depth: int = 256
+    arena_depth: int = 1024
+    n_banks: int = 1
+    n_vectors: int = 16
+
+    #: Words at the bottom of the arena that fault when accessed, so that a field of a NULL pointer is caught.
+    NULL_WORDS = 16
+
+    def __post_init__(self):
+        _check("n_cores", self.n_cores, "from 1 to 64", lambda v: 1 <= v <= 64)
+        _check("xlen", self.xlen, "16, 32 or 64", lambda v: v in (16, 32, 64))
+        _check("microcode_depth", self.microcode_depth, "a power of two from 64 to 512",
+               lambda v: _power_of_two(v) and 64 <= v <= 512)
+        _check("stack_depth", self.stack_depth, "a power of two from 16 to 1024",
+               lambda v: _power_of_two(v) and 16 <= v <= 1024)
+        limit = min(1 << (self.xlen - 1), 1 << 20)
+        _check("arena_depth", self.arena_depth, f"a power of two from 64 to {limit}",
+               lambda v: _power_of_two(v) and 64 <= v <= limit)
+        _check("n_banks", self.n_banks, "a power of two from 1 to 16", lambda v: _power_of_two(v) and v <= 16)
+        _check("n_vectors", self.n_vectors, "a power of two from 16 to 256",
+               lambda v: _power_of_two(v) and 16 <= v <= 256)
+        if self.n_cores > self.xlen:
+            raise ValueError(f"n_cores must be at most xlen, because a cpumask is one word: "
+                             f"{self.n_cores} cores do not fit {self.xlen} bits")
+
+    @property
+    def core_bits(self):
+        """Bits of a core number, at least 1."""
+        return max(1, ceil_log2(self.n_cores))
+
+    @property
+    def pc_bits(self):
+        return exact_log2(self.microcode_depth)
+
+    @property
+    def stack_bits(self):
+        return exact_log2(self.stack_depth)
+
+    @property
+    def address_bits(self):
+        """Bits of an arena address that is no fault."""
+        return exact_log2(self.arena_depth)
+
+    @property
+    def bank_bits(self):
+        return exact_log2(self.n_banks)
+
+    @property
+    def first_vector(self):
+        return 256 - self.n_vectors
+
+    def with_cores(self, n_cores):
+        """The same machine with another number of cores: the narrowest ``xlen`` that holds its cpumask, but no narrower
+        than now, and an arena of at least 256 words a core."""
+        _check("n_cores", n_cores, "from 1 to 64", lambda v: 1 <= v <= 64)
+        xlen = next(width for width in (16, 32, 64) if width >= max(n_cores, self.xlen))
+        return replace(self, n_cores=n_cores, xlen=xlen, arena_depth=max(self.arena_depth, 1 << ceil_log2(256 * n_cores)))
+
+
+#: Named machines. ``tiny`` is for looking at every clock of one call, ``wide`` for growth laws.
+PRESETS = {
+    "tiny": MachineConfig(n_cores=2, arena_depth=512),
+    "default": MachineConfig(),
+    "wide": MachineConfig().with_cores(32),
+}
+
+
+def _strap(default, width, doc):
+    return field(default=default, metadata={"width": width, "doc": doc})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Straps:
+    """Inputs of a Machine that are held during a run: what experiments sweep without a new elaboration. In clocks."""
+
+    fabric_latency: int = _strap(8, 8, "clocks a message travels before it may be delivered")
+    arena_latency: int = _strap(0, 8, "extra clocks a memory request travels before it may be granted")
+    interrupt_entry: int = _strap(8, 8, "extra clocks from accepting an interrupt to its first microinstruction")
+    interrupt_return: int = _strap(4, 8, "extra clocks from IRET to the interrupted microinstruction")
+
+    def __post_init__(self):
+        for item in fields(self):
+            limit = (1 << item.metadata["width"]) - 1
+            _check(item.name, getattr(self, item.name), f"from 0 to {limit}", lambda v, limit=limit: 0 <= v <= limit)
+
+    def as_const(self):
+        """The value of the ``straps`` port, as ``data.Layout.const`` takes it."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+
+#: Layout of the ``straps`` port of a Machine and of each of its parts.
+straps_layout = data.StructLayout({item.name: item.metadata["width"] for item in fields(Straps)})

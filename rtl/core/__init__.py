@@ -1,0 +1,1 @@
+"""The microcoded core: microword, sequencer and datapath."""

@@ -1,0 +1,178 @@
+"""The micro-instruction word: 48 bits, and what each operation does with its fields.
+
+``OPERATIONS`` says for every operation which fields it uses and how it is written; assembler, listing and
+``docs/microcode.md`` are made from it, so that there is one description.
+"""
+
+from dataclasses import dataclass
+
+from amaranth.lib import data, enum
+
+from ..events import Event
+
+__all__ = ["ENTRY_INTERRUPT", "ENTRY_RESET", "IMMEDIATE_BITS", "OPERATIONS", "TARGET_BITS", "Fence", "MicroWord", "Op", "Operation"]
+
+#: Where a core starts: after reset, and after STARTUP.
+ENTRY_RESET = 0
+#: Where an accepted interrupt goes. The vector is in the special register that VECTOR reads.
+ENTRY_INTERRUPT = 1
+
+IMMEDIATE_BITS = 16
+TARGET_BITS = 9
+
+
+class Op(enum.Enum, shape=6):
+    """Operations. Words that the program does not fill are 0, so PANIC."""
+
+    PANIC = 0x00
+    NOP = 0x01
+    PAUSE = 0x02
+    HALT = 0x03
+    CLI = 0x04
+    STI = 0x05
+    GETIF = 0x06
+    SETIF = 0x07
+    IRET = 0x08
+    CPUID = 0x09
+    TIME = 0x0A
+    VECTOR = 0x0B
+
+    MOV = 0x10
+    ADD = 0x11
+    SUB = 0x12
+    AND = 0x13
+    OR = 0x14
+    XOR = 0x15
+    ANDN = 0x16
+    SHL = 0x17
+    BIT = 0x18
+    FFS = 0x19
+    POPCNT = 0x1A
+
+    LD = 0x20
+    ST = 0x21
+    SWAP = 0x22
+    CAS = 0x23
+    FADD = 0x24
+    FAND = 0x25
+    FOR = 0x26
+    FENCE = 0x27
+
+    JMP = 0x28
+    CALL = 0x29
+    ICALL = 0x2A
+    RET = 0x2B
+    BEQ = 0x2C
+    BNE = 0x2D
+    BLT = 0x2E
+    BGE = 0x2F
+    BTS = 0x30
+    BTC = 0x31
+    LOOP = 0x32
+
+    PUSH = 0x38
+    POP = 0x39
+    APICRD = 0x3A
+    APICRDH = 0x3B
+    APICWR = 0x3C
+    APICWRH = 0x3D
+
+
+class Fence(enum.Enum, shape=2):
+    """Immediate of FENCE."""
+
+    FULL = 0
+    WRITE = 1
+    READ = 2
+
+
+class MicroWord(data.Struct):
+    """One microword. A field that the operation does not use is 0."""
+
+    op: Op
+    #: Register written.
+    rd: 3
+    #: Register read as operand a; base of an address.
+    ra: 3
+    #: Register read as operand b; data of a store.
+    rb: 3
+    #: Operand b is ``imm``; in a memory operation: the address is ``imm`` alone, without a base.
+    use_imm: 1
+    #: Immediate, zero-extended to ``xlen``; in a memory operation: offset, added modulo ``2**xlen``.
+    imm: IMMEDIATE_BITS
+    #: Microcode address of a branch or call.
+    target: TARGET_BITS
+    event: Event
+    #: An indirect call may land here.
+    entry: 1
+
+
+@dataclass(frozen=True)
+class Operation:
+    """How an operation is written and what it does.
+
+    ``operands`` is a string of the operands in order:
+
+    ``d`` register written (rd) - ``a`` register read (ra) - ``r`` register read (rb) - ``b`` register (rb) or immediate -
+    ``m`` memory operand ``[ra + imm]``, ``[ra]`` or ``[imm]`` - ``t`` label (target) - ``i`` immediate only -
+    ``c`` register that is both read as the value to compare and written (rd).
+    """
+
+    operands: str
+    clocks: str
+    text: str
+
+
+_MEMORY = "3 + contention"
+
+#: By operation, in the order of the documentation.
+OPERATIONS = {
+    Op.PANIC: Operation("", "-", "stop the core; a finding"),
+    Op.NOP: Operation("", "1", "nothing (a place for an event)"),
+    Op.PAUSE: Operation("", "1", "cpu_relax(): nothing, and the status says `pausing`"),
+    Op.HALT: Operation("", "until woken", "wait for an interrupt; with interrupts off only INIT wakes the core"),
+    Op.CLI: Operation("", "1", "interrupts off"),
+    Op.STI: Operation("", "1", "interrupts on, after the microinstruction that follows (the STI shadow)"),
+    Op.GETIF: Operation("d", "1", "rd = 1 if interrupts are on, else 0"),
+    Op.SETIF: Operation("a", "1", "interrupts on if bit 0 of ra is set, else off; no shadow"),
+    Op.IRET: Operation("", "1 + interrupt_return", "return from interrupt: pop microcode address and interrupt flag"),
+    Op.CPUID: Operation("d", "1", "rd = number of this core"),
+    Op.TIME: Operation("d", "1", "rd = clocks since the start of the run, modulo 2**xlen"),
+    Op.VECTOR: Operation("d", "1", "rd = vector of the interrupt accepted last"),
+    Op.MOV: Operation("db", "1", "rd = b"),
+    Op.ADD: Operation("dab", "1", "rd = ra + b"),
+    Op.SUB: Operation("dab", "1", "rd = ra - b"),
+    Op.AND: Operation("dab", "1", "rd = ra & b"),
+    Op.OR: Operation("dab", "1", "rd = ra | b"),
+    Op.XOR: Operation("dab", "1", "rd = ra ^ b"),
+    Op.ANDN: Operation("dab", "1", "rd = ra & ~b"),
+    Op.SHL: Operation("dab", "1", "rd = ra << b (b modulo xlen)"),
+    Op.BIT: Operation("db", "1", "rd = 1 << b (b modulo xlen)"),
+    Op.FFS: Operation("da", "1", "rd = number of the lowest bit set in ra, or xlen if there is none"),
+    Op.POPCNT: Operation("da", "1", "rd = how many bits of ra are set"),
+    Op.LD: Operation("dm", _MEMORY, "rd = memory"),
+    Op.ST: Operation("mr", _MEMORY, "memory = rb"),
+    Op.SWAP: Operation("dmr", _MEMORY, "rd = memory, memory = rb, atomically"),
+    Op.CAS: Operation("cmr", _MEMORY, "if memory == rd: memory = rb; rd = old memory; atomically"),
+    Op.FADD: Operation("dmr", _MEMORY, "rd = memory, memory += rb, atomically"),
+    Op.FAND: Operation("dmr", _MEMORY, "rd = memory, memory &= rb, atomically"),
+    Op.FOR: Operation("dmr", _MEMORY, "rd = memory, memory |= rb, atomically"),
+    Op.FENCE: Operation("i", "1 + drain", "order memory operations: 0 all, 1 stores, 2 loads"),
+    Op.JMP: Operation("t", "1", "go to t"),
+    Op.CALL: Operation("t", "1", "push the next address, go to t"),
+    Op.ICALL: Operation("a", "1", "push the next address, go to ra; traps if that word is no entry point"),
+    Op.RET: Operation("", "1, 2 after a push or call", "pop the address and go there"),
+    Op.BEQ: Operation("abt", "1", "go to t if ra == b"),
+    Op.BNE: Operation("abt", "1", "go to t if ra != b"),
+    Op.BLT: Operation("abt", "1", "go to t if ra < b, unsigned"),
+    Op.BGE: Operation("abt", "1", "go to t if ra >= b, unsigned"),
+    Op.BTS: Operation("abt", "1", "go to t if ra & b is not 0 (a bit is set)"),
+    Op.BTC: Operation("abt", "1", "go to t if ra & b is 0 (the bits are clear)"),
+    Op.LOOP: Operation("dat", "1", "rd = ra - 1; go to t if that is not 0. With rd = ra and t = itself: work for ra clocks"),
+    Op.PUSH: Operation("r", "1", "push rb on the private stack"),
+    Op.POP: Operation("d", "1, 2 after a push or call", "pop rd from the private stack"),
+    Op.APICRD: Operation("di", "1", "rd = low 16 bits of APIC register i"),
+    Op.APICRDH: Operation("di", "1", "rd = high 16 bits of APIC register i"),
+    Op.APICWR: Operation("ri", "1", "APIC register i = staged high half and low 16 bits of rb; the staged half is 0 again"),
+    Op.APICWRH: Operation("r", "1", "stage the low 16 bits of rb as the high half of the next APICWR"),
+}

@@ -1,0 +1,222 @@
+"""The event vocabulary, the layouts of all records, and the digest of a run.
+
+A *record* is what one source says in one clock. Sources, in the order in which the digest folds them:
+
+=============  ========  =====================================================================================
+source         how many  emits
+=============  ========  =====================================================================================
+``core``       n_cores   CoreRecord, in the clock in which a microword completes, if it carries an event or is a
+                         memory operation (or traps)
+``apic``       n_cores   ApicRecord, when this core's local APIC sends, hands out or ends an interrupt
+``message``    n_cores   MessageRecord, when the fabric ends the journey of the message that this core sent
+``bank``       n_banks   CommitRecord, when an operation becomes visible in the arena
+=============  ========  =====================================================================================
+
+Records only leave the machine. Nothing in it reads them, so observing changes no clock.
+"""
+
+from amaranth.hdl import unsigned
+from amaranth.lib import data, enum
+from amaranth.utils import ceil_log2
+
+from .memory.port import MemoryOp
+
+__all__ = [
+    "ApicEvent", "Event", "apic_record_layout", "commit_record_layout", "core_record_layout", "digest_words", "fold",
+    "message_record_layout", "misr", "trace_layout",
+]
+
+
+class Event(enum.Enum, shape=6):
+    """What a microword says when it completes. ``a`` and ``b`` are its two operands: the value of register ``ra``, and
+    the value of register ``rb`` or the immediate. A conditional branch says its event only when it is taken."""
+
+    #: Nothing.
+    NONE = 0
+
+    # The scenario's program.
+    #: A core starts a command. a: address of the command block.
+    COMMAND = 1
+    #: A core is done with a command. a: address of the command block.
+    COMMAND_DONE = 2
+    #: A core has come to the end of its list.
+    PROGRAM_DONE = 3
+    #: A core entered the online mask. b: its bit.
+    ONLINE = 4
+    #: A core left the online mask. b: its bit.
+    OFFLINE = 5
+    #: The hotplug notifier is called. a: cpu, b: action.
+    NOTIFY = 6
+    #: The hotplug notifier answers. a: NOTIFY_OK or NOTIFY_BAD.
+    NOTIFY_RESULT = 7
+
+    # The sender.
+    #: A routine that callers use is entered. a: func, b: info. Its label names the kind of the call.
+    CALL = 8
+    #: The call is for one core. a: its number.
+    TARGET = 9
+    #: The call is for several cores. a: their mask.
+    TARGETS = 10
+    #: The csd is taken: LOCK is stored into its flags. a: csd.
+    CSD_LOCK = 11
+    #: The csd becomes reachable for others. b: csd.
+    QUEUE = 12
+    #: The queue was not empty: whoever filled it has sent, or will send, the interrupt.
+    NOIPI = 13
+    #: The send path reads the mask of targets. a: the mask as read, b: the online mask.
+    IPI_MASK = 14
+    #: The sender starts to wait. a: csd.
+    WAIT = 15
+    #: The sender has seen WAIT clear. a: csd.
+    WOKEN = 16
+    #: The routine returns to its caller. a: return value.
+    RETURN = 17
+
+    # The handler.
+    #: The generic handler is entered. b: vector.
+    HANDLE = 18
+    #: The single handler found nothing in its queue.
+    DEQUEUE_EMPTY = 19
+    #: The walker looks at an entry of the global queue. a: entry, b: list head; equal when the walk ends.
+    VISIT = 20
+    #: The handler takes its bit of the mask. a: csd, b: its bit. Binds the handler to the call.
+    TAKE = 21
+    #: The handler takes an entry from its queue. a: csd. Binds the handler to the call.
+    DEQUEUE = 22
+    #: The count of targets still to come is stored. a: csd, b: refs.
+    REFS = 23
+    #: An entry has been unlinked. a: csd.
+    LIST_DEL = 24
+    #: LOCK is cleared. a: csd, b: flags stored.
+    CSD_UNLOCK = 25
+    #: The function is called. a: func, b: info.
+    FUNC_ENTRY = 26
+    #: The function has returned.
+    FUNC_EXIT = 27
+    #: WAIT is cleared: the call is complete. a: csd, b: flags stored.
+    COMPLETE = 28
+    #: The generic handler is left.
+    HANDLE_END = 29
+    #: The interrupt is left (on IRET).
+    IRET = 30
+
+    # Locks. The address is that of the memory operation.
+    #: A spin lock is tried; it is held from here if the result is 0.
+    LOCK_TRY = 31
+    #: A spin lock is given back.
+    UNLOCK = 32
+
+    # Findings.
+    #: A WARN_ON. b: its number, named by the image.
+    WARN = 33
+    #: The core stops: a PANIC word, or an indirect call to a word that is no entry point. Emitted by hardware.
+    PANIC = 34
+    #: The core stops: a memory access at an address that is no memory (record: address). Emitted by hardware.
+    FAULT = 35
+    #: The core stops: its private stack ran over or under. Emitted by hardware.
+    STACK_FAULT = 36
+
+
+class ApicEvent(enum.Enum, shape=2):
+    """What an ApicRecord says."""
+
+    #: A write to ICR started a message. vector, destination: what was asked for.
+    SEND = 0
+    #: The core accepted an interrupt: its vector moved from IRR to ISR.
+    ACCEPT = 1
+    #: A write to EOI ended the vector in service.
+    EOI = 2
+    #: A write to ICR was not carried out (ICR busy, or a mode that this APIC does not have).
+    REFUSE = 3
+
+
+def core_record_layout(config):
+    """One completed microword of one core."""
+    return data.StructLayout({
+        "valid": 1,
+        "event": Event,
+        "pc": config.pc_bits,         # address of the microword
+        "a": config.xlen,             # value of register ra
+        "b": config.xlen,             # value of register rb, or the immediate
+        "memory": 1,                  # the word was a memory operation, and so:
+        "op": MemoryOp,
+        "address": config.xlen,       # also valid with FAULT
+        "result": config.xlen,        # what was read (the old value, for atomics); 0 for WRITE
+    })
+
+
+def apic_record_layout(config):
+    return data.StructLayout({
+        "valid": 1,
+        "event": ApicEvent,
+        "vector": 8,
+        "destination": 8,             # with SEND and REFUSE
+    })
+
+
+def message_record_layout(config):
+    """The end of a message's journey; the source is the number of the record."""
+    return data.StructLayout({
+        "valid": 1,
+        "mode": 3,                    # DeliveryMode
+        "vector": 8,
+        "destination": 8,
+        "accepted": 1,                # 0: there is no such core
+    })
+
+
+def commit_record_layout(config):
+    """One operation that became visible in one bank."""
+    return data.StructLayout({
+        "valid": 1,
+        "op": MemoryOp,
+        "core": config.core_bits,
+        "address": config.address_bits,
+        "old": config.xlen,
+        "new": config.xlen,           # equal to old for READ and for a CAS that failed
+    })
+
+
+def trace_layout(config):
+    """The ``trace`` port of a Machine: every source's record of this clock."""
+    return data.StructLayout({
+        "core": data.ArrayLayout(core_record_layout(config), config.n_cores),
+        "apic": data.ArrayLayout(apic_record_layout(config), config.n_cores),
+        "message": data.ArrayLayout(message_record_layout(config), config.n_cores),
+        "bank": data.ArrayLayout(commit_record_layout(config), config.n_banks),
+    })
+
+
+# --- the digest -----------------------------------------------------------------------------------------------------
+#
+# Each source owns a 32-bit MISR (polynomial 0x04c11db7, the one of CRC-32, shifted left), 0 at the start of a run. Every
+# valid record is absorbed as 32-bit words: the clock (modulo 2**32; 0 is the first clock with ``run`` high), then the
+# raw record, least significant word first, zero-extended. The digest is the MISR of the sources' states, in the order
+# core, apic, message, bank, each from 0 up. Hardware computes the same with one shift-and-xor stage per word.
+
+_POLYNOMIAL = 0x04C11DB7
+_MASK = 0xFFFFFFFF
+
+
+def misr(state, word):
+    """One step of the 32-bit multiple-input signature register."""
+    state <<= 1
+    if state > _MASK:
+        state = (state & _MASK) ^ _POLYNOMIAL
+    return state ^ word
+
+
+def digest_words(layout):
+    """How many 32-bit words a record of this layout takes, the clock not counted."""
+    return -(-layout.size // 32)
+
+
+def fold(states):
+    """The digest of a run from the final states of its sources."""
+    result = 0
+    for state in states:
+        result = misr(result, state)
+    return result
+
+
+assert ceil_log2(max(event.value for event in Event) + 1) <= unsigned(6).width

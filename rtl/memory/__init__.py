@@ -1,0 +1,1 @@
+"""The shared memory: port, arbiter, and the arena with its atomic unit."""

@@ -1,0 +1,49 @@
+"""The memory port: how a core asks the shared arena for one operation."""
+
+from amaranth.lib import data, enum, wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["MemoryOp", "MemoryPort", "memory_request_layout"]
+
+
+class MemoryOp(enum.Enum, shape=3):
+    """What to do with a word. All of them give its old value back; each is atomic."""
+
+    READ = 0
+    WRITE = 1
+    #: Exchange.
+    SWAP = 2
+    #: Store ``data`` if the old value equals ``compare``.
+    CAS = 3
+    #: Fetch and add, modulo ``2**xlen``.
+    ADD = 4
+    AND = 5
+    OR = 6
+
+
+def memory_request_layout(config):
+    return data.StructLayout({
+        "op": MemoryOp,
+        "address": config.address_bits,
+        "data": config.xlen,
+        "compare": config.xlen,       # with CAS
+    })
+
+
+class MemoryPort(wiring.Signature):
+    """One requester's port, seen from the requester.
+
+    The requester raises ``valid`` and holds it, with ``request``, unchanged until the clock in which ``done`` is high;
+    in the clock after that ``valid`` is low or a new request. ``valid`` and ``request`` are functions of state alone:
+    they never depend on ``done`` of the same clock. ``done`` is high for one clock, the one at whose end the operation
+    is visible to everybody, and ``old`` is the word's value before it. A memory without contention answers in the clock
+    after the one in which ``valid`` rose.
+    """
+
+    def __init__(self, config):
+        super().__init__({
+            "valid": Out(1),
+            "request": Out(memory_request_layout(config)),
+            "done": In(1),
+            "old": In(config.xlen),
+        })

@@ -1,0 +1,1 @@
+"""The assembler, the image it makes, and the protocols' sources."""

@@ -1,0 +1,141 @@
+"""The image: everything that assembling a protocol gives. Contents of memories, and the names to read a run by."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["Field", "Image", "Line", "ObjectType", "StoredObject"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One word of a struct, flattened: ``path`` is "list.next" or "spare[2]", ``offset`` in words."""
+
+    path: str
+    offset: int
+    #: Name of the struct that this word points at, or None.
+    points_to: str | None = None
+
+
+@dataclass(frozen=True)
+class ObjectType:
+    """A struct (or ``word``: one field with an empty path)."""
+
+    name: str
+    size: int
+    fields: tuple[Field, ...]
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One object in the arena: ``cfd_data[2]`` (percpu), ``call_function`` (global), ``pool[0]`` (element of an array).
+
+    name : as it is shown.  base : the declared name.  address : of its first word.
+    cpu : of a percpu object, else None.  index : in an array, else None.
+    """
+
+    name: str
+    base: str
+    type: ObjectType
+    address: int
+    cpu: int | None = None
+    index: int | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """Where a microword comes from. ``expansion`` is the chain of macro calls, outermost first, as (file, line)."""
+
+    file: str
+    line: int
+    text: str
+    expansion: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Image:
+    """An assembled protocol.
+
+    Parameters
+    ----------
+    path : the source.  title : its ``.title``.
+    n_cores, xlen : what it was assembled for.
+    words : raw microwords from address 0; what lies behind them is PANIC.
+    symbols : label -> microcode address; local labels are not in it.
+    entries : names of the entry points (a subset of symbols).
+    arena : address -> start value, for the words that do not start as 0.
+    objects : everything declared in the arena, by address.
+    constants : name -> value, the predefined ones included.
+    structs : name -> type.
+    warnings : number -> (name, sentence) of each ``.warn``.
+    names : knock-out name -> microcode addresses of the words that carry it.
+    lines : microcode address -> Line.
+    percpu_base, percpu_shift : as PERCPU_BASE and PERCPU_SHIFT.
+    heap : first arena address that no object uses.
+    """
+
+    path: Path
+    title: str
+    n_cores: int
+    xlen: int
+    words: tuple[int, ...]
+    symbols: dict[str, int]
+    entries: frozenset[str]
+    arena: dict[int, int]
+    objects: tuple[StoredObject, ...]
+    constants: dict[str, int]
+    structs: dict[str, ObjectType]
+    warnings: dict[int, tuple[str, str]]
+    names: dict[str, tuple[int, ...]]
+    lines: dict[int, Line]
+    percpu_base: int
+    percpu_shift: int
+    heap: int
+    #: address -> (label, offset), filled on first use
+    _labels: dict = field(default_factory=dict, compare=False, repr=False)
+
+    def label(self, pc):
+        """The label at or before a microcode address, as shown: ``csd_lock`` or ``csd_lock+2``; None before the first."""
+        if not self._labels:
+            by_address = {}
+            for name, address in self.symbols.items():
+                by_address.setdefault(address, name)
+            name, base = None, 0
+            for address in range(len(self.words)):
+                if address in by_address:
+                    name, base = by_address[address], address
+                self._labels[address] = (name, address - base)
+        name, offset = self._labels.get(pc, (None, 0))
+        return name if not offset or name is None else f"{name}+{offset}"
+
+    def routine(self, pc):
+        """The label at or before a microcode address, without the offset; None before the first."""
+        label = self.label(pc)
+        return label and label.split("+")[0]
+
+    def object_at(self, address):
+        """(object, field) whose word is at this arena address, or None."""
+        for item in self.objects:
+            if item.address <= address < item.address + item.type.size:
+                for entry in item.type.fields:
+                    if entry.offset == address - item.address:
+                        return item, entry
+        return None
+
+    def name_of(self, address):
+        """An arena address as shown: ``csd_data[2].flags``, or its number in hexadecimal."""
+        found = self.object_at(address)
+        if found is None:
+            return f"{address:#x}"
+        item, entry = found
+        return f"{item.name}.{entry.path}" if entry.path else item.name
+
+    def address_of(self, name):
+        """The arena address of ``object`` or ``object.field``, as shown by ``name_of``. KeyError if there is none."""
+        for item in self.objects:
+            if name == item.name:
+                return item.address
+            if name.startswith(item.name + "."):
+                for entry in item.type.fields:
+                    if entry.path == name[len(item.name) + 1:]:
+                        return item.address + entry.offset
+        raise KeyError(name)
