@@ -1,0 +1,64 @@
+"""What every engine offers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from rtl.config import MachineConfig, Straps
+
+__all__ = ["Contents", "Ending", "Engine", "Outcome", "Sink"]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is in the memories when a run starts. What is not named is 0.
+
+    microcode : raw words from address 0.  arena : address -> word.
+    """
+
+    microcode: Sequence[int]
+    arena: Mapping[int, int]
+
+
+class Sink(Protocol):
+    """Who looks at a run. Clock 0 is the first clock with ``run`` high."""
+
+    def on_clock(self, clock, records, probe):
+        """Called for every clock that has records, and for every clock if the probe is asked for.
+
+        records : list of (source index, raw record), by index (see ``sim.records.Sources``).
+        probe : the raw ``probe`` port, or None if it was not asked for.
+        Returns True to end the run.
+        """
+
+
+class Ending(Enum):
+    """Why a run ended."""
+
+    #: Every core has halted, nothing is pending or under way.
+    QUIET = "quiet"
+    #: A core trapped (PANIC, FAULT, STACK_FAULT).
+    TRAP = "trap"
+    #: The sink asked for it.
+    STOPPED = "stopped"
+    #: ``max_clocks`` were run.
+    LIMIT = "limit"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """clocks : how many were run.  arena : its words at the end."""
+
+    clocks: int
+    ending: Ending
+    arena: tuple[int, ...]
+
+
+class Engine(Protocol):
+    """An elaborated (or compiled) machine that can run many contents one after another."""
+
+    config: MachineConfig
+
+    def run(self, contents: Contents, straps: Straps, *, max_clocks: int, sink: Sink, probe: bool = False) -> Outcome:
+        """Load, run from reset to the end. Every call starts afresh."""

@@ -1,0 +1,42 @@
+"""The two ways in which a command refuses: the input is bad (exit code 2), or the environment lacks something (3)."""
+
+from pathlib import Path
+
+__all__ = ["InputError", "MissingToolError"]
+
+
+class InputError(Exception):
+    """Bad input, with its place. ``str()`` is the whole message, ready to print.
+
+    Parameters
+    ----------
+    message : one sentence without a full stop.
+    file, line, column : the place, as far as it is known; line and column count from 1.
+    text : the line of the file, shown with a caret under ``column``.
+    notes : further lines, e.g. the macro calls that led here.
+    """
+
+    def __init__(self, message, *, file=None, line=None, column=None, text=None, notes=()):
+        self.message = message
+        self.file = None if file is None else Path(file)
+        self.line = line
+        self.column = column
+        self.text = text
+        self.notes = tuple(notes)
+        super().__init__(self._render())
+
+    def _render(self):
+        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+        lines = [f"{place}: {self.message}" if place else self.message]
+        if self.text is not None:
+            # Tabs are kept in front of the caret, so that it stands under its character in any terminal.
+            lines.append(f"    {self.text}")
+            if self.column is not None:
+                margin = "".join("\t" if char == "\t" else " " for char in self.text[:self.column - 1])
+                lines.append(f"    {margin}^")
+        lines.extend(self.notes)
+        return "\n".join(lines)
+
+
+class MissingToolError(Exception):
+    """The environment lacks something; the message says what, and how to get it."""

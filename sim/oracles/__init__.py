@@ -1,0 +1,1 @@
+"""Oracles: what must hold of every run, one small class per property."""

@@ -1,0 +1,176 @@
+"""Raw records -> typed records, one class per kind of source. The layouts are those of ``rtl/events.py``."""
+
+from typing import NamedTuple
+
+from rtl.events import (
+    ApicEvent, Event, apic_record_layout, commit_record_layout, core_record_layout, digest_words, fold, message_record_layout,
+    misr,
+)
+from rtl.memory.port import MemoryOp
+
+__all__ = ["ApicRecord", "CommitRecord", "CoreRecord", "Digest", "MessageRecord", "Sources"]
+
+
+class CoreRecord(NamedTuple):
+    """A microword has completed. ``op`` is None unless it was a memory operation (then address and result are valid)."""
+
+    clock: int
+    core: int
+    event: Event
+    pc: int
+    a: int
+    b: int
+    op: MemoryOp | None
+    address: int
+    result: int
+
+
+class ApicRecord(NamedTuple):
+    """A core's local APIC sent, handed out or ended an interrupt."""
+
+    clock: int
+    core: int
+    event: ApicEvent
+    vector: int
+    destination: int
+
+
+class MessageRecord(NamedTuple):
+    """A message that ``source`` had sent reached ``destination`` (or, not accepted, nobody)."""
+
+    clock: int
+    source: int
+    mode: int
+    vector: int
+    destination: int
+    accepted: bool
+
+
+class CommitRecord(NamedTuple):
+    """An operation became visible. It changed the word if ``old != new``."""
+
+    clock: int
+    bank: int
+    op: MemoryOp
+    core: int
+    address: int
+    old: int
+    new: int
+
+
+_EVENTS = {event.value: event for event in Event}
+_APIC_EVENTS = {event.value: event for event in ApicEvent}
+_OPS = {op.value: op for op in MemoryOp}
+
+
+def _extractors(layout):
+    """(shift, mask) of each field of a layout, by name."""
+    return {name: (item.offset, (1 << item.width) - 1) for name, item in layout}
+
+
+class Sources:
+    """All sources of a machine in the order of the digest; index <-> (kind, number), and the decoding of raw records.
+
+    ``kinds[index]`` is "core", "apic", "message" or "bank"; ``numbers[index]`` counts within the kind.
+    """
+
+    def __init__(self, config):
+        self.config = config
+        self.layouts = {
+            "core": core_record_layout(config),
+            "apic": apic_record_layout(config),
+            "message": message_record_layout(config),
+            "bank": commit_record_layout(config),
+        }
+        counts = {"core": config.n_cores, "apic": config.n_cores, "message": config.n_cores, "bank": config.n_banks}
+        self.kinds = [kind for kind, count in counts.items() for _ in range(count)]
+        self.numbers = [number for count in counts.values() for number in range(count)]
+        self.base = {}
+        index = 0
+        for kind, count in counts.items():
+            self.base[kind] = index
+            index += count
+        self._fields = {kind: _extractors(layout) for kind, layout in self.layouts.items()}
+        self._decoders = [
+            {"core": self._core, "apic": self._apic, "message": self._message, "bank": self._commit}[kind]
+            for kind in self.kinds
+        ]
+
+    def __len__(self):
+        return len(self.kinds)
+
+    def decode(self, clock, index, raw):
+        """The typed record of the source with this index."""
+        return self._decoders[index](clock, self.numbers[index], raw)
+
+    def encode(self, record):
+        """(source index, raw) of a typed record: the inverse of ``decode``."""
+        if isinstance(record, CoreRecord):
+            kind, number = "core", record.core
+            values = {"event": record.event.value, "pc": record.pc, "a": record.a, "b": record.b,
+                      "memory": int(record.op is not None), "op": record.op.value if record.op is not None else 0,
+                      "address": record.address, "result": record.result}
+        elif isinstance(record, ApicRecord):
+            kind, number = "apic", record.core
+            values = {"event": record.event.value, "vector": record.vector, "destination": record.destination}
+        elif isinstance(record, MessageRecord):
+            kind, number = "message", record.source
+            values = {"mode": record.mode, "vector": record.vector, "destination": record.destination,
+                      "accepted": int(record.accepted)}
+        else:
+            kind, number = "bank", record.bank
+            values = {"op": record.op.value, "core": record.core, "address": record.address, "old": record.old,
+                      "new": record.new}
+        raw = 1
+        for name, value in values.items():
+            shift, mask = self._fields[kind][name]
+            assert value & ~mask == 0, f"{name} = {value:#x} does not fit its field"
+            raw |= value << shift
+        return self.base[kind] + number, raw
+
+    def _core(self, clock, number, raw):
+        get = self._fields["core"]
+
+        def value(name):
+            shift, mask = get[name]
+            return raw >> shift & mask
+
+        return CoreRecord(clock, number, _EVENTS[value("event")], value("pc"), value("a"), value("b"),
+                          _OPS[value("op")] if value("memory") else None, value("address"), value("result"))
+
+    def _apic(self, clock, number, raw):
+        get = self._fields["apic"]
+        return ApicRecord(clock, number, _APIC_EVENTS[raw >> get["event"][0] & get["event"][1]],
+                          raw >> get["vector"][0] & 0xFF, raw >> get["destination"][0] & 0xFF)
+
+    def _message(self, clock, number, raw):
+        get = self._fields["message"]
+        return MessageRecord(clock, number, raw >> get["mode"][0] & 7, raw >> get["vector"][0] & 0xFF,
+                             raw >> get["destination"][0] & 0xFF, bool(raw >> get["accepted"][0] & 1))
+
+    def _commit(self, clock, number, raw):
+        get = self._fields["bank"]
+
+        def value(name):
+            shift, mask = get[name]
+            return raw >> shift & mask
+
+        return CommitRecord(clock, number, _OPS[value("op")], value("core"), value("address"), value("old"), value("new"))
+
+
+class Digest:
+    """The digest of a run, as ``rtl/events.py`` defines it. Feed every raw record in the order of clocks."""
+
+    def __init__(self, sources):
+        self._states = [0] * len(sources)
+        self._words = [digest_words(sources.layouts[kind]) for kind in sources.kinds]
+
+    def add(self, clock, index, raw):
+        state = misr(self._states[index], clock & 0xFFFFFFFF)
+        for _ in range(self._words[index]):
+            state = misr(state, raw & 0xFFFFFFFF)
+            raw >>= 32
+        self._states[index] = state
+
+    def value(self):
+        return fold(self._states)

@@ -1,0 +1,1 @@
+"""Reports: tables of calls and latencies."""

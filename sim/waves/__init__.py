@@ -1,0 +1,1 @@
+"""Waves: the one VCD writer, GTKWave save files and filters, and VCD read back."""
