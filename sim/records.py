@@ -3,7 +3,14 @@
 from typing import NamedTuple
 
 from rtl.events import (
-    ApicEvent, Event, apic_record_layout, commit_record_layout, core_record_layout, digest_words, fold, message_record_layout,
+    ApicEvent,
+    Event,
+    apic_record_layout,
+    commit_record_layout,
+    core_record_layout,
+    digest_words,
+    fold,
+    message_record_layout,
     misr,
 )
 from rtl.memory.port import MemoryOp
