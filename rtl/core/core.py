@@ -143,7 +143,7 @@ class Core(wiring.Component):
             m.d.comb += [
                 self.request.op.eq(op),
                 self.request.address.eq(datapath.address),
-                self.request.data.eq(datapath.registers[word.rb]),
+                self.request.data.eq(datapath.b),
                 self.request.compare.eq(datapath.registers[word.rd]),
             ]
 
@@ -159,7 +159,7 @@ class Core(wiring.Component):
             with m.If(word.op == Op.APICWR):
                 m.d.comb += [
                     self.registers.write.eq(1),
-                    self.registers.write_data.eq(Cat(datapath.registers[word.rb][:16], staged)),
+                    self.registers.write_data.eq(Cat(datapath.b[:16], staged)),
                 ]
                 m.d.sync += staged.eq(0)
 

@@ -78,10 +78,12 @@ class Datapath(wiring.Component):
         word, a, b, result, taken = self.word, self.a, self.b, self.result, self.taken
         shift = exact_log2(xlen)
         writes = Signal()
+        memory = word.op.as_value()[3:] == Op.LD.value >> 3
 
         m.d.comb += [
             a.eq(self.registers[word.ra]),
-            b.eq(Mux(word.use_imm, word.imm, self.registers[word.rb])),
+            # In a memory operation use_imm is about the address; b stays the data.
+            b.eq(Mux(word.use_imm & ~memory, word.imm, self.registers[word.rb])),
             self.address.eq(Mux(word.use_imm, 0, a) + word.imm),
             writes.eq(1),
         ]

@@ -97,7 +97,7 @@ class MicroWord(data.Struct):
     ra: 3
     #: Register read as operand b; data of a store.
     rb: 3
-    #: Operand b is ``imm``; in a memory operation: the address is ``imm`` alone, without a base.
+    #: Operand b is ``imm``; in a memory operation (0x20 to 0x27) instead: the address is ``imm`` alone, without a base.
     use_imm: 1
     #: Immediate, zero-extended to ``xlen``; in a memory operation: offset, added modulo ``2**xlen``.
     imm: IMMEDIATE_BITS
