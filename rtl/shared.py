@@ -65,6 +65,7 @@ class Shared(wiring.Component):
             arena.load_valid.eq(self.load_valid),
             arena.load_address.eq(self.load_address),
             arena.load_data.eq(self.load_data),
+            arena.latency.eq(self.straps.arena_latency),
             fabric.latency.eq(self.straps.fabric_latency),
             fabric.hold.eq(self.hold_message),
             self.messages.eq(fabric.records),

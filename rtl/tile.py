@@ -89,7 +89,6 @@ class Tile(wiring.Component):
             core.load_address.eq(self.load_address),
             core.load_word.eq(self.load_word),
 
-            path.latency.eq(self.straps.arena_latency),
             path.issue.eq(core.issue),
             path.request.eq(core.request),
             core.memory_done.eq(path.done),
@@ -104,8 +103,8 @@ class Tile(wiring.Component):
             core.startup.eq(apic.startup),
 
             self.status.eq(core.status),
-            self.quiet.eq(core.asleep & ~path.busy & ~apic.icr_busy & ~apic.init & ~apic.startup
-                          & ~(core.interruptible & apic.requested)),
+            self.quiet.eq(core.asleep & ~path.busy & ~apic.out.valid & ~apic.init & ~apic.startup
+                          & ~(core.interruptible & apic.irr.any())),
             self.core_record.eq(core.record),
             self.apic_record.eq(apic.record),
 
@@ -118,7 +117,7 @@ class Tile(wiring.Component):
             self.probe.tpr.eq(apic.tpr),
             self.probe.interrupt.eq(apic.interrupt),
             self.probe.vector.eq(apic.vector),
-            self.probe.icr_busy.eq(apic.icr_busy),
-            self.probe.icr.eq(apic.icr),
+            self.probe.icr_busy.eq(apic.out.valid),
+            self.probe.icr.eq(apic.out.message),
         ]
         return m

@@ -1,6 +1,6 @@
 """The memory path of a core: what stands between its microinstructions and its port of the arena."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,13 +12,12 @@ __all__ = ["MemoryPath"]
 class MemoryPath(wiring.Component):
     """Sequentially consistent: one operation at a time, and the core waits until it is visible.
 
-    The core raises ``issue`` for one clock, with ``request``; never while ``busy``. From the next clock on the operation
-    travels for ``latency`` clocks, then stands at ``port`` until it is done. ``done`` and ``old`` are those of the port.
-    Without contention and with latency 0, ``done`` comes two clocks after ``issue``.
+    The core raises ``issue`` for one clock, with ``request``; never while ``busy``. From the next clock on the operation stands
+    at ``port`` until it is done. ``done`` and ``old`` are those of the port. Without contention and without arena latency,
+    ``done`` comes two clocks after ``issue``.
 
     Members
     -------
-    latency : clocks, the strap ``arena_latency``; sampled with ``issue``.
     issue, request : from the core.
     busy : an operation is under way.
     drained : everything issued before is visible to all (what FENCE waits for).
@@ -29,7 +28,6 @@ class MemoryPath(wiring.Component):
     def __init__(self, config):
         self._config = config
         super().__init__({
-            "latency": In(8),
             "issue": In(1),
             "request": In(memory_request_layout(config)),
             "busy": Out(1),
@@ -41,17 +39,14 @@ class MemoryPath(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        travel = Signal(8)
         m.d.comb += [
             self.drained.eq(~self.busy),
-            self.port.valid.eq(self.busy & (travel == 0)),
+            self.port.valid.eq(self.busy),
             self.done.eq(self.port.done),
             self.old.eq(self.port.old),
         ]
         with m.If(self.issue):
-            m.d.sync += [self.busy.eq(1), travel.eq(self.latency), self.port.request.eq(self.request)]
+            m.d.sync += [self.busy.eq(1), self.port.request.eq(self.request)]
         with m.Elif(self.port.done):
             m.d.sync += self.busy.eq(0)
-        with m.If(travel != 0):
-            m.d.sync += travel.eq(travel - 1)
         return m
