@@ -12,7 +12,7 @@ from ..memory.port import MemoryOp, memory_request_layout
 from ..probe import CoreState, core_probe_layout
 from ..schedule import status_layout
 from .datapath import Datapath
-from .microword import MicroWord, Op
+from .microword import CONDITIONAL_OPS, MicroWord, Op
 from .sequencer import Sequencer
 
 __all__ = ["Core"]
@@ -20,6 +20,8 @@ __all__ = ["Core"]
 #: Microoperation -> operation of the memory port.
 _MEMORY_OPS = {
     Op.LD: MemoryOp.READ,
+    Op.LDZ: MemoryOp.READ,
+    Op.LDNZ: MemoryOp.READ,
     Op.ST: MemoryOp.WRITE,
     Op.STC: MemoryOp.WRITE,
     Op.SWAP: MemoryOp.SWAP,
@@ -130,7 +132,8 @@ class Core(wiring.Component):
             datapath.memory_old.eq(self.memory_old),
             datapath.popped.eq(sequencer.popped),
             datapath.apic_read.eq(self.registers.read_data),
-            datapath.write.eq(sequencer.completes),
+            datapath.index.eq(sequencer.index),
+            datapath.write.eq(sequencer.completes | sequencer.step),
         ]
 
         # Memory: what the word asks for.
@@ -174,9 +177,8 @@ class Core(wiring.Component):
             m.d.comb += event.eq(sequencer.trap)
         with m.Elif(sequencer.completes & (~conditional | datapath.taken)):
             m.d.comb += event.eq(word.event)
-        with m.Switch(word.op):
-            with m.Case(Op.BEQ, Op.BNE, Op.BLT, Op.BGE, Op.BTS, Op.BTC, Op.LOOP):
-                m.d.comb += conditional.eq(1)
+        with m.Switch(word.op), m.Case(*CONDITIONAL_OPS):
+            m.d.comb += conditional.eq(1)
         with m.If((event != Event.NONE) | (sequencer.completes & is_memory)):
             m.d.comb += [
                 self.record.valid.eq(1),

@@ -8,7 +8,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from .microword import MEMORY_OPS, MicroWord, Op
+from .microword import MEMORY_OPS, SAVED_REGISTERS, MicroWord, Op
 
 __all__ = ["Datapath"]
 
@@ -43,7 +43,8 @@ class Datapath(wiring.Component):
     word : the microword in execution.
     core_id, now, vector, interrupts_on : what CPUID, TIME, VECTOR and GETIF read.
     memory_old, popped, apic_read : what memory operations, POP and APICRD(H) read; sampled when ``write`` is high.
-    write : the word completes: if its operation writes a register, ``result`` goes to ``rd`` at the end of this clock.
+    index : step of PUSHA and POPA.
+    write : the word (or a step of POPA) completes: if its operation writes a register, ``result`` goes to ``rd`` at the end of this clock.
     a, b : the operands.
     address : the effective address, ``xlen`` bits, not checked.
     taken : the word is a conditional branch and its condition holds.
@@ -63,6 +64,7 @@ class Datapath(wiring.Component):
             "memory_old": In(xlen),
             "popped": In(xlen),
             "apic_read": In(32),
+            "index": In(3),
             "write": In(1),
             "a": Out(xlen),
             "b": Out(xlen),
@@ -78,10 +80,12 @@ class Datapath(wiring.Component):
         word, a, b, result, taken = self.word, self.a, self.b, self.result, self.taken
         shift = exact_log2(xlen)
         writes = Signal()
+        rd = Signal(3)
         memory = word.op.as_value()[4:] == MEMORY_OPS.start >> 4
 
         m.d.comb += [
-            a.eq(self.registers[word.ra]),
+            a.eq(self.registers[Mux(word.op == Op.PUSHA, self.index, word.ra)]),
+            rd.eq(Mux(word.op == Op.POPA, SAVED_REGISTERS - 1 - self.index, word.rd)),
             # In a memory operation use_imm is about the address; b stays the data.
             b.eq(Mux(word.op == Op.STC, Cat(word.rb, word.rd),
                      Mux(word.use_imm & ~memory, word.imm, self.registers[word.rb]))),
@@ -117,7 +121,11 @@ class Datapath(wiring.Component):
                 m.d.comb += result.eq(~b)
             with m.Case(Op.LOOP):
                 m.d.comb += [result.eq(a - 1), taken.eq(a != 1)]
-            with m.Case(Op.POP):
+            with m.Case(Op.LDZ):
+                m.d.comb += [result.eq(self.memory_old), taken.eq(self.memory_old == 0)]
+            with m.Case(Op.LDNZ):
+                m.d.comb += [result.eq(self.memory_old), taken.eq(self.memory_old != 0)]
+            with m.Case(Op.POP, Op.POPA):
                 m.d.comb += result.eq(self.popped)
             with m.Case(Op.JMP, Op.CALL):
                 m.d.comb += result.eq(self.address)
@@ -151,5 +159,5 @@ class Datapath(wiring.Component):
                     with m.Case(Op.BTC):
                         m.d.comb += taken.eq(~(a & b).any())
         with m.If(self.write & writes):
-            m.d.sync += self.registers[word.rd].eq(result)
+            m.d.sync += self.registers[rd].eq(result)
         return m

@@ -10,7 +10,10 @@ from amaranth.lib import data, enum
 
 from ..events import Event
 
-__all__ = ["ENTRY_INTERRUPT", "ENTRY_RESET", "IMMEDIATE_BITS", "MEMORY_OPS", "OPERATIONS", "TARGET_BITS", "Fence", "MicroWord", "Op", "Operation"]
+__all__ = [
+    "CONDITIONAL_OPS", "ENTRY_INTERRUPT", "ENTRY_RESET", "IMMEDIATE_BITS", "MEMORY_OPS", "OPERATIONS", "SAVED_REGISTERS",
+    "TARGET_BITS", "Fence", "MicroWord", "Op", "Operation",
+]
 
 #: Where a core starts: after reset, and after STARTUP.
 ENTRY_RESET = 0
@@ -67,6 +70,8 @@ class Op(enum.Enum, shape=6):
     FAND = 0x26
     FANDN = 0x27
     FOR = 0x28
+    LDZ = 0x29
+    LDNZ = 0x2A
 
     JMP = 0x30
     CALL = 0x31
@@ -81,6 +86,8 @@ class Op(enum.Enum, shape=6):
     LOOP = 0x3A
     PUSH = 0x3B
     POP = 0x3C
+    PUSHA = 0x3D
+    POPA = 0x3E
 
 
 class Fence(enum.Enum, shape=2):
@@ -165,6 +172,8 @@ OPERATIONS = {
     Op.APICWR: Operation("ri", "1", "APIC register i = staged high half and low 16 bits of rb; the staged half is 0 again"),
     Op.APICWRH: Operation("r", "1", "stage the low 16 bits of rb as the high half of the next APICWR"),
     Op.LD: Operation("dm", _MEMORY, "rd = memory"),
+    Op.LDZ: Operation("dmt", _MEMORY, "rd = memory; go to t if that is 0"),
+    Op.LDNZ: Operation("dmt", _MEMORY, "rd = memory; go to t if that is not 0"),
     Op.ST: Operation("mr", _MEMORY, "memory = rb"),
     Op.STC: Operation("mk", _MEMORY, "memory = k; k is operand b"),
     Op.SWAP: Operation("dmr", _MEMORY, "rd = memory, memory = rb, atomically"),
@@ -186,7 +195,15 @@ OPERATIONS = {
     Op.LOOP: Operation("dat", "1", "rd = ra - 1; go to t if that is not 0. With rd = ra and t = itself: work for ra clocks"),
     Op.PUSH: Operation("r", "1", "push rb on the private stack"),
     Op.POP: Operation("d", "1, 2 after a push or call", "pop rd from the private stack"),
+    Op.PUSHA: Operation("", "7", "push r0 to r6"),
+    Op.POPA: Operation("", "7, 8 after a push or call", "pop r6 to r0"),
 }
+
+#: What PUSHA and POPA save.
+SAVED_REGISTERS = 7
+
+#: The operations that go to their target under a condition; the event of such a word is said only if they do.
+CONDITIONAL_OPS = (Op.BEQ, Op.BNE, Op.BLT, Op.BGE, Op.BTS, Op.BTC, Op.LOOP, Op.LDZ, Op.LDNZ)
 
 #: The operations that access memory.
 MEMORY_OPS = range(0x20, 0x30)

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..events import Event
 from ..probe import CoreState
-from .microword import ENTRY_INTERRUPT, ENTRY_RESET, MicroWord, Op
+from .microword import ENTRY_INTERRUPT, ENTRY_RESET, SAVED_REGISTERS, MicroWord, Op
 
 __all__ = ["Sequencer"]
 
@@ -20,8 +20,8 @@ class Sequencer(wiring.Component):
     for memory. The microcode store is read synchronously at ``next_pc``; in the clock after, ``word`` is that word.
 
     An interrupt is accepted instead of executing a word (or in HALT) when the local APIC requests one, interrupts are on, the
-    word before was no STI that switched them on, the word is not the landing of an indirect call, and the schedule did not hold
-    acceptance at the last edge. Acceptance takes one clock: address and interrupt flag go to the private stack, interrupts go
+    word before was no STI that switched them on, the word is not the landing of an indirect call nor a PUSHA or POPA that has
+    begun, and the schedule did not hold acceptance at the last edge. Acceptance takes one clock: address and interrupt flag go to the private stack, interrupts go
     off, and after ``interrupt_entry`` further clocks the word at ENTRY_INTERRUPT is executed.
 
     INIT (Intel SDM volume 3, "MP Initialization Protocol") resets everything but the registers and waits for STARTUP; a memory
@@ -43,6 +43,7 @@ class Sequencer(wiring.Component):
     init, startup : pulses from the local APIC.
     issue : the word starts a memory operation in this clock.
     apic : the word accesses an APIC register in this clock.
+    index, step : PUSHA and POPA move register ``index`` (POPA counts from the last one down) in this clock.
     completes : the word completes in this clock.
     trap : what stops the core in this clock (Event.PANIC, FAULT, STACK_FAULT), else Event.NONE.
     popped : top of the private stack.  vector : of the interrupt accepted last.
@@ -74,6 +75,8 @@ class Sequencer(wiring.Component):
             "startup": In(1),
             "issue": Out(1),
             "apic": Out(1),
+            "index": Out(3),
+            "step": Out(1),
             "completes": Out(1),
             "trap": Out(Event),
             "popped": Out(config.xlen),
@@ -112,11 +115,15 @@ class Sequencer(wiring.Component):
         delay = Signal(8)
         m.d.sync += [self.go.eq(self.run & ~self.stall), hold.eq(self.hold_interrupt)]
 
+        last = self.index == SAVED_REGISTERS - 1
+        with m.If(self.step):
+            m.d.sync += self.index.eq(Mux(last, 0, self.index + 1))
+
         outside = Signal()
         m.d.comb += outside.eq(self.address[config.address_bits:].any() | (self.address < config.NULL_WORDS))
 
         m.d.comb += self.next_pc.eq(pc)
-        with m.If(self.go & self.interrupt & self.interrupts_on & ~shadow & ~landing & ~hold
+        with m.If(self.go & self.interrupt & self.interrupts_on & ~shadow & ~landing & ~hold & (self.index == 0)
                   & ((state == CoreState.RUN) | (state == CoreState.HALT))):
             m.d.comb += self.accept.eq(1)
 
@@ -139,7 +146,7 @@ class Sequencer(wiring.Component):
             with m.Else():
                 m.d.comb += self.completes.eq(1)
                 with m.Switch(word.op):
-                    with m.Case(Op.LD, Op.ST, Op.STC, Op.SWAP, Op.CAS, Op.FADD, Op.FAND, Op.FANDN, Op.FOR):
+                    with m.Case(Op.LD, Op.ST, Op.STC, Op.SWAP, Op.CAS, Op.FADD, Op.FAND, Op.FANDN, Op.FOR, Op.LDZ, Op.LDNZ):
                         m.d.comb += self.completes.eq(0)
                         with m.If(outside):
                             m.d.comb += self.trap.eq(Event.FAULT)
@@ -148,10 +155,10 @@ class Sequencer(wiring.Component):
                             m.d.sync += state.eq(CoreState.MEMORY)
                     with m.Case(Op.FENCE):
                         m.d.comb += self.completes.eq(self.drained)
-                    with m.Case(Op.BEQ, Op.BNE, Op.BLT, Op.BGE, Op.BTS, Op.BTC, Op.LOOP):
-                        pass                      # below: the way of every word that goes on at pc + 1 or at its target
-                    with m.Case(Op.CALL, Op.ICALL, Op.PUSH, Op.IRQSAVE):
+                    with m.Case(Op.CALL, Op.ICALL, Op.PUSH, Op.PUSHA, Op.IRQSAVE):
                         m.d.comb += push.data.eq(pc + 1)
+                        with m.If(word.op == Op.PUSHA):
+                            m.d.comb += [push.data.eq(self.a), self.completes.eq(last), self.step.eq(1)]
                         with m.If(word.op == Op.PUSH):
                             m.d.comb += push.data.eq(self.b)
                         with m.If(word.op == Op.IRQSAVE):
@@ -161,13 +168,15 @@ class Sequencer(wiring.Component):
                             m.d.comb += [self.trap.eq(Event.STACK_FAULT), self.completes.eq(0)]
                         with m.Else():
                             m.d.comb += pushes.eq(1)
-                    with m.Case(Op.RET, Op.POP, Op.IRET, Op.IRQRESTORE):
+                    with m.Case(Op.RET, Op.POP, Op.POPA, Op.IRET, Op.IRQRESTORE):
                         with m.If(top == 0):
                             m.d.comb += [self.trap.eq(Event.STACK_FAULT), self.completes.eq(0)]
                         with m.Elif(pushed):
                             m.d.comb += self.completes.eq(0)
                         with m.Else():
                             m.d.comb += pops.eq(1)
+                            with m.If(word.op == Op.POPA):
+                                m.d.comb += [self.completes.eq(last), self.step.eq(1)]
                             with m.If(word.op == Op.IRQRESTORE):
                                 m.d.sync += self.interrupts_on.eq(pop.data[0])
                     with m.Case(Op.APICRD, Op.APICRDH, Op.APICWR):
@@ -226,7 +235,7 @@ class Sequencer(wiring.Component):
             m.d.comb += [self.next_pc.eq(ENTRY_RESET), next_top.eq(0)]
             m.d.sync += [
                 state.eq(CoreState.WAIT_STARTUP),
-                self.interrupts_on.eq(0), self.depth.eq(0), shadow.eq(0), landing.eq(0),
+                self.interrupts_on.eq(0), self.depth.eq(0), self.index.eq(0), shadow.eq(0), landing.eq(0),
             ]
             with m.If(~self.init):
                 m.d.sync += init.eq(0)
