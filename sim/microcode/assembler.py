@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from amaranth.hdl import Shape
 from amaranth.lib import data
 from amaranth.utils import ceil_log2
 
@@ -33,7 +34,7 @@ from . import syntax
 from .image import Field, Image, Line, ObjectType, StoredObject
 from .syntax import Source, first_token, suggestion
 
-__all__ = ["EVENTS", "MNEMONICS", "OPERANDS", "REGISTERS", "SOURCES", "assemble"]
+__all__ = ["APIC_REGISTERS", "EVENTS", "FENCES", "MNEMONICS", "OPERANDS", "PREDEFINED", "REGISTERS", "SOURCES", "assemble"]
 
 #: The shipped sources, where an ``.include`` looks second.
 SOURCES = Path(__file__).parent / "sources"
@@ -54,16 +55,18 @@ _MAX_ARENA = 1 << 20
 #: Loosely: more than any word has bits.
 _MAX_SHIFT = 64
 
+FENCES = {item.name: item.value for item in Fence}
+APIC_REGISTERS = {f"APIC_{item.name}": item.value for item in ApicRegister}
+_LAST_APIC_REGISTER = (1 << Shape.cast(ApicRegister).width) - 1
 
-def _predefined():
-    """Constants that hardware gives."""
-    return {
-        "ENTRY_RESET": ENTRY_RESET,
-        "ENTRY_INTERRUPT": ENTRY_INTERRUPT,
-        **{item.name: item.value for item in Fence},
-        **{f"APIC_{item.name}": item.value for item in ApicRegister},
-        **{f"MODE_{item.name}": item.value for item in DeliveryMode},
-    }
+#: The constants that hardware gives, the same for every machine.
+PREDEFINED = {
+    "ENTRY_RESET": ENTRY_RESET,
+    "ENTRY_INTERRUPT": ENTRY_INTERRUPT,
+    **FENCES,
+    **APIC_REGISTERS,
+    **{f"MODE_{item.name}": item.value for item in DeliveryMode},
+}
 
 
 class _Call(NamedTuple):
@@ -194,7 +197,7 @@ class _Assembler:
         self.aliases = []
         self.symbols = {
             name: _Symbol("predefined constant", value)
-            for name, value in {"NR_CPUS": n_cores, "XLEN": xlen, **_predefined()}.items()
+            for name, value in {"NR_CPUS": n_cores, "XLEN": xlen, **PREDEFINED}.items()
         }
         self.percpu_base = self.symbols["PERCPU_BASE"] = _Symbol("predefined constant", None)
         self.percpu_shift = self.symbols["PERCPU_SHIFT"] = _Symbol("predefined constant", None)
@@ -748,9 +751,12 @@ class _Assembler:
     def _bits(self, address, word, entries):
         """The raw microword."""
         fields = {name: self._fit(name, value, word) for name, value in word.fields.items()}
-        immediate = fields.get("imm")
-        if word.op is Op.FENCE and immediate not in [item.value for item in Fence]:
-            raise self._misfit(word.fields["imm"], word, f"fence takes FULL, WRITE or READ, not {immediate}")
+        if "i" in OPERATIONS[word.op].operands:
+            number = fields["imm"]
+            if word.op is Op.FENCE and number not in FENCES.values():
+                raise self._misfit(word.fields["imm"], word, f"a fence is one of {', '.join(FENCES)}, not {number}")
+            if word.op is not Op.FENCE and number > _LAST_APIC_REGISTER:
+                raise self._misfit(word.fields["imm"], word, f"an APIC register is from 0 to {_LAST_APIC_REGISTER}, not {number}")
         for name, value in word.event_fields.items():
             value = self._fit(name, value, word)
             if fields.setdefault(name, value) != value:
