@@ -5,6 +5,7 @@ its address and every name its place. The second evaluates what may refer to som
 immediates, branch targets.
 """
 
+import posixpath
 from collections import ChainMap
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -116,7 +117,8 @@ class _Bound(NamedTuple):
 
 @dataclass
 class _Symbol:
-    """A name that has a value. ``value`` is a number, a _Bound, or None as long as nothing is known."""
+    """A name that has a value. ``kind`` is what it is, with its article; ``value`` is a number, a _Bound, or None as long as
+    nothing is known."""
 
     kind: str
     value: object
@@ -196,11 +198,11 @@ class _Assembler:
         self.registers = ChainMap(dict(REGISTERS))
         self.aliases = []
         self.symbols = {
-            name: _Symbol("predefined constant", value)
+            name: _Symbol("a predefined constant", value)
             for name, value in {"NR_CPUS": n_cores, "XLEN": xlen, **PREDEFINED}.items()
         }
-        self.percpu_base = self.symbols["PERCPU_BASE"] = _Symbol("predefined constant", None)
-        self.percpu_shift = self.symbols["PERCPU_SHIFT"] = _Symbol("predefined constant", None)
+        self.percpu_base = self.symbols["PERCPU_BASE"] = _Symbol("a predefined constant", None)
+        self.percpu_shift = self.symbols["PERCPU_SHIFT"] = _Symbol("a predefined constant", None)
         self.declared = []
         self.structs = {}
         self.macros = {}
@@ -240,7 +242,7 @@ class _Assembler:
         known = self.symbols.get(name)
         if known is not None:
             where = f", at {known.scope.source.path}:{known.token.line}" if known.scope else ""
-            raise symbol.scope.error(f"{name} is a {known.kind} already{where}", name)
+            raise symbol.scope.error(f"{name} is {known.kind} already{where}", name)
         if name in REGISTERS:
             raise symbol.scope.error(f"{name} is a register", name)
         self.symbols[str(name)] = symbol
@@ -248,7 +250,7 @@ class _Assembler:
     def _include(self, statement, scope):
         text = statement.file[1:-1]
         folders = (scope.source.path.parent, Path(scope.source.name).parent), (SOURCES, Path())
-        found = [(folder / text, (shown / text).as_posix()) for folder, shown in folders if (folder / text).is_file()]
+        found = [(folder / text, posixpath.normpath(shown / text)) for folder, shown in folders if (folder / text).is_file()]
         if not found:
             raise scope.error(f'there is no file "{text}", neither beside this one nor among the shipped sources', statement.file)
         path, name = found[0]
@@ -272,9 +274,9 @@ class _Assembler:
         if statement.default:
             if name in self.defines:
                 value = self.defines.pop(name)
-            elif name in self.symbols and self.symbols[name].kind == "constant":
+            elif name in self.symbols and self.symbols[name].kind == "a constant":
                 return
-        self._define(name, _Symbol("constant", value, scope, name))
+        self._define(name, _Symbol("a constant", value, scope, name))
 
     def _reg(self, statement, scope):
         number = scope.register(syntax.Ref(statement.register))
@@ -288,7 +290,7 @@ class _Assembler:
 
     def _warn(self, statement, scope):
         number = len(self.warnings) + 1
-        self._define(statement.name, _Symbol("warning", number, scope, statement.name))
+        self._define(statement.name, _Symbol("a warning", number, scope, statement.name))
         self.warnings[number] = (str(statement.name), statement.text[1:-1])
 
     def _macro(self, statement, scope):
@@ -343,7 +345,7 @@ class _Assembler:
 
     def _object(self, statement, scope, start, percpu):
         declared = self._declare(statement.name, statement.type, scope)
-        self._define(statement.name, _Symbol("object", None, scope, statement.name))
+        self._define(statement.name, _Symbol("an object", None, scope, statement.name))
         self.objects[str(statement.name)] = _Object(declared, percpu, start)
 
     def _percpu(self, statement, scope):
@@ -356,7 +358,7 @@ class _Assembler:
     # --- first pass: the program --------------------------------------------------------------------------------------
 
     def _label(self, statement, scope):
-        self._define(statement.name, _Symbol("label", self.address, scope, statement.name))
+        self._define(statement.name, _Symbol("a label", self.address, scope, statement.name))
         return replace(scope, registers=self.registers.new_child(), locals={})
 
     def _entry(self, statement, scope):
@@ -462,8 +464,11 @@ class _Assembler:
         number = scope.register(operand)
         if number is not None:
             return number
+        expansion = scope.expansion
         while isinstance(operand, syntax.Ref) and not operand.path and operand.token in scope.arguments:
             operand, scope = scope.arguments[operand.token]
+        # The operand may be the argument of a macro: the notes must name the expansion that wants a register.
+        scope = replace(scope, expansion=expansion)
         if isinstance(operand, syntax.Ref) and not operand.path and operand.token not in self.symbols:
             raise self._unknown_register(operand.token, scope)
         raise scope.error("expected a register" + (", not a memory operand" if isinstance(operand, syntax.Memory) else ""),
@@ -556,7 +561,7 @@ class _Assembler:
             bound = scope.arguments[token]
             return self.evaluate(*bound)
         if token in scope.registers:
-            raise scope.error(f"{token} is a register, and has no value to assemble", token)
+            raise scope.error(f"{token} is a register, and a number is needed here", token)
         symbol = self.symbols.get(token)
         if symbol is None:
             if token in self.structs:
@@ -761,7 +766,7 @@ class _Assembler:
             value = self._fit(name, value, word)
             if fields.setdefault(name, value) != value:
                 raise word.scope.error(f"{word.event.token} cannot have this operand {'a' if name == 'ra' else 'b'}: "
-                                       f"{word.token} itself uses {name}, otherwise", word.event.token)
+                                       f"{word.token} uses the field {name} for another value", word.event.token)
         event = EVENTS[word.event.token[1:]] if word.event else Event.NONE
         return MicroWord.const({"op": word.op, **fields, "event": event, "entry": address in entries}).as_bits()
 
@@ -772,7 +777,7 @@ class _Assembler:
             raise InputError(f"{name} is defined from outside, but no `.const {name} ?=` takes it", file=self.main.path)
         for name, scope in self.aliases:
             if name in self.symbols:
-                raise scope.error(f"{name} is a {self.symbols[name].kind} too", name)
+                raise scope.error(f"{name} is {self.symbols[name].kind} too", name)
         for declared in self.declared:
             if declared.type is not None and declared.type not in self.structs:
                 raise self._unknown_struct(declared.type, declared.scope)
@@ -780,7 +785,7 @@ class _Assembler:
         heap = self._place()
         constants = {
             name: self._value(symbol, symbol.token, symbol.scope)
-            for name, symbol in self.symbols.items() if symbol.kind not in ("label", "object")
+            for name, symbol in self.symbols.items() if symbol.kind not in ("a label", "an object")
         }
         for name, (token, scope) in self.entries.items():
             if self.symbols[name].value not in self.words:
@@ -793,7 +798,7 @@ class _Assembler:
             n_cores=self.n_cores,
             xlen=self.xlen,
             words=tuple(raw.get(address, 0) for address in range(max(raw, default=-1) + 1)),
-            symbols={name: symbol.value for name, symbol in self.symbols.items() if symbol.kind == "label"},
+            symbols={name: symbol.value for name, symbol in self.symbols.items() if symbol.kind == "a label"},
             entries=frozenset(self.entries),
             arena=self._start_values(),
             objects=self._stored(types),

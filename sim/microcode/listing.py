@@ -114,11 +114,11 @@ def listing(image):
     """The whole image, line by line: program, labels, arena, structs, names."""
     lines = [
         f"{image.title}",
-        f"for {image.n_cores} cores of {image.xlen} bits",
+        f"for {image.n_cores} core{'s' if image.n_cores > 1 else ''} of {image.xlen} bits",
         f"needs {len(image.words)} of {1 << TARGET_BITS} words of microcode, {image.heap} words of arena",
         "",
         *_program(image),
-        *_table("labels", ((f"{address:03x}", name) for name, address in sorted(image.symbols.items()))),
+        *_table("labels", ((f"{address:03x}", name) for name, address in image.symbols.items())),
         *_table("constants", ((_number(value) if value >= 0 else str(value), name)
                               for name, value in image.constants.items() if name not in PREDEFINED)),
         *_table("arena: address, object, type, words", _arena(image)),
