@@ -3,7 +3,7 @@
 from rtl.core.microword import OPERATIONS, TARGET_BITS, MicroWord, Op
 from rtl.events import Event
 
-from .assembler import APIC_REGISTERS, FENCES, PREDEFINED
+from .names import APIC_REGISTERS, FENCES, PREDEFINED
 
 __all__ = ["disassemble", "listing"]
 
