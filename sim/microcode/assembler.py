@@ -15,7 +15,7 @@ from amaranth.hdl import Shape
 
 from rtl.apic.registers import ApicRegister
 from rtl.config import MachineConfig
-from rtl.core.microword import IMMEDIATE_BITS, OPERATIONS, TARGET_BITS, MicroWord, Op
+from rtl.core.microword import IMMEDIATE_BITS, MEMORY_OPS, OPERATIONS, TARGET_BITS, MicroWord, Op
 from rtl.events import Event
 from sim.errors import InputError
 
@@ -24,7 +24,7 @@ from .image import Image, Line
 from .names import FENCES, REGISTERS, Bound, Call, Names, Scope, Symbol, count
 from .syntax import Source, first_token, suggestion
 
-__all__ = ["EVENTS", "MNEMONICS", "OPERANDS", "SOURCES", "assemble"]
+__all__ = ["EVENTS", "MNEMONICS", "SOURCES", "assemble", "forms", "usage"]
 
 #: The shipped sources, where an ``.include`` looks second.
 SOURCES = Path(__file__).parent / "sources"
@@ -34,11 +34,24 @@ MNEMONICS = {op.name.lower(): op for op in OPERATIONS}
 EVENTS = {name: event for name, event in Event.__members__.items() if event is not Event.NONE}
 
 #: How each kind of operand is shown.
-OPERANDS = {"d": "rd", "a": "ra", "r": "rb", "b": "b", "m": "[ra + imm]", "t": "t", "i": "i", "c": "rd"}
+OPERANDS = {"d": "rd", "a": "ra", "r": "rb", "b": "b", "m": "[ra + imm]", "t": "t", "i": "i", "c": "rd", "k": "k"}
 
 _MAX_WORDS = 1 << TARGET_BITS
 _MAX_IMMEDIATE = (1 << IMMEDIATE_BITS) - 1
-_LAST_APIC_REGISTER = (1 << Shape.cast(ApicRegister).width) - 1
+_MAX_APIC_REGISTER = (1 << Shape.cast(ApicRegister).width) - 1
+#: The constant of an operand ``k``: its low half is in rb, its high half in rd.
+_MAX_SMALL = len(REGISTERS) ** 2 - 1
+
+
+def forms(op):
+    """The kinds of operands with which an operation may be written, shortest form first: ``t(dm)`` is ``t`` or ``tdm``."""
+    required, _, optional = OPERATIONS[op].operands.rstrip(")").partition("(")
+    return [required, required + optional] if optional else [required]
+
+
+def usage(kinds):
+    """Operands as they are shown: ``rd, [ra + imm]``."""
+    return ", ".join(OPERANDS[kind] for kind in kinds)
 
 
 class _Sum(NamedTuple):
@@ -215,7 +228,7 @@ class _Assembler:
         if len(statement.events) > 1:
             raise scope.error("a word says one event", statement.events[1].token)
         event = statement.events[0] if statement.events else None
-        event_fields = self._event_operands(event, scope) if event else {}
+        event_fields = self._event_operands(op, event, scope) if event else {}
         if self.address == _MAX_WORDS:
             raise scope.error(f"the program has more than {_MAX_WORDS} words", name)
         self.words[self.address] = _Word(name, op, fields, event, event_fields, scope)
@@ -247,11 +260,11 @@ class _Assembler:
 
     def _operands(self, op, statement, scope):
         """The fields that the operands of an operation fill."""
-        kinds, operands = OPERATIONS[op].operands, statement.operands
-        if len(operands) != len(kinds):
-            usage = ", ".join(OPERANDS[kind] for kind in kinds)
-            raise scope.error(f"{statement.name} takes {count(len(kinds), 'operand', usage)}, not {len(operands)}",
-                              statement.name)
+        operands = statement.operands
+        kinds = next((form for form in forms(op) if len(form) == len(operands)), None)
+        if kinds is None:
+            takes = " or ".join(count(len(form), "operand", usage(form)) for form in forms(op))
+            raise scope.error(f"{statement.name} takes {takes}, not {len(operands)}", statement.name)
         fields = {}
         for kind, operand in zip(kinds, operands, strict=True):
             if kind == "m":
@@ -268,19 +281,29 @@ class _Assembler:
                 fields["imm"] = self._expression(operand, scope)
             elif kind == "t":
                 fields["target"] = self._expression(operand, scope)
+            elif kind == "k":
+                fields["k"] = self._expression(operand, scope)
         if "r" in kinds:
             # The operation reads rb, so an event must not ask for the immediate in its place.
             fields.setdefault("use_imm", 0)
+        if kinds != forms(op)[-1]:
+            # rd = [rd], which changes nothing, whichever register an event puts there.
+            fields.update(use_imm=0, imm=0)
         return fields
 
-    def _event_operands(self, event, scope):
+    def _event_operands(self, op, event, scope):
         """The fields that the operands of an event ask for."""
         if event.token[1:] not in EVENTS:
             raise scope.error(f"unknown event {event.token[1:]}{suggestion(event.token[1:], EVENTS)}", event.token)
         fields = {}
         if event.a is not None:
             fields["ra"] = self._register(event.a, scope)
-        if event.b is not None:
+        if event.b is not None and "k" in OPERATIONS[op].operands:
+            raise scope.error("the operand b of this event is the constant that is stored", first_token(event.b))
+        if event.b is not None and op.value in MEMORY_OPS:
+            # use_imm is about the address; b is always rb.
+            fields["rb"] = self._register(event.b, scope)
+        elif event.b is not None:
             fields.update(self._operand_b(event.b, scope))
         return fields
 
@@ -338,6 +361,10 @@ class _Assembler:
             if not 0 <= number < _MAX_WORDS:
                 raise self._misfit(value, word, f"the target {number} does not fit: it must be from 0 to {_MAX_WORDS - 1}")
             return number
+        if name == "k":
+            if not 0 <= number <= _MAX_SMALL:
+                raise self._misfit(value, word, f"the constant {number} does not fit: it must be from 0 to {_MAX_SMALL}")
+            return number
         if self.xlen == IMMEDIATE_BITS and -(1 << IMMEDIATE_BITS - 1) <= number < 0:
             return number & _MAX_IMMEDIATE
         if not 0 <= number <= _MAX_IMMEDIATE:
@@ -355,17 +382,21 @@ class _Assembler:
     def _bits(self, address, word, entries):
         """The raw microword."""
         fields = {name: self._fit(name, value, word) for name, value in word.fields.items()}
+        if "k" in fields:
+            fields["rd"], fields["rb"] = divmod(fields.pop("k"), len(REGISTERS))
         if "i" in OPERATIONS[word.op].operands:
             number = fields["imm"]
             if word.op is Op.FENCE and number not in FENCES.values():
                 raise self._misfit(word.fields["imm"], word, f"a fence is one of {', '.join(FENCES)}, not {number}")
-            if word.op is not Op.FENCE and number > _LAST_APIC_REGISTER:
-                raise self._misfit(word.fields["imm"], word, f"an APIC register is from 0 to {_LAST_APIC_REGISTER}, not {number}")
+            if word.op is not Op.FENCE and number > _MAX_APIC_REGISTER:
+                raise self._misfit(word.fields["imm"], word, f"an APIC register is from 0 to {_MAX_APIC_REGISTER}, not {number}")
         for name, value in word.event_fields.items():
             value = self._fit(name, value, word)
             if fields.setdefault(name, value) != value:
                 raise word.scope.error(f"{word.event.token} cannot have this operand {'a' if name == 'ra' else 'b'}: "
                                        f"{word.token} uses the field {name} for another value", word.event.token)
+        if "rd" not in fields and len(forms(word.op)) > 1:
+            fields["rd"] = fields.get("ra", 0)
         event = EVENTS[word.event.token[1:]] if word.event else Event.NONE
         return MicroWord.const({"op": word.op, **fields, "event": event, "entry": address in entries}).as_bits()
 

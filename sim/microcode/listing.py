@@ -1,9 +1,10 @@
 """An image as text: what `crosscall asm` prints."""
 
-from rtl.core.microword import OPERATIONS, TARGET_BITS, MicroWord, Op
+from rtl.core.microword import TARGET_BITS, MicroWord, Op
 from rtl.events import Event
 
-from .names import APIC_REGISTERS, FENCES, PREDEFINED
+from .assembler import forms
+from .names import APIC_REGISTERS, FENCES, PREDEFINED, REGISTERS
 
 __all__ = ["disassemble", "listing"]
 
@@ -32,8 +33,17 @@ def _operand(kind, word, image):
         case "i":
             names = _FENCE_NAMES if word.op is Op.FENCE else _APIC_NAMES
             return names.get(word.imm, _number(word.imm))
+        case "k":
+            return _number(word.rd * len(REGISTERS) + word.rb)
         case "t":
             return image.label(word.target) or _number(word.target)
+
+
+def _form(word):
+    """The kinds of operands with which the word is written: without those that may be left out, if they say nothing."""
+    short, *longer = forms(word.op)
+    silent = not word.use_imm and not word.imm and word.rd == word.ra and (not word.rd or word.event is not Event.NONE)
+    return short if silent or not longer else longer[0]
 
 
 def _event(word, kinds):
@@ -41,7 +51,7 @@ def _event(word, kinds):
     b = None
     if "b" not in kinds and "m" not in kinds and word.use_imm:
         b = _number(word.imm)
-    elif "b" not in kinds and "r" not in kinds and word.rb:
+    elif not set("brk") & set(kinds) and word.rb:
         b = f"r{word.rb}"
     base = "m" in kinds and not word.use_imm
     if b is not None:
@@ -55,7 +65,7 @@ def disassemble(raw, image):
     """A raw microword of the image as the program could have written it: assembled again it gives the same word, but for the
     entry mark, which is not the word's own statement."""
     word = MicroWord.from_bits(raw)
-    kinds = OPERATIONS[word.op].operands
+    kinds = _form(word)
     text = f"{word.op.name.lower():<7} {', '.join(_operand(kind, word, image) for kind in kinds)}".rstrip()
     return text if word.event is Event.NONE else f"{text} {_event(word, kinds)}"
 

@@ -13,7 +13,7 @@ from amaranth.lib import data
 from rtl.core.microword import OPERATIONS, MicroWord
 from rtl.events import Event
 
-from .assembler import EVENTS, OPERANDS
+from .assembler import EVENTS, forms, usage
 
 __all__ = ["DOCUMENT", "comments", "main", "update"]
 
@@ -57,8 +57,8 @@ def _fields():
 def _operations():
     rows = []
     for op, operation in OPERATIONS.items():
-        written = f"{op.name.lower()} {', '.join(OPERANDS[kind] for kind in operation.operands)}".rstrip()
-        rows.append((f"`{written}`", f"{op.value:#04x}", operation.clocks, _cell(operation.text)))
+        written = " or ".join(f"`{f'{op.name.lower()} {usage(form)}'.rstrip()}`" for form in forms(op))
+        rows.append((written, f"{op.value:#04x}", operation.clocks, _cell(operation.text)))
     return _table(("written", "code", "clocks", "what"), *rows)
 
 

@@ -57,7 +57,7 @@ WORDS = [
     ("nop", word(Op.NOP)),
     ("iret", word(Op.IRET)),
     ("getif r3", word(Op.GETIF, rd=3)),
-    ("setif r3", word(Op.SETIF, ra=3)),
+    ("pause 3", word(Op.PAUSE, target=3)),
     ("mov r1, r2", word(Op.MOV, rd=1, rb=2)),
     ("mov r1, 0xffff", word(Op.MOV, rd=1, use_imm=1, imm=0xFFFF)),
     ("mov r1, -1", word(Op.MOV, rd=1, use_imm=1, imm=0xFFFF)),
@@ -78,7 +78,12 @@ WORDS = [
     ("fence FULL", word(Op.FENCE, imm=Fence.FULL.value)),
     ("fence WRITE", word(Op.FENCE, imm=Fence.WRITE.value)),
     ("fence READ", word(Op.FENCE, imm=Fence.READ.value)),
+    ("stc [r2 + 5], 42", word(Op.STC, ra=2, rb=2, rd=5, imm=5)),
+    ("stc [20], 7", word(Op.STC, use_imm=1, rb=7, imm=20)),
     ("jmp 511", word(Op.JMP, target=511)),
+    ("jmp 511, r1, [r2 + 3]", word(Op.JMP, target=511, rd=1, ra=2, imm=3)),
+    ("call 5, r1, [r2 - 1]", word(Op.CALL, target=5, rd=1, ra=2, imm=0xFFFF)),
+    ("call 5, r1, [3]", word(Op.CALL, target=5, rd=1, use_imm=1, imm=3)),
     ("icall r4", word(Op.ICALL, ra=4)),
     ("beq r1, r2, 7", word(Op.BEQ, ra=1, rb=2, target=7)),
     ("bts r1, 0x10, 7", word(Op.BTS, ra=1, use_imm=1, imm=16, target=7)),
@@ -97,6 +102,10 @@ WORDS = [
     ("mov r1, 3 @CALL(r4, 3)", word(Op.MOV, rd=1, use_imm=1, imm=3, event=Event.CALL, ra=4)),
     ("ld r1, [r2 + 3] @CALL(r2, r5)", word(Op.LD, rd=1, ra=2, imm=3, event=Event.CALL, rb=5)),
     ("st [20], r1 @CALL(r2)", word(Op.ST, use_imm=1, imm=20, rb=1, event=Event.CALL, ra=2)),
+    ("ld r1, [20] @CALL(r2, r3)", word(Op.LD, rd=1, use_imm=1, imm=20, event=Event.CALL, ra=2, rb=3)),
+    # What a jump leaves out must still change no register.
+    ("jmp 5 @CALL(r2, r3)", word(Op.JMP, target=5, rd=2, ra=2, rb=3, event=Event.CALL)),
+    ("call 5, r1, [20] @CALL(r2)", word(Op.CALL, target=5, rd=1, use_imm=1, imm=20, event=Event.CALL, ra=2)),
     ("push r2 @CALL(r1, r2)", word(Op.PUSH, rb=2, event=Event.CALL, ra=1)),
 ]
 
@@ -107,10 +116,10 @@ def test_word(build, text, raw):
 
 
 def test_every_operation_can_be_written(build):
-    sample = {"d": "r1", "a": "r2", "r": "r3", "b": "4", "m": "[r2 + 5]", "t": "6", "i": "1", "c": "r7"}
-    source = "\n".join(f"{op.name.lower()} {', '.join(sample[kind] for kind in operation.operands)}"
-                       for op, operation in OPERATIONS.items())
-    assert [MicroWord.from_bits(raw).op for raw in build(source).words] == list(OPERATIONS)
+    sample = {"d": "r1", "a": "r2", "r": "r3", "b": "4", "m": "[r2 + 5]", "t": "6", "i": "1", "c": "r7", "k": "8"}
+    forms = [(op, form) for op in OPERATIONS for form in assembler.forms(op)]
+    source = "\n".join(f"{op.name.lower()} {', '.join(sample[kind] for kind in form)}" for op, form in forms)
+    assert [MicroWord.from_bits(raw).op for raw in build(source).words] == [op for op, _ in forms]
 
 
 def test_negative_immediates_wrap_only_where_they_fit(build, refusal):
@@ -178,8 +187,8 @@ def test_unknown_define(refusal):
     ("2 > 1", True), ("1 >= 2", False), ("1 << 2 == 4", True), ("here == 1", True),
 ])
 def test_condition(build, condition, holds):
-    image = build(f"nop\nhere:\n.if {condition}\npause\n.if 0\n.else\nhalt\n.end\n.else\ncli\n.end")
-    assert [MicroWord.from_bits(raw).op for raw in image.words] == [Op.NOP, *([Op.PAUSE, Op.HALT] if holds else [Op.CLI])]
+    image = build(f"nop\nhere:\n.if {condition}\nsti\n.if 0\n.else\nhalt\n.end\n.else\ncli\n.end")
+    assert [MicroWord.from_bits(raw).op for raw in image.words] == [Op.NOP, *([Op.STI, Op.HALT] if holds else [Op.CLI])]
 
 
 def test_what_is_not_assembled_is_not_declared(build):
@@ -489,7 +498,12 @@ REFUSALS = [
     ("nop @CALL(3)", "1:11: expected a register"),
     ("add r1, r2, r3 @CALL(r4)", "1:16: @CALL cannot have this operand a: add uses the field ra for another value"),
     ("mov r1, 3 @CALL(r4, 5)", "1:11: @CALL cannot have this operand b: mov uses the field imm for another value"),
-    ("st [r1], r2 @CALL(r1, 5)", "1:13: @CALL cannot have this operand b: st uses the field use_imm for another value"),
+    ("st [r1], r2 @CALL(r1, 5)", "1:23: expected a register"),
+    ("st [r1], r2 @CALL(r1, r3)", "1:13: @CALL cannot have this operand b: st uses the field rb for another value"),
+    ("stc [r1], 2 @CALL(r1, r2)", "1:23: the operand b of this event is the constant that is stored"),
+    ("stc [r1], 64", "1:11: the constant 64 does not fit: it must be from 0 to 63"),
+    ("jmp 1 @CALL(r1, 5)", "1:7: @CALL cannot have this operand b: jmp uses the field use_imm for another value"),
+    ("jmp 1, r2", "1:1: jmp takes 1 operand (t) or 3 operands (t, rd, [ra + imm]), not 2"),
     ("push r2 @CALL(r2, r3)", "1:9: @CALL cannot have this operand b: push uses the field rb for another value"),
     ("a:\na:", "2:1: a is a label already, at p.uasm:1"),
     ("a:\n.x:\n nop\n.x:", "4:1: .x is a label already here"),

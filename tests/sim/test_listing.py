@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtl.core.microword import IMMEDIATE_BITS, OPERATIONS, TARGET_BITS, Fence, MicroWord, Op
+from rtl.core.microword import IMMEDIATE_BITS, MEMORY_OPS, OPERATIONS, TARGET_BITS, Fence, MicroWord, Op
 from rtl.events import Event
 from sim.microcode import reference
-from sim.microcode.assembler import assemble
+from sim.microcode.assembler import assemble, forms
 from sim.microcode.listing import disassemble, listing
 
 PROGRAM = """\
@@ -47,26 +47,27 @@ main:
     ret
 """
 
+# {4}: the raw word at address 4.
 LISTING = """\
 a demonstration
 for 2 cores of 16 bits
 needs 14 of 512 words of microcode, 40 words of arena
 
 reset:
-  000  000400000028  jmp     func                            ; p.uasm:19: jmp  main
+  000  {0}  jmp     func                            ; p.uasm:19: jmp  main
   ...  PANIC
 func:  ; entry point
 main:
-  004  800000108010  mov     r0, 0x10                        ; p.uasm:23: mov  t0, FLAG                   ; step 1
-  005  320000010821  st      [r4 + 1], r0 @CSD_UNLOCK        ; p.uasm:24: st   [r4 + csd.flags], t0 @CSD_UNLOCK
-  006  000000198022  swap    r0, [0x19], r0                  ; p.uasm:15 < p.uasm:25: swap t0, [where], t0
-  007  20060000802d  bne     r0, 0, func+2 @WOKEN            ; p.uasm:16 < p.uasm:25: bne  t0, 0, .again @WOKEN
-  008  000000010027  fence   WRITE                           ; p.uasm:26: fence WRITE !wmb
-  009  00000030003c  apicwr  r0, APIC_ICR                    ; p.uasm:27: apicwr t0, APIC_ICR
-  00a  420000018001  nop @WARN(r0, 1)                        ; p.uasm:28: nop  @WARN(r0, busy)
-  00b  280000005820  ld      r0, [r4] @VISIT(r4, r5)         ; p.uasm:29: ld   t0, [r4] @VISIT(r4, r5)
-  00c  000d00000028  jmp     func+9                          ; p.uasm:30: jmp  .out
-  00d  00000000002b  ret                                     ; p.uasm:32: ret
+  004  {4}  mov     r0, 0x10                        ; p.uasm:23: mov  t0, FLAG                   ; step 1
+  005  {5}  st      [r4 + 1], r0 @CSD_UNLOCK        ; p.uasm:24: st   [r4 + csd.flags], t0 @CSD_UNLOCK
+  006  {6}  swap    r0, [0x19], r0                  ; p.uasm:15 < p.uasm:25: swap t0, [where], t0
+  007  {7}  bne     r0, 0, func+2 @WOKEN            ; p.uasm:16 < p.uasm:25: bne  t0, 0, .again @WOKEN
+  008  {8}  fence   WRITE                           ; p.uasm:26: fence WRITE !wmb
+  009  {9}  apicwr  r0, APIC_ICR                    ; p.uasm:27: apicwr t0, APIC_ICR
+  00a  {10}  nop @WARN(r0, 1)                        ; p.uasm:28: nop  @WARN(r0, busy)
+  00b  {11}  ld      r0, [r4] @VISIT(r4, r5)         ; p.uasm:29: ld   t0, [r4] @VISIT(r4, r5)
+  00c  {12}  jmp     func+9                          ; p.uasm:30: jmp  .out
+  00d  {13}  ret                                     ; p.uasm:32: ret
 
 labels
   000  reset
@@ -112,7 +113,7 @@ def image(tmp_path):
 
 
 def test_listing(image):
-    assert listing(image) == LISTING
+    assert listing(image) == LISTING.format(*(f"{raw:012x}" for raw in image.words))
 
 
 def test_an_empty_program_has_a_listing(tmp_path):
@@ -147,7 +148,7 @@ _IMMEDIATE = st.integers(0, (1 << IMMEDIATE_BITS) - 1)
 def _words(draw):
     """A raw word that a program can have: fields that neither operation nor event uses are 0."""
     op = draw(st.sampled_from(list(OPERATIONS)))
-    kinds = OPERATIONS[op].operands
+    kinds = draw(st.sampled_from(forms(op)))
     fields = {}
     if "d" in kinds or "c" in kinds:
         fields["rd"] = draw(_REGISTER)
@@ -158,6 +159,8 @@ def _words(draw):
     if "b" in kinds:
         fields.update(draw(st.one_of(st.builds(lambda rb: {"rb": rb, "use_imm": 0}, _REGISTER),
                                      st.builds(lambda imm: {"imm": imm, "use_imm": 1}, _IMMEDIATE))))
+    if "k" in kinds:
+        fields.update(rd=draw(_REGISTER), rb=draw(_REGISTER))
     if "m" in kinds:
         fields.update(draw(st.one_of(st.builds(lambda ra, imm: {"ra": ra, "imm": imm, "use_imm": 0}, _REGISTER, _IMMEDIATE),
                                      st.builds(lambda imm: {"imm": imm, "use_imm": 1}, _IMMEDIATE))))
@@ -165,15 +168,22 @@ def _words(draw):
         fields["imm"] = draw(st.sampled_from([item.value for item in Fence]) if op is Op.FENCE else st.integers(0, 255))
     if "t" in kinds:
         fields["target"] = draw(st.integers(0, (1 << TARGET_BITS) - 1))
+    left_out = kinds != forms(op)[-1]
+    if left_out:
+        fields.update(use_imm=0, imm=0)
     fields["event"] = draw(st.sampled_from(list(Event)))
     if fields["event"] is not Event.NONE:
         fields.setdefault("ra", draw(_REGISTER))
-        if draw(st.booleans()):
+        if op.value in MEMORY_OPS:
+            fields.setdefault("rb", draw(_REGISTER))
+        elif draw(st.booleans()):
             fields.setdefault("use_imm", 0)
             if not fields["use_imm"]:
                 fields.setdefault("rb", draw(_REGISTER))
         elif fields.setdefault("use_imm", 1):
             fields.setdefault("imm", draw(_IMMEDIATE))
+    if left_out:
+        fields["rd"] = fields.get("ra", 0)
     fields["entry"] = draw(st.integers(0, 1))
     return MicroWord.const({"op": op, **fields}).as_bits()
 
