@@ -35,7 +35,7 @@ class Source:
                           notes=notes)
 
 
-# --- expressions ---------------------------------------------------------------------------------------------------------
+# --- expressions ------------------------------------------------------------------------------------------------------
 
 
 class Number(NamedTuple):
@@ -83,7 +83,7 @@ def first_token(expression):
     return expression.token
 
 
-# --- statements ----------------------------------------------------------------------------------------------------------
+# --- statements -------------------------------------------------------------------------------------------------------
 
 
 class Include(NamedTuple):
@@ -247,7 +247,7 @@ _DIRECTIVES = sorted(item.pattern.value.replace("\\", "").removesuffix("b")
 _PHRASES = (
     ("_INCLUDE LABEL LOCAL_LABEL NAME _NL IF MACRO STRUCT _CONST _ELSE _END _ENTRY _GLOBAL _ORG _PERCPU _REG _TITLE _WARN $END",
      "a statement"),
-    ("LOCAL_LABEL NAME _REG IF _NL", "an instruction, a local label, .reg, .if"),
+    ("LOCAL_LABEL NAME _REG IF _NL", "an operation, a macro, a local label, .reg, .if"),
     ("LABEL NAME _NL", "a field"),
     ("NUMBER NAME SIZEOF DOTTED MINUS LPAR", "an expression"),
     ("OR AND SHIFT PLUS MINUS TIMES DOTTED LSQB", "an operator"),

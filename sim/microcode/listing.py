@@ -1,0 +1,144 @@
+"""An image as text: what `crosscall asm` prints."""
+
+from rtl.core.microword import TARGET_BITS, MicroWord, Op
+from rtl.events import Event
+
+from .assembler import forms
+from .names import APIC_REGISTERS, FENCES, PREDEFINED, REGISTERS
+
+__all__ = ["disassemble", "listing"]
+
+_FENCE_NAMES = {value: name for name, value in FENCES.items()}
+_APIC_NAMES = {value: name for name, value in APIC_REGISTERS.items()}
+
+
+def _number(value):
+    return str(value) if value < 10 else f"{value:#x}"
+
+
+def _operand(kind, word, image):
+    match kind:
+        case "d" | "c":
+            return f"r{word.rd}"
+        case "a":
+            return f"r{word.ra}"
+        case "r":
+            return f"r{word.rb}"
+        case "b":
+            return _number(word.imm) if word.use_imm else f"r{word.rb}"
+        case "m":
+            if word.use_imm:
+                return f"[{_number(word.imm)}]"
+            return f"[r{word.ra} + {_number(word.imm)}]" if word.imm else f"[r{word.ra}]"
+        case "i":
+            names = _FENCE_NAMES if word.op is Op.FENCE else _APIC_NAMES
+            return names.get(word.imm, _number(word.imm))
+        case "k":
+            return _number(word.rd * len(REGISTERS) + word.rb)
+        case "t":
+            return image.label(word.target) or _number(word.target)
+
+
+def _form(word):
+    """The kinds of operands with which the word is written: without those that may be left out, if they say nothing."""
+    short, *longer = forms(word.op)
+    silent = not word.use_imm and not word.imm and word.rd == word.ra and (not word.rd or word.event is not Event.NONE)
+    return short if silent or not longer else longer[0]
+
+
+def _event(word, kinds):
+    """The event, with those operands that the operation itself does not show."""
+    b = None
+    if "b" not in kinds and "m" not in kinds and word.use_imm:
+        b = _number(word.imm)
+    elif not set("brk") & set(kinds) and word.rb:
+        b = f"r{word.rb}"
+    base = "m" in kinds and not word.use_imm
+    if b is not None:
+        return f"@{word.event.name}(r{word.ra}, {b})"
+    if word.ra and "a" not in kinds and not base:
+        return f"@{word.event.name}(r{word.ra})"
+    return f"@{word.event.name}"
+
+
+def disassemble(raw, image):
+    """A raw microword of the image as the program could have written it: assembled again it gives the same word, but for the
+    entry mark, which is not the word's own statement."""
+    word = MicroWord.from_bits(raw)
+    kinds = _form(word)
+    text = f"{word.op.name.lower():<7} {', '.join(_operand(kind, word, image) for kind in kinds)}".rstrip()
+    return text if word.event is Event.NONE else f"{text} {_event(word, kinds)}"
+
+
+def _place(line):
+    """Where a word was written: in a macro, and from where that was called."""
+    return " < ".join(f"{file}:{number}" for file, number in [(line.file, line.line), *reversed(line.expansion)])
+
+
+def _program(image):
+    labels = {}
+    for name, address in image.symbols.items():
+        labels.setdefault(address, []).append(f"{name}:{'  ; entry point' if name in image.entries else ''}")
+    skipped = False
+    for address, raw in enumerate(image.words):
+        yield from labels.pop(address, ())
+        if address in image.lines:
+            line = image.lines[address]
+            yield f"  {address:03x}  {raw:012x}  {disassemble(raw, image):<40}; {_place(line)}: {line.text}"
+        elif not skipped:
+            yield "  ...  PANIC"
+        skipped = address not in image.lines
+    for rest in labels.values():
+        yield from rest
+
+
+def _arena(image):
+    """One line per declared object."""
+    declared = {}
+    for item in image.objects:
+        declared.setdefault(item.base, []).append(item)
+    for name, items in declared.items():
+        first = items[0]
+        indices = {item.index for item in items} - {None}
+        where = f"{first.address:#06x}" + (f" + (core << {image.percpu_shift})" if first.cpu is not None else "")
+        yield where, f"{name}[{len(indices)}]" if indices else name, first.type.name, f"{first.type.size * (len(indices) or 1)}"
+
+
+def _struct(kind):
+    yield f"  {kind.name}: {kind.size}"
+    for entry in kind.fields:
+        yield f"    {entry.offset:>4}  {entry.path}" + (f" -> {entry.points_to}" if entry.points_to else "")
+
+
+def _table(title, rows):
+    """A titled table with its columns aligned; nothing if it is empty."""
+    rows = list(rows)
+    if not rows:
+        return []
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["", title, *(("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip()
+                         for row in rows)]
+
+
+def listing(image):
+    """The whole image, line by line: program, labels, arena, structs, names."""
+    lines = [
+        f"{image.title}",
+        f"for {image.n_cores} core{'s' if image.n_cores > 1 else ''} of {image.xlen} bits",
+        f"needs {len(image.words)} of {1 << TARGET_BITS} words of microcode, {image.heap} words of arena",
+        "",
+        *_program(image),
+        *_table("labels", ((f"{address:03x}", name) for name, address in image.symbols.items())),
+        *_table("constants", ((_number(value) if value >= 0 else str(value), name)
+                              for name, value in image.constants.items() if name not in PREDEFINED)),
+        *_table("arena: address, object, type, words", _arena(image)),
+        *_table("start values", ((image.name_of(address), _number(value)) for address, value in sorted(image.arena.items()))),
+    ]
+    if image.structs:
+        lines += ["", "structs: words, offsets", *(line for kind in image.structs.values() for line in _struct(kind))]
+    lines += [
+        *_table("warnings", ((str(number), name, sentence) for number, (name, sentence) in image.warnings.items())),
+        *_table("names for --without", ((name, " ".join(f"{address:03x}" for address in addresses))
+                                        for name, addresses in image.names.items())),
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,456 @@
+"""The names of a program: what they stand for, where the arena has their objects, and what an expression with them is worth."""
+
+from collections import ChainMap
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from amaranth.lib import data
+from amaranth.utils import ceil_log2
+
+from rtl.apic.message import DeliveryMode
+from rtl.apic.registers import ApicRegister
+from rtl.config import MachineConfig
+from rtl.core.microword import ENTRY_INTERRUPT, ENTRY_RESET, Fence, MicroWord
+
+from . import syntax
+from .image import Field, ObjectType, StoredObject
+from .syntax import Source, first_token, suggestion
+
+__all__ = ["APIC_REGISTERS", "FENCES", "PREDEFINED", "REGISTERS", "Bound", "Call", "Names", "Scope", "Symbol", "count"]
+
+#: Names that hardware gives.
+REGISTERS = {f"r{number}": number for number in range(1 << data.Layout.cast(MicroWord)["rd"].width)}
+FENCES = {item.name: item.value for item in Fence}
+APIC_REGISTERS = {f"APIC_{item.name}": item.value for item in ApicRegister}
+#: All constants among them that are the same for every machine.
+PREDEFINED = {
+    "ENTRY_RESET": ENTRY_RESET,
+    "ENTRY_INTERRUPT": ENTRY_INTERRUPT,
+    **FENCES,
+    **APIC_REGISTERS,
+    **{f"MODE_{item.name}": item.value for item in DeliveryMode},
+}
+
+_WORD = "word"
+#: No machine has more arena; a larger object is a slip, and is refused before its names are made up.
+_MAX_ARENA = 1 << 20
+#: No word has more, so no value needs more.
+_MAX_BITS = 64
+
+
+class Call(NamedTuple):
+    """One level of macro expansion: which macro, called from where."""
+
+    macro: str
+    source: Source
+    line: int
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Where a statement stands: what its names mean, and how an error about it is placed."""
+
+    source: Source
+    #: Names of registers; the innermost map takes this scope's ``.reg``.
+    registers: ChainMap
+    #: Local labels: name -> address.
+    locals: dict = field(default_factory=dict)
+    #: Macro parameters: name -> Bound.
+    arguments: dict = field(default_factory=dict)
+    expansion: tuple = ()
+    #: Knock-out names of the macro calls around.
+    knock_outs: tuple = ()
+
+    def error(self, message, token):
+        return self.source.error(message, token, [
+            f"in the expansion of {call.macro} at {call.source.path}:{call.line}" for call in reversed(self.expansion)
+        ])
+
+    def register(self, expression):
+        """The number of the register that an expression is, or None."""
+        if not isinstance(expression, syntax.Ref) or expression.path:
+            return None
+        name = str(expression.token)
+        if name in self.arguments:
+            bound = self.arguments[name]
+            return bound.scope.register(bound.expression)
+        return self.registers.get(name)
+
+
+class Bound(NamedTuple):
+    """An expression, with the scope in which its names have their meaning."""
+
+    expression: object
+    scope: Scope
+
+
+@dataclass
+class Symbol:
+    """A name that has a value. ``kind`` is what it is, with its article; ``value`` is a number, a Bound, or None as long as
+    nothing is known."""
+
+    kind: str
+    value: object
+    scope: Scope | None = None
+    token: object = None
+    evaluating: bool = False
+
+
+class _Declared(NamedTuple):
+    """A member of a struct, or an object, with the size of its array evaluated."""
+
+    name: object
+    #: Token of the struct's name; None for a word.
+    type: object
+    #: The word is a pointer to that type.
+    pointer: bool
+    #: None if it is no array.
+    count: int | None
+    scope: Scope
+
+    @property
+    def is_word(self):
+        return self.type is None or self.pointer
+
+    @property
+    def points_to(self):
+        return str(self.type) if self.pointer and self.type is not None else None
+
+
+@dataclass
+class _Struct:
+    name: object
+    members: dict
+    scope: Scope
+    #: Member name -> offset, once known; and the sum.
+    offsets: dict | None = None
+    size: int = 0
+    measuring: bool = False
+
+
+class _Object(NamedTuple):
+    declared: _Declared
+    percpu: bool
+    #: Bound start values, or None.
+    start: tuple | None
+
+
+def count(number, noun, names=""):
+    """``2 operands (rd, b)``."""
+    return (f"{number} {noun}" if number == 1 else f"{number or 'no'} {noun}s") + (f" ({names})" if names else "")
+
+
+class Names:
+    """All names that have a value, the structs, and the objects of the arena.
+
+    While a program is read, a name may be used only if it is known; once ``complete`` is set, all are.
+    """
+
+    def __init__(self, n_cores, xlen):
+        self.n_cores = n_cores
+        self.xlen = xlen
+        self.complete = False
+        self.symbols = {
+            name: Symbol("a predefined constant", value)
+            for name, value in {"NR_CPUS": n_cores, "XLEN": xlen, **PREDEFINED}.items()
+        }
+        self.percpu_base = self.symbols["PERCPU_BASE"] = Symbol("a predefined constant", None)
+        self.percpu_shift = self.symbols["PERCPU_SHIFT"] = Symbol("a predefined constant", None)
+        self.structs = {}
+        self.objects = {}
+        self._declared = []
+
+    # --- declarations -------------------------------------------------------------------------------------------------
+
+    def define(self, name, symbol):
+        """Gives a name, a token, its meaning."""
+        known = self.symbols.get(name)
+        if known is not None:
+            where = f", at {known.scope.source.path}:{known.token.line}" if known.scope else ""
+            raise symbol.scope.error(f"{name} is {known.kind} already{where}", name)
+        if name in REGISTERS:
+            raise symbol.scope.error(f"{name} is a register", name)
+        self.symbols[str(name)] = symbol
+
+    def _declare(self, name, kind, scope):
+        """A Type -> _Declared."""
+        size = None
+        if kind.size is not None:
+            size = self.evaluate(kind.size.value, scope)
+            if not 1 <= size <= _MAX_ARENA:
+                raise scope.error(f"an array has from 1 to {_MAX_ARENA} elements, not {size}", first_token(kind.size.value))
+        declared = _Declared(name, None if kind.name in (None, _WORD) else kind.name, kind.pointer is not None, size, scope)
+        self._declared.append(declared)
+        return declared
+
+    def struct(self, statement, scope):
+        """Declares a .struct."""
+        name = statement.name
+        if name == _WORD:
+            raise scope.error("word is the type of a single word", name)
+        if name in self.structs:
+            known = self.structs[name]
+            raise scope.error(f"{name} is a struct already, at {known.scope.source.path}:{known.name.line}", name)
+        if not statement.members:
+            raise scope.error(f"the struct {name} has no fields", name)
+        members = {}
+        for member in statement.members:
+            if member.name in members:
+                raise scope.error(f"{name} has a field {member.name} already", member.name)
+            members[str(member.name)] = self._declare(member.name, member.type, scope)
+        self.structs[str(name)] = _Struct(name, members, scope)
+
+    def object(self, statement, scope, *, percpu, start=None):
+        """Declares a .percpu or .global; ``start`` is a tuple of Bound start values."""
+        declared = self._declare(statement.name, statement.type, scope)
+        self.define(statement.name, Symbol("an object", None, scope, statement.name))
+        self.objects[str(statement.name)] = _Object(declared, percpu, start)
+
+    # --- expressions --------------------------------------------------------------------------------------------------
+
+    def evaluate(self, expression, scope):
+        """The number that an expression stands for, negative ones included."""
+        match expression:
+            case syntax.Number(token):
+                try:
+                    value = int(token, {"0x": 16, "0b": 2}.get(token[:2].lower(), 10))
+                except ValueError:
+                    raise scope.error(f"{token} is not a number", token) from None
+                return self._bounded(value, scope, token)
+            case syntax.Ref(token, ()):
+                return self._name(token, scope)
+            case syntax.Ref(token, path):
+                return self._path(token, path, scope)
+            case syntax.Local(token):
+                if token in scope.locals:
+                    return scope.locals[token]
+                raise scope.error(f"unknown local label {token}{suggestion(token, scope.locals)}{self._hint()}", token)
+            case syntax.Sizeof(_, name):
+                return 1 if name == _WORD else self._layout(name, scope).size
+            case syntax.Negate(_, value):
+                return -self.evaluate(value, scope)
+            case syntax.Binary(left, operator, right):
+                value = self._binary(self.evaluate(left, scope), operator, self.evaluate(right, scope), scope)
+                return self._bounded(value, scope, operator)
+
+    @staticmethod
+    def _bounded(value, scope, token):
+        if abs(value) >> _MAX_BITS:
+            raise scope.error(f"the value has more than {_MAX_BITS} bits", token)
+        return value
+
+    def _binary(self, left, operator, right, scope):
+        match operator:
+            case "+":
+                return left + right
+            case "-":
+                return left - right
+            case "*":
+                return left * right
+            case "|":
+                return left | right
+            case "&":
+                return left & right
+            case "<<":
+                if not 0 <= right < _MAX_BITS:
+                    raise scope.error(f"a shift must be from 0 to {_MAX_BITS - 1}, not {right}", operator)
+                return left << right
+
+    def _hint(self):
+        return "" if self.complete else ": .if, .org and array sizes see only what stands above them"
+
+    def _unknown(self, token, scope):
+        known = [*self.symbols, *self.structs, *scope.arguments, *scope.registers]
+        return scope.error(f"unknown name {token}{suggestion(token, known)}{self._hint()}", token)
+
+    def _unknown_struct(self, token, scope):
+        return scope.error(f"unknown struct {token}{suggestion(token, self.structs)}{self._hint()}", token)
+
+    def _name(self, token, scope):
+        """The value of a plain name."""
+        if token in scope.arguments:
+            bound = scope.arguments[token]
+            return self.evaluate(*bound)
+        if token in scope.registers:
+            raise scope.error(f"{token} is a register, and a number is needed here", token)
+        symbol = self.symbols.get(token)
+        if symbol is None:
+            if token in self.structs:
+                raise scope.error(f"{token} is a struct: write {token}.FIELD or sizeof({token})", token)
+            raise self._unknown(token, scope)
+        return self._value(symbol, token, scope)
+
+    def _value(self, symbol, token, scope):
+        """The value of a symbol that ``token`` refers to."""
+        if symbol.value is None:
+            raise scope.error(f"the arena is laid out at the end: {token} is not known yet", token)
+        if isinstance(symbol.value, Bound):
+            if symbol.evaluating:
+                raise scope.error(f"{token} is defined by itself", token)
+            symbol.evaluating = True
+            symbol.value = self.evaluate(*symbol.value)
+            symbol.evaluating = False
+        return symbol.value
+
+    def _path(self, token, path, scope):
+        """The value of ``name.field``, ``name[index]`` and so on. An object hides a struct that is called the same."""
+        if token in self.objects:
+            return self._name(token, scope) + self._offset(self.objects[token].declared, path, scope)
+        if token in self.structs:
+            return self._offset(_Declared(token, token, False, None, scope), path, scope)
+        if token in self.symbols or token in scope.arguments or token in scope.registers:
+            raise scope.error(f"{token} is neither a struct nor an object, and has no fields", token)
+        raise self._unknown(token, scope)
+
+    def _offset(self, declared, path, scope):
+        """Where in an object a path leads, in words."""
+        offset = 0
+        shown = str(declared.name)
+        for step in path:
+            if isinstance(step, syntax.Index):
+                token = first_token(step.value)
+                if declared.count is None:
+                    raise scope.error(f"{shown} is not an array", token)
+                index = self.evaluate(step.value, scope)
+                if not 0 <= index < declared.count:
+                    raise scope.error(f"{shown} has the elements 0 to {declared.count - 1}, not {index}", token)
+                offset += index * self._size(declared._replace(count=None))
+                declared = declared._replace(count=None)
+                shown += f"[{index}]"
+                continue
+            if declared.count is not None:
+                raise scope.error(f"{shown} is an array: name an element, {shown}[0]{step}", step)
+            if declared.is_word:
+                raise scope.error(f"{shown} is a {'pointer' if declared.pointer else 'word'}, and has no fields", step)
+            struct = self._layout(declared.type, declared.scope)
+            name = step[1:]
+            if name not in struct.members:
+                raise scope.error(f"{struct.name} has no field {name}{suggestion(name, struct.members)}", step)
+            offset += struct.offsets[name]
+            declared = struct.members[name]
+            shown += step
+        return offset
+
+    # --- the arena ----------------------------------------------------------------------------------------------------
+
+    def _layout(self, name, scope):
+        """The _Struct of a name, with its offsets."""
+        struct = self.structs.get(name)
+        if struct is None:
+            raise self._unknown_struct(name, scope)
+        if struct.offsets is None:
+            if struct.measuring:
+                raise scope.error(f"the struct {name} contains itself; a pointer would be `-> {name}`", name)
+            struct.measuring = True
+            offsets, size = {}, 0
+            for member in struct.members.values():
+                offsets[str(member.name)] = size
+                size += self._size(member)
+            if size > _MAX_ARENA:
+                raise struct.scope.error(f"the struct {name} has {size} words, more than any arena", struct.name)
+            struct.offsets, struct.size, struct.measuring = offsets, size, False
+        return struct
+
+    def _size(self, declared):
+        """Words that a member or an object takes."""
+        single = 1 if declared.is_word else self._layout(declared.type, declared.scope).size
+        return single * (declared.count or 1)
+
+    def _flatten(self, declared, path, offset):
+        """The Fields of a member or an object, one per word."""
+        if declared.count is not None:
+            element = declared._replace(count=None)
+            size = self._size(element)
+            for index in range(declared.count):
+                yield from self._flatten(element, f"{path}[{index}]", offset + index * size)
+        elif declared.is_word:
+            yield Field(path, offset, declared.points_to)
+        else:
+            struct = self._layout(declared.type, declared.scope)
+            for name, member in struct.members.items():
+                yield from self._flatten(member, f"{path}.{name}" if path else name, offset + struct.offsets[name])
+
+    def place(self):
+        """Gives every object its address; gives the first address behind them."""
+        address = MachineConfig.NULL_WORDS
+        block = 0
+        for name, item in self.objects.items():
+            size = self._size(item.declared)
+            if address + block + size > _MAX_ARENA:
+                raise item.declared.scope.error(f"with {name} the arena has more than {_MAX_ARENA} words", item.declared.name)
+            self.symbols[name].value = block if item.percpu else address
+            if item.percpu:
+                block += size
+            else:
+                address += size
+        shift = ceil_log2(block) if block else 0
+        base = -(-address >> shift) << shift
+        heap = base + (self.n_cores << shift if block else 0)
+        if heap > _MAX_ARENA:
+            raise item.declared.scope.error(
+                f"with the objects of {self.n_cores} cores the arena has more than {_MAX_ARENA} words", item.declared.name)
+        self.percpu_base.value, self.percpu_shift.value = base, shift
+        for name, item in self.objects.items():
+            if item.percpu:
+                self.symbols[name].value += base
+        return heap
+
+    def check(self):
+        """Refuses an object or field of a struct that there is not."""
+        for declared in self._declared:
+            if declared.type is not None and declared.type not in self.structs:
+                raise self._unknown_struct(declared.type, declared.scope)
+
+    def types(self):
+        """Every struct as the image has it."""
+        types = {}
+        for name, struct in self.structs.items():
+            self._layout(struct.name, struct.scope)
+            whole = _Declared(struct.name, struct.name, False, None, struct.scope)
+            types[name] = ObjectType(name, struct.size, tuple(self._flatten(whole, "", 0)))
+        return types
+
+    def stored(self, types):
+        """All objects of all cores and all elements of arrays, by address."""
+        stored = []
+        for name, item in self.objects.items():
+            declared = item.declared
+            if declared.is_word:
+                kind = ObjectType(_WORD, 1, (Field("", 0, declared.points_to),))
+            else:
+                kind = types[declared.type]
+            for cpu in range(self.n_cores) if item.percpu else (None,):
+                base = self.symbols[name].value + ((cpu or 0) << self.percpu_shift.value)
+                shown = name if cpu is None else f"{name}[{cpu}]"
+                if declared.count is None:
+                    stored.append(StoredObject(shown, name, kind, base, cpu))
+                else:
+                    stored += [StoredObject(f"{shown}[{index}]", name, kind, base + index * kind.size, cpu, index)
+                               for index in range(declared.count)]
+        return tuple(sorted(stored, key=lambda item: item.address))
+
+    def constants(self):
+        """The values of all names that are not places."""
+        return {
+            name: self._value(symbol, symbol.token, symbol.scope)
+            for name, symbol in self.symbols.items() if symbol.kind not in ("a label", "an object")
+        }
+
+    def start_values(self):
+        """The arena as it starts: address -> value."""
+        arena = {}
+        for name, item in self.objects.items():
+            size = self._size(item.declared)
+            if item.start and len(item.start) > size:
+                bound = item.start[size]
+                raise bound.scope.error(f"{name} has {count(size, 'word')}, and this is one value too many",
+                                        first_token(bound.expression))
+            for offset, bound in enumerate(item.start or ()):
+                value = self.evaluate(*bound)
+                low, high = -(1 << self.xlen - 1), (1 << self.xlen) - 1
+                if not low <= value <= high:
+                    raise bound.scope.error(f"{value} does not fit: a word of {self.xlen} bits is from {low} to {high}",
+                                            first_token(bound.expression))
+                if value:
+                    arena[self.symbols[name].value + offset] = value & high
+        return arena

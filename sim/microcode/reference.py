@@ -1,0 +1,96 @@
+"""The tables of ``docs/microcode.md``: fields, operations and events, from the description that the hardware is built from.
+
+``python -m sim.microcode.reference`` says whether they are up to date (exit code 1 if not), with ``--write`` it makes them so.
+"""
+
+import inspect
+import re
+import sys
+from pathlib import Path
+
+from amaranth.lib import data
+
+from rtl.core.microword import OPERATIONS, MicroWord
+from rtl.events import Event
+
+from .assembler import EVENTS, forms, usage
+
+__all__ = ["DOCUMENT", "comments", "main", "update"]
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "microcode.md"
+
+
+def comments(kind):
+    """The ``#:`` comment in front of each field or member of a class, by name."""
+    found, pending = {}, []
+    for line in inspect.getsource(kind).splitlines():
+        line = line.strip()
+        name = re.match(r"(\w+)\s*[:=]", line)
+        if line.startswith("#:"):
+            pending.append(line.removeprefix("#:").strip())
+        elif name and pending:
+            found[name[1]] = " ".join(pending)
+            pending = []
+    return found
+
+
+def _cell(text):
+    return text.replace("``", "`").replace("|", "\\|")
+
+
+def _table(*rows):
+    head, *body = rows
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *body))
+
+
+def _fields():
+    texts = comments(MicroWord)
+    rows = []
+    for name, item in data.Layout.cast(MicroWord):
+        last = item.offset + item.width - 1
+        # A field that is an enum is described by the enum.
+        text = texts.get(name) or inspect.getdoc(item.shape).split(".")[0] + "."
+        rows.append((f"`{name}`", str(last) if item.width == 1 else f"{last}:{item.offset}", _cell(text)))
+    return _table(("field", "bits", "what"), *rows)
+
+
+def _operations():
+    rows = []
+    for op, operation in OPERATIONS.items():
+        written = " or ".join(f"`{f'{op.name.lower()} {usage(form)}'.rstrip()}`" for form in forms(op))
+        rows.append((written, f"{op.value:#04x}", operation.clocks, _cell(operation.text)))
+    return _table(("written", "code", "clocks", "what"), *rows)
+
+
+def _events():
+    texts = comments(Event)
+    return _table(("event", "code", "what"),
+                  *((f"`@{name}`", str(event.value), _cell(texts[name])) for name, event in EVENTS.items()))
+
+
+_TABLES = {"fields": _fields, "operations": _operations, "events": _events}
+
+
+def update(text):
+    """The document with its tables made anew. Each stands between ``<!-- table: NAME -->`` and ``<!-- end -->``."""
+    def table(match):
+        return f"{match[1]}\n{_TABLES[match[2]]()}\n<!-- end -->"
+
+    return re.sub(r"(<!-- table: (\w+) -->)\n.*?<!-- end -->", table, text, flags=re.DOTALL)
+
+
+def main(arguments):
+    """The command; gives its exit code."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    new = update(text)
+    if new == text:
+        return 0
+    if arguments != ["--write"]:
+        print(f"{DOCUMENT.name} is not up to date: run python -m sim.microcode.reference --write", file=sys.stderr)
+        return 1
+    DOCUMENT.write_text(new, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
