@@ -6,6 +6,8 @@ The lines are described in ``docs/events.md``. Equal runs give equal bytes.
 import json
 from functools import cache
 
+from rtl.events import Event
+
 from .errors import InputError
 from .records import ApicRecord, CommitRecord, CoreRecord
 
@@ -29,6 +31,8 @@ class Namer:
             if record.op is not None:
                 line |= {"op": record.op.name, "address": record.address, "word": self._word(record.address),
                          "result": record.result}
+            elif record.event is Event.FAULT:
+                line["address"] = record.address
         elif kind is CommitRecord:
             line = {"clock": record.clock, "source": "bank", "bank": record.bank, "core": record.core, "op": record.op.name,
                     "address": record.address, "word": self._word(record.address), "old": record.old, "new": record.new}
@@ -67,8 +71,9 @@ class EventLog:
         self._file.write(self._encode(self._namer.to_json(record, call)) + "\n")
 
     def __exit__(self, kind, error, traceback):
-        self._file.close()
-        if kind is None:
-            self._part.replace(self._path)
-        else:
-            self._part.unlink()
+        try:
+            self._file.close()
+            if kind is None:
+                self._part.replace(self._path)
+        finally:
+            self._part.unlink(missing_ok=True)

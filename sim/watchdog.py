@@ -59,7 +59,8 @@ class Watchdog:
     def _stuck(self, clock):
         stuck = [call for call in self._tracker.calls if not call.over]
         for call in stuck:
-            self.violations.append(Violation(self.name, clock, (call.id,), (call.caller, *call.unfinished), self._sentence(call)))
+            cores = tuple(sorted({call.caller, *call.unfinished}))
+            self.violations.append(Violation(self.name, clock, (call.id,), cores, self._sentence(call)))
         if not stuck:
             self.violations.append(Violation(self.name, clock, (), (), f"nothing has happened since clock {self._progress}"))
 

@@ -21,8 +21,10 @@ class EarlyReturn(Oracle):
     def on_woken(self, record, tracker):
         call = tracker.call
         if call is not None:
-            targets = {entry.target for entry in call.entries if entry.csd == record.a}
-            late = [core for core in call.unfinished if None in targets or core in targets or not targets]
+            waited_for = {entry.target for entry in call.entries if entry.csd == record.a}
+            # Nobody waits for the function that the caller runs itself.
+            late = [core for core in call.unfinished
+                    if core in waited_for or waited_for <= {None} and core != call.caller]
             self._judge(record, call, late, "was woken")
 
     def on_return(self, record, tracker):

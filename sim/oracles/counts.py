@@ -50,7 +50,7 @@ class InterruptMask(Oracle):
 
     def on_ipi_mask(self, record, tracker):
         call, mask, online = tracker.call, record.a, record.b
-        who = f"core {record.core}" + (f" in {call}" if call is not None else "")
+        who = call or f"core {record.core}"
         offline = [core for core in range(self.config.xlen) if mask & ~online & 1 << core]
         if not mask:
             self.found(record.clock, f"{who} gave an empty mask to the APIC at clock {record.clock}", calls=[call],

@@ -56,7 +56,7 @@ class Traps(Oracle):
     title = "no core traps"
 
     def on_panic(self, record, tracker):
-        self._tell(record, tracker, "a word that nobody may execute")
+        self._tell(record, tracker, "PANIC, a word that is no code or no entry point")
 
     def on_fault(self, record, tracker):
         self._tell(record, tracker, f"an access at {record.address:#x}, which is no memory")

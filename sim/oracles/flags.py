@@ -45,9 +45,8 @@ class StackReuse(Oracle):
             csd, clock = gone
             call, owner = self._owners[csd]
             if record.core != owner:
-                self.found(record.clock, f"core {record.core} touched {self.places.csd_name(csd)} on the stack of core {owner} at "
-                           f"clock {record.clock}, which is not its any more since clock {clock}", calls=[call],
-                           cores=[record.core, owner])
+                self.found(record.clock, f"core {record.core} touched {self.places.csd_name(csd)} at clock {record.clock}, "
+                           f"which core {owner} has back since clock {clock}", calls=[call], cores=[record.core, owner])
         origin = tracker.origin
         if origin is None or origin.event is not Event.COMPLETE and origin.event is not Event.CSD_UNLOCK:
             return

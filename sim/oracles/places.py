@@ -67,7 +67,7 @@ class Places:
     def csd_name(self, address):
         """A csd as it is shown."""
         csd = self.csds.get(address)
-        return csd.name if csd is not None else f"csd {self.image.name_of(address)}"
+        return csd.name if csd is not None else f"the csd at {self.image.name_of(address)}"
 
     def _csds_in(self, kind):
         """(prefix, offset) of each csd in a struct: wherever its fields are found, in their order, under one prefix."""

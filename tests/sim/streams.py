@@ -33,19 +33,19 @@ def _flat(name, *parts):
 
 
 def make_image(n_cores=4):
-    """16 microcode words per routine; objects as v4 declares them, one ``stack`` of 8 words per core."""
+    """16 microcode words per routine; objects as v4 declares them, a ``stack`` of 8 words per core."""
     list_head = _flat("list_head", "next", "prev")
     csd = _flat("csd", ("list", list_head), "func", "info", "flags")
     word = ObjectType("word", 1, (Field("", 0),))
     cfd = _flat("cfd", ("csd", csd), "lock", "refs", Field("cpumask", 0, "word"))
     call_function = _flat("call_function", ("queue", list_head), "lock")
-    stack = ObjectType("stack", 8, tuple(Field(f"[{index}]", index) for index in range(8)))
     objects = [StoredObject("call_function", "call_function", call_function, 16)]
     for cpu in range(n_cores):
         address = 64 + 64 * cpu
-        for base, kind in (("csd_data", csd), ("cfd_data", cfd), ("cfd_mask", word), ("stack", stack)):
+        for base, kind in (("csd_data", csd), ("cfd_data", cfd), ("cfd_mask", word)):
             objects.append(StoredObject(f"{base}[{cpu}]", base, kind, address, cpu))
             address += kind.size
+        objects += [StoredObject(f"stack[{cpu}][{index}]", "stack", word, address + index, cpu, index) for index in range(8)]
     names = {item.name: item.address for item in objects}
     symbols = {name: 16 * index for index, name in enumerate((*_ROUTINES, *_FUNCTIONS))}
     return Image(
@@ -53,7 +53,7 @@ def make_image(n_cores=4):
         entries=frozenset(_FUNCTIONS), objects=tuple(objects),
         arena={names[f"cfd_data[{cpu}]"] + 7: names[f"cfd_mask[{cpu}]"] for cpu in range(n_cores)},
         constants={"CSD_FLAG_WAIT": WAIT, "CSD_FLAG_LOCK": LOCK},
-        structs={kind.name: kind for kind in (list_head, csd, cfd, call_function, stack)},
+        structs={kind.name: kind for kind in (list_head, csd, cfd, call_function)},
         warnings={1: ("csd_unlock_not_locked", "csd_unlock() of a csd that is not locked")},
         names={}, lines={}, percpu_base=64, percpu_shift=6, heap=64 + 64 * n_cores)
 
@@ -208,7 +208,7 @@ class Stream:
 
     def single(self, caller, target, *, func="func_nop", info=5):
         """A whole call of smp_call_function_single that waits, its csd on the caller's stack."""
-        csd = self.address(f"stack[{caller}]")
+        csd = self.address(f"stack[{caller}][0]")
         self.say(caller, "CALL", self.image.symbols[func], info, at="smp_call_function_single")
         self.say(caller, "TARGET", target)
         self.store(caller, csd + 4, WAIT)
