@@ -130,8 +130,8 @@ class _Reader:
             protocol=self._protocol(),
             n_cores=self.n_cores,
             seed=self.seed,
-            machine=self._overrides("machine", [item.name for item in fields(MachineConfig) if item.name != "n_cores"]),
-            straps=self._overrides("straps", [item.name for item in fields(Straps)]),
+            machine=self._overrides("machine", MachineConfig),
+            straps=self._overrides("straps", Straps),
             defines=self._overrides("defines", None),
             expected=self._expected(),
             online=self._online(),
@@ -233,12 +233,13 @@ class _Reader:
         protocol = self.root.get("protocol", str, "v4")
         return str(self.document.path.parent / protocol) if protocol.endswith(".uasm") else protocol
 
-    def _overrides(self, key, known):
+    def _overrides(self, key, kind):
+        """A table of whole numbers: overrides of the fields of ``kind``, or (None) of any name."""
         table = self.root.table(key)
         if key == "machine" and "n_cores" in table:
             raise table.refusal("n_cores", "is written as cores, at the top of the file")
-        if known is not None:
-            table.only(known)
+        if kind is not None:
+            table.only([item.name for item in fields(kind) if item.name != "n_cores"])
         return {name: table.get(name, int) for name in table.content}
 
     def _expected(self):
