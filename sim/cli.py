@@ -34,7 +34,7 @@ class _Group(TyperGroup):
         except MissingToolError as error:
             code, message = MISSING_TOOL, str(error)
         except KeyboardInterrupt:
-            code, message = INTERRUPTED, "interrupted; nothing was written"
+            code, message = INTERRUPTED, "interrupted"
         print(f"crosscall: {message}", file=sys.stderr)
         raise typer.Exit(code)
 
