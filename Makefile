@@ -53,4 +53,4 @@ synth: .venv/synth.stamp
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	find waves -mindepth 1 ! -name README.md -delete
+	[ ! -d waves ] || find waves -mindepth 1 ! -name README.md -delete
