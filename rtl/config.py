@@ -32,8 +32,9 @@ class MachineConfig:
     xlen : 16, 32 or 64. Bits of a register, of an arena word and of an address.
     microcode_depth : words of each core's microcode store; a power of two, 64 to 512 (the microword has 9 bits of target).
     stack_depth : words of each core's private stack (return addresses, saved registers); a power of two, 16 to 1024.
-    arena_depth : words of the shared arena, all banks together; a power of two, 64 to ``2**(xlen - 1)`` and at most
-        ``2**20``. The addresses from ``arena_depth`` up are never memory: an access there is a fault.
+    arena_depth : words of the shared arena, all banks together; a power of two, 64 to 32768. The addresses from
+        ``arena_depth`` up are never memory: an access there is a fault. (Half of what an immediate can name is left to
+        addresses that must fault.)
     n_banks : banks of the arena, interleaved by the low address bits; a power of two, 1 to 16.
     n_vectors : interrupt vectors that exist, counted down from 0xff (16: 0xf0-0xff); a power of two, 16 to 256.
     """
@@ -56,9 +57,8 @@ class MachineConfig:
                lambda v: _power_of_two(v) and 64 <= v <= 512)
         _check("stack_depth", self.stack_depth, "a power of two from 16 to 1024",
                lambda v: _power_of_two(v) and 16 <= v <= 1024)
-        limit = min(1 << (self.xlen - 1), 1 << 20)
-        _check("arena_depth", self.arena_depth, f"a power of two from 64 to {limit}",
-               lambda v: _power_of_two(v) and 64 <= v <= limit)
+        _check("arena_depth", self.arena_depth, "a power of two from 64 to 32768",
+               lambda v: _power_of_two(v) and 64 <= v <= 1 << 15)
         _check("n_banks", self.n_banks, "a power of two from 1 to 16", lambda v: _power_of_two(v) and v <= 16)
         _check("n_vectors", self.n_vectors, "a power of two from 16 to 256",
                lambda v: _power_of_two(v) and 16 <= v <= 256)

@@ -48,6 +48,7 @@ class Op(enum.Enum, shape=6):
     BIT = 0x18
     FFS = 0x19
     POPCNT = 0x1A
+    NOT = 0x1B
 
     LD = 0x20
     ST = 0x21
@@ -96,7 +97,7 @@ class MicroWord(data.Struct):
     ra: 3
     #: Register read as operand b; data of a store.
     rb: 3
-    #: Operand b is ``imm``; in a memory operation: the address is ``imm`` alone, without a base.
+    #: Operand b is ``imm``; in a memory operation (0x20 to 0x27) instead: the address is ``imm`` alone, without a base.
     use_imm: 1
     #: Immediate, zero-extended to ``xlen``; in a memory operation: offset, added modulo ``2**xlen``.
     imm: IMMEDIATE_BITS
@@ -149,6 +150,7 @@ OPERATIONS = {
     Op.SHL: Operation("dab", "1", "rd = ra << b (b modulo xlen)"),
     Op.BIT: Operation("db", "1", "rd = 1 << b (b modulo xlen)"),
     Op.FFS: Operation("da", "1", "rd = number of the lowest bit set in ra, or xlen if there is none"),
+    Op.NOT: Operation("db", "1", "rd = ~b"),
     Op.POPCNT: Operation("da", "1", "rd = how many bits of ra are set"),
     Op.LD: Operation("dm", _MEMORY, "rd = memory"),
     Op.ST: Operation("mr", _MEMORY, "memory = rb"),

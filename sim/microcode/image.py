@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sim.errors import InputError
+
 __all__ = ["Field", "Image", "Line", "ObjectType", "StoredObject"]
 
 
@@ -92,6 +94,21 @@ class Image:
     heap: int
     #: address -> (label, offset), filled on first use
     _labels: dict = field(default_factory=dict, compare=False, repr=False)
+
+    def check_fits(self, config):
+        """Raises InputError, by name, if a machine of this MachineConfig cannot hold or run the image."""
+        for what, needs, has in (
+            ("cores (n_cores)", self.n_cores, config.n_cores),
+            ("bits (xlen)", self.xlen, config.xlen),
+        ):
+            if needs != has:
+                raise InputError(f"assembled for {needs} {what}, and the machine has {has}", file=self.path)
+        for what, needs, has in (
+            ("words of microcode (microcode_depth)", len(self.words), config.microcode_depth),
+            ("words of arena (arena_depth)", self.heap, config.arena_depth),
+        ):
+            if needs > has:
+                raise InputError(f"needs {needs} {what}, and the machine has {has}", file=self.path)
 
     def label(self, pc):
         """The label at or before a microcode address, as shown: ``csd_lock`` or ``csd_lock+2``; None before the first."""

@@ -1,0 +1,234 @@
+"""The local APIC: what is requested of a core, what it serves, and what it sends to others.
+
+Intel SDM volume 3, the APIC chapter: "Interrupt Command Register (ICR)", "Error Handling" (ESR), "Interrupt, Task, and
+Processor Priority", "Interrupt Acceptance for Fixed Interrupts", "Signaling Interrupt Servicing Completion" (EOI).
+"""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
+
+from ..events import ApicEvent, apic_record_layout
+from .message import DeliveryMode, DeliveryPort, MessagePort, message_layout
+from .registers import ApicRegister, ApicRegisterPort
+
+__all__ = ["Highest", "LocalApic"]
+
+#: Vectors of one priority class. Those of class 0 are illegal.
+_CLASS = 16
+_SEND_ILLEGAL_VECTOR = 5
+_RECEIVE_ILLEGAL_VECTOR = 6
+#: An integrated APIC. The field "max LVT entry" (bits 23:16) is 0: there is no local vector table.
+_VERSION = 0x14
+
+
+class Highest(wiring.Component):
+    """The highest bit set among ``n``, in two levels: the highest class of 16 with a bit set, then the bit inside it.
+
+    Combinational.
+
+    Parameters
+    ----------
+    n : a power of two, at least 16.
+
+    Members
+    -------
+    bits : to look at.
+    found : there is one.
+    index : its number; 0 if there is none.
+    """
+
+    def __init__(self, n):
+        super().__init__({
+            "bits": In(n),
+            "found": Out(1),
+            "index": Out(exact_log2(n)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        members = Signal(_CLASS)      # of the highest class with a bit set
+        m.d.comb += self.found.eq(members.any())
+        for number in range(len(self.bits) // _CLASS):
+            candidates = self.bits.word_select(number, _CLASS)
+            with m.If(candidates.any()):
+                m.d.comb += [self.index[4:].eq(number), members.eq(candidates)]
+        for number in range(_CLASS):
+            with m.If(members[number]):
+                m.d.comb += self.index[:4].eq(number)
+        return m
+
+
+class LocalApic(wiring.Component):
+    """The local APIC of one core, with the vectors from ``first_vector`` to 0xff.
+
+    *Receiving.* A FIXED message delivered in clock t has set its IRR bit in clock t + 1; ``interrupt`` and ``vector`` are
+    registers and show it in clock t + 2, if the vector's class is above that of PPR. ``accept`` moves ``vector`` from IRR to
+    ISR at the end of the clock; a message with the same vector delivered in the very clock sets IRR again. ``interrupt`` is low in
+    the clock after an ``accept``, after a write to TPR and after a delivered INIT, and so never offers what these have taken
+    away; one clock later it is up to date. A higher vector that arrives meanwhile is offered one clock after the lower one. A
+    vector below ``first_vector``, or below 16, is not received; it sets the ESR bit "receive illegal vector".
+
+    INIT clears IRR, ISR, TPR and ESR at the end of the clock, but no message under way. ``init`` and ``startup`` are
+    registers: high for the one clock after the one in which such a message was delivered. Messages of other modes are not received.
+
+    *Sending.* A write to ICR in clock t shows the message on ``out`` from clock t + 1 until its ``done``; ``out.valid`` is the
+    delivery status. The modes are FIXED, INIT and STARTUP, to one physical destination. A write that asks for anything else
+    (another mode, logical destinations, a shorthand, INIT level de-assert), or that comes while a message is under way, sends
+    nothing and changes nothing; nor does a FIXED message with a vector below 16, but that sets the ESR bit "send illegal vector".
+
+    *Registers.* Reads are combinational and never stale. ICR reads as the message sent last, with delivery status in bit 12;
+    ICR2 as written. A write to ESR, of any value, moves the errors collected since the last one into what is read. The core
+    never accesses a register in the clock of an ``accept``.
+
+    Parameters
+    ----------
+    config : MachineConfig.
+
+    Members
+    -------
+    core_id : this APIC's id.
+    registers : the core's register port.
+    interrupt, vector : an interrupt is requested that the core may take, and which.
+    accept : the core takes it; only with ``interrupt``.
+    out : the way into the fabric. ``out.message`` stays after ``done``: the message sent last.
+    delivery : the way from the fabric.
+    init, startup : the message was delivered.
+    record : SEND, REFUSE, EOI and ACCEPT, in the clock of the register write or of ``accept``.
+    irr, isr : vectors requested and in service; bit i is vector ``first_vector + i``.
+    tpr : task priority.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        super().__init__({
+            "core_id": In(8),
+            "registers": In(ApicRegisterPort()),
+            "interrupt": Out(1),
+            "vector": Out(8),
+            "accept": In(1),
+            "out": Out(MessagePort()),
+            "delivery": In(DeliveryPort()),
+            "init": Out(1),
+            "startup": Out(1),
+            "record": Out(apic_record_layout(config)),
+            "irr": Out(config.n_vectors),
+            "isr": Out(config.n_vectors),
+            "tpr": Out(8),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        index_bits = exact_log2(config.n_vectors)
+
+        def vector_of(index):
+            return (index | config.first_vector)[:8]
+
+        def bit_of(vector):
+            return 1 << vector[:index_bits]
+
+        # Priority.
+        m.submodules.requested = requested = Highest(config.n_vectors)
+        m.submodules.service = service = Highest(config.n_vectors)
+        service_vector = vector_of(service.index)
+        ppr = Signal(8)
+        m.d.comb += [
+            requested.bits.eq(self.irr),
+            service.bits.eq(self.isr),
+            ppr.eq(Mux(service.found & (service_vector[4:] > self.tpr[4:]), service_vector & 0xF0, self.tpr)),
+        ]
+
+        # The core's accesses.
+        port = self.registers
+        write = port.valid & port.write
+
+        def written(register):
+            return write & (port.register == register)
+
+        destination = Signal(8)       # ICR2
+        errors = Signal(8)            # since the last write to ESR
+        esr = Signal(8)
+        asked = message_layout(Cat(port.write_data[:11], destination))
+        fixed = asked.mode == DeliveryMode.FIXED
+        deassert = port.write_data[14:16] == 0b10     # trigger mode level, level 0
+        legal = ~fixed | (asked.vector >= _CLASS)
+        known = ~port.write_data[11] & ~port.write_data[18:20].any() & (
+            fixed | (asked.mode == DeliveryMode.STARTUP) | (asked.mode == DeliveryMode.INIT) & ~deassert)
+        can_send = known & ~self.out.valid
+        with m.If(self.out.done):
+            m.d.sync += self.out.valid.eq(0)
+        with m.If(write), m.Switch(port.register):
+            with m.Case(ApicRegister.TPR):
+                m.d.sync += self.tpr.eq(port.write_data)
+            with m.Case(ApicRegister.EOI):
+                m.d.sync += self.isr.eq(self.isr & ~Mux(service.found, bit_of(service.index), 0))
+                m.d.comb += [
+                    self.record.valid.eq(service.found),
+                    self.record.event.eq(ApicEvent.EOI),
+                    self.record.vector.eq(service_vector),
+                ]
+            with m.Case(ApicRegister.ESR):
+                m.d.sync += [esr.eq(errors), errors.eq(0)]
+            with m.Case(ApicRegister.ICR2):
+                m.d.sync += destination.eq(port.write_data[24:])
+            with m.Case(ApicRegister.ICR):
+                m.d.comb += [
+                    self.record.valid.eq(1),
+                    self.record.event.eq(Mux(can_send & legal, ApicEvent.SEND, ApicEvent.REFUSE)),
+                    self.record.vector.eq(asked.vector),
+                    self.record.destination.eq(asked.destination),
+                ]
+                with m.If(can_send & legal):
+                    m.d.sync += [self.out.valid.eq(1), self.out.message.eq(asked)]
+                with m.Elif(can_send):
+                    m.d.sync += errors[_SEND_ILLEGAL_VECTOR].eq(1)
+
+        message = self.out.message
+        readable = {
+            ApicRegister.ID: Cat(Const(0, 24), self.core_id),
+            ApicRegister.VERSION: _VERSION,
+            ApicRegister.TPR: self.tpr,
+            ApicRegister.PPR: ppr,
+            ApicRegister.ESR: esr,
+            ApicRegister.ICR: Cat(message.vector, message.mode, Const(0, 1), self.out.valid),
+            ApicRegister.ICR2: Cat(Const(0, 24), destination),
+        }
+        for first, bits in (ApicRegister.ISR, self.isr), (ApicRegister.IRR, self.irr):
+            vectors = Cat(Const(0, config.first_vector), bits)
+            for number in range(8):
+                readable[first + number] = vectors.word_select(number, 32)
+        with m.Switch(port.register):
+            for register, value in readable.items():
+                with m.Case(register):
+                    m.d.comb += port.read_data.eq(value)
+
+        # What comes in, and what the core takes.
+        delivery = self.delivery
+        arrives = delivery.valid & (delivery.message.mode == DeliveryMode.FIXED)
+        exists = delivery.message.vector >= max(_CLASS, config.first_vector)
+        with m.If(arrives & ~exists):
+            m.d.sync += errors[_RECEIVE_ILLEGAL_VECTOR].eq(1)
+        with m.If(self.accept):
+            m.d.sync += self.isr.eq(self.isr | bit_of(self.vector))
+            m.d.comb += [
+                self.record.valid.eq(1),
+                self.record.event.eq(ApicEvent.ACCEPT),
+                self.record.vector.eq(self.vector),
+            ]
+        with m.If(self.accept | arrives & exists):
+            m.d.sync += self.irr.eq(self.irr & ~Mux(self.accept, bit_of(self.vector), 0)
+                                    | Mux(arrives & exists, bit_of(delivery.message.vector), 0))
+        init = delivery.valid & (delivery.message.mode == DeliveryMode.INIT)
+        with m.If(init):
+            m.d.sync += [self.irr.eq(0), self.isr.eq(0), self.tpr.eq(0), errors.eq(0), esr.eq(0)]
+        requested_vector = vector_of(requested.index)
+        m.d.sync += [
+            self.init.eq(init),
+            self.startup.eq(delivery.valid & (delivery.message.mode == DeliveryMode.STARTUP)),
+            self.vector.eq(requested_vector),
+            self.interrupt.eq((requested_vector[4:] > ppr[4:]) & requested.found
+                              & ~(self.accept | written(ApicRegister.TPR) | init)),
+        ]
+        return m

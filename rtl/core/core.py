@@ -1,0 +1,211 @@
+"""The core: sequencer, datapath and microcode store joined."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory, MemoryData
+from amaranth.lib.wiring import In, Out
+
+from ..apic.registers import ApicRegisterPort
+from ..config import straps_layout
+from ..events import Event, core_record_layout
+from ..memory.port import MemoryOp, memory_request_layout
+from ..probe import CoreState, core_probe_layout
+from ..schedule import status_layout
+from .datapath import Datapath
+from .microword import MicroWord, Op
+from .sequencer import Sequencer
+
+__all__ = ["Core"]
+
+#: Microoperation -> operation of the memory port.
+_MEMORY_OPS = {
+    Op.LD: MemoryOp.READ,
+    Op.ST: MemoryOp.WRITE,
+    Op.SWAP: MemoryOp.SWAP,
+    Op.CAS: MemoryOp.CAS,
+    Op.FADD: MemoryOp.ADD,
+    Op.FAND: MemoryOp.AND,
+    Op.FOR: MemoryOp.OR,
+}
+
+
+class Core(wiring.Component):
+    """A microcoded core.
+
+    Parameters
+    ----------
+    config : MachineConfig
+
+    Attributes
+    ----------
+    microcode : MemoryData, the microcode store; its rows are raw microwords.
+
+    Members
+    -------
+    core_id, now : what CPUID and TIME read.
+    run, stall, hold_interrupt : sampled at the clock edge (see Sequencer).
+    straps : held during a run.
+    load_valid, load_address, load_word : write port of the microcode store, for use while ``run`` is low.
+    issue, request, memory_done, memory_old, drained : the memory path.
+    registers : the local APIC's register port.
+    interrupt, pending_vector, accept, init, startup : the local APIC's interrupts.
+    record : in the clock in which a word completes, if it has something to say; else all 0.
+    status, probe : see ``rtl/schedule.py`` and ``rtl/probe.py``.
+    asleep : nothing but an interrupt, INIT or STARTUP will make this core do anything (``interruptible``: an interrupt will).
+    """
+
+    def __init__(self, config):
+        self._config = config
+        self.microcode = MemoryData(shape=MicroWord.as_shape().size, depth=config.microcode_depth, init=[])
+        super().__init__({
+            "core_id": In(8),
+            "now": In(config.xlen),
+            "run": In(1),
+            "stall": In(1),
+            "hold_interrupt": In(1),
+            "straps": In(straps_layout),
+            "load_valid": In(1),
+            "load_address": In(config.pc_bits),
+            "load_word": In(MicroWord.as_shape().size),
+            "issue": Out(1),
+            "request": Out(memory_request_layout(config)),
+            "memory_done": In(1),
+            "memory_old": In(config.xlen),
+            "drained": In(1),
+            "registers": Out(ApicRegisterPort()),
+            "interrupt": In(1),
+            "pending_vector": In(8),
+            "accept": Out(1),
+            "init": In(1),
+            "startup": In(1),
+            "record": Out(core_record_layout(config)),
+            "status": Out(status_layout),
+            "probe": Out(core_probe_layout(config)),
+            "asleep": Out(1),
+            "interruptible": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        m.submodules.sequencer = sequencer = Sequencer(config)
+        m.submodules.datapath = datapath = Datapath(config)
+        m.submodules.microcode = microcode = Memory(self.microcode)
+        load, fetch = microcode.write_port(), microcode.read_port()
+
+        word = Signal(MicroWord)
+        m.d.comb += [
+            load.en.eq(self.load_valid),
+            load.addr.eq(self.load_address),
+            load.data.eq(self.load_word),
+            fetch.addr.eq(sequencer.next_pc),
+            word.eq(fetch.data),
+
+            sequencer.bootstrap.eq(self.core_id == 0),
+            sequencer.run.eq(self.run),
+            sequencer.stall.eq(self.stall),
+            sequencer.hold_interrupt.eq(self.hold_interrupt),
+            sequencer.interrupt_entry.eq(self.straps.interrupt_entry),
+            sequencer.interrupt_return.eq(self.straps.interrupt_return),
+            sequencer.word.eq(fetch.data),
+            sequencer.a.eq(datapath.a),
+            sequencer.b.eq(datapath.b),
+            sequencer.address.eq(datapath.address),
+            sequencer.taken.eq(datapath.taken),
+            sequencer.memory_done.eq(self.memory_done),
+            sequencer.drained.eq(self.drained),
+            sequencer.interrupt.eq(self.interrupt),
+            sequencer.pending_vector.eq(self.pending_vector),
+            sequencer.init.eq(self.init),
+            sequencer.startup.eq(self.startup),
+            self.accept.eq(sequencer.accept),
+
+            datapath.word.eq(fetch.data),
+            datapath.core_id.eq(self.core_id),
+            datapath.now.eq(self.now),
+            datapath.vector.eq(sequencer.vector),
+            datapath.interrupts_on.eq(sequencer.interrupts_on),
+            datapath.memory_old.eq(self.memory_old),
+            datapath.popped.eq(sequencer.popped),
+            datapath.apic_read.eq(self.registers.read_data),
+            datapath.write.eq(sequencer.completes),
+        ]
+
+        # Memory: what the word asks for.
+        op = Signal(MemoryOp)
+        is_memory = Signal()
+        with m.Switch(word.op):
+            for micro, memory in _MEMORY_OPS.items():
+                with m.Case(micro):
+                    m.d.comb += [op.eq(memory), is_memory.eq(1)]
+        m.d.comb += self.issue.eq(sequencer.issue)
+        with m.If(sequencer.issue):
+            m.d.comb += [
+                self.request.op.eq(op),
+                self.request.address.eq(datapath.address),
+                self.request.data.eq(datapath.b),
+                self.request.compare.eq(datapath.registers[word.rd]),
+            ]
+
+        # The APIC's registers are 32 bits wide: the high half is staged, writing the low half commits both.
+        staged = Signal(16)
+        with m.If(sequencer.completes & (word.op == Op.APICWRH)):
+            m.d.sync += staged.eq(datapath.b)
+        with m.If(sequencer.apic):
+            m.d.comb += [
+                self.registers.valid.eq(1),
+                self.registers.register.eq(word.imm),
+            ]
+            with m.If(word.op == Op.APICWR):
+                m.d.comb += [
+                    self.registers.write.eq(1),
+                    self.registers.write_data.eq(Cat(datapath.b[:16], staged)),
+                ]
+                m.d.sync += staged.eq(0)
+
+        # The record. A conditional branch speaks only when taken.
+        conditional = Signal()
+        event = Signal(Event)
+        trapped = Signal()
+        m.d.comb += trapped.eq(sequencer.trap != Event.NONE)
+        with m.If(trapped):
+            m.d.comb += event.eq(sequencer.trap)
+        with m.Elif(sequencer.completes & (~conditional | datapath.taken)):
+            m.d.comb += event.eq(word.event)
+        with m.Switch(word.op):
+            with m.Case(Op.BEQ, Op.BNE, Op.BLT, Op.BGE, Op.BTS, Op.BTC, Op.LOOP):
+                m.d.comb += conditional.eq(1)
+        with m.If((event != Event.NONE) | (sequencer.completes & is_memory)):
+            m.d.comb += [
+                self.record.valid.eq(1),
+                self.record.event.eq(event),
+                self.record.pc.eq(sequencer.pc),
+                self.record.a.eq(datapath.a),
+                self.record.b.eq(datapath.b),
+            ]
+            with m.If(is_memory):
+                m.d.comb += [
+                    self.record.memory.eq(~trapped),
+                    self.record.op.eq(op),
+                    self.record.address.eq(datapath.address),
+                    self.record.result.eq(Mux(word.op == Op.ST, 0, self.memory_old)),
+                ]
+
+        state = sequencer.state
+        m.d.comb += [
+            self.status.halted.eq((state == CoreState.HALT) | (state == CoreState.WAIT_STARTUP) | (state == CoreState.TRAPPED)),
+            self.status.pausing.eq((state == CoreState.RUN) & (word.op == Op.PAUSE)),
+            self.status.waiting.eq(state == CoreState.MEMORY),
+            self.status.in_handler.eq(sequencer.depth != 0),
+            self.status.trapped.eq(state == CoreState.TRAPPED),
+            self.asleep.eq(self.status.halted & ~sequencer.starting),
+            self.interruptible.eq((state == CoreState.HALT) & sequencer.interrupts_on),
+
+            self.probe.state.eq(state),
+            self.probe.go.eq(sequencer.go),
+            self.probe.pc.eq(sequencer.pc),
+            self.probe.interrupts_on.eq(sequencer.interrupts_on),
+            self.probe.depth.eq(sequencer.depth),
+            self.probe.registers.eq(datapath.registers),
+        ]
+        return m

@@ -1,0 +1,234 @@
+"""The sequencer of a core: which microword is executed in which clock, calls and returns, interrupts, halt, traps."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from ..events import Event
+from ..probe import CoreState
+from .microword import ENTRY_INTERRUPT, ENTRY_RESET, MicroWord, Op
+
+__all__ = ["Sequencer"]
+
+
+class Sequencer(wiring.Component):
+    """One microinstruction per clock, unless it waits for memory, for the private stack or for the schedule.
+
+    A word is executed in a clock in which ``state`` is RUN and ``go`` is high. ``go`` is ``run & ~stall`` of the clock before,
+    so a stall that is sampled at a clock edge keeps the next word from starting and never touches one that has begun to wait
+    for memory. The microcode store is read synchronously at ``next_pc``; in the clock after, ``word`` is that word.
+
+    An interrupt is accepted instead of executing a word (or in HALT) when the local APIC requests one, interrupts are on, the
+    word before was no STI that switched them on, the word is not the landing of an indirect call, and the schedule did not hold
+    acceptance at the last edge. Acceptance takes one clock: address and interrupt flag go to the private stack, interrupts go
+    off, and after ``interrupt_entry`` further clocks the word at ENTRY_INTERRUPT is executed.
+
+    INIT (Intel SDM volume 3, "MP Initialization Protocol") resets everything but the registers and waits for STARTUP; a memory
+    operation under way is finished first. A trap stops the core until INIT.
+
+    Parameters
+    ----------
+    config : MachineConfig
+
+    Members
+    -------
+    bootstrap : this is the core that starts by itself; the others wait for STARTUP.
+    run, stall, hold_interrupt : sampled at the clock edge.
+    interrupt_entry, interrupt_return : straps, in clocks.
+    word : the microword at ``pc``.  next_pc : address for the synchronous microcode store.
+    a, b, address, taken : from the datapath.
+    memory_done, drained : from the memory path.
+    interrupt, pending_vector : from the local APIC.  accept : to it, in the clock of acceptance.
+    init, startup : pulses from the local APIC.
+    issue : the word starts a memory operation in this clock.
+    apic : the word accesses an APIC register in this clock.
+    completes : the word completes in this clock.
+    trap : what stops the core in this clock (Event.PANIC, FAULT, STACK_FAULT), else Event.NONE.
+    popped : top of the private stack.  vector : of the interrupt accepted last.
+    state, go, pc, interrupts_on, depth : for status and probe.
+    starting : an INIT or STARTUP waits to be carried out.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        super().__init__({
+            "bootstrap": In(1),
+            "run": In(1),
+            "stall": In(1),
+            "hold_interrupt": In(1),
+            "interrupt_entry": In(8),
+            "interrupt_return": In(8),
+            "word": In(MicroWord),
+            "next_pc": Out(config.pc_bits),
+            "a": In(config.xlen),
+            "b": In(config.xlen),
+            "address": In(config.xlen),
+            "taken": In(1),
+            "memory_done": In(1),
+            "drained": In(1),
+            "interrupt": In(1),
+            "pending_vector": In(8),
+            "accept": Out(1),
+            "init": In(1),
+            "startup": In(1),
+            "issue": Out(1),
+            "apic": Out(1),
+            "completes": Out(1),
+            "trap": Out(Event),
+            "popped": Out(config.xlen),
+            "vector": Out(8),
+            "state": Out(CoreState, init=CoreState.WAIT_STARTUP),
+            "go": Out(1),
+            "pc": Out(config.pc_bits),
+            "interrupts_on": Out(1),
+            "depth": Out(4),
+            "starting": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        word, state, pc = self.word, self.state, self.pc
+
+        m.submodules.stack = stack = Memory(shape=config.xlen, depth=config.stack_depth, init=[])
+        push, pop = stack.write_port(), stack.read_port()
+        top = Signal(config.stack_bits)           # words on the stack; the last one is never used
+        next_top = Signal(config.stack_bits)
+        pushed = Signal()                         # the last clock pushed: what the read port shows is older
+        pushes, pops = Signal(), Signal()
+        m.d.comb += [
+            next_top.eq(top + pushes - pops),
+            push.en.eq(pushes),
+            push.addr.eq(top),
+            pop.addr.eq(next_top - 1),
+            self.popped.eq(pop.data),
+        ]
+        m.d.sync += [top.eq(next_top), pushed.eq(pushes)]
+
+        hold = Signal()
+        shadow = Signal()                         # the word before was an STI
+        landing = Signal()                        # the word before was an ICALL
+        delay = Signal(8)
+        m.d.sync += [self.go.eq(self.run & ~self.stall), hold.eq(self.hold_interrupt)]
+
+        outside = Signal()
+        m.d.comb += outside.eq(self.address[config.address_bits:].any() | (self.address < config.NULL_WORDS))
+
+        m.d.comb += self.next_pc.eq(pc)
+        with m.If(self.go & self.interrupt & self.interrupts_on & ~shadow & ~landing & ~hold
+                  & ((state == CoreState.RUN) | (state == CoreState.HALT))):
+            m.d.comb += self.accept.eq(1)
+
+        with m.If(self.accept):
+            m.d.comb += [push.data.eq(Cat(pc, self.interrupts_on)), self.next_pc.eq(ENTRY_INTERRUPT)]
+            with m.If(top == config.stack_depth - 1):
+                m.d.comb += self.trap.eq(Event.STACK_FAULT)
+            with m.Else():
+                m.d.comb += pushes.eq(1)
+                m.d.sync += [
+                    self.vector.eq(self.pending_vector),
+                    self.interrupts_on.eq(0),
+                    self.depth.eq(self.depth + 1),
+                    delay.eq(self.interrupt_entry),
+                    state.eq(Mux(self.interrupt_entry == 0, CoreState.RUN, CoreState.DELAY)),
+                ]
+        with m.Elif((state == CoreState.RUN) & self.go):
+            with m.If(landing & ~word.entry):
+                m.d.comb += self.trap.eq(Event.PANIC)
+            with m.Else():
+                m.d.comb += self.completes.eq(1)
+                with m.Switch(word.op):
+                    with m.Case(Op.LD, Op.ST, Op.SWAP, Op.CAS, Op.FADD, Op.FAND, Op.FOR):
+                        m.d.comb += self.completes.eq(0)
+                        with m.If(outside):
+                            m.d.comb += self.trap.eq(Event.FAULT)
+                        with m.Else():
+                            m.d.comb += self.issue.eq(1)
+                            m.d.sync += state.eq(CoreState.MEMORY)
+                    with m.Case(Op.FENCE):
+                        m.d.comb += self.completes.eq(self.drained)
+                    with m.Case(Op.BEQ, Op.BNE, Op.BLT, Op.BGE, Op.BTS, Op.BTC, Op.LOOP):
+                        pass                      # below: the way of every word that goes on at pc + 1 or at its target
+                    with m.Case(Op.CALL, Op.ICALL, Op.PUSH):
+                        m.d.comb += push.data.eq(Mux(word.op == Op.PUSH, self.b, pc + 1))
+                        with m.If(top == config.stack_depth - 1):
+                            m.d.comb += [self.trap.eq(Event.STACK_FAULT), self.completes.eq(0)]
+                        with m.Else():
+                            m.d.comb += pushes.eq(1)
+                    with m.Case(Op.RET, Op.POP, Op.IRET):
+                        with m.If(top == 0):
+                            m.d.comb += [self.trap.eq(Event.STACK_FAULT), self.completes.eq(0)]
+                        with m.Elif(pushed):
+                            m.d.comb += self.completes.eq(0)
+                        with m.Else():
+                            m.d.comb += pops.eq(1)
+                    with m.Case(Op.APICRD, Op.APICRDH, Op.APICWR):
+                        m.d.comb += self.apic.eq(1)
+                    with m.Case(Op.HALT):
+                        m.d.sync += state.eq(CoreState.HALT)
+                    with m.Case(Op.CLI):
+                        m.d.sync += self.interrupts_on.eq(0)
+                    with m.Case(Op.STI):
+                        m.d.sync += self.interrupts_on.eq(1)
+                    with m.Case(Op.SETIF):
+                        m.d.sync += self.interrupts_on.eq(self.a[0])
+                    with m.Case(Op.PANIC):
+                        m.d.comb += [self.trap.eq(Event.PANIC), self.completes.eq(0)]
+        with m.Elif(state == CoreState.MEMORY):
+            m.d.comb += self.completes.eq(self.memory_done)
+            with m.If(self.memory_done):
+                m.d.sync += state.eq(CoreState.RUN)
+        with m.Elif(state == CoreState.DELAY):
+            m.d.sync += delay.eq(delay - 1)
+            with m.If(delay == 1):
+                m.d.sync += state.eq(CoreState.RUN)
+
+        with m.If(self.completes):
+            m.d.sync += [
+                shadow.eq((word.op == Op.STI) & ~self.interrupts_on),
+                landing.eq(word.op == Op.ICALL),
+            ]
+            with m.If(self.taken | (word.op == Op.JMP) | (word.op == Op.CALL)):
+                m.d.comb += self.next_pc.eq(word.target)
+            with m.Elif((word.op == Op.RET) | (word.op == Op.IRET)):
+                m.d.comb += self.next_pc.eq(pop.data)
+            with m.Elif(word.op == Op.ICALL):
+                m.d.comb += self.next_pc.eq(self.a)
+            with m.Else():
+                m.d.comb += self.next_pc.eq(pc + 1)
+            with m.If(word.op == Op.IRET):
+                m.d.sync += [
+                    self.interrupts_on.eq(pop.data[config.pc_bits]),
+                    self.depth.eq(self.depth - 1),
+                    delay.eq(self.interrupt_return),
+                ]
+                with m.If(self.interrupt_return != 0):
+                    m.d.sync += state.eq(CoreState.DELAY)
+        with m.If(self.trap != Event.NONE):
+            m.d.sync += state.eq(CoreState.TRAPPED)
+        m.d.sync += pc.eq(self.next_pc)
+
+        # INIT and STARTUP wait here until no memory operation is under way. At power-up every core waits for STARTUP, and the
+        # bootstrap processor gets it from here.
+        init, startup, powered_up = Signal(), Signal(), Signal()
+        m.d.comb += self.starting.eq(init | startup | ~powered_up)
+        with m.If(self.init):
+            m.d.sync += [init.eq(1), startup.eq(0)]
+        with m.Elif(self.startup & (init | (state == CoreState.WAIT_STARTUP))):
+            m.d.sync += startup.eq(1)
+        with m.If(init & ~self.issue & ((state != CoreState.MEMORY) | self.memory_done)):
+            m.d.comb += [self.next_pc.eq(ENTRY_RESET), next_top.eq(0)]
+            m.d.sync += [
+                state.eq(CoreState.WAIT_STARTUP),
+                self.interrupts_on.eq(0), self.depth.eq(0), shadow.eq(0), landing.eq(0),
+            ]
+            with m.If(~self.init):
+                m.d.sync += init.eq(0)
+        with m.Elif(~powered_up & self.go):
+            m.d.sync += powered_up.eq(1)
+            with m.If(self.bootstrap):
+                m.d.sync += startup.eq(1)
+        with m.Elif(startup & (state == CoreState.WAIT_STARTUP)):
+            m.d.sync += [startup.eq(0), state.eq(CoreState.RUN)]
+        return m

@@ -1,0 +1,112 @@
+"""The Machine: N Tiles and one Shared, joined."""
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from .config import straps_layout
+from .core.microword import MicroWord
+from .events import trace_layout
+from .probe import probe_layout
+from .schedule import schedule_layout, status_layout
+from .shared import Shared
+from .tile import Tile
+
+__all__ = ["LoadPort", "Machine"]
+
+
+class LoadPort(wiring.Signature):
+    """Writes one word of a memory per clock, seen from the loader; only while ``run`` is low.
+
+    ``microcode`` high: the microcode store of every core at once; low: the arena. ``data`` is as wide as the wider of the two.
+    """
+
+    def __init__(self, config):
+        super().__init__({
+            "valid": Out(1),
+            "microcode": Out(1),
+            "address": Out(max(config.address_bits, config.pc_bits)),
+            "data": Out(max(config.xlen, MicroWord.as_shape().size)),
+        })
+
+
+class Machine(wiring.Component):
+    """A multi-core machine whose structure is its MachineConfig and nothing else.
+
+    Contents come through ``load`` (or, in simulation, by writing the rows of ``tiles[i].microcode`` and of the banks of
+    ``shared.arena``: the same words). After the last load, ``run`` must stay low for one more clock. The first clock with
+    ``run`` high is clock 0 of the run. To run again, reset the clock domain and load again.
+
+    Parameters
+    ----------
+    config : MachineConfig
+
+    Members
+    -------
+    straps : held during a run.
+    run : the machine runs. Low, it stands still after what it has begun.
+    load : LoadPort.
+    schedule : who is held back; sampled at the clock edge. 0 is the plain machine.
+    status : per core, what a schedule may look at.
+    quiet : nothing will happen any more: every core sleeps, no interrupt will wake it, nothing is under way.
+    trapped : a core has trapped.
+    trace : all records of this clock.  probe : for waves.  Nothing in the machine reads them.
+    """
+
+    def __init__(self, config):
+        self.config = config
+        self.tiles = [Tile(config) for _ in range(config.n_cores)]
+        self.shared = Shared(config)
+        super().__init__({
+            "straps": In(straps_layout),
+            "run": In(1),
+            "load": In(LoadPort(config)),
+            "schedule": In(schedule_layout(config)),
+            "status": Out(data.ArrayLayout(status_layout, config.n_cores)),
+            "quiet": Out(1),
+            "trapped": Out(1),
+            "trace": Out(trace_layout(config)),
+            "probe": Out(probe_layout(config)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.shared = shared = self.shared
+        m.d.comb += [
+            shared.run.eq(self.run),
+            shared.straps.eq(self.straps),
+            shared.hold_message.eq(self.schedule.hold_message),
+            shared.load_valid.eq(self.load.valid & ~self.load.microcode),
+            shared.load_address.eq(self.load.address),
+            shared.load_data.eq(self.load.data),
+        ]
+        for number, tile in enumerate(self.tiles):
+            m.submodules[f"tile{number}"] = tile
+            # A register, so that no tool folds the number into the Tile: all Tiles stay the same circuit.
+            core_id = Signal(8, init=number, reset_less=True, name=f"core_id{number}")
+            m.d.sync += core_id.eq(core_id)
+            wiring.connect(m, tile.memory, shared.memory[number])
+            wiring.connect(m, tile.out, shared.sources[number])
+            wiring.connect(m, shared.targets[number], tile.delivery)
+            m.d.comb += [
+                tile.core_id.eq(core_id),
+                tile.now.eq(shared.now),
+                tile.run.eq(self.run),
+                tile.straps.eq(self.straps),
+                tile.stall.eq(self.schedule.stall[number]),
+                tile.hold_interrupt.eq(self.schedule.hold_interrupt[number]),
+                tile.load_valid.eq(self.load.valid & self.load.microcode),
+                tile.load_address.eq(self.load.address),
+                tile.load_word.eq(self.load.data),
+            ]
+        tiles = self.tiles
+        m.d.comb += [
+            self.status.eq(Cat(tile.status for tile in tiles)),
+            self.quiet.eq(Cat(tile.quiet for tile in tiles).all()),
+            self.trapped.eq(Cat(tile.status.trapped for tile in tiles).any()),
+            self.trace.eq(Cat(
+                *(tile.core_record for tile in tiles), *(tile.apic_record for tile in tiles), shared.messages, shared.commits,
+            )),
+            self.probe.eq(Cat(tile.probe for tile in tiles)),
+        ]
+        return m

@@ -1,0 +1,76 @@
+"""Shared: everything in a Machine that there is one of - the arena, the fabric and the time."""
+
+from amaranth.hdl import Module
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from .apic.crossbar import Crossbar
+from .apic.message import DeliveryPort, MessagePort
+from .config import straps_layout
+from .events import commit_record_layout, message_record_layout
+from .memory.arena import Arena
+from .memory.port import MemoryPort
+
+__all__ = ["Shared"]
+
+
+class Shared(wiring.Component):
+    """Arena, fabric and the clock counter.
+
+    Parameters
+    ----------
+    config : MachineConfig
+
+    Attributes
+    ----------
+    arena : Arena; its banks hold the MemoryData.
+
+    Members
+    -------
+    run, straps, hold_message : as of Machine.
+    load_valid, load_address, load_data : load port of the arena, for use while ``run`` is low.
+    memory, sources, targets : one of each per Tile, seen from here: requests and messages come in, deliveries go out.
+    now : clocks since ``run`` rose, modulo 2**xlen.
+    messages, commits : records.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        self.arena = Arena(config)
+        n = config.n_cores
+        super().__init__({
+            "run": In(1),
+            "straps": In(straps_layout),
+            "hold_message": In(n),
+            "load_valid": In(1),
+            "load_address": In(config.address_bits),
+            "load_data": In(config.xlen),
+            "memory": In(MemoryPort(config)).array(n),
+            "sources": In(MessagePort()).array(n),
+            "targets": Out(DeliveryPort()).array(n),
+            "now": Out(config.xlen),
+            "messages": Out(data.ArrayLayout(message_record_layout(config), n)),
+            "commits": Out(data.ArrayLayout(commit_record_layout(config), config.n_banks)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.arena = arena = self.arena
+        m.submodules.fabric = fabric = Crossbar(self._config)
+        for core in range(self._config.n_cores):
+            wiring.connect(m, wiring.flipped(self.memory[core]), arena.ports[core])
+            wiring.connect(m, wiring.flipped(self.sources[core]), fabric.sources[core])
+            wiring.connect(m, wiring.flipped(self.targets[core]), fabric.targets[core])
+        m.d.comb += [
+            arena.load_valid.eq(self.load_valid),
+            arena.load_address.eq(self.load_address),
+            arena.load_data.eq(self.load_data),
+            arena.latency.eq(self.straps.arena_latency),
+            fabric.latency.eq(self.straps.fabric_latency),
+            fabric.hold.eq(self.hold_message),
+            self.messages.eq(fabric.records),
+            self.commits.eq(arena.records),
+        ]
+        with m.If(self.run):
+            m.d.sync += self.now.eq(self.now + 1)
+        return m

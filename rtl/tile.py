@@ -1,0 +1,123 @@
+"""The Tile: core, memory path and local APIC. The unit that a Machine repeats; all Tiles are the same circuit."""
+
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .apic.local_apic import LocalApic
+from .apic.message import DeliveryPort, MessagePort
+from .config import straps_layout
+from .core.core import Core
+from .core.microword import MicroWord
+from .events import apic_record_layout, core_record_layout
+from .memory.path import MemoryPath
+from .memory.port import MemoryPort
+from .probe import tile_probe_layout
+from .schedule import status_layout
+
+__all__ = ["Tile"]
+
+
+class Tile(wiring.Component):
+    """One core with what belongs to it alone.
+
+    What it sends to the shared part (``memory.valid``, ``memory.request``, ``out.valid``, ``out.message``) is a function of state.
+
+    Parameters
+    ----------
+    config : MachineConfig
+
+    Attributes
+    ----------
+    microcode : MemoryData of the core's microcode store.
+
+    Members
+    -------
+    core_id : number of the core and id of its local APIC; constant during a run.
+    now : clocks since the start of the run.
+    run, straps : as of Machine.
+    stall, hold_interrupt : this core's bits of the schedule. (hold_drain has nothing to hold: the memory path drains at once.)
+    load_valid, load_address, load_word : microcode load port.
+    memory, out, delivery : to and from the shared part.
+    status, quiet : ``quiet`` is high when this Tile will do nothing unless a message arrives.
+    core_record, apic_record, probe : only observe.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        self.core = Core(config)
+        self.microcode = self.core.microcode
+        super().__init__({
+            "core_id": In(8),
+            "now": In(config.xlen),
+            "run": In(1),
+            "straps": In(straps_layout),
+            "stall": In(1),
+            "hold_interrupt": In(1),
+            "load_valid": In(1),
+            "load_address": In(config.pc_bits),
+            "load_word": In(MicroWord.as_shape().size),
+            "memory": Out(MemoryPort(config)),
+            "out": Out(MessagePort()),
+            "delivery": In(DeliveryPort()),
+            "status": Out(status_layout),
+            "quiet": Out(1),
+            "core_record": Out(core_record_layout(config)),
+            "apic_record": Out(apic_record_layout(config)),
+            "probe": Out(tile_probe_layout(config)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        m.submodules.core = core = self.core
+        m.submodules.memory_path = path = MemoryPath(config)
+        m.submodules.apic = apic = LocalApic(config)
+
+        wiring.connect(m, wiring.flipped(self.memory), path.port)
+        wiring.connect(m, wiring.flipped(self.out), apic.out)
+        wiring.connect(m, wiring.flipped(self.delivery), apic.delivery)
+        wiring.connect(m, core.registers, apic.registers)
+        m.d.comb += [
+            core.core_id.eq(self.core_id),
+            core.now.eq(self.now),
+            core.run.eq(self.run),
+            core.stall.eq(self.stall),
+            core.hold_interrupt.eq(self.hold_interrupt),
+            core.straps.eq(self.straps),
+            core.load_valid.eq(self.load_valid),
+            core.load_address.eq(self.load_address),
+            core.load_word.eq(self.load_word),
+
+            path.issue.eq(core.issue),
+            path.request.eq(core.request),
+            core.memory_done.eq(path.done),
+            core.memory_old.eq(path.old),
+            core.drained.eq(path.drained),
+
+            apic.core_id.eq(self.core_id),
+            apic.accept.eq(core.accept),
+            core.interrupt.eq(apic.interrupt),
+            core.pending_vector.eq(apic.vector),
+            core.init.eq(apic.init),
+            core.startup.eq(apic.startup),
+
+            self.status.eq(core.status),
+            self.quiet.eq(core.asleep & ~path.busy & ~apic.out.valid & ~apic.init & ~apic.startup
+                          & ~(core.interruptible & apic.irr.any())),
+            self.core_record.eq(core.record),
+            self.apic_record.eq(apic.record),
+
+            self.probe.core.eq(core.probe),
+            self.probe.memory_valid.eq(self.memory.valid),
+            self.probe.memory_done.eq(self.memory.done),
+            self.probe.memory.eq(self.memory.request),
+            self.probe.irr.eq(apic.irr),
+            self.probe.isr.eq(apic.isr),
+            self.probe.tpr.eq(apic.tpr),
+            self.probe.interrupt.eq(apic.interrupt),
+            self.probe.vector.eq(apic.vector),
+            self.probe.icr_busy.eq(apic.out.valid),
+            self.probe.icr.eq(apic.out.message),
+        ]
+        return m
