@@ -9,7 +9,7 @@ from .document import closest
 
 __all__ = ["contents"]
 
-#: The fields of the protocol's ``struct command``, and where each comes from.
+#: The fields of the protocol's ``struct command``, and where each comes from. Others are the protocol's own, and start as 0.
 _FIELDS = {
     "routine": lambda command, image: image.symbols[f"cmd_{command.call}"],
     "func": lambda command, image: image.symbols[f"func_{command.func}"],
@@ -56,15 +56,14 @@ def _offsets(image):
     """Field -> offset of ``struct command``."""
     if "command" not in image.structs:
         raise InputError("the protocol does not declare struct command, which a core's program is made of", file=image.path)
-    offsets = {item.path: item.offset for item in image.structs["command"].fields}
+    offsets = {}
+    for item in image.structs["command"].fields:
+        # The mask may be a struct of its own: it begins with its first word.
+        offsets.setdefault(item.path.split(".")[0], item.offset)
     for name in _FIELDS:
         if name not in offsets:
             raise InputError(f"struct command of the protocol has no field {name} (needed: {', '.join(_FIELDS)})", file=image.path)
-    for name in offsets:
-        if name not in _FIELDS:
-            raise InputError(f"struct command of the protocol has a field {name} that no scenario fills{closest(name, _FIELDS)} "
-                             f"(known: {', '.join(_FIELDS)})", file=image.path)
-    return offsets
+    return {name: offsets[name] for name in _FIELDS}
 
 
 def _object(image, name):

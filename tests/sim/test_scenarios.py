@@ -131,6 +131,15 @@ def test_shipped_scenarios_fit_machines_from_4_cores_up(name, cores):
 # --- contents -------------------------------------------------------------------------------------------------------
 
 
+def test_mask_may_be_a_struct_and_the_protocol_may_have_fields_of_its_own(scenario_file):
+    small = image(fields=("own", *FIELDS[:3], "mask.bits", *FIELDS[4:], "csd.flags"))
+    loaded = contents(read_scenario(scenario_file(program('call = "many", mask = [1, 2]')), seed=0), small, MachineConfig())
+    first = loaded.arena[small.address_of("program[0].first")]
+    assert loaded.arena[first + 4] == 0b110
+    assert first not in loaded.arena
+    assert loaded.arena[small.address_of("program[1].first")] == first + len(FIELDS) + 2
+
+
 def test_commands_stand_on_the_heap(scenario_file):
     path = scenario_file("[functions]\nwork = [5, 6]\n[boot]\nonline = [0, 1]\nallocations_fail = [2]\n"
                          + program('call = "single", target = 1, func = "work", wait = true, at = 3, delay = 4, repeat = 2')
@@ -330,8 +339,5 @@ def test_protocols_that_scenarios_cannot_use(scenario_file):
         "small.uasm: the protocol does not declare struct command, which a core's program is made of")
     assert refusal(image(fields=FIELDS[1:])) == (
         f"small.uasm: struct command of the protocol has no field routine (needed: {needed})")
-    assert refusal(image(fields=(*FIELDS, "waits"))) == (
-        "small.uasm: struct command of the protocol has a field waits that no scenario fills, did you mean \"wait\"? "
-        f"(known: {needed})")
     assert refusal(replace(image(), objects=())) == (
         "small.uasm: the protocol does not declare program[0].first, which scenarios need")
