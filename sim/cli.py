@@ -139,9 +139,9 @@ def report(
     as_json: _Json = False,
 ):
     """Rebuild the table of calls from a VCD alone."""
-    from sim.waves.reader import read_calls
+    from sim.report.vcd import calls_of_vcd
 
-    calls = read_calls(file)
+    calls = calls_of_vcd(file)
     if as_json:
         _print_json({"file": str(file), "calls": calls})
     else:

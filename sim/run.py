@@ -18,7 +18,9 @@ from sim.scenarios.document import closest
 from sim.scenarios.reader import Scenario, find_scenario, read_scenario
 from sim.settings import Settings, preset_config, settings
 from sim.watchdog import Watchdog
-from sim.waves import Waves
+from sim.waves.feed import WaveFeed
+from sim.waves.gtkw import write_gtkw
+from sim.waves.writer import WaveWriter
 
 __all__ = ["Prepared", "Result", "prepare", "run"]
 
@@ -136,12 +138,15 @@ def run(prepared, *, engine=None, max_clocks=100_000, out=None, waves=True, prog
         if out is not None and waves:
             files["waves"] = out / f"{scenario.name}.vcd"
             files["view"] = out / f"{scenario.name}.gtkw"
-            observers.waves = stack.enter_context(Waves(files["waves"], files["view"], config, image, observers.tracker))
+            writer = stack.enter_context(WaveWriter(files["waves"], config, image, arena=prepared.contents.arena,
+                                                    meta=_meta(prepared), comment=f"{scenario.name}: {scenario.title}"))
+            observers.waves = WaveFeed(writer, observers.tracker, (*observers.jury.oracles, observers.watchdog))
         outcome = engine.run(prepared.contents, prepared.settings.straps, max_clocks=max_clocks, sink=observers,
                              probe=observers.waves is not None)
         violations = observers.finish(outcome)
         if observers.waves is not None:
-            observers.waves.finish(outcome, violations)
+            observers.waves.close(outcome.clocks)
+            write_gtkw(files["view"], files["waves"], writer)
     return Result(prepared, outcome.clocks, outcome.ending, tuple(observers.tracker.calls), violations,
                   observers.digest.value(), observers.jury.facts(), tuple(observers.watchdog.sentences()), files)
 
@@ -171,10 +176,8 @@ class _Observers:
             stuck = self.watchdog.add(record)
             if self.log is not None:
                 self.log.add(record, call)
-            if self.waves is not None:
-                self.waves.add(record, call)
         if self.waves is not None:
-            self.waves.clock(clock, probe)
+            self.waves.on_clock(clock, records, probe)
         if clock >= self._next_progress:
             self._next_progress = clock + _PROGRESS
             self._progress(clock)
@@ -185,6 +188,20 @@ class _Observers:
         self.jury.finish(outcome)
         self.watchdog.finish(outcome)
         return tuple(sorted([*self.jury.violations, *self.watchdog.violations], key=lambda item: item.clock))
+
+
+def _meta(prepared):
+    """What a reader of the waves must know to tell calls by their names."""
+    image = prepared.image
+    return {
+        "scenario": prepared.scenario.name,
+        "protocol": image.path.stem,
+        "seed": prepared.scenario.seed,
+        "config": asdict(prepared.settings.config),
+        "straps": asdict(prepared.settings.straps),
+        "routines": [image.routine(pc) for pc in range(len(image.words))],
+        "functions": {str(image.symbols[name]): name for name in sorted(image.entries, reverse=True)},
+    }
 
 
 def _silence(scenario):
