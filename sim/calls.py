@@ -1,0 +1,569 @@
+"""Typed records -> calls with an identity.
+
+A call is followed from the first microword of the routine that its caller used to the last function that ran for it. Its
+identity is not an address: a csd is used again as soon as it is unlocked, in v4 *before* the function of the earlier call has
+run. So a handler is bound to a call once, when it takes its bit or dequeues the entry, and whatever it does until it looks at
+the next entry belongs to that call.
+
+What a core is busy with is a stack of frames, because each activity may be interrupted, or may call, and is then gone on with:
+
+=============  ==========================================  ===============================================================
+frame          pushed by                                   popped by
+=============  ==========================================  ===============================================================
+``PROGRAM``    (the bottom)                                (never)
+``INTERRUPT``  ACCEPT                                      IRET
+``CALL``       CALL, if the top is no ``CALL`` frame       the RETURN that closes its outermost CALL
+``HANDLER``    TAKE, DEQUEUE                               the next TAKE, DEQUEUE or VISIT, HANDLE_END
+``FUNCTION``   FUNC_ENTRY                                  FUNC_EXIT
+=============  ==========================================  ===============================================================
+
+The top frame alone tells to which call a record belongs.
+"""
+
+from collections import deque
+from enum import Enum, IntEnum
+from typing import NamedTuple
+
+from rtl.apic.message import DeliveryMode
+from rtl.events import ApicEvent, Event
+from rtl.memory.port import MemoryOp
+
+from .records import ApicRecord, CommitRecord, CoreRecord
+
+__all__ = ["Call", "CallTracker", "Entry", "Interrupt", "Message", "Stage", "Visit"]
+
+
+class Stage(IntEnum):
+    """How far a call has come: at its caller, at one of its targets, or (for waves) on the core that is busy with it."""
+
+    #: No call.
+    NONE = 0
+
+    # At the caller.
+    CALL = 1
+    LOCK = 2
+    QUEUE = 3
+    #: An interrupt was sent for this target.
+    IPI = 4
+    #: None was needed: the target's queue was not empty.
+    NOIPI = 5
+    WAIT = 6
+    WOKEN = 7
+    RETURN = 8
+
+    # At a target.
+    #: The fabric has handed the interrupt to the target's APIC.
+    DELIVERED = 9
+    #: The target's core has accepted the interrupt.
+    GOTIPI = 10
+    #: The handler found its queue empty.
+    EMPTY = 11
+    #: The handler has taken the call. (On a core without a bound call: a generic handler is entered.)
+    HANDLE = 12
+    UNLOCK = 13
+    #: The function is running.
+    ENTRY = 14
+    EXIT = 15
+    COMPLETE = 16
+
+    @property
+    def text(self):
+        """As it is shown."""
+        return self.name.lower()
+
+
+CALLER_STAGES = (Stage.CALL, Stage.LOCK, Stage.QUEUE, Stage.WAIT, Stage.WOKEN, Stage.RETURN)
+TARGET_STAGES = (Stage.IPI, Stage.NOIPI, Stage.DELIVERED, Stage.GOTIPI, Stage.EMPTY, Stage.HANDLE, Stage.UNLOCK, Stage.ENTRY,
+                 Stage.EXIT, Stage.COMPLETE)
+
+
+class Visit:
+    """What one core did with one call.
+
+    core : its number.  stages : the clock of each stage reached, in the order in which they were.
+    runs : how often the core entered the call's function.
+    """
+
+    __slots__ = ("core", "runs", "stages")
+
+    def __init__(self, core):
+        self.core = core
+        self.stages = {}
+        self.runs = 0
+
+    def at(self, stage):
+        """The clock at which a stage was reached first, or None."""
+        return self.stages.get(stage)
+
+    @property
+    def last(self):
+        """The stage reached last."""
+        return next(reversed(self.stages), Stage.NONE)
+
+    def to_json(self):
+        return {stage.text: self.stages.get(stage) for stage in TARGET_STAGES}
+
+
+class Entry(NamedTuple):
+    """A csd was queued for a call. (owner, csd, generation) is the identity that handlers bind to.
+
+    generation : which QUEUE of this csd, counted from 1.
+    target : the core it is for, as the TARGET event before it said; None for all targets of the call.
+    """
+
+    call: "Call"
+    owner: int
+    csd: int
+    generation: int
+    clock: int
+    target: int | None
+
+
+class Call:
+    """One use of a routine of the smp_call_function family.
+
+    id : "caller.ordinal", both counted from 0.  kind : the routine that the caller entered.
+    func, info : what is to be called, with what.  function : the name of func.
+    targets : the cores it is for.  visits : a Visit for each of them, and for each other core that touched the call.
+    entries : what was queued for it, in order.  csds : each csd that it locked or queued.
+    wait : the caller has started to wait.  stages : clocks of the caller's stages.
+    result : what the routine returned, signed; None while it has not.
+    """
+
+    __slots__ = ("caller", "csds", "entries", "func", "function", "id", "info", "kind", "ordinal", "result", "stages", "targets",
+                 "visits", "wait")
+
+    def __init__(self, caller, ordinal, kind, func, function, info, clock):
+        self.caller = caller
+        self.ordinal = ordinal
+        self.id = f"{caller}.{ordinal}"
+        self.kind = kind
+        self.func = func
+        self.function = function
+        self.info = info
+        self.targets = set()
+        self.visits = {}
+        self.entries = []
+        self.csds = set()
+        self.wait = False
+        self.stages = {Stage.CALL: clock}
+        self.result = None
+
+    def __repr__(self):
+        return f"<{self}>"
+
+    def __str__(self):
+        return f"call {self.id} {self.kind} from core {self.caller}"
+
+    def at(self, stage):
+        """The clock at which the caller reached a stage first, or None."""
+        return self.stages.get(stage)
+
+    def visit(self, core):
+        """The Visit of a core, made on first use."""
+        visit = self.visits.get(core)
+        if visit is None:
+            visit = self.visits[core] = Visit(core)
+        return visit
+
+    def exited(self, core):
+        """Whether this core has run the function to its end."""
+        visit = self.visits.get(core)
+        return visit is not None and Stage.EXIT in visit.stages
+
+    @property
+    def returned(self):
+        return Stage.RETURN in self.stages
+
+    @property
+    def error(self):
+        """What the routine returned if it failed, else None."""
+        return self.result or None
+
+    @property
+    def unfinished(self):
+        """The targets that have not run the function to its end, in ascending order."""
+        return [core for core in sorted(self.targets) if not self.exited(core)]
+
+    @property
+    def over(self):
+        """Nothing is left to be done: the routine has returned, and failed or every target has run the function."""
+        return self.returned and (self.error is not None or not self.unfinished)
+
+    @property
+    def latency(self):
+        """Clocks from CALL to RETURN, or None."""
+        return self.stages[Stage.RETURN] - self.stages[Stage.CALL] if self.returned else None
+
+    @property
+    def completion(self):
+        """Clocks from CALL to the end of the last target's function; None before that, and without targets."""
+        if not self.targets or self.unfinished:
+            return None
+        return max(self.visits[core].stages[Stage.EXIT] for core in self.targets) - self.stages[Stage.CALL]
+
+    def to_json(self):
+        """The call as plain data. ``csd`` and ``generation`` are those of the first entry, ``entries`` has all of them."""
+        first = self.entries[0] if self.entries else None
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "caller": self.caller,
+            "targets": sorted(self.targets),
+            "wait": self.wait,
+            "func": self.function,
+            "info": self.info,
+            "csd": first and first.csd,
+            "generation": first and first.generation,
+            "entries": [{"csd": entry.csd, "generation": entry.generation, "target": entry.target} for entry in self.entries],
+            "stages": {stage.text: self.stages.get(stage) for stage in CALLER_STAGES},
+            "per_target": {str(core): self.visits[core].to_json() for core in sorted(self.visits)},
+            "latency": self.latency,
+            "completion": self.completion,
+            "result": self.result,
+        }
+
+
+class Message(NamedTuple):
+    """An interrupt message on its way, or requested at its destination. ``call`` is None if it was sent for no call."""
+
+    source: int
+    vector: int
+    destination: int
+    call: Call | None
+
+
+class Interrupt(NamedTuple):
+    """An interrupt that a core has accepted and not left.
+
+    level : 1 for one that interrupted the program, 2 for one that interrupted that, ...
+    messages : the messages that asked for it; several when they were merged in IRR.
+    """
+
+    level: int
+    vector: int
+    clock: int
+    messages: tuple[Message, ...]
+
+
+class _Kind(Enum):
+    PROGRAM = 0
+    INTERRUPT = 1
+    CALL = 2
+    HANDLER = 3
+    FUNCTION = 4
+
+
+class _Frame:
+    """One activity of a core. ``interrupt`` is the innermost one around it; ``depth`` counts the CALLs of a CALL frame, and
+    ``target`` is what its last TARGET said."""
+
+    __slots__ = ("call", "depth", "interrupt", "kind", "stage", "target", "visit")
+
+    def __init__(self, kind, interrupt, stage, call=None, visit=None):
+        self.kind = kind
+        self.interrupt = interrupt
+        self.stage = stage
+        self.call = call
+        self.visit = visit
+        self.depth = 1
+        self.target = None
+
+
+class CallTracker:
+    """Builds the calls of a run from its records.
+
+    Parameters
+    ----------
+    config : the MachineConfig.
+    routine_of_pc : microcode address -> name of the routine (``Image.routine``).
+    function_name : value of func -> its name.
+
+    Members
+    -------
+    calls : every call, in the order in which they began.
+    call : the call that the record added last belongs to, or None.
+    origin : if the record added last is the commit of a store or an atomic operation: the CoreRecord that executed it (earlier,
+        under a store buffer). Else None.
+    """
+
+    def __init__(self, config, routine_of_pc, function_name):
+        self.config = config
+        self.function_name = function_name
+        self.calls = []
+        self.call = None
+        self.origin = None
+        self._routine_of_pc = routine_of_pc
+        self._cores = [[_Frame(_Kind.PROGRAM, None, Stage.NONE)] for _ in range(config.n_cores)]
+        self._ordinals = [0] * config.n_cores
+        self._generations = {}        # csd -> how often it was queued
+        self._queued = {}             # csd -> the Entry of its last generation
+        self._travelling = [deque() for _ in range(config.n_cores)]     # per source: Messages sent, their journey not ended
+        self._requested = {}          # (core, vector) -> Messages that arrived and are not yet accepted
+        self._stores = {}             # (core, address) -> (CoreRecord, Call) executed, not yet visible
+        self._sign = 1 << config.xlen - 1
+        self._events = {
+            Event.COMMAND: self._command,
+            Event.CALL: self._call,
+            Event.TARGET: self._target,
+            Event.TARGETS: self._targets,
+            Event.CSD_LOCK: self._csd_lock,
+            Event.QUEUE: self._queue,
+            Event.NOIPI: self._noipi,
+            Event.WAIT: self._wait,
+            Event.WOKEN: self._woken,
+            Event.RETURN: self._return,
+            Event.HANDLE: self._handle,
+            Event.DEQUEUE_EMPTY: self._dequeue_empty,
+            Event.VISIT: self._unbind,
+            Event.TAKE: self._bind,
+            Event.DEQUEUE: self._bind,
+            Event.CSD_UNLOCK: self._csd_unlock,
+            Event.FUNC_ENTRY: self._func_entry,
+            Event.FUNC_EXIT: self._func_exit,
+            Event.COMPLETE: self._complete,
+            Event.HANDLE_END: self._unbind,
+            Event.IRET: self._iret,
+        }
+
+    @classmethod
+    def for_image(cls, config, image):
+        """A tracker with the names of an assembled protocol."""
+        functions = {image.symbols[name]: name for name in sorted(image.entries, reverse=True)}
+        return cls(config, image.routine, lambda func: functions.get(func, f"{func:#x}"))
+
+    def add(self, record):
+        """Take the next record, in the order of clocks and sources. Returns the call that it belongs to, or None."""
+        kind = type(record)
+        self.origin = None
+        if kind is CoreRecord:
+            stack = self._cores[record.core]
+            if record.event is Event.NONE:
+                call = stack[-1].call
+            else:
+                act = self._events.get(record.event)
+                call = stack[-1].call if act is None else act(record, stack, stack[-1])
+            if record.op is not None and record.op is not MemoryOp.READ:
+                self._stores.setdefault((record.core, record.address), deque()).append((record, call))
+        elif kind is CommitRecord:
+            executed = None if record.op is MemoryOp.READ else self._stores.get((record.core, record.address))
+            if executed:
+                # Whatever the store buffer does, the stores of one core to one address become visible in their order.
+                self.origin, call = executed.popleft()
+            else:
+                call = self._cores[record.core][-1].call
+        elif kind is ApicRecord:
+            call = self._apic(record)
+        else:
+            call = self._message(record)
+        self.call = call
+        return call
+
+    def interrupt_of(self, core):
+        """The innermost Interrupt that a core is in, or None."""
+        return self._cores[core][-1].interrupt
+
+    def context_of(self, core):
+        """(id of the call that a core is busy with or None, Stage): what waves show."""
+        top = self._cores[core][-1]
+        return top.call and top.call.id, top.stage
+
+    # Interrupts.
+
+    def _apic(self, record):
+        stack = self._cores[record.core]
+        top = stack[-1]
+        if record.event is ApicEvent.SEND:
+            call = top.call if top.kind is _Kind.CALL else None
+            self._travelling[record.core].append(Message(record.core, record.vector, record.destination, call))
+            if call is not None:
+                top.stage = Stage.IPI
+                call.visit(record.destination).stages.setdefault(Stage.IPI, record.clock)
+            return call
+        if record.event is not ApicEvent.ACCEPT:
+            return top.call
+        messages = tuple(self._requested.pop((record.core, record.vector), ()))
+        level = 1 if top.interrupt is None else top.interrupt.level + 1
+        stack.append(_Frame(_Kind.INTERRUPT, Interrupt(level, record.vector, record.clock, messages), Stage.GOTIPI))
+        calls = {message.call for message in messages}
+        for call in calls:
+            self._interrupted(call, record.core, Stage.GOTIPI, record.clock)
+        return calls.pop() if len(calls) == 1 else None
+
+    def _interrupted(self, call, core, stage, clock):
+        """A core was interrupted for a call that it may have taken already, in the handler of another interrupt."""
+        if call is not None:
+            stages = call.visit(core).stages
+            if Stage.HANDLE not in stages:
+                stages.setdefault(stage, clock)
+
+    def _message(self, record):
+        travelling = self._travelling[record.source]
+        if not travelling:
+            return None
+        message = travelling.popleft()
+        if record.accepted and record.mode == DeliveryMode.FIXED.value:
+            self._requested.setdefault((record.destination, record.vector), []).append(message)
+            if message.call is not None:
+                message.call.visit(record.destination).stages.setdefault(Stage.DELIVERED, record.clock)
+        return message.call
+
+    def _iret(self, record, stack, top):
+        for index in range(len(stack) - 1, 0, -1):
+            if stack[index].kind is _Kind.INTERRUPT:
+                del stack[index:]
+                break
+        return top.call
+
+    # The program and the sender.
+
+    def _command(self, record, stack, top):
+        # A core that starts a command is in no call and no interrupt: whatever was left open never ends.
+        del stack[1:]
+        return None
+
+    def _call(self, record, stack, top):
+        if top.kind is _Kind.CALL:
+            top.depth += 1
+            return top.call
+        core = record.core
+        kind = self._routine_of_pc(record.pc) or f"{record.pc:#x}"
+        call = Call(core, self._ordinals[core], kind, record.a, self.function_name(record.a), record.b, record.clock)
+        self._ordinals[core] += 1
+        self.calls.append(call)
+        stack.append(_Frame(_Kind.CALL, top.interrupt, Stage.CALL, call))
+        return call
+
+    def _target(self, record, stack, top):
+        if top.kind is _Kind.CALL:
+            top.target = record.a
+            top.call.targets.add(record.a)
+            top.call.visit(record.a)
+        return top.call
+
+    def _targets(self, record, stack, top):
+        if top.kind is _Kind.CALL:
+            for core in range(record.a.bit_length()):
+                if record.a >> core & 1:
+                    top.call.targets.add(core)
+                    top.call.visit(core)
+        return top.call
+
+    def _csd_lock(self, record, stack, top):
+        if top.kind is _Kind.CALL:
+            top.call.csds.add(record.a)
+            self._caller(top, Stage.LOCK, record.clock)
+        return top.call
+
+    def _queue(self, record, stack, top):
+        csd = record.b
+        generation = self._generations[csd] = self._generations.get(csd, 0) + 1
+        if top.kind is not _Kind.CALL:
+            self._queued.pop(csd, None)
+            return top.call
+        entry = Entry(top.call, record.core, csd, generation, record.clock, top.target)
+        self._queued[csd] = entry
+        top.call.entries.append(entry)
+        top.call.csds.add(csd)
+        self._caller(top, Stage.QUEUE, record.clock)
+        return top.call
+
+    def _noipi(self, record, stack, top):
+        if top.kind is _Kind.CALL:
+            top.stage = Stage.NOIPI
+            if top.target is not None:
+                top.call.visit(top.target).stages.setdefault(Stage.NOIPI, record.clock)
+        return top.call
+
+    def _wait(self, record, stack, top):
+        if top.kind is _Kind.CALL:
+            top.call.wait = True
+            self._caller(top, Stage.WAIT, record.clock)
+        return top.call
+
+    def _woken(self, record, stack, top):
+        if top.kind is _Kind.CALL:
+            self._caller(top, Stage.WOKEN, record.clock)
+        return top.call
+
+    def _return(self, record, stack, top):
+        if top.kind is _Kind.CALL:
+            top.depth -= 1
+            if not top.depth:
+                value = record.a
+                top.call.result = value - 2 * self._sign if value & self._sign else value
+                self._caller(top, Stage.RETURN, record.clock)
+                stack.pop()
+        return top.call
+
+    def _caller(self, top, stage, clock):
+        top.stage = stage
+        top.call.stages.setdefault(stage, clock)
+
+    # The handler.
+
+    def _handle(self, record, stack, top):
+        top.stage = Stage.HANDLE
+        return top.call
+
+    def _dequeue_empty(self, record, stack, top):
+        top.stage = Stage.EMPTY
+        if top.interrupt is not None:
+            for message in top.interrupt.messages:
+                self._interrupted(message.call, record.core, Stage.EMPTY, record.clock)
+        return top.call
+
+    def _bind(self, record, stack, top):
+        if top.kind is _Kind.HANDLER:
+            stack.pop()
+        entry = self._queued.get(record.a)
+        if entry is None:
+            stack.append(_Frame(_Kind.HANDLER, top.interrupt, Stage.HANDLE))
+            return None
+        visit = entry.call.visit(record.core)
+        if Stage.HANDLE not in visit.stages:
+            if top.interrupt is not None:
+                # The interrupt whose handler took the call, which need not be the one that was sent for it.
+                visit.stages[Stage.GOTIPI] = top.interrupt.clock
+            visit.stages[Stage.HANDLE] = record.clock
+        stack.append(_Frame(_Kind.HANDLER, top.interrupt, Stage.HANDLE, entry.call, visit))
+        return entry.call
+
+    def _unbind(self, record, stack, top):
+        if top.kind is _Kind.HANDLER:
+            stack.pop()
+            return stack[-1].call
+        return top.call
+
+    def _func_entry(self, record, stack, top):
+        call, visit = top.call, top.visit
+        if top.kind is _Kind.CALL:
+            # No handler: the caller runs the function itself.
+            call.targets.add(record.core)
+            visit = call.visit(record.core)
+        if visit is not None:
+            visit.runs += 1
+            visit.stages.setdefault(Stage.ENTRY, record.clock)
+        stack.append(_Frame(_Kind.FUNCTION, top.interrupt, Stage.ENTRY, call, visit))
+        return call
+
+    def _func_exit(self, record, stack, top):
+        if top.kind is _Kind.FUNCTION:
+            stack.pop()
+            stack[-1].stage = Stage.EXIT
+            if top.visit is not None:
+                top.visit.stages.setdefault(Stage.EXIT, record.clock)
+        return top.call
+
+    def _csd_unlock(self, record, stack, top):
+        return self._handler(top, Stage.UNLOCK, record.clock)
+
+    def _complete(self, record, stack, top):
+        return self._handler(top, Stage.COMPLETE, record.clock)
+
+    def _handler(self, top, stage, clock):
+        if top.kind is _Kind.HANDLER:
+            top.stage = stage
+            if top.visit is not None:
+                top.visit.stages.setdefault(stage, clock)
+        return top.call

@@ -1,0 +1,60 @@
+"""What must hold of the count of targets still to come, and of the masks."""
+
+from .oracle import Oracle, listing
+
+__all__ = ["Countdown", "InterruptMask"]
+
+
+class Countdown(Oracle):
+    """The count never goes below 0, and at the deletion of an entry count and mask have both come to nothing.
+
+    The words are followed by what became visible: whoever deletes an entry has taken a lock since it stored them, so a store
+    buffer hides nothing.
+    """
+
+    name = "O5"
+    title = "refs never falls below 0, and is 0 just when the mask is empty"
+
+    def __init__(self, config, places):
+        super().__init__(config, places)
+        self._arena = dict(places.arena)
+        self._limit = 1 << config.xlen - 1
+
+    def on_commit(self, record, tracker):
+        if record.old != record.new:
+            self._arena[record.address] = record.new
+
+    def on_refs(self, record, tracker):
+        if record.b >= self._limit:
+            self._tell(record, tracker, f"took refs of {self.places.csd_name(record.a)} to {record.b - 2 * self._limit}")
+
+    def on_list_del(self, record, tracker):
+        place = self.places.tallies.get(record.a)
+        if place is None:
+            return
+        refs = self._arena.get(place.refs, 0)
+        mask = self._arena.get(self._arena.get(place.mask, 0) if place.pointer else place.mask, 0)
+        if refs or mask:
+            self._tell(record, tracker, f"deleted {self.places.csd_name(record.a)} with refs {refs} and mask {mask:#x}")
+
+    def _tell(self, record, tracker, what):
+        self.found(record.clock, f"core {record.core} {what} at clock {record.clock}", calls=[tracker.call], cores=[record.core])
+
+
+class InterruptMask(Oracle):
+    """The mask that the send path reads names somebody, and only cores that are online. In v4 it is read after the entry was
+    published, when a target that another interrupt has brought into the handler may have cleared its bit."""
+
+    name = "O12"
+    title = "the mask given to the APIC is not empty, and all in it are online"
+
+    def on_ipi_mask(self, record, tracker):
+        call, mask, online = tracker.call, record.a, record.b
+        who = call or f"core {record.core}"
+        offline = [core for core in range(self.config.xlen) if mask & ~online & 1 << core]
+        if not mask:
+            self.found(record.clock, f"{who} gave an empty mask to the APIC at clock {record.clock}", calls=[call],
+                       cores=[record.core])
+        if offline:
+            self.found(record.clock, f"{who} gave mask {mask:#x} to the APIC at clock {record.clock}, in which "
+                       f"{listing(offline)} {'is' if len(offline) == 1 else 'are'} not online", calls=[call], cores=offline)

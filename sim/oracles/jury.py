@@ -1,0 +1,33 @@
+"""All oracles of a run together."""
+
+from .oracle import key_of
+
+__all__ = ["Jury"]
+
+
+class Jury:
+    """Hands each record to those oracles that want to see it, and to no other: most records interest nobody."""
+
+    def __init__(self, oracles):
+        self.oracles = tuple(oracles)
+        self._handlers = {}
+        for oracle in self.oracles:
+            for key, handler in oracle.handlers.items():
+                self._handlers.setdefault(key, []).append(handler)
+
+    def add(self, record, tracker):
+        for handler in self._handlers.get(key_of(record), ()):
+            handler(record, tracker)
+
+    def finish(self, outcome):
+        for oracle in self.oracles:
+            oracle.finish(outcome)
+
+    @property
+    def violations(self):
+        """Of all oracles, by clock; in one clock in the order of the oracles."""
+        return sorted((item for oracle in self.oracles for item in oracle.violations), key=lambda item: item.clock)
+
+    def facts(self):
+        """What the oracles measured, as plain data."""
+        return {name: value for oracle in self.oracles for name, value in oracle.facts().items()}

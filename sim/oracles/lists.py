@@ -1,0 +1,116 @@
+"""What must hold of the lists of entries."""
+
+from .oracle import Oracle
+
+__all__ = ["BoundedWalk", "WellFormedList"]
+
+
+def _walk_of(record, tracker):
+    """A core walks once per level of interrupts at a time."""
+    interrupt = tracker.interrupt_of(record.core)
+    return record.core, 0 if interrupt is None else interrupt.level
+
+
+class WellFormedList(Oracle):
+    """An entry is added when it is in no list, and deleted when it is in one; no entry is its own successor; who walks the queue
+    comes to its head. The single handler's DEQUEUE deletes as LIST_DEL does, and may be followed by the LIST_DEL that does it.
+    """
+
+    name = "O4"
+    title = "the lists are well-formed, and a walk ends at the head"
+
+    def __init__(self, config, places):
+        super().__init__(config, places)
+        self._linked = {}             # csd -> the clock since which it is in a list
+        self._unlinked = {}           # csd -> the clock since which it is in none
+        self._taken = {}              # csd -> the core that has dequeued it last
+        self._known = set(places.csds)
+        self._at = {}                 # (core, level) of a walk -> the entry looked at, None at the head
+
+    def on_queue(self, record, tracker):
+        csd, clock = record.b, record.clock
+        if csd in self._linked:
+            self._tell(record, tracker, csd, f"queued {{}} at clock {clock}, which is queued since clock {self._linked[csd]}")
+        self._known.add(csd)
+        self._linked[csd] = clock
+        self._taken.pop(csd, None)
+
+    def on_dequeue(self, record, tracker):
+        self._delete(record, tracker)
+        self._taken[record.a] = record.core
+
+    def on_list_del(self, record, tracker):
+        if self._taken.pop(record.a, None) != record.core:
+            self._delete(record, tracker)
+
+    def _delete(self, record, tracker):
+        csd = record.a
+        if self._linked.pop(csd, None) is None:
+            since = self._unlinked.get(csd)
+            why = "which was never queued" if since is None else f"which is unlinked since clock {since}"
+            self._tell(record, tracker, csd, f"unlinked {{}} at clock {record.clock}, {why}")
+        else:
+            self._unlinked[csd] = record.clock
+
+    def on_commit(self, record, tracker):
+        places = self.places
+        if places.next_offset is None:
+            return
+        csd = record.address - places.next_offset
+        if record.new == csd + places.link_offset and record.new != record.old and csd in self._known:
+            self._tell(record, tracker, csd, f"made {{}} its own successor at clock {record.clock}")
+
+    def on_handle(self, record, tracker):
+        self._at.pop(_walk_of(record, tracker), None)
+
+    def on_visit(self, record, tracker):
+        self._at[_walk_of(record, tracker)] = None if record.a == record.b else record.a
+
+    def on_handle_end(self, record, tracker):
+        entry = self._at.pop(_walk_of(record, tracker), None)
+        if entry is not None:
+            self.found(record.clock, f"core {record.core} left its handler at clock {record.clock} in the middle of the queue, "
+                       f"at {self.places.csd_name(entry)}", cores=[record.core])
+
+    def _tell(self, record, tracker, csd, sentence):
+        self.found(record.clock, f"core {record.core} {sentence.format(self.places.csd_name(csd))}", calls=[tracker.call],
+                   cores=[record.core])
+
+
+class BoundedWalk(Oracle):
+    """How many entries one run of the handler looks at.
+
+    In v4 nothing bounds it: an entry that is queued again while somebody stands on it takes the walker back to the head, and all
+    entries that it has seen are seen again. A queue holds at most one entry per core, so a walk undisturbed sees ``n_cores``.
+    The default bound of ``16 * n_cores`` allows fifteen such restarts from the very end: more than the retries that a correct run
+    of a scenario shows, and soon reached by a walk in a ring.
+
+    Parameters
+    ----------
+    bound : the most entries a walk may look at, or None for the default.
+    """
+
+    name = "O10"
+    title = "a handler looks at a bounded number of entries"
+
+    def __init__(self, config, places, *, bound=None):
+        super().__init__(config, places)
+        self.bound = 16 * config.n_cores if bound is None else bound
+        self.most = 0
+        self._seen = {}               # (core, level) of a walk -> entries looked at
+
+    def facts(self):
+        return {"most_visits": self.most}
+
+    def on_handle(self, record, tracker):
+        self._seen[_walk_of(record, tracker)] = 0
+
+    def on_visit(self, record, tracker):
+        if record.a == record.b:
+            return
+        walk = _walk_of(record, tracker)
+        seen = self._seen[walk] = self._seen.get(walk, 0) + 1
+        self.most = max(self.most, seen)
+        if seen == self.bound + 1:
+            self.found(record.clock, f"core {record.core} looks at entry {seen} of one walk at clock {record.clock}; "
+                       f"at most {self.bound} are expected", cores=[record.core])

@@ -1,0 +1,153 @@
+"""When a run is stuck, and what is said about it."""
+
+import pytest
+
+from sim.calls import CallTracker
+from sim.engines.engine import Ending
+from sim.watchdog import Watchdog
+
+from .streams import SINGLE, Stream
+
+PATIENCE = 100
+#: As sentences name the call that most of these runs are about.
+CALL = "call 0.0 smp_call_function_single from core 0"
+
+
+def watch(stream):
+    """(watchdog, tracker, clock at which it said that the run is stuck, or None)."""
+    tracker = CallTracker.for_image(stream.config, stream.image)
+    watchdog = Watchdog(tracker, patience=PATIENCE)
+    for record in stream.records:
+        tracker.add(record)
+        if watchdog.add(record):
+            return watchdog, record.clock
+    return watchdog, None
+
+
+def spin(stream, core=0, clocks=PATIENCE + 2):
+    """A core reads a word that does not change. Returns the clock of the last event before."""
+    last = stream.clock
+    for _ in range(clocks):
+        stream.read(core, 20)
+    return last
+
+
+def sentences(stream):
+    return [item.sentence for item in watch(stream)[0].violations]
+
+
+@pytest.fixture
+def stream():
+    return Stream()
+
+
+def test_a_run_that_goes_on_is_not_stuck(stream):
+    for _ in range(20):
+        stream.many(0, [1, 2])
+        spin(stream, clocks=PATIENCE)
+    watchdog, clock = watch(stream)
+    assert clock is None and watchdog.violations == []
+
+
+def test_a_waiter_names_how_far_each_target_has_come(stream):
+    csd = stream.address("cfd_data[0]")
+    stream.publish(0, [1, 2, 3], csd)
+    stream.interrupt(0, 1)
+    stream.handle(1, 0, csd)
+    sent = stream.send(0, 2)
+    delivered = stream.deliver(0, 2)
+    stream.interrupt(0, 3)
+    stream.take(3, 0, csd)
+    entry = stream.say(3, "FUNC_ENTRY", 112, 5)
+    stream.say(0, "WAIT", csd)
+    last = spin(stream)
+    watchdog, clock = watch(stream)
+    assert clock == last + PATIENCE + 1
+    [violation] = watchdog.violations
+    assert violation[:4] == ("WATCHDOG", clock, ("0.0",), (0, 2, 3))
+    assert violation.sentence == (
+        "call 0.0 smp_call_function_many from core 0 waits: core 1 reached exit, "
+        f"core 2 was never interrupted (ipi sent at {sent}, delivered at {delivered}), core 3 reached entry at {entry}")
+
+
+def test_one_sentence_for_each_call(stream):
+    for caller in (0, 1):
+        stream.say(caller, "CALL", 112, 5, at="smp_call_function_single")
+        stream.say(caller, "TARGET", 2)
+        stream.say(caller, "QUEUE", 0, stream.address(f"csd_data[{caller}]"))
+    noipi = stream.say(1, "NOIPI")
+    stream.say(1, "RETURN")
+    spin(stream)
+    assert sentences(stream) == [
+        f"{CALL} has come to queue at 3: core 2 was never interrupted (no ipi was sent)",
+        ("call 1.0 smp_call_function_single from core 1 has returned and is not over: "
+         f"core 2 was never interrupted (noipi at {noipi}: its queue was not empty)")]
+
+
+def test_a_message_under_way(stream):
+    stream.say(0, "CALL", 112, 5, at="smp_call_function_single")
+    stream.say(0, "TARGET", 2)
+    sent = stream.send(0, 2)
+    spin(stream)
+    assert sentences(stream) == [f"{CALL} has come to call at 1: core 2 was never interrupted (ipi sent at {sent}, not delivered)"]
+
+
+@pytest.mark.parametrize("event, found", [("DEQUEUE_EMPTY", "found its queue empty"), ("HANDLE", "did not take the call")])
+def test_a_target_that_was_interrupted_in_vain(stream, event, found):
+    stream.say(0, "CALL", 112, 5, at="smp_call_function_single")
+    stream.say(0, "TARGET", 2)
+    accepted = stream.interrupt(0, 2, SINGLE)
+    stream.say(2, event)
+    spin(stream)
+    assert sentences(stream) == [f"{CALL} has come to call at 1: core 2 was interrupted at {accepted} and {found}"]
+
+
+def test_a_call_that_has_no_target_yet(stream):
+    stream.say(0, "CALL", 112, 5, at="smp_call_function_many")
+    spin(stream)
+    assert sentences(stream) == ["call 0.0 smp_call_function_many from core 0 has come to call at 1"]
+
+
+def test_stuck_without_a_call(stream):
+    stream.say(0, "COMMAND")
+    spin(stream)
+    assert sentences(stream) == ["nothing has happened since clock 1"]
+
+
+def test_trying_for_a_lock_is_no_progress(stream):
+    stream.lock(0, "call_function.lock")
+    for _ in range(PATIENCE + 2):
+        stream.lock(1, "call_function.lock", taken=True)
+    assert watch(stream)[1] == PATIENCE + 2
+
+
+def test_a_word_that_changes_is_progress(stream):
+    for value in range(2 * PATIENCE):
+        stream.store(0, 900, value)
+    assert watch(stream)[1] is None
+
+
+def test_it_says_so_once(stream):
+    stream.say(0, "CALL", 112, 5, at="smp_call_function_many")
+    spin(stream)
+    tracker = stream.tracked()
+    watchdog = Watchdog(tracker, patience=PATIENCE)
+    stuck = [watchdog.add(record) for record in stream.records]
+    assert stuck == sorted(stuck) and stuck.count(True) == 4 and len(watchdog.violations) == 1
+
+
+@pytest.mark.parametrize("ending, stuck", [(Ending.LIMIT, True), (Ending.QUIET, False)])
+def test_a_silent_run_is_seen_at_its_end(stream, ending, stuck):
+    stream.say(0, "CALL", 112, 5, at="smp_call_function_many")
+    watchdog, clock = watch(stream)
+    assert clock is None
+    stream.wait(PATIENCE + 1)
+    watchdog.finish(stream.outcome(ending))
+    assert bool(watchdog.violations) == stuck
+
+
+def test_what_is_not_over_can_be_asked_for(stream):
+    stream.many(0, [1, 2])
+    stream.say(0, "CALL", 112, 5, at="smp_call_function_many")
+    watchdog, _ = watch(stream)
+    assert watchdog.sentences() == [f"call 0.1 smp_call_function_many from core 0 has come to call at {stream.clock}"]
