@@ -11,10 +11,10 @@ from sim.events import EventLog
 from sim.microcode.assembler import assemble
 from sim.microcode.image import Image
 from sim.microcode.protocols import find_protocol
+from sim.names import closest
 from sim.oracles import ORACLES, Jury, make_oracles
 from sim.records import Digest, Sources
 from sim.scenarios.contents import contents
-from sim.scenarios.document import closest
 from sim.scenarios.reader import Scenario, find_scenario, read_scenario
 from sim.settings import Settings, preset_config, settings
 from sim.watchdog import Watchdog
@@ -124,7 +124,6 @@ def run(prepared, *, engine=None, max_clocks=100_000, out=None, waves=True, prog
     cannot be written.
     """
     config, image, scenario = prepared.settings.config, prepared.image, prepared.scenario
-    engine = engine or PySimEngine(config)
     observers = _Observers(prepared, progress)
     files = {}
     with ExitStack() as stack:
@@ -141,6 +140,7 @@ def run(prepared, *, engine=None, max_clocks=100_000, out=None, waves=True, prog
             writer = stack.enter_context(WaveWriter(files["waves"], config, image, arena=prepared.contents.arena,
                                                     meta=_meta(prepared), comment=f"{scenario.name}: {scenario.title}"))
             observers.waves = WaveFeed(writer, observers.tracker, (*observers.jury.oracles, observers.watchdog))
+        engine = engine or PySimEngine(config)
         outcome = engine.run(prepared.contents, prepared.settings.straps, max_clocks=max_clocks, sink=observers,
                              probe=observers.waves is not None)
         violations = observers.finish(outcome)

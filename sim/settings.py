@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields, replace
 
 from rtl.config import PRESETS, MachineConfig, Straps
 from sim.errors import InputError
-from sim.scenarios.document import closest
+from sim.names import closest
 
 __all__ = ["MACHINE_SETTINGS", "STRAP_SETTINGS", "Settings", "constants", "preset_config", "settings"]
 

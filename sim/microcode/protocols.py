@@ -1,10 +1,10 @@
 """Which protocols there are: files in ``sources/`` with a ``.title``, or the user's own file."""
 
 import re
-from difflib import get_close_matches
 from pathlib import Path
 
 from sim.errors import InputError
+from sim.names import closest
 
 __all__ = ["find_protocol", "shipped_protocols"]
 
@@ -29,7 +29,6 @@ def find_protocol(name):
         return Path(name)
     known = shipped_protocols()
     if name not in known:
-        near = get_close_matches(name, known, 1)
-        hint = f', did you mean "{near[0]}"?' if near else ""
-        raise InputError(f'there is no protocol "{name}"{hint} (shipped: {", ".join(known)}; your own: a path that ends in .uasm)')
+        raise InputError(f'there is no protocol "{name}"{closest(name, known)} '
+                         f"(shipped: {', '.join(known)}; your own: a path that ends in .uasm)")
     return _SOURCES / f"{name}.uasm"

@@ -13,7 +13,7 @@ __all__ = ["print_calls", "print_report", "report_console"]
 #: With more calls than this, the kinds are summed up and only the slowest calls and those with problems are shown.
 MANY_CALLS = 200
 _SLOWEST = 5
-#: Of each oracle, so many violations are shown.
+#: So many violations of each oracle, and calls that are not over, are shown.
 _VIOLATIONS = 3
 
 #: What scenarios call the routines.
@@ -44,6 +44,10 @@ def print_report(report, console):
         _print_oracle(oracle, [item for item in report["violations"] if item["oracle"] == oracle["name"]], console)
     console.print()
     console.print(_verdict(report))
+    for sentence in report["unfinished"][:_VIOLATIONS]:
+        console.print(f"not over: {sentence}")
+    if len(report["unfinished"]) > _VIOLATIONS:
+        console.print(f"and {len(report['unfinished']) - _VIOLATIONS} more")
     if report["files"]:
         console.print()
         for what, path in report["files"].items():
@@ -85,7 +89,8 @@ def _print_rows(calls, console, problems):
         if width <= console.width:
             break
     # If not even the narrowest fits, long lines are better than cells cut off.
-    console.print(table, width=width)
+    table.width = width
+    console.print(table)
     console.print("`at` is the clock of the call; stages are clocks after it, of several targets "
                   + ("first-last" if layout is _LAYOUTS[0] else "the last"), style="dim")
 

@@ -4,8 +4,7 @@ from amaranth.utils import ceil_log2
 
 from sim.engines.engine import Contents
 from sim.errors import InputError
-
-from .document import closest
+from sim.names import closest
 
 __all__ = ["contents"]
 

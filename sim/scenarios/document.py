@@ -2,20 +2,14 @@
 
 import re
 import tomllib
-from difflib import get_close_matches
 from pathlib import Path
 
 from sim.errors import InputError
+from sim.names import closest
 
-__all__ = ["Document", "Table", "closest"]
+__all__ = ["Document", "Table"]
 
 _TYPES = {str: "a string", bool: "true or false", int: "a whole number", list: "a list", dict: "a table"}
-
-
-def closest(name, known):
-    """``, did you mean "x"?`` if one of ``known`` is close to ``name``, else the empty string."""
-    near = get_close_matches(name, list(known), 1)
-    return f', did you mean "{near[0]}"?' if near else ""
 
 
 def _key(path):

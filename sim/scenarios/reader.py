@@ -8,8 +8,9 @@ from pathlib import Path
 
 from rtl.config import MachineConfig, Straps
 from sim.errors import InputError
+from sim.names import closest
 
-from .document import Document, closest
+from .document import Document
 
 __all__ = ["Command", "Scenario", "find_scenario", "read_scenario", "shipped_scenarios"]
 

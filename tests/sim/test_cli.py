@@ -213,7 +213,7 @@ BAD_RUNS = [
       "    ^")),
     (["x.toml"], PROGRAM.replace("all", "al"), None),
     (["demo", "--protocol", "v5"], None,
-     'there is no protocol "v5", did you mean "v4"? (shipped: v4; your own: a path that ends in .uasm)'),
+     'there is no protocol "v5" (shipped: v4; your own: a path that ends in .uasm)'),
     (["demo", "--protocol", "mine.uasm"], None, "mine.uasm: there is no such file"),
     (["demo", "--preset", "wild"], None, 'there is no preset "wild", did you mean "wide"? (there are: tiny, default, wide)'),
     (["demo", "--set", "fabric"], None, "--set fabric: must be written as NAME=value"),
@@ -274,21 +274,27 @@ def test_report_of_what_is_no_vcd_of_ours(crosscall, tmp_path, content):
     assert err.startswith("crosscall: x.vcd")
 
 
-def test_what_is_written_stays_when_a_run_is_interrupted(crosscall, tmp_path, monkeypatch):
-    def interrupt(*_, **__):
-        raise KeyboardInterrupt
+class FailingEngine:
+    """An engine that raises instead of running."""
 
+    def __init__(self, error):
+        self._error = error
+
+    def __call__(self, config):
+        return self
+
+    def run(self, *_, **__):
+        raise self._error
+
+
+def test_what_is_written_stays_when_a_run_is_interrupted(crosscall, tmp_path, monkeypatch):
     crosscall("run", "single")
     before = {path: path.read_bytes() for path in (tmp_path / "waves").iterdir()}
-    monkeypatch.setattr("sim.engines.pysim.PySimEngine.run", interrupt)
-    code, out, err = crosscall("run", "single", "--seed", 1)
-    assert (code, out, err) == (130, "", "crosscall: interrupted\n")
+    monkeypatch.setattr("sim.run.PySimEngine", FailingEngine(KeyboardInterrupt()))
+    assert crosscall("run", "single", "--seed", 1) == (130, "", "crosscall: interrupted\n")
     assert {path: path.read_bytes() for path in (tmp_path / "waves").iterdir()} == before
 
 
 def test_what_is_missing_is_exit_3(crosscall, monkeypatch):
-    def missing(*_, **__):
-        raise MissingToolError("there is no engine here")
-
-    monkeypatch.setattr("sim.engines.pysim.PySimEngine.run", missing)
+    monkeypatch.setattr("sim.run.PySimEngine", FailingEngine(MissingToolError("there is no engine here")))
     assert crosscall("run", "single") == (3, "", "crosscall: there is no engine here\n")
