@@ -65,13 +65,14 @@ class LocalApic(wiring.Component):
 
     *Receiving.* A FIXED message delivered in clock t has set its IRR bit in clock t + 1; ``interrupt`` and ``vector`` are
     registers and show it in clock t + 2, if the vector's class is above that of PPR. ``accept`` moves ``vector`` from IRR to
-    ISR at the end of the clock; a message with the same vector delivered in the very clock sets IRR again. ``interrupt`` is low in
-    the clock after an ``accept``, after a write to TPR and after a delivered INIT, and so never offers what these have taken
-    away; one clock later it is up to date. A higher vector that arrives meanwhile is offered one clock after the lower one. A
-    vector below ``first_vector``, or below 16, is not received; it sets the ESR bit "receive illegal vector".
+    ISR at the end of the clock; a message with the same vector delivered in that clock sets IRR again. ``interrupt`` is low
+    in the clock after an ``accept``, a write to TPR or a delivered INIT, so it never offers what these took away; one clock
+    later it is up to date. A higher vector that arrives while a lower one is offered replaces it after the same two clocks.
+    A vector below ``first_vector``, or below 16, is not received; it sets the ESR bit "receive illegal vector".
 
     INIT clears IRR, ISR, TPR and ESR at the end of the clock, but no message under way. ``init`` and ``startup`` are
-    registers: high for the one clock after the one in which such a message was delivered. Messages of other modes are not received.
+    registers: high for the one clock after the one in which such a message was delivered. The vector of STARTUP says
+    nothing here. Messages of other modes are not received.
 
     *Sending.* A write to ICR in clock t shows the message on ``out`` from clock t + 1 until its ``done``; ``out.valid`` is the
     delivery status. The modes are FIXED, INIT and STARTUP, to one physical destination. A write that asks for anything else
@@ -163,7 +164,7 @@ class LocalApic(wiring.Component):
             with m.Case(ApicRegister.TPR):
                 m.d.sync += self.tpr.eq(port.write_data)
             with m.Case(ApicRegister.EOI):
-                m.d.sync += self.isr.eq(self.isr & ~Mux(service.found, bit_of(service.index), 0))
+                m.d.sync += self.isr.eq(self.isr & ~bit_of(service.index))
                 m.d.comb += [
                     self.record.valid.eq(service.found),
                     self.record.event.eq(ApicEvent.EOI),

@@ -21,10 +21,12 @@ __all__ = ["Core"]
 _MEMORY_OPS = {
     Op.LD: MemoryOp.READ,
     Op.ST: MemoryOp.WRITE,
+    Op.STC: MemoryOp.WRITE,
     Op.SWAP: MemoryOp.SWAP,
     Op.CAS: MemoryOp.CAS,
     Op.FADD: MemoryOp.ADD,
     Op.FAND: MemoryOp.AND,
+    Op.FANDN: MemoryOp.AND,
     Op.FOR: MemoryOp.OR,
 }
 
@@ -143,7 +145,7 @@ class Core(wiring.Component):
             m.d.comb += [
                 self.request.op.eq(op),
                 self.request.address.eq(datapath.address),
-                self.request.data.eq(datapath.b),
+                self.request.data.eq(Mux(word.op == Op.FANDN, ~datapath.b, datapath.b)),
                 self.request.compare.eq(datapath.registers[word.rd]),
             ]
 
@@ -188,7 +190,7 @@ class Core(wiring.Component):
                     self.record.memory.eq(~trapped),
                     self.record.op.eq(op),
                     self.record.address.eq(datapath.address),
-                    self.record.result.eq(Mux(word.op == Op.ST, 0, self.memory_old)),
+                    self.record.result.eq(Mux(op == MemoryOp.WRITE, 0, self.memory_old)),
                 ]
 
         state = sequencer.state

@@ -8,7 +8,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from .microword import MicroWord, Op
+from .microword import MEMORY_OPS, MicroWord, Op
 
 __all__ = ["Datapath"]
 
@@ -45,7 +45,7 @@ class Datapath(wiring.Component):
     memory_old, popped, apic_read : what memory operations, POP and APICRD(H) read; sampled when ``write`` is high.
     write : the word completes: if its operation writes a register, ``result`` goes to ``rd`` at the end of this clock.
     a, b : the operands.
-    address : of a memory operation, ``xlen`` bits, not checked.
+    address : the effective address, ``xlen`` bits, not checked.
     taken : the word is a conditional branch and its condition holds.
     result : what is written.
     registers : r0 to r7.
@@ -78,19 +78,20 @@ class Datapath(wiring.Component):
         word, a, b, result, taken = self.word, self.a, self.b, self.result, self.taken
         shift = exact_log2(xlen)
         writes = Signal()
-        memory = word.op.as_value()[3:] == Op.LD.value >> 3
+        memory = word.op.as_value()[4:] == MEMORY_OPS.start >> 4
 
         m.d.comb += [
             a.eq(self.registers[word.ra]),
             # In a memory operation use_imm is about the address; b stays the data.
-            b.eq(Mux(word.use_imm & ~memory, word.imm, self.registers[word.rb])),
+            b.eq(Mux(word.op == Op.STC, Cat(word.rb, word.rd),
+                     Mux(word.use_imm & ~memory, word.imm, self.registers[word.rb]))),
             self.address.eq(Mux(word.use_imm, 0, a) + word.imm),
             writes.eq(1),
         ]
         with m.Switch(word.op):
             with m.Case(Op.MOV):
                 m.d.comb += result.eq(b)
-            with m.Case(Op.LD, Op.SWAP, Op.CAS, Op.FADD, Op.FAND, Op.FOR):
+            with m.Case(Op.LD, Op.SWAP, Op.CAS, Op.FADD, Op.FAND, Op.FANDN, Op.FOR):
                 m.d.comb += result.eq(self.memory_old)
             with m.Case(Op.ADD):
                 m.d.comb += result.eq(a + b)
@@ -118,6 +119,10 @@ class Datapath(wiring.Component):
                 m.d.comb += [result.eq(a - 1), taken.eq(a != 1)]
             with m.Case(Op.POP):
                 m.d.comb += result.eq(self.popped)
+            with m.Case(Op.JMP, Op.CALL):
+                m.d.comb += result.eq(self.address)
+            with m.Case(Op.SELF):
+                m.d.comb += result.eq(1 << self.core_id[:shift])
             with m.Case(Op.CPUID):
                 m.d.comb += result.eq(self.core_id)
             with m.Case(Op.TIME):

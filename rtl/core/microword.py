@@ -10,7 +10,7 @@ from amaranth.lib import data, enum
 
 from ..events import Event
 
-__all__ = ["ENTRY_INTERRUPT", "ENTRY_RESET", "IMMEDIATE_BITS", "OPERATIONS", "TARGET_BITS", "Fence", "MicroWord", "Op", "Operation"]
+__all__ = ["ENTRY_INTERRUPT", "ENTRY_RESET", "IMMEDIATE_BITS", "MEMORY_OPS", "OPERATIONS", "TARGET_BITS", "Fence", "MicroWord", "Op", "Operation"]
 
 #: Where a core starts: after reset, and after STARTUP.
 ENTRY_RESET = 0
@@ -30,12 +30,15 @@ class Op(enum.Enum, shape=6):
     HALT = 0x03
     CLI = 0x04
     STI = 0x05
-    GETIF = 0x06
-    SETIF = 0x07
-    IRET = 0x08
-    CPUID = 0x09
-    TIME = 0x0A
-    VECTOR = 0x0B
+    IRQSAVE = 0x06
+    IRQRESTORE = 0x07
+    GETIF = 0x08
+    IRET = 0x09
+    CPUID = 0x0A
+    SELF = 0x0B
+    TIME = 0x0C
+    VECTOR = 0x0D
+    FENCE = 0x0F
 
     MOV = 0x10
     ADD = 0x11
@@ -44,39 +47,40 @@ class Op(enum.Enum, shape=6):
     OR = 0x14
     XOR = 0x15
     ANDN = 0x16
-    SHL = 0x17
-    BIT = 0x18
-    FFS = 0x19
-    POPCNT = 0x1A
-    NOT = 0x1B
+    NOT = 0x17
+    SHL = 0x18
+    BIT = 0x19
+    FFS = 0x1A
+    POPCNT = 0x1B
+    APICRD = 0x1C
+    APICRDH = 0x1D
+    APICWR = 0x1E
+    APICWRH = 0x1F
 
+    # 0x20 to 0x2f: memory operations.
     LD = 0x20
     ST = 0x21
-    SWAP = 0x22
-    CAS = 0x23
-    FADD = 0x24
-    FAND = 0x25
-    FOR = 0x26
-    FENCE = 0x27
+    STC = 0x22
+    SWAP = 0x23
+    CAS = 0x24
+    FADD = 0x25
+    FAND = 0x26
+    FANDN = 0x27
+    FOR = 0x28
 
-    JMP = 0x28
-    CALL = 0x29
-    ICALL = 0x2A
-    RET = 0x2B
-    BEQ = 0x2C
-    BNE = 0x2D
-    BLT = 0x2E
-    BGE = 0x2F
-    BTS = 0x30
-    BTC = 0x31
-    LOOP = 0x32
-
-    PUSH = 0x38
-    POP = 0x39
-    APICRD = 0x3A
-    APICRDH = 0x3B
-    APICWR = 0x3C
-    APICWRH = 0x3D
+    JMP = 0x30
+    CALL = 0x31
+    ICALL = 0x32
+    RET = 0x33
+    BEQ = 0x34
+    BNE = 0x35
+    BLT = 0x36
+    BGE = 0x37
+    BTS = 0x38
+    BTC = 0x39
+    LOOP = 0x3A
+    PUSH = 0x3B
+    POP = 0x3C
 
 
 class Fence(enum.Enum, shape=2):
@@ -97,9 +101,9 @@ class MicroWord(data.Struct):
     ra: 3
     #: Register read as operand b; data of a store.
     rb: 3
-    #: Operand b is ``imm``; in a memory operation (0x20 to 0x27) instead: the address is ``imm`` alone, without a base.
+    #: Operand b is ``imm``; in a memory operation, JMP or CALL instead: the address is ``imm`` alone, without a base.
     use_imm: 1
-    #: Immediate, zero-extended to ``xlen``; in a memory operation: offset, added modulo ``2**xlen``.
+    #: Immediate, zero-extended to ``xlen``; in a memory operation, JMP or CALL: offset, added modulo ``2**xlen``.
     imm: IMMEDIATE_BITS
     #: Microcode address of a branch or call.
     target: TARGET_BITS
@@ -115,8 +119,9 @@ class Operation:
     ``operands`` is a string of the operands in order:
 
     ``d`` register written (rd) - ``a`` register read (ra) - ``r`` register read (rb) - ``b`` register (rb) or immediate -
-    ``m`` memory operand ``[ra + imm]``, ``[ra]`` or ``[imm]`` - ``t`` label (target) - ``i`` immediate only -
-    ``c`` register that is both read as the value to compare and written (rd).
+    ``m`` effective address ``[ra + imm]``, ``[ra]`` or ``[imm]`` - ``t`` label (target) - ``i`` immediate only -
+    ``c`` register that is both read as the value to compare and written (rd) - ``k`` constant from 0 to 63 (in rd and rb).
+    What stands in parentheses may be left out, all of it: then the word is encoded as ``rd = [rd]``, which changes nothing.
     """
 
     operands: str
@@ -130,16 +135,19 @@ _MEMORY = "3 + contention"
 OPERATIONS = {
     Op.PANIC: Operation("", "-", "stop the core; a finding"),
     Op.NOP: Operation("", "1", "nothing (a place for an event)"),
-    Op.PAUSE: Operation("", "1", "cpu_relax(): nothing, and the status says `pausing`"),
+    Op.PAUSE: Operation("t", "1", "cpu_relax(): the status says `pausing`; go to t"),
     Op.HALT: Operation("", "until woken", "wait for an interrupt; with interrupts off only INIT wakes the core"),
     Op.CLI: Operation("", "1", "interrupts off"),
     Op.STI: Operation("", "1", "interrupts on, after the microinstruction that follows (the STI shadow)"),
+    Op.IRQSAVE: Operation("", "1", "local_irq_save(): push the interrupt flag, interrupts off"),
+    Op.IRQRESTORE: Operation("", "1, 2 after a push or call", "local_irq_restore(): pop the interrupt flag; no shadow"),
     Op.GETIF: Operation("d", "1", "rd = 1 if interrupts are on, else 0"),
-    Op.SETIF: Operation("a", "1", "interrupts on if bit 0 of ra is set, else off; no shadow"),
     Op.IRET: Operation("", "1 + interrupt_return", "return from interrupt: pop microcode address and interrupt flag"),
     Op.CPUID: Operation("d", "1", "rd = number of this core"),
+    Op.SELF: Operation("d", "1", "rd = 1 << number of this core: its bit in a cpumask"),
     Op.TIME: Operation("d", "1", "rd = clocks since the start of the run, modulo 2**xlen"),
     Op.VECTOR: Operation("d", "1", "rd = vector of the interrupt accepted last"),
+    Op.FENCE: Operation("i", "1 + drain", "order memory operations: 0 all, 1 stores, 2 loads"),
     Op.MOV: Operation("db", "1", "rd = b"),
     Op.ADD: Operation("dab", "1", "rd = ra + b"),
     Op.SUB: Operation("dab", "1", "rd = ra - b"),
@@ -147,21 +155,26 @@ OPERATIONS = {
     Op.OR: Operation("dab", "1", "rd = ra | b"),
     Op.XOR: Operation("dab", "1", "rd = ra ^ b"),
     Op.ANDN: Operation("dab", "1", "rd = ra & ~b"),
+    Op.NOT: Operation("db", "1", "rd = ~b"),
     Op.SHL: Operation("dab", "1", "rd = ra << b (b modulo xlen)"),
     Op.BIT: Operation("db", "1", "rd = 1 << b (b modulo xlen)"),
     Op.FFS: Operation("da", "1", "rd = number of the lowest bit set in ra, or xlen if there is none"),
-    Op.NOT: Operation("db", "1", "rd = ~b"),
     Op.POPCNT: Operation("da", "1", "rd = how many bits of ra are set"),
+    Op.APICRD: Operation("di", "1", "rd = low 16 bits of APIC register i"),
+    Op.APICRDH: Operation("di", "1", "rd = high 16 bits of APIC register i"),
+    Op.APICWR: Operation("ri", "1", "APIC register i = staged high half and low 16 bits of rb; the staged half is 0 again"),
+    Op.APICWRH: Operation("r", "1", "stage the low 16 bits of rb as the high half of the next APICWR"),
     Op.LD: Operation("dm", _MEMORY, "rd = memory"),
     Op.ST: Operation("mr", _MEMORY, "memory = rb"),
+    Op.STC: Operation("mk", _MEMORY, "memory = k; k is operand b"),
     Op.SWAP: Operation("dmr", _MEMORY, "rd = memory, memory = rb, atomically"),
     Op.CAS: Operation("cmr", _MEMORY, "if memory == rd: memory = rb; rd = old memory; atomically"),
     Op.FADD: Operation("dmr", _MEMORY, "rd = memory, memory += rb, atomically"),
     Op.FAND: Operation("dmr", _MEMORY, "rd = memory, memory &= rb, atomically"),
+    Op.FANDN: Operation("dmr", _MEMORY, "rd = memory, memory &= ~rb, atomically (an AND of ~rb)"),
     Op.FOR: Operation("dmr", _MEMORY, "rd = memory, memory |= rb, atomically"),
-    Op.FENCE: Operation("i", "1 + drain", "order memory operations: 0 all, 1 stores, 2 loads"),
-    Op.JMP: Operation("t", "1", "go to t"),
-    Op.CALL: Operation("t", "1", "push the next address, go to t"),
+    Op.JMP: Operation("t(dm)", "1", "go to t; rd = effective address"),
+    Op.CALL: Operation("t(dm)", "1", "push the next address, go to t; rd = effective address (an argument)"),
     Op.ICALL: Operation("a", "1", "push the next address, go to ra; traps if that word is no entry point"),
     Op.RET: Operation("", "1, 2 after a push or call", "pop the address and go there"),
     Op.BEQ: Operation("abt", "1", "go to t if ra == b"),
@@ -173,8 +186,7 @@ OPERATIONS = {
     Op.LOOP: Operation("dat", "1", "rd = ra - 1; go to t if that is not 0. With rd = ra and t = itself: work for ra clocks"),
     Op.PUSH: Operation("r", "1", "push rb on the private stack"),
     Op.POP: Operation("d", "1, 2 after a push or call", "pop rd from the private stack"),
-    Op.APICRD: Operation("di", "1", "rd = low 16 bits of APIC register i"),
-    Op.APICRDH: Operation("di", "1", "rd = high 16 bits of APIC register i"),
-    Op.APICWR: Operation("ri", "1", "APIC register i = staged high half and low 16 bits of rb; the staged half is 0 again"),
-    Op.APICWRH: Operation("r", "1", "stage the low 16 bits of rb as the high half of the next APICWR"),
 }
+
+#: The operations that access memory.
+MEMORY_OPS = range(0x20, 0x30)

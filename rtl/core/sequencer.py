@@ -139,7 +139,7 @@ class Sequencer(wiring.Component):
             with m.Else():
                 m.d.comb += self.completes.eq(1)
                 with m.Switch(word.op):
-                    with m.Case(Op.LD, Op.ST, Op.SWAP, Op.CAS, Op.FADD, Op.FAND, Op.FOR):
+                    with m.Case(Op.LD, Op.ST, Op.STC, Op.SWAP, Op.CAS, Op.FADD, Op.FAND, Op.FANDN, Op.FOR):
                         m.d.comb += self.completes.eq(0)
                         with m.If(outside):
                             m.d.comb += self.trap.eq(Event.FAULT)
@@ -150,19 +150,26 @@ class Sequencer(wiring.Component):
                         m.d.comb += self.completes.eq(self.drained)
                     with m.Case(Op.BEQ, Op.BNE, Op.BLT, Op.BGE, Op.BTS, Op.BTC, Op.LOOP):
                         pass                      # below: the way of every word that goes on at pc + 1 or at its target
-                    with m.Case(Op.CALL, Op.ICALL, Op.PUSH):
-                        m.d.comb += push.data.eq(Mux(word.op == Op.PUSH, self.b, pc + 1))
+                    with m.Case(Op.CALL, Op.ICALL, Op.PUSH, Op.IRQSAVE):
+                        m.d.comb += push.data.eq(pc + 1)
+                        with m.If(word.op == Op.PUSH):
+                            m.d.comb += push.data.eq(self.b)
+                        with m.If(word.op == Op.IRQSAVE):
+                            m.d.comb += push.data.eq(self.interrupts_on)
+                            m.d.sync += self.interrupts_on.eq(0)
                         with m.If(top == config.stack_depth - 1):
                             m.d.comb += [self.trap.eq(Event.STACK_FAULT), self.completes.eq(0)]
                         with m.Else():
                             m.d.comb += pushes.eq(1)
-                    with m.Case(Op.RET, Op.POP, Op.IRET):
+                    with m.Case(Op.RET, Op.POP, Op.IRET, Op.IRQRESTORE):
                         with m.If(top == 0):
                             m.d.comb += [self.trap.eq(Event.STACK_FAULT), self.completes.eq(0)]
                         with m.Elif(pushed):
                             m.d.comb += self.completes.eq(0)
                         with m.Else():
                             m.d.comb += pops.eq(1)
+                            with m.If(word.op == Op.IRQRESTORE):
+                                m.d.sync += self.interrupts_on.eq(pop.data[0])
                     with m.Case(Op.APICRD, Op.APICRDH, Op.APICWR):
                         m.d.comb += self.apic.eq(1)
                     with m.Case(Op.HALT):
@@ -171,8 +178,6 @@ class Sequencer(wiring.Component):
                         m.d.sync += self.interrupts_on.eq(0)
                     with m.Case(Op.STI):
                         m.d.sync += self.interrupts_on.eq(1)
-                    with m.Case(Op.SETIF):
-                        m.d.sync += self.interrupts_on.eq(self.a[0])
                     with m.Case(Op.PANIC):
                         m.d.comb += [self.trap.eq(Event.PANIC), self.completes.eq(0)]
         with m.Elif(state == CoreState.MEMORY):
@@ -189,7 +194,7 @@ class Sequencer(wiring.Component):
                 shadow.eq((word.op == Op.STI) & ~self.interrupts_on),
                 landing.eq(word.op == Op.ICALL),
             ]
-            with m.If(self.taken | (word.op == Op.JMP) | (word.op == Op.CALL)):
+            with m.If(self.taken | (word.op == Op.JMP) | (word.op == Op.CALL) | (word.op == Op.PAUSE)):
                 m.d.comb += self.next_pc.eq(word.target)
             with m.Elif((word.op == Op.RET) | (word.op == Op.IRET)):
                 m.d.comb += self.next_pc.eq(pop.data)

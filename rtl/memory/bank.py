@@ -18,7 +18,8 @@ class Bank(wiring.Component):
     Two stages. In the first, one of the requests that are ``valid`` is picked in turn and its row is read. In the second,
     one clock later, the old value is there, the new one is computed and written at the end of the clock, and ``done`` is
     high. So a request that finds no other is done in the clock after the one in which it became ``valid``. The RAM's read
-    port is not transparent: an operation on the row that the one right before it wrote takes its old value from there.
+    port is transparent for this write, so that an operation sees what the one right before it left. (A register beside the
+    RAM does the same, but where a block RAM does not read the old value in a collision, synthesis has to imitate that first.)
 
     ``done`` is a register; ``old`` and ``record`` are functions of state and memory outputs.
 
@@ -58,8 +59,8 @@ class Bank(wiring.Component):
         m = Module()
         config = self._config
         m.submodules.memory = memory = Memory(self.data)
-        read = memory.read_port()
         write = memory.write_port()
+        read = memory.read_port(transparent_for=(write,))
 
         # First stage.
         m.submodules.arbiter = arbiter = RoundRobin(config.n_cores)
@@ -75,18 +76,14 @@ class Bank(wiring.Component):
         request = Signal.like(picked)
         core = Signal(config.core_bits)
         row = request.address[config.bank_bits:]
-        same_row = Signal()               # as the operation before
-        written = Signal(config.xlen)     # by the operation before
         new = Signal(config.xlen)
         m.d.sync += self.done.eq(arbiter.grant)
         with m.If(arbiter.requests.any()):
             m.d.sync += [
                 request.eq(picked),
                 core.eq(arbiter.index),
-                same_row.eq(self.done.any() & (row == read.addr)),
-                written.eq(new),
             ]
-        m.d.comb += self.old.eq(Mux(same_row, written, read.data))
+        m.d.comb += self.old.eq(read.data)
         with m.Switch(request.op):
             with m.Case(MemoryOp.WRITE, MemoryOp.SWAP):
                 m.d.comb += new.eq(request.data)

@@ -421,3 +421,25 @@ def test_init_and_startup(run):
         assert await core.clock(apic.startup, apic.irr) == (0, 0)
 
     run(test)
+
+
+def test_outputs_are_functions_of_state(run):
+    """No input reaches core or fabric in the same clock; only read data and records follow the core's access."""
+    async def test(core):
+        ctx, apic = core.ctx, core.apic
+        await core.write(ApicRegister.ICR, 0xF1)
+        await core.deliver(0x61)
+        await core.clock()
+        outputs = (apic.interrupt, apic.vector, apic.out.valid, apic.out.message, apic.init, apic.startup, apic.irr, apic.isr,
+                   apic.tpr)
+        before = [ctx.get(output) for output in outputs]
+        for register in ApicRegister.TPR, ApicRegister.EOI, ApicRegister.ICR:
+            for signal, value in (
+                (apic.registers.register, register), (apic.registers.write_data, 0xFF), (apic.registers.write, 1),
+                (apic.registers.valid, 1), (apic.registers.valid, 0), (apic.accept, 1), (apic.out.done, 1),
+                (apic.delivery.message, {"vector": 0xFF, "mode": INIT, "destination": 0}), (apic.delivery.valid, 1),
+            ):
+                ctx.set(signal, value)
+                assert [ctx.get(output) for output in outputs] == before
+
+    run(test)
