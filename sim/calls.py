@@ -126,12 +126,13 @@ class Call:
     func, info : what is to be called, with what.  function : the name of func.
     targets : the cores it is for.  visits : a Visit for each of them, and for each other core that touched the call.
     entries : what was queued for it, in order.  csds : each csd that it locked or queued.
-    wait : the caller has started to wait.  stages : clocks of the caller's stages.
+    wait : the caller has started to wait.  waiting : it does so now.
+    stages : clocks of the caller's stages: the first of each, but the last WOKEN of a caller that waits for one csd after another.
     result : what the routine returned, signed; None while it has not.
     """
 
     __slots__ = ("caller", "csds", "entries", "func", "function", "id", "info", "kind", "ordinal", "result", "stages", "targets",
-                 "visits", "wait")
+                 "visits", "wait", "waiting")
 
     def __init__(self, caller, ordinal, kind, func, function, info, clock):
         self.caller = caller
@@ -146,6 +147,7 @@ class Call:
         self.entries = []
         self.csds = set()
         self.wait = False
+        self.waiting = False
         self.stages = {Stage.CALL: clock}
         self.result = None
 
@@ -477,13 +479,15 @@ class CallTracker:
 
     def _wait(self, record, stack, top):
         if top.kind is _Kind.CALL:
-            top.call.wait = True
+            top.call.wait = top.call.waiting = True
             self._caller(top, Stage.WAIT, record.clock)
         return top.call
 
     def _woken(self, record, stack, top):
         if top.kind is _Kind.CALL:
-            self._caller(top, Stage.WOKEN, record.clock)
+            top.call.waiting = False
+            top.stage = Stage.WOKEN
+            top.call.stages[Stage.WOKEN] = record.clock
         return top.call
 
     def _return(self, record, stack, top):

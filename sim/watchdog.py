@@ -66,12 +66,12 @@ class Watchdog:
 
     def _sentence(self, call):
         last = next(reversed(call.stages))
-        if call.returned:
-            what = "has returned and is not over"
-        elif last is Stage.WAIT:
+        if call.waiting:
             what = "waits"
+        elif call.returned:
+            what = f"returned at {call.stages[last]} and is not over"
         else:
-            what = f"has come to {last.text} at {call.stages[last]}"
+            what = f"got no further than {last.text} at {call.stages[last]}"
         targets = ", ".join(self._reached(call, core) for core in sorted(call.targets))
         return f"{call} {what}: {targets}" if targets else f"{call} {what}"
 

@@ -29,7 +29,7 @@ class EarlyReturn(Oracle):
 
     def on_return(self, record, tracker):
         call = tracker.call
-        if call is not None and call.wait and call.returned and call.error is None:
+        if call is not None and call.wait and call.returned:
             self._judge(record, call, call.unfinished, "returned")
 
     def _judge(self, record, call, late, what):
@@ -80,7 +80,7 @@ class LostCall(Oracle):
         clock = outcome.clocks
         for call in self._calls.values():
             if not call.returned:
-                what = "was never woken" if Stage.WAIT in call.stages and Stage.WOKEN not in call.stages else "never returned"
+                what = "was never woken" if call.waiting else "never returned"
                 self.found(clock, f"{call} {what}", calls=[call], cores=[call.caller])
             late = [] if call.error is not None else call.unfinished
             if late:

@@ -34,7 +34,7 @@ class StackReuse(Oracle):
 
     def on_queue(self, record, tracker):
         csd = record.b
-        if self.places.on_stack(csd):
+        if csd in self.places.stack_words:
             self._owners[csd] = tracker.call, record.core
             for word in range(csd, csd + self.places.csd_size):
                 self._gone.pop(word, None)

@@ -60,9 +60,6 @@ class WellFormedList(Oracle):
         if record.new == csd + places.link_offset and record.new != record.old and csd in self._known:
             self._tell(record, tracker, csd, f"made {{}} its own successor at clock {record.clock}")
 
-    def on_handle(self, record, tracker):
-        self._at.pop(_walk_of(record, tracker), None)
-
     def on_visit(self, record, tracker):
         self._at[_walk_of(record, tracker)] = None if record.a == record.b else record.a
 

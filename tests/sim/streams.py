@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from rtl.apic.message import DeliveryMode
 from rtl.config import MachineConfig
 from rtl.events import ApicEvent, Event
 from rtl.memory.port import MemoryOp
@@ -32,7 +33,7 @@ def _flat(name, *parts):
     return ObjectType(name, len(fields), tuple(fields))
 
 
-def make_image(n_cores=4):
+def make_image(config):
     """16 microcode words per routine; objects as v4 declares them, a ``stack`` of 8 words per core."""
     list_head = _flat("list_head", "next", "prev")
     csd = _flat("csd", ("list", list_head), "func", "info", "flags")
@@ -40,7 +41,7 @@ def make_image(n_cores=4):
     cfd = _flat("cfd", ("csd", csd), "lock", "refs", Field("cpumask", 0, "word"))
     call_function = _flat("call_function", ("queue", list_head), "lock")
     objects = [StoredObject("call_function", "call_function", call_function, 16)]
-    for cpu in range(n_cores):
+    for cpu in range(config.n_cores):
         address = 64 + 64 * cpu
         for base, kind in (("csd_data", csd), ("cfd_data", cfd), ("cfd_mask", word)):
             objects.append(StoredObject(f"{base}[{cpu}]", base, kind, address, cpu))
@@ -49,13 +50,13 @@ def make_image(n_cores=4):
     names = {item.name: item.address for item in objects}
     symbols = {name: 16 * index for index, name in enumerate((*_ROUTINES, *_FUNCTIONS))}
     return Image(
-        path=Path("v4.uasm"), title="v4", n_cores=n_cores, xlen=16, words=(0,) * 16 * len(symbols), symbols=symbols,
+        path=Path("v4.uasm"), title="v4", n_cores=config.n_cores, xlen=config.xlen, words=(0,) * 16 * len(symbols), symbols=symbols,
         entries=frozenset(_FUNCTIONS), objects=tuple(objects),
-        arena={names[f"cfd_data[{cpu}]"] + 7: names[f"cfd_mask[{cpu}]"] for cpu in range(n_cores)},
+        arena={names[f"cfd_data[{cpu}]"] + 7: names[f"cfd_mask[{cpu}]"] for cpu in range(config.n_cores)},
         constants={"CSD_FLAG_WAIT": WAIT, "CSD_FLAG_LOCK": LOCK},
         structs={kind.name: kind for kind in (list_head, csd, cfd, call_function)},
         warnings={1: ("csd_unlock_not_locked", "csd_unlock() of a csd that is not locked")},
-        names={}, lines={}, percpu_base=64, percpu_shift=6, heap=64 + 64 * n_cores)
+        names={}, lines={}, percpu_base=64, percpu_shift=6, heap=64 + 64 * config.n_cores)
 
 
 class Stream:
@@ -66,12 +67,13 @@ class Stream:
     """
 
     def __init__(self, n_cores=4):
-        self.config = MachineConfig(n_cores=n_cores)
-        self.image = make_image(n_cores)
+        self.config = MachineConfig().with_cores(n_cores)
+        self.image = make_image(self.config)
         self.records = []
         self.clock = 0
         self.arena = dict(self.image.arena)
         self._late = []
+        self._word = (1 << self.config.xlen) - 1
 
     def address(self, name):
         return self.image.address_of(name)
@@ -121,8 +123,8 @@ class Stream:
         self.records.append(ApicRecord(self._next(), source, ApicEvent.SEND, vector, destination))
         return self.clock
 
-    def deliver(self, source, destination, vector=MANY, *, accepted=True):
-        self.records.append(MessageRecord(self._next(), source, 0, vector, destination, accepted))
+    def deliver(self, source, destination, vector=MANY, *, mode=DeliveryMode.FIXED, accepted=True):
+        self.records.append(MessageRecord(self._next(), source, mode.value, vector, destination, accepted))
         return self.clock
 
     def accept(self, core, vector=MANY):
@@ -154,7 +156,7 @@ class Stream:
         self.say(core, "VISIT", csd, 16)
         mask = self.address(f"cfd_mask[{caller}]")
         self.say(core, "TAKE", csd, 1 << core, store=(mask, self.arena[mask] & ~(1 << core)))
-        self.say(core, "REFS", csd, refs & 0xFFFF, store=(csd + 6, refs & 0xFFFF))
+        self.say(core, "REFS", csd, refs & self._word, store=(csd + 6, refs & self._word))
         return refs
 
     def delete(self, core, csd):
@@ -229,7 +231,7 @@ class Stream:
     # Reading it.
 
     def outcome(self, ending=Ending.QUIET):
-        return Outcome(self.clock + 1, ending, tuple(self.arena.get(address, 0) for address in range(1024)))
+        return Outcome(self.clock + 1, ending, tuple(self.arena.get(address, 0) for address in range(self.config.arena_depth)))
 
     def tracked(self):
         """The tracker that has seen it all."""

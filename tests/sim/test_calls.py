@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from rtl.apic.message import DeliveryMode
 from rtl.config import MachineConfig
 from rtl.events import Event
 from rtl.memory.port import MemoryOp
@@ -171,6 +172,19 @@ def test_several_csds_per_call():
     assert (call.at(Stage.LOCK), call.at(Stage.QUEUE)) == (4, 5)
 
 
+def test_waits_for_one_csd_after_another():
+    stream = Stream()
+    stream.say(0, "CALL", 112, 5, at="smp_call_function_many")
+    first = stream.say(0, "WAIT", 700)
+    stream.say(0, "WOKEN", 700)
+    stream.say(0, "WAIT", 710)
+    [call] = stream.tracked().calls
+    assert call.waiting
+    last = stream.say(0, "WOKEN", 710)
+    [call] = stream.tracked().calls
+    assert (call.at(Stage.WAIT), call.at(Stage.WOKEN), call.waiting) == (first, last, False)
+
+
 def test_no_ipi_when_the_queue_was_not_empty():
     stream = Stream()
     stream.say(0, "CALL", 112, 5, at="smp_call_function_single")
@@ -196,7 +210,9 @@ def test_the_interrupt_that_counts_is_the_one_whose_handler_took_the_call():
         stream.run(2)
     stream.leave(2)
     stream.accept(2)
+    stream.say(2, "DEQUEUE_EMPTY")
     a, b = stream.tracked().calls
+    assert b.visits[2].at(Stage.EMPTY) is None
     assert a.visits[2].at(Stage.GOTIPI) == b.visits[2].at(Stage.GOTIPI) == first
 
 
@@ -241,6 +257,41 @@ def test_a_message_that_reached_nobody_is_not_delivered():
     stream.accept(1)
     visit = stream.tracked().calls[0].visits[1]
     assert visit.at(Stage.IPI) == 3 and visit.at(Stage.DELIVERED) is None and visit.at(Stage.GOTIPI) is None
+
+
+def test_an_nmi_asks_for_no_vector():
+    stream = Stream()
+    stream.say(0, "CALL", 112, 5, at="smp_call_function_single")
+    stream.say(0, "TARGET", 1)
+    stream.send(0, 1, 2)
+    stream.deliver(0, 1, 2, mode=DeliveryMode.NMI)
+    stream.accept(1, 2)
+    assert stream.tracked().interrupt_of(1).messages == ()
+
+
+def test_one_entry_after_another():
+    stream = Stream()
+    for caller, csd in ((0, 700), (1, 710)):
+        stream.say(caller, "CALL", 112, 5, at="smp_call_function_single")
+        stream.say(caller, "TARGET", 2)
+        stream.say(caller, "QUEUE", 0, csd)
+    stream.accept(2, SINGLE)
+    stream.say(2, "HANDLE")
+    for csd in (700, 710):
+        stream.say(2, "DEQUEUE", csd)
+    assert stream.tracked().context_of(2) == ("1.0", Stage.HANDLE)
+    stream.say(2, "HANDLE_END")
+    assert stream.tracked().context_of(2) == (None, Stage.HANDLE)
+
+
+def test_what_is_queued_by_no_call_is_not_taken_for_an_earlier_one():
+    stream = Stream()
+    stream.single(0, 1)
+    csd = stream.address("stack[0][0]")
+    stream.say(0, "QUEUE", 0, csd)
+    stream.accept(1, SINGLE)
+    stream.say(1, "DEQUEUE", csd)
+    assert stream.tracked().call is None
 
 
 def test_the_result_is_signed():
@@ -303,7 +354,7 @@ def test_every_record_belongs_to_the_call_of_its_context():
     assert [call and call.id for call in map(tracker.add, stream.records)] == ["0.0", "0.0", "0.0", None, None]
 
 
-@pytest.mark.parametrize("n_cores", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("n_cores", [1, 2, 3, 4, 8, 32, 64])
 def test_everybody_calls_everybody(n_cores):
     stream = Stream(n_cores)
     for caller in range(n_cores):

@@ -1,6 +1,7 @@
 """Each property with a run that has it and runs that have not: an oracle that cannot fail proves nothing."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ def cfd(stream):
     return stream.address("cfd_data[0]")
 
 
-@pytest.mark.parametrize("n_cores", [2, 3, 4, 8])
+@pytest.mark.parametrize("n_cores", [2, 3, 4, 8, 32, 64])
 def test_a_correct_run_has_every_property(n_cores):
     stream = Stream(n_cores)
     for caller in range(n_cores):
@@ -251,6 +252,7 @@ def test_o4_an_entry_that_is_its_own_successor(stream, place):
     stream.store(0, csd, 16)
     assert found(stream) == []
     clock = stream.store(0, csd, csd)
+    stream.read(1, csd)
     name = stream.image.name_of(csd).removesuffix(".list.next")
     assert found(stream) == [f"O4: core 0 made {name} its own successor at clock {clock}"]
 
@@ -308,6 +310,15 @@ def test_o5_deleted_with_a_bit_set(stream, cfd):
     assert found(stream) == [f"O5: core 1 deleted cfd_data[0].csd with refs 0 and mask 0x4 at clock {clock}"]
 
 
+def test_o5_deleted_too_early_by_count(stream, cfd):
+    stream.publish(0, [1], cfd)
+    stream.interrupt(0, 1)
+    stream.store(1, cfd + 6, 3)
+    stream.take(1, 0, cfd)
+    clock = stream.say(1, "LIST_DEL", cfd)
+    assert found(stream) == [f"O5: core 1 deleted cfd_data[0].csd with refs 2 and mask 0x0 at clock {clock}"]
+
+
 def test_o5_the_mask_is_where_the_scenario_put_it(stream, cfd):
     stream.publish(0, [1], cfd)
     stream.interrupt(0, 1)
@@ -315,6 +326,20 @@ def test_o5_the_mask_is_where_the_scenario_put_it(stream, cfd):
     clock = stream.say(1, "LIST_DEL", cfd)
     assert found(stream, arena={cfd + 7: 900, 900: 8}) == [
         f"O5: core 1 deleted cfd_data[0].csd with refs 0 and mask 0x8 at clock {clock}"]
+
+
+def test_o5_a_mask_beside_the_count(stream, cfd):
+    """Before v4 the mask was in the struct itself."""
+    def inside(kind):
+        return replace(kind, fields=tuple(replace(field, points_to=None) for field in kind.fields))
+
+    stream.image = replace(stream.image, objects=tuple(replace(item, type=inside(item.type)) for item in stream.image.objects))
+    stream.publish(0, [1], cfd)
+    stream.interrupt(0, 1)
+    stream.take(1, 0, cfd)
+    stream.store(1, cfd + 7, 2)
+    clock = stream.say(1, "LIST_DEL", cfd)
+    assert found(stream) == [f"O5: core 1 deleted cfd_data[0].csd with refs 0 and mask 0x2 at clock {clock}"]
 
 
 # O6
@@ -400,6 +425,14 @@ def test_o9_a_handler_that_was_entered_is_enough(stream, cfd):
     stream.accept(1)
     stream.say(1, "HANDLE")
     stream.say(1, "IRET")
+    assert "O9" not in {item.oracle for item in judge(stream).violations}
+
+
+def test_o9_a_walk_that_was_under_way_is_enough(stream, cfd):
+    stream.accept(1)
+    stream.say(1, "HANDLE")
+    stream.publish(0, [1], cfd, wait=False)
+    stream.take(1, 0, cfd)
     assert "O9" not in {item.oracle for item in judge(stream).violations}
 
 

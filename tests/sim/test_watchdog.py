@@ -79,8 +79,8 @@ def test_one_sentence_for_each_call(stream):
     stream.say(1, "RETURN")
     spin(stream)
     assert sentences(stream) == [
-        f"{CALL} has come to queue at 3: core 2 was never interrupted (no ipi was sent)",
-        ("call 1.0 smp_call_function_single from core 1 has returned and is not over: "
+        f"{CALL} got no further than queue at 3: core 2 was never interrupted (no ipi was sent)",
+        (f"call 1.0 smp_call_function_single from core 1 returned at {noipi + 1} and is not over: "
          f"core 2 was never interrupted (noipi at {noipi}: its queue was not empty)")]
 
 
@@ -89,7 +89,8 @@ def test_a_message_under_way(stream):
     stream.say(0, "TARGET", 2)
     sent = stream.send(0, 2)
     spin(stream)
-    assert sentences(stream) == [f"{CALL} has come to call at 1: core 2 was never interrupted (ipi sent at {sent}, not delivered)"]
+    assert sentences(stream) == [
+        f"{CALL} got no further than call at 1: core 2 was never interrupted (ipi sent at {sent}, not delivered)"]
 
 
 @pytest.mark.parametrize("event, found", [("DEQUEUE_EMPTY", "found its queue empty"), ("HANDLE", "did not take the call")])
@@ -99,13 +100,13 @@ def test_a_target_that_was_interrupted_in_vain(stream, event, found):
     accepted = stream.interrupt(0, 2, SINGLE)
     stream.say(2, event)
     spin(stream)
-    assert sentences(stream) == [f"{CALL} has come to call at 1: core 2 was interrupted at {accepted} and {found}"]
+    assert sentences(stream) == [f"{CALL} got no further than call at 1: core 2 was interrupted at {accepted} and {found}"]
 
 
 def test_a_call_that_has_no_target_yet(stream):
     stream.say(0, "CALL", 112, 5, at="smp_call_function_many")
     spin(stream)
-    assert sentences(stream) == ["call 0.0 smp_call_function_many from core 0 has come to call at 1"]
+    assert sentences(stream) == ["call 0.0 smp_call_function_many from core 0 got no further than call at 1"]
 
 
 def test_stuck_without_a_call(stream):
@@ -150,4 +151,4 @@ def test_what_is_not_over_can_be_asked_for(stream):
     stream.many(0, [1, 2])
     stream.say(0, "CALL", 112, 5, at="smp_call_function_many")
     watchdog, _ = watch(stream)
-    assert watchdog.sentences() == [f"call 0.1 smp_call_function_many from core 0 has come to call at {stream.clock}"]
+    assert watchdog.sentences() == [f"call 0.1 smp_call_function_many from core 0 got no further than call at {stream.clock}"]
