@@ -1,0 +1,56 @@
+# Every task sets up what it needs in .venv, once, and again when pyproject.toml changes.
+
+PYTHON ?= python3
+SCENARIO ?= demo
+BIN := .venv/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+
+.PHONY: help run test test-slow lint synth clean
+
+help:
+	@echo "make run         run the default scenario (SCENARIO=NAME for another)"
+	@echo "make test        all quick tests"
+	@echo "make test-slow   the thorough ones"
+	@echo "make lint        the one style"
+	@echo "make synth       area and clock of a Tile, with Yosys and nextpnr"
+	@echo "make clean       remove what was made here"
+
+run: .venv/run.stamp
+	@$(BIN)/crosscall run $(SCENARIO)
+	@echo "The command is $(BIN)/crosscall. Others to run: $(BIN)/crosscall list"
+
+test: .venv/test.stamp
+	$(BIN)/pytest -n 2 -m "not slow and not synth"
+
+test-slow: .venv/test.stamp
+	$(BIN)/pytest -n 2 -m slow
+
+lint: .venv/test.stamp
+	$(BIN)/ruff check .
+
+synth: .venv/synth.stamp
+	$(BIN)/pytest -m synth
+
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "crosscall needs Python 3.11 or newer"; exit 1; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "No virtual environment; on Debian: apt-get install python3-venv"; exit 1; }
+
+.venv/run.stamp: pyproject.toml | .venv/bin/pip
+	@echo "Setting up .venv"
+	@$(PIP) -e .
+	@touch $@
+
+.venv/test.stamp: pyproject.toml | .venv/bin/pip
+	@echo "Setting up .venv for tests"
+	@$(PIP) -e '.[test]'
+	@touch $@ .venv/run.stamp
+
+.venv/synth.stamp: pyproject.toml | .venv/bin/pip
+	@echo "Setting up .venv for synthesis (Yosys and nextpnr: some hundred megabytes)"
+	@$(PIP) -e '.[test,synth]'
+	@touch $@ .venv/test.stamp .venv/run.stamp
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	[ ! -d waves ] || find waves -mindepth 1 ! -name README.md -delete

@@ -1,0 +1,188 @@
+"""The ``crosscall`` command. What is heavy is imported by the command that needs it, so that help is quick."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from sim.errors import InputError, MissingToolError
+
+__all__ = ["app", "main"]
+
+#: Exit codes, besides 0: all calls completed and every oracle holds.
+VIOLATED = 1
+BAD_INPUT = 2
+MISSING_TOOL = 3
+INTERRUPTED = 130
+
+
+class _Group(TyperGroup):
+    """The two ways to refuse, and Ctrl-C, for every command in one place."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            code, message = BAD_INPUT, str(error)
+        except MissingToolError as error:
+            code, message = MISSING_TOOL, str(error)
+        except KeyboardInterrupt:
+            code, message = INTERRUPTED, "interrupted"
+        print(f"crosscall: {message}", file=sys.stderr)
+        raise typer.Exit(code)
+
+
+app = typer.Typer(cls=_Group, add_completion=False, no_args_is_help=True, rich_markup_mode=None,
+                  pretty_exceptions_enable=False,
+                  help="A multi-core machine that you can open while one core calls a function on the others.")
+
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+_Cores = Annotated[int | None, typer.Option(min=1, max=64, help="Number of cores, instead of the scenario's own.")]
+
+
+def main():
+    app()
+
+
+def _version(wanted: bool):
+    if wanted:
+        from importlib.metadata import version
+        print(f"crosscall {version('crosscall')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _crosscall(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+):
+    pass
+
+
+@app.command()
+def run(
+    scenario: Annotated[str, typer.Argument(metavar="[NAME|FILE.toml]", help="A shipped scenario, or your own file.")] = "demo",
+    protocol: Annotated[str | None, typer.Option(metavar="NAME|FILE.uasm", help="Instead of the scenario's own.")] = None,
+    cores: _Cores = None,
+    preset: Annotated[str | None, typer.Option(help="The machine: tiny, default or wide.")] = None,
+    assignments: Annotated[list[str] | None, typer.Option(
+        "--set", metavar="KEY=VALUE", help="A field of the machine, a strap, or define.NAME; may be repeated.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of what the scenario leaves to chance.")] = 0,
+    max_cycles: Annotated[int, typer.Option(min=1, help="End the run after so many clocks.")] = 100_000,
+    out: Annotated[Path, typer.Option(help="Where files are written.")] = Path("waves"),
+    no_vcd: Annotated[bool, typer.Option("--no-vcd", help="Write no waves.")] = False,
+    as_json: _Json = False,
+):
+    """Run a scenario, judge it, and write its waves.
+
+    Exit code 0: all calls completed and every oracle holds. 1: an oracle is violated or a call never completes, even if the
+    scenario expects it. 2: bad input. 3: something is missing here.
+    """
+    from sim.run import prepare
+    from sim.run import run as run_prepared
+
+    prepared = prepare(scenario, protocol=protocol, cores=cores, preset=preset, assignments=assignments or (), seed=seed)
+    with _progress(max_cycles) as progress:
+        result = run_prepared(prepared, max_clocks=max_cycles, out=out, waves=not no_vcd, progress=progress)
+    if as_json:
+        _print_json(result.to_json())
+    else:
+        from sim.report.table import print_report, report_console
+        print_report(result.to_json(), report_console())
+    if not result.ok:
+        raise typer.Exit(VIOLATED)
+
+
+@app.command("list")
+def list_(as_json: _Json = False):
+    """List the scenarios with the verdict they expect, the protocols, the presets and what --set accepts."""
+    from sim.report.catalogue import catalogue, print_catalogue
+
+    if as_json:
+        _print_json(catalogue())
+    else:
+        print_catalogue(catalogue())
+
+
+@app.command()
+def asm(
+    file: Annotated[str, typer.Argument(metavar="FILE.uasm|NAME", help="A protocol: your own file, or a shipped one.")],
+    cores: Annotated[int, typer.Option(min=1, max=64, help="Number of cores to assemble for.")] = 4,
+    define: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A constant; may be repeated.")] = None,
+    as_json: _Json = False,
+):
+    """Assemble a protocol and print its listing."""
+    from rtl.config import MachineConfig
+    from sim.microcode.assembler import assemble
+    from sim.microcode.listing import listing
+    from sim.microcode.protocols import find_protocol
+    from sim.settings import constants
+
+    xlen = MachineConfig().with_cores(cores).xlen
+    image = assemble(find_protocol(file), n_cores=cores, xlen=xlen, defines=constants(define or (), "--define"))
+    if as_json:
+        from sim.microcode.summary import summary
+        _print_json(summary(image))
+    else:
+        print(listing(image))
+
+
+@app.command()
+def report(
+    file: Annotated[Path, typer.Argument(metavar="FILE.vcd", help="Waves that `crosscall run` wrote.")],
+    as_json: _Json = False,
+):
+    """Rebuild the table of calls from a VCD alone."""
+    from sim.report.vcd import calls_of_vcd
+
+    calls = calls_of_vcd(file)
+    if as_json:
+        _print_json({"file": str(file), "calls": calls})
+    else:
+        from sim.report.table import print_calls, report_console
+        print_calls(calls, report_console())
+
+
+@app.command()
+def view(
+    what: Annotated[str, typer.Argument(metavar="[NAME|FILE]", help="A scenario that was run, or a .gtkw or .vcd file.")] = "demo",
+    out: Annotated[Path, typer.Option(help="Where the run wrote its files.")] = Path("waves"),
+):
+    """Open the waves of a run in GTKWave."""
+    path = Path(what) if what.endswith((".gtkw", ".vcd")) else out / f"{Path(what).stem}.gtkw"
+    if not path.is_file():
+        raise InputError(f"there is no such file; `crosscall run {what}` writes the waves of a scenario", file=path)
+    program = shutil.which("gtkwave")
+    if program is None:
+        raise MissingToolError(f"GTKWave is not installed. Debian and Ubuntu: apt-get install gtkwave; others: "
+                               f"https://gtkwave.github.io/gtkwave/. Then: gtkwave {path}")
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise MissingToolError(f"there is no display to open GTKWave on. On a machine that has one: gtkwave {path}")
+    raise typer.Exit(subprocess.run([program, str(path)], check=False).returncode)
+
+
+def _print_json(value):
+    print(json.dumps(value, indent=2))
+
+
+@contextmanager
+def _progress(max_clocks):
+    """A function to call with the clock now and then. It shows the clock on a terminal, and nothing in a pipe."""
+    if not sys.stderr.isatty():
+        yield lambda clock: None
+        return
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    with console.status("running") as status:
+        yield lambda clock: status.update(f"clock {clock} (at most {max_clocks})")
+
+
+if __name__ == "__main__":
+    main()

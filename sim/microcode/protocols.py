@@ -1,0 +1,34 @@
+"""Which protocols there are: files in ``sources/`` with a ``.title``, or the user's own file."""
+
+import re
+from pathlib import Path
+
+from sim.errors import InputError
+from sim.names import closest
+
+__all__ = ["find_protocol", "shipped_protocols"]
+
+_SOURCES = Path(__file__).parent / "sources"
+
+
+def shipped_protocols():
+    """Name -> title of the protocols that come with crosscall. Common parts have no title, and are not among them."""
+    titles = {}
+    for path in sorted(_SOURCES.glob("*.uasm")):
+        found = re.search(r'^\s*\.title\s+"([^"]*)"', path.read_text(encoding="utf-8"), re.MULTILINE)
+        if found:
+            titles[path.stem] = found[1]
+    return titles
+
+
+def find_protocol(name):
+    """The path of a shipped protocol, or of the user's own ``.uasm`` file. Raises InputError."""
+    if str(name).endswith(".uasm"):
+        if not Path(name).is_file():
+            raise InputError("there is no such file", file=name)
+        return Path(name)
+    known = shipped_protocols()
+    if name not in known:
+        raise InputError(f'there is no protocol "{name}"{closest(name, known)} '
+                         f"(shipped: {', '.join(known)}; your own: a path that ends in .uasm)")
+    return _SOURCES / f"{name}.uasm"

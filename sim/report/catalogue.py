@@ -1,0 +1,51 @@
+"""What there is to run: scenarios, protocols, presets, settings."""
+
+from dataclasses import asdict, fields
+
+from rtl.config import PRESETS, Straps
+from sim.microcode.protocols import shipped_protocols
+from sim.scenarios.reader import find_scenario, read_scenario, shipped_scenarios
+from sim.settings import MACHINE_SETTINGS
+
+from .table import report_console
+
+__all__ = ["catalogue", "print_catalogue"]
+
+
+def catalogue():
+    """As plain data."""
+    scenarios = [read_scenario(find_scenario(name), seed=0) for name in shipped_scenarios()]
+    return {
+        "scenarios": [{"name": item.name, "title": item.title, "protocol": item.protocol, "cores": item.n_cores,
+                       "expected": list(item.expected)} for item in scenarios],
+        "protocols": [{"name": name, "title": title} for name, title in shipped_protocols().items()],
+        "presets": {name: asdict(config) for name, config in PRESETS.items()},
+        "straps": [{"name": item.name, "default": item.default, "doc": item.metadata["doc"]} for item in fields(Straps)],
+        "settings": [*MACHINE_SETTINGS, *(item.name for item in fields(Straps)), "define.NAME"],
+    }
+
+
+def print_catalogue(what):
+    """``catalogue()`` as text."""
+    console = report_console()
+
+    def heading(text):
+        console.print(text, style="bold")
+
+    heading("scenarios (crosscall run NAME)")
+    for item in what["scenarios"]:
+        verdict = f"expected: {', '.join(item['expected'])} violated" if item["expected"] else "expected: clean"
+        console.print(f"  {item['name']:<14}{item['title']}\n  {'':14}{item['protocol']}, {item['cores']} cores, {verdict}")
+    heading("protocols (--protocol NAME)")
+    for item in what["protocols"]:
+        console.print(f"  {item['name']:<14}{item['title']}")
+    heading("presets (--preset NAME)")
+    for name, config in what["presets"].items():
+        console.print(f"  {name:<14}{', '.join(f'{key} {value}' for key, value in config.items())}")
+    heading("straps (--set NAME=CLOCKS)")
+    for item in what["straps"]:
+        console.print(f"  {item['name']:<18}{item['doc']} (default {item['default']})")
+    heading("structure (--set NAME=VALUE)")
+    console.print(f"  {', '.join(MACHINE_SETTINGS)}")
+    heading("constants of the protocol")
+    console.print("  --set define.NAME=VALUE")

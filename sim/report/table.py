@@ -1,0 +1,229 @@
+"""A run as text: a row per call, a line per oracle, the verdict, and the files. Made from the plain data that ``--json`` prints."""
+
+import sys
+from statistics import median
+
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["print_calls", "print_report", "report_console"]
+
+#: With more calls than this, the kinds are summed up and only the slowest calls and those with problems are shown.
+MANY_CALLS = 200
+_SLOWEST = 5
+#: So many violations of each oracle, and calls that are not over, are shown.
+_VIOLATIONS = 3
+
+#: What scenarios call the routines.
+_SHORT = {
+    "smp_call_function_single": "single",
+    "smp_call_function_many": "many",
+    "smp_call_function": "all",
+    "__smp_call_function_single": "csd",
+    "on_each_cpu": "each",
+}
+
+
+def report_console(file=None):
+    """A console that colours on a terminal only, and never breaks a line of text itself."""
+    return Console(file=file or sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def print_report(report, console):
+    """Print the whole report of a run (``sim.run.Result.to_json``)."""
+    console.print(Text(report["scenario"], "bold") + Text(f": {report['title']}", "not bold"))
+    console.print(f"protocol {report['protocol']}, {report['config']['n_cores']} cores, seed {report['seed']}: "
+                  f"{report['cycles']} clocks, digest {report['digest']}")
+    console.print()
+    problems = {call for violation in report["violations"] for call in violation["calls"]}
+    print_calls(report["calls"], console, problems)
+    console.print()
+    for oracle in report["oracles"]:
+        _print_oracle(oracle, [item for item in report["violations"] if item["oracle"] == oracle["name"]], console)
+    console.print()
+    console.print(_verdict(report))
+    for sentence in report["unfinished"][:_VIOLATIONS]:
+        console.print(f"not over: {sentence}")
+    if len(report["unfinished"]) > _VIOLATIONS:
+        console.print(f"and {len(report['unfinished']) - _VIOLATIONS} more")
+    if report["files"]:
+        console.print()
+        for what, path in report["files"].items():
+            console.print(f"{what:<8}{path}")
+        if "view" in report["files"]:
+            console.print(f"open    gtkwave {report['files']['view']}   (or: crosscall view {report['files']['view']})")
+
+
+# --- the calls ------------------------------------------------------------------------------------------------------
+
+
+def print_calls(calls, console, problems=frozenset()):
+    """Print a table of calls (``sim.calls.Call.to_json``). ``problems`` are the ids of those that have one."""
+    if not calls:
+        console.print("no calls")
+        return
+    if len(calls) <= MANY_CALLS:
+        _print_rows(calls, console, problems)
+        return
+    console.print(f"{len(calls)} calls, summed up by kind; latency: from the call to its return, in clocks")
+    console.print(_kinds(calls))
+    slowest = sorted((call for call in calls if call["latency"] is not None), key=lambda call: -call["latency"])[:_SLOWEST]
+    shown = {call["id"] for call in slowest} | problems | {call["id"] for call in calls if call["latency"] is None}
+    console.print()
+    console.print("the slowest, and all with problems:" if len(shown) > len(slowest) else "the slowest:")
+    _print_rows([call for call in calls if call["id"] in shown], console, problems)
+
+
+def _print_rows(calls, console, problems):
+    """In the widest layout that fits."""
+    for layout in _LAYOUTS:
+        table = _table([column for column, _ in layout])
+        for call in calls:
+            problem = call["id"] in problems
+            cells = [cell(call) for _, cell in layout]
+            cells[0] = f"{cells[0]} !" if problem else cells[0]
+            table.add_row(*cells, style="red" if problem else None)
+        width = Measurement.get(console, console.options.update(width=10_000), table).maximum
+        if width <= console.width:
+            break
+    # If not even the narrowest fits, long lines are better than cells cut off.
+    table.width = width
+    console.print(table)
+    console.print("`at` is the clock of the call; stages are clocks after it, of several targets "
+                  + ("first-last" if layout is _LAYOUTS[0] else "the last"), style="dim")
+
+
+def _table(columns):
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for name in columns:
+        table.add_column(name, justify="left" if name in _LEFT else "right", no_wrap=True)
+    return table
+
+
+def _number(value):
+    return "-" if value is None else str(value)
+
+
+def _stage(name):
+    """The clock of a stage of the caller, after the call."""
+    return lambda call: _number(_after(call, call["stages"][name]))
+
+
+def _after(call, clock):
+    return None if clock is None else clock - call["stages"]["call"]
+
+
+def _clocks(call, name):
+    return [_after(call, visit[name]) for visit in call["per_target"].values() if visit[name] is not None]
+
+
+def _last(name):
+    """The clock at which the last target reached a stage."""
+    return lambda call: _number(max(_clocks(call, name), default=None))
+
+
+def _span(name):
+    """The clocks at which the first and the last target reached a stage."""
+    def cell(call):
+        clocks = _clocks(call, name)
+        return f"{min(clocks)}-{max(clocks)}" if len(set(clocks)) > 1 else _last(name)(call)
+    return cell
+
+
+def _ipi(cell):
+    """`none` if the target's queue was not empty, so that nobody had to send an interrupt."""
+    return lambda call: "none" if not _clocks(call, "ipi") and _clocks(call, "noipi") else cell("ipi")(call)
+
+
+def _cores(cores):
+    """[1, 2, 3, 5] -> "1-3,5"; a count if that is long."""
+    runs = []
+    for core in cores:
+        if runs and core == runs[-1][1] + 1:
+            runs[-1][1] = core
+        else:
+            runs.append([core, core])
+    text = ",".join(str(low) if low == high else f"{low}-{high}" for low, high in runs)
+    return text if len(text) <= 9 else f"{len(cores)} cores"
+
+
+def _whom(call):
+    return f"{call['caller']} -> {_cores(call['targets']) or 'nobody'}"
+
+
+def _woken(call):
+    """When the caller had seen that the call is complete; or why there is nothing to see."""
+    if call["result"]:
+        return _ERRORS.get(call["result"], str(call["result"]))
+    return _stage("woken")(call) if call["wait"] else "nowait"
+
+
+_ERRORS = {-6: "ENXIO", -16: "EBUSY", -22: "EINVAL"}
+_LEFT = ("call", "kind", "func", "who -> whom", "wait")
+_CALL = ("call", lambda call: call["id"])
+_KIND = ("kind", lambda call: _SHORT.get(call["kind"], call["kind"]))
+_FUNC = ("func", lambda call: call["func"].removeprefix("func_"))
+_WHOM = ("who -> whom", _whom)
+_WAIT = ("wait", lambda call: "wait" if call["wait"] else "nowait")
+_AT = ("at", lambda call: str(call["stages"]["call"]))
+_QUEUE = ("queue", _stage("queue"))
+_WOKEN = ("woken", _woken)
+_LATENCY = ("latency", lambda call: "never" if call["latency"] is None else str(call["latency"]))
+
+#: From wide to narrow: (name of the column, call -> cell).
+_LAYOUTS = (
+    (_CALL, _KIND, _FUNC, _WHOM, _WAIT, _AT, _QUEUE, ("ipi", _ipi(_span)), ("gotipi", _span("gotipi")), ("entry", _span("entry")),
+     ("exit", _span("exit")), ("complete", _span("complete")), _WOKEN, _LATENCY),
+    (_CALL, _KIND, _WHOM, _AT, _QUEUE, ("ipi", _ipi(_last)), ("gotipi", _last("gotipi")), ("entry", _last("entry")),
+     ("exit", _last("exit")), ("compl", _last("complete")), _WOKEN, _LATENCY),
+    (_CALL, _KIND, _WHOM, _AT, ("entry", _last("entry")), ("exit", _last("exit")), _WOKEN, _LATENCY),
+)
+
+
+def _kinds(calls):
+    table = _table(["kind", "wait", "calls", "never", "min", "median", "max"])
+    groups = {}
+    for call in calls:
+        groups.setdefault((_KIND[1](call), _WAIT[1](call)), []).append(call["latency"])
+    for (kind, wait), latencies in sorted(groups.items()):
+        known = [latency for latency in latencies if latency is not None]
+        spread = (min(known), median(known), max(known)) if known else (None, None, None)
+        table.add_row(kind, wait, str(len(latencies)), str(len(latencies) - len(known)),
+                      *(_number(value if value is None else round(value)) for value in spread))
+    return table
+
+
+# --- the verdict ----------------------------------------------------------------------------------------------------
+
+
+def _print_oracle(oracle, violations, console):
+    name = f"{oracle['name']:<9}"
+    if not violations:
+        console.print(Text(name) + Text("holds    ", "green") + Text(f" {oracle['title']}"))
+        return
+    console.print(Text(name) + Text("VIOLATED ", "bold red") + Text(f" {oracle['title']}"))
+    for item in violations[:_VIOLATIONS]:
+        where = [f"clock {item['clock']}"]
+        if item["calls"]:
+            where.append(f"call {', '.join(item['calls'])}")
+        if item["cores"]:
+            where.append(f"core {_cores(sorted(item['cores']))}")
+        console.print(f"{'':9}{'; '.join(where)}: {item['sentence']}")
+    if len(violations) > _VIOLATIONS:
+        console.print(f"{'':9}and {len(violations) - _VIOLATIONS} more")
+
+
+def _verdict(report):
+    violated = sorted({item["oracle"] for item in report["violations"]})
+    expected = report["expected"]
+    if not violated and report["ok"]:
+        text = Text("clean: ", "bold green") + Text(f"all {len(report['calls'])} calls completed, every oracle holds")
+    elif violated:
+        text = Text("violated: ", "bold red") + Text(", ".join(violated))
+    else:
+        text = Text("not finished: ", "bold red") + Text(f"the run ended with \"{report['ending']}\"")
+    if report["as_expected"]:
+        return text + Text(", as expected" if expected else "")
+    return text + Text(f"; the scenario expected {', '.join(expected) or 'a clean run'}")

@@ -1,0 +1,210 @@
+"""One run: everything is joined here. First all that can be refused, then the machine with its observers, then the files."""
+
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+
+from sim.calls import CallTracker
+from sim.engines.engine import Contents, Ending
+from sim.engines.pysim import PySimEngine
+from sim.errors import InputError
+from sim.events import EventLog
+from sim.microcode.assembler import assemble
+from sim.microcode.image import Image
+from sim.microcode.protocols import find_protocol
+from sim.names import closest
+from sim.oracles import ORACLES, Jury, make_oracles
+from sim.records import Digest, Sources
+from sim.scenarios.contents import contents
+from sim.scenarios.reader import Scenario, find_scenario, read_scenario
+from sim.settings import Settings, preset_config, settings
+from sim.watchdog import Watchdog
+from sim.waves.feed import WaveFeed
+from sim.waves.gtkw import write_gtkw
+from sim.waves.writer import WaveWriter
+
+__all__ = ["Prepared", "Result", "prepare", "run"]
+
+#: Clocks without progress, beyond what the scenario itself lets pass, after which a run is stuck.
+_PATIENCE = 5000
+#: Progress is told this often, in clocks.
+_PROGRESS = 500
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run is made of, all of it checked."""
+
+    scenario: Scenario
+    settings: Settings
+    image: Image
+    contents: Contents
+
+
+def prepare(name, *, protocol=None, cores=None, preset=None, assignments=(), seed=0):
+    """Read, assemble and check. Nothing is elaborated, nothing written. Raises InputError.
+
+    name : a shipped scenario, or a path.  protocol, cores, preset : instead of the scenario's own.
+    assignments : ``key=value`` of ``--set``.
+    """
+    if cores is None and preset is not None:
+        cores = preset_config(preset).n_cores
+    scenario = read_scenario(find_scenario(name), cores=cores, seed=seed)
+    known = [oracle.name for oracle in (*ORACLES, Watchdog)]
+    for oracle in scenario.expected:
+        if oracle not in known:
+            raise scenario.document.refusal(("expect", "violations"), f'names the oracle "{oracle}", which does not exist'
+                                                                      f"{closest(oracle, known)} (there are: {', '.join(known)})")
+    chosen = settings(scenario, preset=preset or "default", assignments=assignments)
+    image = assemble(find_protocol(protocol or scenario.protocol), n_cores=scenario.n_cores, xlen=chosen.config.xlen,
+                     defines=chosen.defines)
+    return Prepared(scenario, chosen, image, contents(scenario, image, chosen.config))
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came out of a run.
+
+    clocks, ending : of the machine.  calls : every Call.  violations : by clock.  digest : of all records.
+    facts : what the oracles measured.  unfinished : a sentence for each call that is not over.
+    files : what was written: kind -> path, in the order in which to name them.
+    """
+
+    prepared: Prepared
+    clocks: int
+    ending: Ending
+    calls: tuple
+    violations: tuple
+    digest: int
+    facts: dict
+    unfinished: tuple[str, ...]
+    files: dict
+
+    @property
+    def ok(self):
+        """All calls completed and every oracle holds."""
+        return not self.violations and self.ending is Ending.QUIET
+
+    @property
+    def as_expected(self):
+        """Just those oracles are violated that the scenario names; and the run came to an end."""
+        violated = {item.oracle for item in self.violations}
+        return violated == set(self.prepared.scenario.expected) and self.ending is not Ending.LIMIT
+
+    def to_json(self):
+        scenario, chosen = self.prepared.scenario, self.prepared.settings
+        return {
+            "scenario": scenario.name,
+            "title": scenario.title,
+            "protocol": self.prepared.image.path.stem,
+            "seed": scenario.seed,
+            "config": asdict(chosen.config),
+            "straps": asdict(chosen.straps),
+            "defines": chosen.defines,
+            "cycles": self.clocks,
+            "ending": self.ending.value,
+            "digest": f"{self.digest:#010x}",
+            "ok": self.ok,
+            "expected": list(scenario.expected),
+            "as_expected": self.as_expected,
+            "oracles": [{"name": oracle.name, "title": oracle.title} for oracle in (*ORACLES, Watchdog)],
+            "violations": [item.to_json() for item in self.violations],
+            "facts": self.facts,
+            "unfinished": list(self.unfinished),
+            "calls": [call.to_json() for call in self.calls],
+            "files": {what: str(path) for what, path in self.files.items()},
+        }
+
+
+def run(prepared, *, engine=None, max_clocks=100_000, out=None, waves=True, progress=lambda clock: None):
+    """Run, observe and judge. What is observed does not change the run.
+
+    engine : to run on, of the same config; a new PySimEngine if None.  out : the folder for files; None writes none.
+    waves : whether waves are among them.  progress : called with the clock now and then.
+    Files appear whole when the run is over; if it is interrupted, what was there before stays. Raises InputError if they
+    cannot be written.
+    """
+    config, image, scenario = prepared.settings.config, prepared.image, prepared.scenario
+    observers = _Observers(prepared, progress)
+    files = {}
+    with ExitStack() as stack:
+        if out is not None:
+            try:
+                out.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(f"cannot be made: {error.strerror}", file=out) from None
+            files["events"] = out / f"{scenario.name}.events.jsonl"
+            observers.log = stack.enter_context(EventLog(files["events"], image))
+        if out is not None and waves:
+            files["waves"] = out / f"{scenario.name}.vcd"
+            files["view"] = out / f"{scenario.name}.gtkw"
+            writer = stack.enter_context(WaveWriter(files["waves"], config, image, arena=prepared.contents.arena,
+                                                    meta=_meta(prepared), comment=f"{scenario.name}: {scenario.title}"))
+            observers.waves = WaveFeed(writer, observers.tracker, (*observers.jury.oracles, observers.watchdog))
+        engine = engine or PySimEngine(config)
+        outcome = engine.run(prepared.contents, prepared.settings.straps, max_clocks=max_clocks, sink=observers,
+                             probe=observers.waves is not None)
+        violations = observers.finish(outcome)
+        if observers.waves is not None:
+            observers.waves.close(outcome.clocks)
+            write_gtkw(files["view"], files["waves"], writer)
+    return Result(prepared, outcome.clocks, outcome.ending, tuple(observers.tracker.calls), violations,
+                  observers.digest.value(), observers.jury.facts(), tuple(observers.watchdog.sentences()), files)
+
+
+class _Observers:
+    """The Sink of a run: digest, tracker, oracles, watchdog, and the writers of files if there are any."""
+
+    def __init__(self, prepared, progress):
+        config, image = prepared.settings.config, prepared.image
+        self.sources = Sources(config)
+        self.digest = Digest(self.sources)
+        self.tracker = CallTracker.for_image(config, image)
+        self.jury = Jury(make_oracles(config, image, arena=prepared.contents.arena))
+        self.watchdog = Watchdog(self.tracker, patience=_PATIENCE + _silence(prepared.scenario))
+        self.log = None
+        self.waves = None
+        self._progress = progress
+        self._next_progress = 0
+
+    def on_clock(self, clock, records, probe):
+        stuck = False
+        for index, raw in records:
+            self.digest.add(clock, index, raw)
+            record = self.sources.decode(clock, index, raw)
+            call = self.tracker.add(record)
+            self.jury.add(record, self.tracker)
+            stuck = self.watchdog.add(record)
+            if self.log is not None:
+                self.log.add(record, call)
+        if self.waves is not None:
+            self.waves.on_clock(clock, records, probe)
+        if clock >= self._next_progress:
+            self._next_progress = clock + _PROGRESS
+            self._progress(clock)
+        return stuck
+
+    def finish(self, outcome):
+        """All violations, by clock."""
+        self.jury.finish(outcome)
+        self.watchdog.finish(outcome)
+        return tuple(sorted([*self.jury.violations, *self.watchdog.violations], key=lambda item: item.clock))
+
+
+def _meta(prepared):
+    """What a reader of the waves must know to tell calls by their names."""
+    image = prepared.image
+    return {
+        "scenario": prepared.scenario.name,
+        "protocol": image.path.stem,
+        "seed": prepared.scenario.seed,
+        "config": asdict(prepared.settings.config),
+        "straps": asdict(prepared.settings.straps),
+        "routines": [image.routine(pc) for pc in range(len(image.words))],
+        "functions": {str(image.symbols[name]): name for name in sorted(image.entries, reverse=True)},
+    }
+
+
+def _silence(scenario):
+    """For how long a scenario may let a machine do nothing that can be seen."""
+    commands = [command for program in scenario.programs for command in program]
+    return max(scenario.work) + max(command.at + command.delay for command in commands)

@@ -1,0 +1,98 @@
+"""A scenario and an assembled protocol -> what is in the memories when the run starts."""
+
+from amaranth.utils import ceil_log2
+
+from sim.engines.engine import Contents
+from sim.errors import InputError
+from sim.names import closest
+
+__all__ = ["contents"]
+
+#: The fields of the protocol's ``struct command``, and where each comes from. Others are the protocol's own, and start as 0.
+_FIELDS = {
+    "routine": lambda command, image: image.symbols[f"cmd_{command.call}"],
+    "func": lambda command, image: image.symbols[f"func_{command.func}"],
+    "target": lambda command, image: command.target,
+    "mask": lambda command, image: command.mask,
+    "wait": lambda command, image: int(command.wait),
+    "at": lambda command, image: command.at,
+    "delay": lambda command, image: command.delay,
+    "repeat": lambda command, image: command.repeat,
+    "nested": lambda command, image: command.nested,
+    "frozen": lambda command, image: int(command.frozen),
+    "data": lambda command, image: 0,
+}
+
+
+def contents(scenario, image, config):
+    """The Contents of a machine of this config that runs ``scenario`` with the protocol ``image``.
+
+    The command blocks stand on the heap, core after core; ``program[core]`` says where a core's list starts and how long it
+    is. Raises InputError if the protocol lacks something that the scenario uses, or if it does not fit the machine.
+    """
+    assert (image.n_cores, image.xlen) == (scenario.n_cores, config.xlen) == (config.n_cores, image.xlen)
+    _check_numbers(scenario, config.xlen)
+    offsets = _offsets(image)
+    arena = dict(image.arena)
+    address = image.heap
+    for core, program in enumerate(scenario.programs):
+        arena[_object(image, f"program[{core}].first")] = address
+        arena[_object(image, f"program[{core}].count")] = len(program)
+        arena[_object(image, f"work_clocks[{core}]")] = scenario.work[core]
+        for command in program:
+            _check_entry(scenario, command, image, "call", "cmd_")
+            _check_entry(scenario, command, image, "func", "func_")
+            for name, offset in offsets.items():
+                arena[address + offset] = _FIELDS[name](command, image)
+            address += image.structs["command"].size
+    arena[_object(image, "boot_online")] = scenario.online
+    arena[_object(image, "allocation_failures")] = scenario.allocation_failures
+    _check_fit(scenario, image, config, address)
+    return Contents(microcode=image.words, arena=arena)
+
+
+def _offsets(image):
+    """Field -> offset of ``struct command``."""
+    if "command" not in image.structs:
+        raise InputError("the protocol does not declare struct command, which a core's program is made of", file=image.path)
+    offsets = {}
+    for item in image.structs["command"].fields:
+        # The mask may be a struct of its own: it begins with its first word.
+        offsets.setdefault(item.path.split(".")[0], item.offset)
+    for name in _FIELDS:
+        if name not in offsets:
+            raise InputError(f"struct command of the protocol has no field {name} (needed: {', '.join(_FIELDS)})", file=image.path)
+    return {name: offsets[name] for name in _FIELDS}
+
+
+def _object(image, name):
+    try:
+        return image.address_of(name)
+    except KeyError:
+        raise InputError(f"the protocol does not declare {name}, which scenarios need", file=image.path) from None
+
+
+def _check_numbers(scenario, xlen):
+    for path, value in scenario.bounds:
+        if value >> xlen:
+            what = f"{value} does not fit the {xlen} bits of a word"
+            raise scenario.document.refusal(path, f"is too large: {what} (a wider machine: --set xlen={min(2 * xlen, 64)})")
+
+
+def _check_entry(scenario, command, image, key, prefix):
+    name = getattr(command, key)
+    if prefix + name not in image.entries:
+        known = sorted(entry.removeprefix(prefix) for entry in image.entries if entry.startswith(prefix))
+        # A func that the scenario leaves out is not in the file: point at the command.
+        path = (*command.path, key) if scenario.document.has((*command.path, key)) else command.path
+        raise scenario.document.refusal(path, f'names the {key} "{name}", which the protocol {image.path.name} does not have'
+                                              f"{closest(name, known)} (it has: {', '.join(known)})")
+
+
+def _check_fit(scenario, image, config, arena_words):
+    if len(image.words) > config.microcode_depth:
+        raise InputError(f"the protocol has {len(image.words)} microwords, but the machine stores {config.microcode_depth} "
+                         f"(at most 512: --set microcode_depth=512)", file=image.path)
+    if arena_words > config.arena_depth:
+        raise InputError(f"the scenario and its protocol need {arena_words} words of arena, but the machine has "
+                         f"{config.arena_depth} (--set arena_depth={1 << ceil_log2(arena_words)})", file=scenario.document.path)

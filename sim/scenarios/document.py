@@ -1,0 +1,140 @@
+"""A TOML file that can say where a key stands, so that every refusal names its place."""
+
+import re
+import tomllib
+from pathlib import Path
+
+from sim.errors import InputError
+from sim.names import closest
+
+__all__ = ["Document", "Table"]
+
+_TYPES = {str: "a string", bool: "true or false", int: "a whole number", list: "a list", dict: "a table"}
+
+
+def _key(path):
+    """A key path as people write it: ``program[1].commands[0].mask``."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+
+
+def _reaches(content, path):
+    try:
+        for part in path:
+            content = content[part]
+    except (KeyError, IndexError):
+        return False
+    return True
+
+
+class Document:
+    """A TOML file that has been read. A *path* is a tuple of keys and indices into it.
+
+    Raises InputError if the file cannot be read or is not TOML.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        try:
+            self.text = self.path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise InputError("there is no such file", file=self.path) from None
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise InputError(f"cannot be read: {reason}", file=self.path) from None
+        try:
+            self.content = tomllib.loads(self.text)
+        except tomllib.TOMLDecodeError as error:
+            raise self._not_toml(str(error)) from None
+
+    @property
+    def root(self):
+        return Table(self, (), self.content)
+
+    def has(self, path):
+        """Whether the file says something at ``path``."""
+        return _reaches(self.content, path)
+
+    def refusal(self, path, message):
+        """The InputError that says ``message`` about the key at ``path``."""
+        line = self._line(path)
+        text = column = None
+        if line is not None:
+            text = self.text.splitlines()[line - 1]
+            name = next(part for part in reversed(path) if isinstance(part, str))
+            places = list(re.finditer(rf"(?<![\w.-]){re.escape(name)}(?=\s*(=|\]))", text))
+            # Several commands may share a line; then the key path in the message tells them apart.
+            column = places[0].start() + 1 if len(places) == 1 else None
+        return InputError(f"{_key(path)} {message}" if path else message, file=self.path, line=line, column=column, text=text)
+
+    def _not_toml(self, error):
+        """tomllib puts the place at the end of its message: "Expected ... (at line 3, column 7)"."""
+        lines = self.text.splitlines() or [""]
+        found = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", error, re.DOTALL)
+        message, line, column = found.groups() if found else (error, None, None)
+        line = int(line or len(lines))
+        text = lines[line - 1] if line <= len(lines) else ""
+        return InputError(f"is not TOML: {message}", file=self.path, line=line, column=int(column or len(text) + 1), text=text)
+
+    def _line(self, path):
+        """The line (from 1) on which the key at ``path`` starts, or None.
+
+        tomllib tells no places. But the shortest beginning of the file that contains the key ends on its line; what is open
+        at that point is an array, perhaps in an inline table in an array.
+        """
+        if not path:
+            return None
+        lines = self.text.splitlines()
+        for number in range(1, len(lines) + 1):
+            for closing in ("", "]", "]]", "]}]"):
+                try:
+                    content = tomllib.loads("\n".join([*lines[:number], closing]))
+                except tomllib.TOMLDecodeError:
+                    continue
+                if _reaches(content, path):
+                    return number
+                break
+        return None
+
+
+class Table:
+    """One table of a Document, read key by key. Every method refuses what is not as it should be."""
+
+    def __init__(self, document, path, content):
+        self.document = document
+        self.path = path
+        self.content = content
+
+    def __contains__(self, key):
+        return key in self.content
+
+    def refusal(self, key, message):
+        """The InputError about one key of this table."""
+        return self.document.refusal((*self.path, key), message)
+
+    def only(self, known):
+        """Refuse keys that are not in ``known``."""
+        for key in self.content:
+            if key not in known:
+                raise self.refusal(key, f"is not known here{closest(key, known)} (known: {', '.join(known)})")
+
+    def get(self, key, kind, default=None):
+        """The value of ``key``, which must be of type ``kind`` (str, bool, int or list); ``default`` if it is absent."""
+        if key not in self.content:
+            return default
+        value = self.content[key]
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise self.refusal(key, f"must be {_TYPES[kind]}, not {value!r}")
+        return value
+
+    def table(self, key):
+        """The table at ``key``; an empty one if it is absent."""
+        return Table(self.document, (*self.path, key), self.get(key, dict, {}))
+
+    def tables(self, key):
+        """The tables of the array at ``key``."""
+        result = []
+        for index, content in enumerate(self.get(key, list, [])):
+            if not isinstance(content, dict):
+                raise self.refusal(key, f"must be a list of tables, but [{index}] is {content!r}")
+            result.append(Table(self.document, (*self.path, key, index), content))
+        return result

@@ -1,0 +1,345 @@
+"""A scenario: which core runs which commands, with which functions, on which machine. The format: docs/scenarios.md."""
+
+import random
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from rtl.config import MachineConfig, Straps
+from sim.errors import InputError
+from sim.names import closest
+
+from .document import Document
+
+__all__ = ["Command", "Scenario", "find_scenario", "read_scenario", "shipped_scenarios"]
+
+_FOLDER = Path(__file__).parent
+
+_TOP = ("title", "protocol", "cores", "min_cores", "machine", "straps", "defines", "expect", "boot", "functions", "program")
+_COMMAND = ("call", "func", "target", "mask", "wait", "at", "delay", "repeat", "nested", "frozen")
+
+#: What a call cannot do without. Calls of the user's own protocol need nothing.
+_NEEDS = {
+    "single": "target", "csd": "target", "many": "mask",
+    "cpu_up": "target", "cpu_down": "target", "cpu_up_canceled": "target",
+}
+#: Linux answers ENXIO to an absent core in smp_call_function_single(); everywhere else it is an error of the scenario.
+_ANY_TARGET = ("single",)
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of one core, with every choice made. ``target``, ``mask`` and ``nested`` are 0 where the call has none.
+
+    path : its place in the scenario's document.
+    """
+
+    call: str
+    func: str
+    target: int
+    mask: int
+    wait: bool
+    at: int
+    delay: int
+    repeat: int
+    nested: int
+    frozen: bool
+    path: tuple = ()
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A scenario for a machine with ``n_cores`` cores.
+
+    Parameters
+    ----------
+    name : of the file, without folder and suffix.
+    protocol : name of a shipped protocol, or path of a ``.uasm`` file.
+    seed : that the random numbers were drawn with.
+    machine, straps : overrides of fields of MachineConfig and Straps.
+    defines : constants for the assembler.
+    expected : oracles that are expected to be violated, sorted.
+    online : mask of the cores that are online from the start.
+    allocation_failures : bit ``k - 1`` is set if the k-th allocation fails.
+    work : clocks that func ``work`` takes, by core.
+    programs : commands, by core.
+    bounds : (path in the document, largest value that the number there may take).
+    """
+
+    name: str
+    title: str
+    protocol: str
+    n_cores: int
+    seed: int
+    machine: Mapping[str, int]
+    straps: Mapping[str, int]
+    defines: Mapping[str, int]
+    expected: tuple[str, ...]
+    online: int
+    allocation_failures: int
+    work: tuple[int, ...]
+    programs: tuple[tuple[Command, ...], ...]
+    bounds: tuple[tuple[tuple, int], ...] = field(repr=False)
+    document: Document = field(compare=False, repr=False)
+
+
+def shipped_scenarios():
+    """Names of the scenarios that come with crosscall."""
+    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
+
+
+def find_scenario(name):
+    """The path of a shipped scenario, or of the user's own ``.toml`` file (which may not exist)."""
+    if str(name).endswith(".toml"):
+        return Path(name)
+    if name not in shipped_scenarios():
+        raise InputError(f'there is no scenario "{name}"{closest(name, shipped_scenarios())} '
+                         f"(shipped: {', '.join(shipped_scenarios())}; your own: a path that ends in .toml)")
+    return _FOLDER / f"{name}.toml"
+
+
+def read_scenario(path, *, cores=None, seed):
+    """Read and check a scenario.
+
+    path : of the TOML file.  cores : from 1 to 64, instead of the scenario's own.  seed : of what it leaves to chance.
+    The same file, cores and seed give the same Scenario. Raises InputError.
+    """
+    return _Reader(Document(path), cores, seed).scenario()
+
+
+class _Reader:
+    def __init__(self, document, cores, seed):
+        self.document = document
+        self.root = document.root
+        self.seed = seed
+        self.random = random.Random(seed)
+        self.bounds = []
+        self.root.only(_TOP)
+        self.n_cores = self._n_cores(cores)
+        self.all = (1 << self.n_cores) - 1
+
+    def scenario(self):
+        # The order of these calls is the order of the random draws: work by core, then the commands by core.
+        title = self.root.get("title", str, self.document.path.stem)
+        if not title.strip() or "\n" in title:
+            raise self.root.refusal("title", "must be one line of text")
+        work = self._work()
+        return Scenario(
+            name=self.document.path.stem,
+            title=title,
+            protocol=self._protocol(),
+            n_cores=self.n_cores,
+            seed=self.seed,
+            machine=self._overrides("machine", MachineConfig),
+            straps=self._overrides("straps", Straps),
+            defines=self._overrides("defines", None),
+            expected=self._expected(),
+            online=self._online(),
+            allocation_failures=self._allocation_failures(),
+            work=work,
+            programs=self._programs(),
+            bounds=tuple(self.bounds),
+            document=self.document,
+        )
+
+    # Numbers
+
+    def _number(self, table, key, default, *, at_least=0):
+        """A whole number, or one drawn from "lo..hi"."""
+        return self._choose(table, key, table.content.get(key, default), (*table.path, key), at_least)
+
+    def _choose(self, table, key, value, path, at_least):
+        if isinstance(value, str) and (limits := re.fullmatch(r"\s*(\d+)\s*\.\.\s*(\d+)\s*", value)):
+            low, high = int(limits[1]), int(limits[2])
+            if low > high:
+                raise table.refusal(key, f'"{value}" runs backwards: write the smaller number first')
+            value = self.random.randint(low, high)
+        elif isinstance(value, int) and not isinstance(value, bool):
+            low = high = value
+        else:
+            raise table.refusal(key, f'must be a whole number or a range such as "10..50", not {value!r}')
+        if low < at_least:
+            raise table.refusal(key, f"must be at least {at_least}, not {low}")
+        self.bounds.append((path, high))
+        return value
+
+    def _whole(self, table, key, default, *, at_least):
+        value = table.get(key, int, default)
+        if value is not None and value < at_least:
+            raise table.refusal(key, f"must be at least {at_least}, not {value}")
+        return value
+
+    # Cores
+
+    def _n_cores(self, cores):
+        own = self._whole(self.root, "cores", 4, at_least=1)
+        least = self._whole(self.root, "min_cores", 1, at_least=1)
+        if own > 64:
+            raise self.root.refusal("cores", f"must be at most 64, not {own}")
+        result = own if cores is None else cores
+        if result < least:
+            raise InputError(f"the scenario needs at least {least} cores, not {result}", file=self.document.path)
+        return result
+
+    def _has(self, table, key, core):
+        """Refuse a core that the machine does not have."""
+        if isinstance(core, bool) or not isinstance(core, int):
+            raise table.refusal(key, f"must name cores by number, not {core!r}")
+        if not 0 <= core < self.n_cores:
+            raise table.refusal(key, f"names core {core}, but the machine has {self._cores_text()}")
+
+    def _cores_text(self):
+        return f"cores 0 to {self.n_cores - 1}" if self.n_cores > 1 else "core 0 only"
+
+    def _core_list(self, table, key):
+        """The cores of a list, in its order."""
+        cores = table.get(key, list)
+        for index, core in enumerate(cores):
+            self._has(table, key, core)
+            if core in cores[:index]:
+                raise table.refusal(key, f"names core {core} twice")
+        return cores
+
+    def _mask(self, table, key, core):
+        """A mask: a list of cores, "all", or "others" (all but ``core``)."""
+        value = table.content[key]
+        if value == "all":
+            return self.all
+        if value == "others":
+            return self.all & ~(1 << core)
+        if not isinstance(value, list):
+            raise table.refusal(key, f'must be a list of cores, "all" or "others", not {value!r}')
+        return sum(1 << item for item in self._core_list(table, key))
+
+    def _core(self, table, key, core, *, absent=False):
+        """One core: a number, "self", or "next" (the core after ``core``, and 0 after the last)."""
+        value = table.content[key]
+        if value == "self":
+            return core
+        if value == "next":
+            return (core + 1) % self.n_cores
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise table.refusal(key, f'must be a core number, "self" or "next", not {value!r}')
+        if absent and value >= 0:
+            self.bounds.append(((*table.path, key), value))
+        else:
+            self._has(table, key, value)
+        return value
+
+    # Parts of the file
+
+    def _protocol(self):
+        """Another file's path is relative to the scenario that names it."""
+        protocol = self.root.get("protocol", str, "v4")
+        return str(self.document.path.parent / protocol) if protocol.endswith(".uasm") else protocol
+
+    def _overrides(self, key, kind):
+        """A table of whole numbers: overrides of the fields of ``kind``, or (None) of any name."""
+        table = self.root.table(key)
+        if key == "machine" and "n_cores" in table:
+            raise table.refusal("n_cores", "is written as cores, at the top of the file")
+        if kind is not None:
+            table.only([item.name for item in fields(kind) if item.name != "n_cores"])
+        return {name: table.get(name, int) for name in table.content}
+
+    def _expected(self):
+        table = self.root.table("expect")
+        table.only(["violations"])
+        violations = table.get("violations", list, [])
+        for item in violations:
+            if not isinstance(item, str):
+                raise table.refusal("violations", f'must be a list of oracles such as "O1", not {item!r}')
+        return tuple(sorted(set(violations)))
+
+    def _online(self):
+        table = self.root.table("boot")
+        table.only(["online", "allocations_fail"])
+        if "online" not in table:
+            return self.all
+        cores = self._core_list(table, "online")
+        if 0 not in cores:
+            raise table.refusal("online", "must contain core 0, which boots the machine")
+        return sum(1 << core for core in cores)
+
+    def _allocation_failures(self):
+        table = self.root.table("boot")
+        result = 0
+        for number in table.get("allocations_fail", list, []):
+            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+                raise table.refusal("allocations_fail", f"counts allocations from 1, so it cannot contain {number!r}")
+            result |= 1 << number - 1
+        self.bounds.append(((*table.path, "allocations_fail"), result))
+        return result
+
+    def _work(self):
+        """One number for all, or a list that is repeated until every core has one."""
+        table = self.root.table("functions")
+        table.only(["work"])
+        if not isinstance(table.content.get("work"), list):
+            return tuple(self._number(table, "work", 10) for _ in range(self.n_cores))
+        values = table.content["work"]
+        if not values:
+            raise table.refusal("work", "must not be empty")
+        return tuple(self._choose(table, "work", values[core % len(values)], (*table.path, "work"), 0)
+                     for core in range(self.n_cores))
+
+    def _programs(self):
+        tables = self.root.tables("program")
+        if not tables:
+            raise self.document.refusal((), "there is no [[program]], so no core has anything to do")
+        owner = {}
+        others = []
+        for table in tables:
+            table.only(["cores", "commands"])
+            if not table.get("commands", list, []):
+                raise self.document.refusal(table.path, "has no commands")
+            cores = table.content.get("cores")
+            if cores == "others":
+                others.append(table)
+                continue
+            if cores == "all":
+                cores = range(self.n_cores)
+            elif isinstance(cores, list):
+                cores = self._core_list(table, "cores")
+            elif cores is None:
+                raise self.document.refusal(table.path, 'does not say which cores it is for: cores = [0], "all" or "others"')
+            else:
+                raise table.refusal("cores", f'must be a list of cores, "all" or "others", not {cores!r}')
+            for core in cores:
+                if core in owner:
+                    raise table.refusal("cores", f"gives core {core} a second program")
+                owner[core] = table
+        if len(others) > 1:
+            raise others[1].refusal("cores", 'is "others" for a second time')
+        return tuple(self._program(owner.get(core, others[0] if others else None), core) for core in range(self.n_cores))
+
+    def _program(self, table, core):
+        if table is None:
+            return ()
+        return tuple(self._command(item, core) for item in table.tables("commands"))
+
+    def _command(self, table, core):
+        table.only(_COMMAND)
+        call = table.get("call", str)
+        if call is None:
+            raise self.document.refusal(table.path, "has no call")
+        needs = _NEEDS.get(call)
+        if needs is not None and needs not in table:
+            raise self.document.refusal(table.path, f'is a "{call}" and needs a {needs}')
+        func = table.get("func", str, "nop")
+        if func == "nested" and "nested" not in table:
+            raise self.document.refusal(table.path, 'has func "nested" and needs nested, the core that is called from it')
+        return Command(
+            call=call,
+            func=func,
+            target=self._core(table, "target", core, absent=call in _ANY_TARGET) if "target" in table else 0,
+            mask=self._mask(table, "mask", core) if "mask" in table else 0,
+            wait=table.get("wait", bool, False),
+            at=self._number(table, "at", 0),
+            delay=self._number(table, "delay", 0),
+            repeat=self._number(table, "repeat", 1, at_least=1),
+            nested=self._core(table, "nested", core) if "nested" in table else 0,
+            frozen=table.get("frozen", bool, False),
+            path=table.path,
+        )

@@ -1,0 +1,80 @@
+"""Preset, scenario and ``--set`` -> the machine of a run: structure, straps and the protocol's constants."""
+
+from dataclasses import dataclass, fields, replace
+
+from rtl.config import PRESETS, MachineConfig, Straps
+from sim.errors import InputError
+from sim.names import closest
+
+__all__ = ["MACHINE_SETTINGS", "STRAP_SETTINGS", "Settings", "constants", "preset_config", "settings"]
+
+
+#: What ``--set`` accepts, besides ``define.NAME``.
+MACHINE_SETTINGS = tuple(item.name for item in fields(MachineConfig) if item.name != "n_cores")
+STRAP_SETTINGS = tuple(item.name for item in fields(Straps))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The machine of a run."""
+
+    config: MachineConfig
+    straps: Straps
+    defines: dict[str, int]
+
+
+def preset_config(name):
+    """The MachineConfig of a preset. Raises InputError."""
+    if name not in PRESETS:
+        raise InputError(f'there is no preset "{name}"{closest(name, PRESETS)} (there are: {", ".join(PRESETS)})')
+    return PRESETS[name]
+
+
+def constants(assignments, option):
+    """``NAME=value`` texts, as the user gave them to ``option``, -> {NAME: value}. Raises InputError."""
+    result = {}
+    for text in assignments:
+        name, sign, value = (part.strip() for part in text.partition("="))
+        if not sign or not name:
+            raise InputError(f"{option} {text}: must be written as NAME=value")
+        try:
+            result[name] = int(value, 0)
+        except ValueError:
+            raise InputError(f"{option} {text}: the value must be a whole number, not {value!r}") from None
+    return result
+
+
+def settings(scenario, *, preset="default", assignments=()):
+    """The Settings of a run of ``scenario``: the preset, then the scenario's overrides, then ``--set`` (``key=value``).
+
+    Raises InputError that names the place in the scenario, or the ``--set``, that is wrong.
+    """
+    machine, straps, defines = {}, {}, dict(scenario.defines)
+    for name, value in constants(assignments, "--set").items():
+        if name in MACHINE_SETTINGS:
+            machine[name] = value
+        elif name in STRAP_SETTINGS:
+            straps[name] = value
+        elif name.startswith("define."):
+            defines[name.removeprefix("define.")] = value
+        elif name in ("n_cores", "cores"):
+            raise InputError(f"--set {name}={value}: the number of cores is set with --cores")
+        else:
+            known = [*MACHINE_SETTINGS, *STRAP_SETTINGS]
+            raise InputError(f"--set {name}={value}: there is no such setting{closest(name, known)} "
+                             f"(there are: {', '.join(known)}, define.NAME)")
+    base = preset_config(preset).with_cores(scenario.n_cores)
+    return Settings(_replaced(base, scenario, "machine", scenario.machine, machine),
+                    _replaced(Straps(), scenario, "straps", scenario.straps, straps), defines)
+
+
+def _replaced(base, scenario, section, own, assigned):
+    """``base`` with the scenario's own and the assigned fields, all at once, because the limit of one may hang on another."""
+    try:
+        return replace(base, **{**own, **assigned})
+    except ValueError as error:
+        # The message starts with the field; n_cores is refused because of xlen.
+        name = str(error).split()[0].replace("n_cores", "xlen")
+        if name in assigned:
+            raise InputError(f"--set {name}={assigned[name]}: {error}") from None
+        raise scenario.document.refusal((section, name), f"is refused: {error}") from None

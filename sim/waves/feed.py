@@ -1,0 +1,55 @@
+"""Hands to the wave writer what the tracker and the oracles know, clock by clock."""
+
+from sim.calls import Stage
+
+__all__ = ["WaveFeed"]
+
+#: The tracker's stages in the words of the waves. The others are shown as none.
+_STAGES = {
+    Stage.QUEUE: "queue", Stage.IPI: "ipi", Stage.NOIPI: "noipi", Stage.GOTIPI: "gotipi", Stage.HANDLE: "handle",
+    Stage.EMPTY: "dequeue-empty", Stage.ENTRY: "function entry", Stage.EXIT: "function exit", Stage.UNLOCK: "unlock",
+    Stage.COMPLETE: "complete", Stage.WOKEN: "woken",
+}
+
+
+class WaveFeed:
+    """Feeds one WaveWriter.
+
+    Parameters
+    ----------
+    writer : the WaveWriter.  tracker : the CallTracker.  judges : oracles and watchdog; each has ``violations``.
+    """
+
+    def __init__(self, writer, tracker, judges):
+        self._writer = writer
+        self._tracker = tracker
+        self._judges = tuple(judges)
+        self._told = [0] * len(self._judges)
+        self._contexts = [None] * tracker.config.n_cores
+        self._numbers = {}            # id of a call -> its number in the waves, from 1
+
+    def on_clock(self, clock, records, probe):
+        """One clock, after the tracker and the judges have seen its records."""
+        self._writer.on_clock(clock, records, probe)
+        if not records:
+            return
+        for core, before in enumerate(self._contexts):
+            context = self._tracker.context_of(core)
+            if context != before:
+                self._contexts[core] = context
+                call, stage = context
+                number = call and (self._numbers.setdefault(call, len(self._numbers) + 1), call)
+                self._writer.annotate(clock, core, number, _STAGES.get(stage))
+        self._tell(clock)
+
+    def close(self, clocks):
+        """The run is over after so many clocks, and the judges have finished."""
+        self._tell(clocks - 1)
+        self._writer.close(clocks)
+
+    def _tell(self, clock):
+        """Violations that have been found since the last time."""
+        for index, judge in enumerate(self._judges):
+            for item in judge.violations[self._told[index]:]:
+                self._writer.violation(clock, f"{item.oracle}: {item.sentence}")
+            self._told[index] = len(judge.violations)

@@ -1,0 +1,300 @@
+"""The command: help, exit codes, the shape of its JSON, and what it says about bad input."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from sim.cli import app
+from sim.errors import MissingToolError
+from sim.scenarios.reader import shipped_scenarios
+
+COMMANDS = ("run", "list", "asm", "report", "view")
+
+
+@pytest.fixture
+def crosscall(tmp_path, monkeypatch):
+    """Runs the command in an empty folder; gives (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.exit_code, result.stdout, result.stderr
+
+    return call
+
+
+# --- help -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(crosscall, command):
+    code, out, err = crosscall(command, "--help")
+    assert (code, err) == (0, "")
+    assert "Usage:" in out
+    assert all(len(line) <= 80 for line in out.splitlines())
+
+
+def test_help_names_all_commands_and_is_quick():
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, "-X", "importtime", "-m", "sim.cli", "--help"],
+                          capture_output=True, text=True, check=True)
+    assert time.monotonic() - started < 5
+    for command in COMMANDS:
+        assert re.search(rf"^  {command} ", done.stdout, re.MULTILINE)
+    assert "amaranth" not in done.stderr
+
+
+def test_version(crosscall, monkeypatch):
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "1.2.3")
+    assert crosscall("--version") == (0, "crosscall 1.2.3\n", "")
+
+
+# --- list, asm ------------------------------------------------------------------------------------------------------
+
+
+def test_list(crosscall):
+    code, out, _ = crosscall("list")
+    assert code == 0
+    for name in (*shipped_scenarios(), "v4", "tiny", "default", "wide", "fabric_latency"):
+        assert re.search(rf"^  {name} ", out, re.MULTILINE), name
+
+
+def test_list_json(crosscall):
+    code, out, err = crosscall("list", "--json")
+    assert (code, err) == (0, "")
+    what = json.loads(out)
+    assert [item["name"] for item in what["scenarios"]] == shipped_scenarios()
+    assert {item["name"]: item["expected"] for item in what["scenarios"]}["early-return"] == ["O1"]
+    assert "v4" in [item["name"] for item in what["protocols"]]
+    assert what["presets"]["wide"]["n_cores"] == 32
+
+
+def test_asm(crosscall):
+    code, out, err = crosscall("asm", "v4")
+    assert (code, err) == (0, "")
+    assert "smp_call_function_many" in out
+
+
+def test_asm_json(crosscall):
+    code, out, err = crosscall("asm", "v4", "--cores", 20, "--json")
+    assert (code, err) == (0, "")
+    image = json.loads(out)
+    assert (image["n_cores"], image["xlen"]) == (20, 32)
+    assert "smp_call_function_many" in image["symbols"]
+    assert "cmd_single" in image["entries"]
+
+
+# --- run ------------------------------------------------------------------------------------------------------------
+
+
+def test_run_prints_a_report(crosscall, tmp_path):
+    code, out, err = crosscall("run", "single")
+    assert (code, err) == (0, "")
+    assert out.startswith("single: ")
+    assert "clean: all " in out
+    assert re.search(r"^O1 +holds", out, re.MULTILINE)
+    assert sorted(path.name for path in (tmp_path / "waves").iterdir()) == ["single.events.jsonl", "single.gtkw", "single.vcd"]
+
+
+def test_run_json(crosscall, tmp_path):
+    code, out, err = crosscall("run", "single", "--json", "--no-vcd", "--out", "here", "--seed", 5)
+    assert (code, err) == (0, "")
+    result = json.loads(out)
+    assert result["scenario"] == "single"
+    assert result["protocol"] == "v4"
+    assert result["seed"] == 5
+    assert result["config"]["n_cores"] == 2
+    assert result["straps"]["fabric_latency"] == 8
+    assert result["cycles"] > 0
+    assert re.fullmatch("0x[0-9a-f]{8}", result["digest"])
+    assert (result["ending"], result["ok"], result["as_expected"], result["expected"]) == ("quiet", True, True, [])
+    assert result["violations"] == []
+    for call in result["calls"]:
+        assert {"id", "kind", "caller", "targets", "wait", "stages", "per_target", "latency"} <= call.keys()
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["single.events.jsonl"]
+    assert result["files"] == {"events": "here/single.events.jsonl"}
+
+
+def test_violation_is_exit_1_even_if_expected(crosscall):
+    code, out, err = crosscall("run", "early-return", "--no-vcd")
+    assert (code, err) == (1, "")
+    assert "violated: O1, as expected" in out
+    code, out, _ = crosscall("run", "early-return", "--no-vcd", "--json")
+    assert code == 1
+    result = json.loads(out)
+    assert (result["ok"], result["as_expected"]) == (False, True)
+    assert {item["oracle"] for item in result["violations"]} == {"O1"}
+
+
+def test_run_that_is_cut_short_is_not_clean(crosscall):
+    code, out, _ = crosscall("run", "single", "--no-vcd", "--max-cycles", 50)
+    assert code == 1
+    assert 'not finished: the run ended with "limit"; the scenario expected a clean run' in out
+
+
+def test_settings_reach_the_machine(crosscall):
+    code, out, _ = crosscall("run", "single", "--no-vcd", "--json", "--set", "fabric_latency=0x20", "--set", "arena_depth=4096",
+                             "--cores", 3)
+    assert code == 0
+    result = json.loads(out)
+    assert result["straps"]["fabric_latency"] == 32
+    assert (result["config"]["arena_depth"], result["config"]["n_cores"]) == (4096, 3)
+
+
+def test_observing_changes_no_clock(crosscall):
+    runs = [json.loads(crosscall("run", "single", "--json", *options)[1]) for options in ((), ("--no-vcd",), ())]
+    assert len({(result["digest"], result["cycles"]) for result in runs}) == 1
+
+
+# --- report, view ---------------------------------------------------------------------------------------------------
+
+
+def test_report_of_a_vcd_is_the_report_of_the_run(crosscall):
+    _, out, _ = crosscall("run", "many", "--json")
+    code, again, err = crosscall("report", "waves/many.vcd", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(again)["calls"] == json.loads(out)["calls"]
+    code, out, _ = crosscall("report", "waves/many.vcd")
+    assert code == 0
+    assert "who -> whom" in out
+
+
+def test_view_starts_gtkwave(crosscall, tmp_path, monkeypatch):
+    (tmp_path / "waves").mkdir()
+    (tmp_path / "waves" / "demo.gtkw").touch()
+    started = []
+    monkeypatch.setattr("shutil.which", lambda name: f"bin/{name}")
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr("subprocess.run", lambda command, check: started.append(command) or subprocess.CompletedProcess(command, 0))
+    assert crosscall("view", "demo") == (0, "", "")
+    assert started == [["bin/gtkwave", "waves/demo.gtkw"]]
+
+
+def test_view_without_gtkwave(crosscall, tmp_path, monkeypatch):
+    (tmp_path / "x.gtkw").touch()
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert crosscall("view", "x.gtkw") == (3, "", (
+        "crosscall: GTKWave is not installed. Debian and Ubuntu: apt-get install gtkwave; others: "
+        "https://gtkwave.github.io/gtkwave/. Then: gtkwave x.gtkw\n"))
+
+
+def test_view_without_display(crosscall, tmp_path, monkeypatch):
+    (tmp_path / "x.gtkw").touch()
+    monkeypatch.setattr("shutil.which", lambda name: name)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    assert crosscall("view", "x.gtkw") == (3, "", (
+        "crosscall: there is no display to open GTKWave on. On a machine that has one: gtkwave x.gtkw\n"))
+
+
+# --- refusals -------------------------------------------------------------------------------------------------------
+
+PROGRAM = '[[program]]\ncores = [0]\ncommands = [{ call = "all" }]\n'
+
+BAD_RUNS = [
+    (["demmo"], None, (
+        'there is no scenario "demmo", did you mean "demo"? '
+        f"(shipped: {', '.join(shipped_scenarios())}; your own: a path that ends in .toml)")),
+    (["y.toml"], None, "y.toml: there is no such file"),
+    (["x.toml"], "title = 1", "x.toml:1:1: title must be a string, not 1\n    title = 1\n    ^"),
+    (["x.toml"], "[expect]\nviolations = ['O99']\n" + PROGRAM, None),
+    (["x.toml"], "[machine]\nxlen = 17\n" + PROGRAM,
+     "x.toml:2:1: machine.xlen is refused: xlen must be 16, 32 or 64, not 17\n    xlen = 17\n    ^"),
+    (["x.toml"], "[straps]\nfabric_latency = 256\n" + PROGRAM,
+     ("x.toml:2:1: straps.fabric_latency is refused: fabric_latency must be from 0 to 255, not 256\n    fabric_latency = 256\n"
+      "    ^")),
+    (["x.toml"], PROGRAM.replace("all", "al"), None),
+    (["demo", "--protocol", "v5"], None,
+     'there is no protocol "v5" (shipped: v4; your own: a path that ends in .uasm)'),
+    (["demo", "--protocol", "mine.uasm"], None, "mine.uasm: there is no such file"),
+    (["demo", "--preset", "wild"], None, 'there is no preset "wild", did you mean "wide"? (there are: tiny, default, wide)'),
+    (["demo", "--set", "fabric"], None, "--set fabric: must be written as NAME=value"),
+    (["demo", "--set", "fabric_latency=long"], None, "--set fabric_latency=long: the value must be a whole number, not 'long'"),
+    (["demo", "--set", "fabric_latency=999"], None, "--set fabric_latency=999: fabric_latency must be from 0 to 255, not 999"),
+    (["demo", "--set", "arena_depth=100"], None,
+     "--set arena_depth=100: arena_depth must be a power of two from 64 to 32768, not 100"),
+    (["demo", "--set", "latency=9"], None, (
+        "--set latency=9: there is no such setting, did you mean \"arena_latency\"? (there are: xlen, microcode_depth, "
+        "stack_depth, arena_depth, n_banks, n_vectors, fabric_latency, arena_latency, interrupt_entry, interrupt_return, "
+        "define.NAME)")),
+    (["demo", "--set", "n_cores=9"], None, "--set n_cores=9: the number of cores is set with --cores"),
+    (["demo", "--cores", "20", "--set", "xlen=16"], None,
+     "--set xlen=16: n_cores must be at most xlen, because a cpumask is one word: 20 cores do not fit 16 bits"),
+    (["early-return", "--cores", "2"], None, None),
+    (["demo", "--set", "arena_depth=64"], None, None),
+]
+
+
+@pytest.mark.parametrize("arguments, scenario, message", BAD_RUNS)
+def test_bad_input_is_one_message_and_exit_2(crosscall, tmp_path, arguments, scenario, message):
+    if scenario is not None:
+        (tmp_path / "x.toml").write_text(scenario)
+    before = sorted(tmp_path.iterdir())
+    code, out, err = crosscall("run", *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("crosscall: ") and "Traceback" not in err
+    if message is not None:
+        assert err == f"crosscall: {message}\n"
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("arguments", [
+    ["run", "--cores", "0"], ["run", "--cores", "65"], ["run", "--cores", "four"], ["run", "--max-cycles", "0"],
+    ["run", "--seed", "-1"], ["run", "--wat"], ["jump"], ["asm"], ["report"],
+])
+def test_usage_errors_are_exit_2(crosscall, arguments):
+    code, out, err = crosscall(*arguments)
+    assert (code, out) == (2, "")
+    assert "Usage:" in err
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["asm", "mine.uasm"], "mine.uasm: there is no such file"),
+    (["asm", "v4", "--define", "X"], "--define X: must be written as NAME=value"),
+    (["view", "demo"], "waves/demo.gtkw: there is no such file; `crosscall run demo` writes the waves of a scenario"),
+])
+def test_bad_input_of_other_commands(crosscall, arguments, message):
+    assert crosscall(*arguments) == (2, "", f"crosscall: {message}\n")
+
+
+@pytest.mark.parametrize("content", [None, "", "$enddefinitions $end\n", "not a vcd"])
+def test_report_of_what_is_no_vcd_of_ours(crosscall, tmp_path, content):
+    if content is not None:
+        (tmp_path / "x.vcd").write_text(content)
+    code, out, err = crosscall("report", "x.vcd")
+    assert (code, out) == (2, "")
+    assert err.startswith("crosscall: x.vcd")
+
+
+class FailingEngine:
+    """An engine that raises instead of running."""
+
+    def __init__(self, error):
+        self._error = error
+
+    def __call__(self, config):
+        return self
+
+    def run(self, *_, **__):
+        raise self._error
+
+
+def test_what_is_written_stays_when_a_run_is_interrupted(crosscall, tmp_path, monkeypatch):
+    crosscall("run", "single")
+    before = {path: path.read_bytes() for path in (tmp_path / "waves").iterdir()}
+    monkeypatch.setattr("sim.run.PySimEngine", FailingEngine(KeyboardInterrupt()))
+    assert crosscall("run", "single", "--seed", 1) == (130, "", "crosscall: interrupted\n")
+    assert {path: path.read_bytes() for path in (tmp_path / "waves").iterdir()} == before
+
+
+def test_what_is_missing_is_exit_3(crosscall, monkeypatch):
+    monkeypatch.setattr("sim.run.PySimEngine", FailingEngine(MissingToolError("there is no engine here")))
+    assert crosscall("run", "single") == (3, "", "crosscall: there is no engine here\n")

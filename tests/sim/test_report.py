@@ -1,0 +1,151 @@
+"""The report of a run as text."""
+
+import io
+
+import pytest
+
+from sim.report.table import MANY_CALLS, print_calls, print_report, report_console
+
+
+def visit(at, **stages):
+    names = ("ipi", "noipi", "delivered", "gotipi", "empty", "handle", "unlock", "entry", "exit", "complete")
+    return {name: None if stages.get(name) is None else at + stages[name] for name in names}
+
+
+def call(id, kind, targets, wait, at, *, latency=100, result=0):
+    """As ``Call.to_json`` gives it; the first target takes no interrupt if ``kind`` starts with __."""
+    per_target = {
+        str(core): visit(at, **{"noipi" if kind.startswith("__") else "ipi": 20 + core}, gotipi=30 + core, entry=50 + core,
+                         exit=80 + core, complete=90 if core == targets[-1] else None)
+        for core in targets} if not result else {}
+    return {
+        "id": id, "kind": kind, "caller": int(id.split(".")[0]), "targets": targets, "wait": wait, "func": "func_work", "info": 1,
+        "stages": {"call": at, "lock": at + 2, "queue": at + 10, "wait": at + 25 if wait else None,
+                   "woken": at + 95 if wait else None, "return": None if latency is None else at + latency},
+        "per_target": per_target, "latency": latency, "result": result,
+    }
+
+
+CALLS = [
+    call("0.0", "smp_call_function_single", [1], True, 1000),
+    call("0.1", "smp_call_function_many", [1, 2, 3, 5], True, 2000),
+    call("2.0", "__smp_call_function_single", [1], False, 13000, latency=40),
+    call("2.1", "smp_call_function_single", [99], True, 14000, latency=9, result=-6),
+    call("3.0", "smp_call_function", [0, 1, 2], False, 15000, latency=None),
+    call("3.1", "mine", [], False, 15500),
+]
+
+
+def report(**changes):
+    result = {
+        "scenario": "demo", "title": "a tour", "protocol": "v4", "config": {"n_cores": 6}, "seed": 0, "cycles": 16000,
+        "digest": "0x12345678", "ending": "quiet", "ok": True, "expected": [], "as_expected": True, "calls": CALLS,
+        "oracles": [{"name": "O1", "title": "no early return"}, {"name": "O12", "title": "no empty mask"}], "violations": [],
+        "unfinished": [], "files": {},
+    }
+    return result | changes
+
+
+def printed(monkeypatch, columns, show, *arguments):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    file = io.StringIO()
+    show(*arguments, report_console(file))
+    return file.getvalue()
+
+
+def violation(oracle, *, calls=(), cores=(), clock=777):
+    return {"oracle": oracle, "clock": clock, "calls": list(calls), "cores": list(cores), "sentence": "this must not be"}
+
+
+def test_rows_at_80_columns(monkeypatch):
+    text = printed(monkeypatch, 80, lambda calls, console: print_calls(calls, console, {"0.1"}), CALLS)
+    assert text.splitlines() == [
+        "call  kind   who -> whom    at queue  ipi gotipi entry exit compl  woken latency",
+        "0.0   single 0 -> 1       1000    10   21     31    51   81    90     95     100",
+        "0.1 ! many   0 -> 1-3,5   2000    10   25     35    55   85    90     95     100",
+        "2.0   csd    2 -> 1      13000    10 none     31    51   81    90 nowait      40",
+        "2.1   single 2 -> 99     14000    10    -      -     -    -     -  ENXIO       9",
+        "3.0   all    3 -> 0-2    15000    10   22     32    52   82    90 nowait   never",
+        "3.1   mine   3 -> nobody 15500    10    -      -     -    -     - nowait     100",
+        "`at` is the clock of the call; stages are clocks after it, of several targets the last",
+    ]
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 100, 120, 200])
+def test_nothing_is_cut_off_or_coloured(monkeypatch, columns):
+    text = printed(monkeypatch, columns, print_report, report())
+    table = text.split("\n\n")[1].splitlines()
+    assert "…" not in text and "\x1b" not in text
+    assert all(len(line) <= max(columns, 60) for line in table[:-1])
+    for item in CALLS:
+        assert any(line.startswith(item["id"]) for line in table)
+
+
+def test_wide_table_has_first_and_last(monkeypatch):
+    lines = printed(monkeypatch, 120, print_calls, CALLS).splitlines()
+    assert lines[0].split() == ["call", "kind", "func", "who", "->", "whom", "wait", "at", "queue", "ipi", "gotipi", "entry",
+                                "exit", "complete", "woken", "latency"]
+    assert lines[2].split() == ["0.1", "many", "work", "0", "->", "1-3,5", "wait", "2000", "10", "21-25", "31-35", "51-55",
+                                "81-85", "90", "95", "100"]
+
+
+def test_many_calls_are_summed_up(monkeypatch):
+    calls = [call(f"0.{i}", "smp_call_function_single", [1], i % 2 == 0, 100 * i, latency=i) for i in range(MANY_CALLS)]
+    calls.append(call("1.0", "smp_call_function", [0], True, 50, latency=None))
+    text = printed(monkeypatch, 80, lambda calls, console: print_calls(calls, console, {"0.7"}), calls)
+    summary, rows = text.split("\n\n")
+    assert summary.splitlines() == [
+        f"{MANY_CALLS + 1} calls, summed up by kind; latency: from the call to its return, in clocks",
+        "kind   wait   calls never min median max",
+        "all    wait       1     1   -      -   -",
+        "single nowait   100     0   1    100 199",
+        "single wait     100     0   0     99 198",
+    ]
+    assert [line.split()[0] for line in rows.splitlines()[2:-1]] == ["0.7", "0.195", "0.196", "0.197", "0.198", "0.199", "1.0"]
+    assert rows.startswith("the slowest, and all with problems:\n")
+
+
+def test_no_calls(monkeypatch):
+    assert printed(monkeypatch, 80, print_calls, []) == "no calls\n"
+
+
+@pytest.mark.parametrize("changes, verdict", [
+    ({}, "clean: all 6 calls completed, every oracle holds"),
+    ({"ok": False, "as_expected": True, "expected": ["O1"], "violations": [violation("O1")]}, "violated: O1, as expected"),
+    ({"ok": False, "as_expected": False, "violations": [violation("O1")]}, "violated: O1; the scenario expected a clean run"),
+    ({"ok": True, "as_expected": False, "expected": ["O1"]},
+     "clean: all 6 calls completed, every oracle holds; the scenario expected O1"),
+    ({"ok": False, "as_expected": False, "ending": "limit"},
+     'not finished: the run ended with "limit"; the scenario expected a clean run'),
+])
+def test_verdict(monkeypatch, changes, verdict):
+    assert verdict in printed(monkeypatch, 80, print_report, report(**changes)).splitlines()
+
+
+def test_oracles_and_files(monkeypatch):
+    changes = {
+        "ok": False, "as_expected": False,
+        "violations": [violation("O12", calls=["0.1", "0.2"], cores=[2, 3]), *[violation("O12", clock=i) for i in range(4)]],
+        "files": {"events": "waves/demo.events.jsonl", "waves": "waves/demo.vcd", "view": "waves/demo.gtkw"},
+    }
+    text = printed(monkeypatch, 80, print_report, report(**changes))
+    assert """
+O1       holds     no early return
+O12      VIOLATED  no empty mask
+         clock 777; call 0.1, 0.2; core 2-3: this must not be
+         clock 0: this must not be
+         clock 1: this must not be
+         and 2 more
+""" in text
+    assert text.endswith("""
+events  waves/demo.events.jsonl
+waves   waves/demo.vcd
+view    waves/demo.gtkw
+open    gtkwave waves/demo.gtkw   (or: crosscall view waves/demo.gtkw)
+""")
+
+
+def test_calls_that_are_not_over_are_named(monkeypatch):
+    changes = {"ok": False, "as_expected": False, "ending": "limit", "unfinished": ["call 0.1 many from core 0 waits: core 1"]}
+    text = printed(monkeypatch, 80, print_report, report(**changes))
+    assert "not over: call 0.1 many from core 0 waits: core 1\n" in text

@@ -1,0 +1,25 @@
+"""Every shipped scenario comes to the verdict that it states."""
+
+from functools import cache
+
+import pytest
+
+from sim.engines.pysim import PySimEngine
+from sim.run import prepare, run
+from sim.scenarios.reader import shipped_scenarios
+
+
+@cache
+def engine(config):
+    """Elaborated once for all scenarios with this machine."""
+    return PySimEngine(config)
+
+
+@pytest.mark.parametrize("name", shipped_scenarios())
+def test_shipped_scenarios_come_out_as_expected(name):
+    prepared = prepare(name)
+    result = run(prepared, engine=engine(prepared.settings.config))
+    assert {item.oracle for item in result.violations} == set(prepared.scenario.expected), [str(item) for item in result.violations]
+    assert result.as_expected
+    assert result.ok == (not prepared.scenario.expected)
+    assert result.calls

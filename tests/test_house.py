@@ -1,0 +1,94 @@
+"""The house itself: who may import whom, what modules say they offer, and that what the README says can be typed."""
+
+import ast
+import importlib
+import pkgutil
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import typer.main
+
+import rtl
+import sim
+from sim.cli import app
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = (rtl, sim)
+MODULES = sorted(module.name for package in PACKAGES for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."))
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def tracked_files():
+    """What is in the repository; without git, what lies about outside of hidden folders."""
+    try:
+        names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+        return [ROOT / name for name in names if (ROOT / name).is_file()]
+    except (OSError, subprocess.CalledProcessError):
+        files = (path for folder in ("rtl", "sim", "tests", "docs") for path in (ROOT / folder).rglob("*"))
+        return [path for path in files if path.is_file() and "__pycache__" not in path.parts]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_import_and_offer_what_they_say(name):
+    module = importlib.import_module(name)
+    if Path(module.__file__).name == "__init__.py" and not hasattr(module, "__all__"):
+        return
+    assert hasattr(module, "__all__"), "a module says what it offers"
+    assert len(set(module.__all__)) == len(module.__all__)
+    for item in module.__all__:
+        assert hasattr(module, item), f"__all__ names {item}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "rtl").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_hardware_knows_nothing_of_simulation(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [item.name for item in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = [node.module]
+        else:
+            continue
+        assert not [name for name in names if name.split(".")[0] in ("sim", "tests")]
+
+
+def commands():
+    """(document, words) of every crosscall command line in the documents, in code blocks and in backticks."""
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        blocks = re.findall(r"^```[^\n]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        lines = [line for block in blocks for line in block.splitlines()]
+        lines += re.findall(r"`(crosscall [^`]*)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+        for line in lines:
+            if line.startswith("crosscall "):
+                yield pytest.param(line.split("#")[0].split()[1:], id=f"{path.name}: {line.split('#')[0].strip()}")
+
+
+@pytest.mark.parametrize("words", list(commands()))
+def test_documented_commands_exist(words):
+    known = typer.main.get_command(app).commands
+    name, *rest = words
+    assert name in known
+    options = {option for parameter in known[name].params for option in parameter.opts}
+    assert {word.split("=")[0] for word in rest if word.startswith("--")} <= options
+
+
+def test_documented_make_targets_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = {name for path in DOCUMENTS for name in re.findall(r"\bmake ([a-z-]+)\b(?=`| +#)", path.read_text(encoding="utf-8"))}
+    assert named
+    assert named <= targets
+
+
+def test_links_between_documents_lead_somewhere():
+    for path in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_no_path_of_somebodys_machine():
+    pattern = re.compile(r"(?<![\w.])/(work|root|home|Users|tmp)/\w")
+    for path in tracked_files():
+        found = pattern.search(path.read_text(encoding="utf-8", errors="ignore"))
+        assert found is None, f"{path.relative_to(ROOT)} contains {found[0]}..."
