@@ -39,13 +39,13 @@ class Event(enum.Enum, shape=6):
     COMMAND = 1
     #: A core is done with a command. a: address of the command block.
     COMMAND_DONE = 2
-    #: A core has come to the end of its list.
+    #: A core is at the end of its list and goes to sleep; said each time.
     PROGRAM_DONE = 3
     #: A core entered the online mask. b: its bit.
     ONLINE = 4
     #: A core left the online mask. b: its bit.
     OFFLINE = 5
-    #: The hotplug notifier is called. a: cpu, b: action.
+    #: The hotplug notifier is about to be called. a: cpu, b: action.
     NOTIFY = 6
     #: The hotplug notifier answers. a: NOTIFY_OK or NOTIFY_BAD.
     NOTIFY_RESULT = 7
@@ -69,23 +69,23 @@ class Event(enum.Enum, shape=6):
     WAIT = 15
     #: The sender has seen WAIT clear. a: csd.
     WOKEN = 16
-    #: The routine returns to its caller. a: return value.
+    #: The routine returns to its caller. a: return value, 0 if it has none.
     RETURN = 17
 
     # The handler.
-    #: The generic handler is entered. b: vector.
+    #: The generic handler is about to be entered. b: vector.
     HANDLE = 18
     #: The single handler found nothing in its queue.
     DEQUEUE_EMPTY = 19
-    #: The walker looks at an entry of the global queue. a: entry, b: list head; equal when the walk ends.
+    #: The walker looks at an entry of the global queue. a: csd of the entry, b: list head; equal when the walk ends.
     VISIT = 20
-    #: The handler takes its bit of the mask. a: csd, b: its bit. Binds the handler to the call.
+    #: The handler has taken its bit of the mask. a: csd. Binds the handler to the call.
     TAKE = 21
-    #: The handler takes an entry from its queue. a: csd. Binds the handler to the call.
+    #: The handler has taken an entry from its queue. a: csd. Binds the handler to the call.
     DEQUEUE = 22
     #: The count of targets still to come is stored. a: csd, b: refs.
     REFS = 23
-    #: An entry has been unlinked. a: csd.
+    #: An entry has been unlinked from its list. a: csd.
     LIST_DEL = 24
     #: LOCK is cleared. a: csd, b: flags stored.
     CSD_UNLOCK = 25
@@ -107,7 +107,7 @@ class Event(enum.Enum, shape=6):
     UNLOCK = 32
 
     # Findings.
-    #: A WARN_ON. b: its number, named by the image.
+    #: A WARN_ON is hit. Which one, says the image by the address of the word.
     WARN = 33
     #: The core stops: a PANIC word, or an indirect call to a word that is no entry point. Emitted by hardware.
     PANIC = 34

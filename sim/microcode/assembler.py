@@ -85,7 +85,9 @@ class _Assembler:
         self.registers = ChainMap(dict(REGISTERS))
         self.aliases = []
         self.macros = {}
-        self.warnings = {}
+        #: Sentence of each warning by its name, and the words that warn.
+        self.sentences = {}
+        self.warned = {}
         self.entries = {}
         self.knock_outs = {}
         self.words = {}
@@ -160,9 +162,9 @@ class _Assembler:
         self.aliases.append((name, scope))
 
     def _warn(self, statement, scope):
-        number = len(self.warnings) + 1
-        self.names.define(statement.name, Symbol("a warning", number, scope, statement.name))
-        self.warnings[number] = (str(statement.name), statement.text[1:-1])
+        if statement.name in self.sentences:
+            raise scope.error(f"{statement.name} is a warning already", statement.name)
+        self.sentences[str(statement.name)] = statement.text[1:-1]
 
     def _percpu(self, statement, scope):
         self.names.object(statement, scope, percpu=True)
@@ -237,6 +239,18 @@ class _Assembler:
             self.knock_outs.setdefault(knock_out, {})[self.address] = None
         self.address += 1
 
+    def _warnings(self):
+        """Address of each word that warns -> (name, sentence)."""
+        warnings = {}
+        for address, (event, scope) in self.warned.items():
+            if not isinstance(event.a, syntax.Ref) or event.a.path or event.b is not None:
+                raise scope.error("which warning? @WARN takes the name of a .warn", event.token)
+            name = event.a.token
+            if name not in self.sentences:
+                raise scope.error(f"unknown warning {name}{suggestion(name, self.sentences)}", name)
+            warnings[address] = str(name), self.sentences[name]
+        return warnings
+
     def _expand(self, call, scope):
         macro, home = self.macros[call.name]
         parameters = macro.parameters
@@ -296,6 +310,9 @@ class _Assembler:
         if event.token[1:] not in EVENTS:
             raise scope.error(f"unknown event {event.token[1:]}{suggestion(event.token[1:], EVENTS)}", event.token)
         fields = {}
+        if event.token[1:] == Event.WARN.name:
+            self.warned[self.address] = event, scope
+            return fields
         if event.a is not None:
             fields["ra"] = self._register(event.a, scope)
         if event.b is not None and "k" in OPERATIONS[op].operands:
@@ -429,7 +446,7 @@ class _Assembler:
             objects=self.names.stored(structs),
             constants=constants,
             structs=structs,
-            warnings=self.warnings,
+            warnings=self._warnings(),
             names={name: tuple(addresses) for name, addresses in self.knock_outs.items()},
             lines={address: _line(word) for address, word in self.words.items()},
             percpu_base=self.names.percpu_base.value,

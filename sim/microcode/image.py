@@ -68,7 +68,7 @@ class Image:
     objects : everything declared in the arena, by address.
     constants : name -> value, the predefined ones included.
     structs : name -> type.
-    warnings : number -> (name, sentence) of each ``.warn``.
+    warnings : microcode address of each word that says WARN -> (name, sentence) of its ``.warn``.
     names : knock-out name -> microcode addresses of the words that carry it.
     lines : microcode address -> Line.
     percpu_base, percpu_shift : as PERCPU_BASE and PERCPU_SHIFT.

@@ -137,7 +137,7 @@ def listing(image):
     if image.structs:
         lines += ["", "structs: words, offsets", *(line for kind in image.structs.values() for line in _struct(kind))]
     lines += [
-        *_table("warnings", ((str(number), name, sentence) for number, (name, sentence) in image.warnings.items())),
+        *_table("warnings", ((f"{address:03x}", name, sentence) for address, (name, sentence) in image.warnings.items())),
         *_table("names for --without", ((name, " ".join(f"{address:03x}" for address in addresses))
                                         for name, addresses in image.names.items())),
     ]

@@ -18,7 +18,7 @@ def summary(image):
         "structs": {name: {field.path: field.offset for field in kind.fields} for name, kind in image.structs.items()},
         "constants": image.constants,
         "arena": {str(address): value for address, value in sorted(image.arena.items())},
-        "warnings": {str(number): {"name": name, "sentence": sentence} for number, (name, sentence) in image.warnings.items()},
+        "warnings": {str(address): {"name": name, "sentence": sentence} for address, (name, sentence) in image.warnings.items()},
         "names": {name: list(addresses) for name, addresses in image.names.items()},
         "heap": image.heap,
     }

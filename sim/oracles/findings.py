@@ -44,7 +44,7 @@ class Warnings(Oracle):
 
     def on_warn(self, record, tracker):
         call = tracker.call
-        name, sentence = self.places.image.warnings.get(record.b, (f"number {record.b}", "the image has no such warning"))
+        name, sentence = self.places.image.warnings[record.pc]
         self.found(record.clock, f"core {record.core} warned at clock {record.clock}" + (f" in {call}" if call is not None else "")
                    + f": {name}: {sentence}", calls=[call], cores=[record.core])
 

@@ -19,7 +19,7 @@ _FIELDS = {
     "delay": lambda command, image: command.delay,
     "repeat": lambda command, image: command.repeat,
     "nested": lambda command, image: command.nested,
-    "frozen": lambda command, image: int(command.frozen),
+    "frozen": lambda command, image: image.constants.get("CPU_TASKS_FROZEN", 1) if command.frozen else 0,
     "data": lambda command, image: 0,
 }
 
@@ -27,8 +27,8 @@ _FIELDS = {
 def contents(scenario, image, config):
     """The Contents of a machine of this config that runs ``scenario`` with the protocol ``image``.
 
-    The command blocks stand on the heap, core after core; ``program[core]`` says where a core's list starts and how long it
-    is. Raises InputError if the protocol lacks something that the scenario uses, or if it does not fit the machine.
+    The command blocks stand on the heap, core after core, each list ended by a block of zeros; ``program[core]`` says where
+    it starts. Raises InputError if the protocol lacks something that the scenario uses, or if it does not fit the machine.
     """
     assert (image.n_cores, image.xlen) == (scenario.n_cores, config.xlen) == (config.n_cores, image.xlen)
     _check_numbers(scenario, config.xlen)
@@ -36,8 +36,7 @@ def contents(scenario, image, config):
     arena = dict(image.arena)
     address = image.heap
     for core, program in enumerate(scenario.programs):
-        arena[_object(image, f"program[{core}].first")] = address
-        arena[_object(image, f"program[{core}].count")] = len(program)
+        arena[_object(image, f"program[{core}]")] = address
         arena[_object(image, f"work_clocks[{core}]")] = scenario.work[core]
         for command in program:
             _check_entry(scenario, command, image, "call", "cmd_")
@@ -45,6 +44,7 @@ def contents(scenario, image, config):
             for name, offset in offsets.items():
                 arena[address + offset] = _FIELDS[name](command, image)
             address += image.structs["command"].size
+        address += image.structs["command"].size
     arena[_object(image, "boot_online")] = scenario.online
     arena[_object(image, "allocation_failures")] = scenario.allocation_failures
     _check_fit(scenario, image, config, address)

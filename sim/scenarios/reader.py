@@ -61,7 +61,7 @@ class Scenario:
     defines : constants for the assembler.
     expected : oracles that are expected to be violated, sorted.
     online : mask of the cores that are online from the start.
-    allocation_failures : bit ``k - 1`` is set if the k-th allocation fails.
+    allocation_failures : bit ``16 - k`` is set if the k-th allocation fails.
     work : clocks that func ``work`` takes, by core.
     programs : commands, by core.
     bounds : (path in the document, largest value that the number there may take).
@@ -266,10 +266,9 @@ class _Reader:
         table = self.root.table("boot")
         result = 0
         for number in table.get("allocations_fail", list, []):
-            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-                raise table.refusal("allocations_fail", f"counts allocations from 1, so it cannot contain {number!r}")
-            result |= 1 << number - 1
-        self.bounds.append(((*table.path, "allocations_fail"), result))
+            if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= 16:
+                raise table.refusal("allocations_fail", f"counts allocations from 1 to 16, so it cannot contain {number!r}")
+            result |= 1 << 16 - number
         return result
 
     def _work(self):
@@ -330,15 +329,19 @@ class _Reader:
         func = table.get("func", str, "nop")
         if func == "nested" and "nested" not in table:
             raise self.document.refusal(table.path, 'has func "nested" and needs nested, the core that is called from it')
+        wait = table.get("wait", bool, False)
+        repeat = self._number(table, "repeat", 1, at_least=1)
+        if call == "csd" and repeat > 1 and not wait:
+            raise table.refusal("repeat", "needs wait = true: nothing else keeps a caller's own csd from being used while it is queued")
         return Command(
             call=call,
             func=func,
             target=self._core(table, "target", core, absent=call in _ANY_TARGET) if "target" in table else 0,
             mask=self._mask(table, "mask", core) if "mask" in table else 0,
-            wait=table.get("wait", bool, False),
+            wait=wait,
             at=self._number(table, "at", 0),
             delay=self._number(table, "delay", 0),
-            repeat=self._number(table, "repeat", 1, at_least=1),
+            repeat=repeat,
             nested=self._core(table, "nested", core) if "nested" in table else 0,
             frozen=table.get("frozen", bool, False),
             path=table.path,
