@@ -1,9 +1,10 @@
 """The one VCD writer: every engine feeds it, and nothing else writes waves.
 
 The header and the first dump are pyvcd's; the value changes after them are written here, because pyvcd's ``change()``
-costs MEASURED. What is done instead: the packed probe is compared tile by tile, only the fields that differ are
-looked at, and a field with few values (a microcode address, a state) keeps the finished text of every transition that
-it has been seen to make.
+costs 1.3 us and four cores make 40 changes in a clock: 52 us, where PySim runs a clock in 200 to 300 and waves may
+cost a fifth of that. Here a clock of four cores costs 29 us, all included: the packed probe is compared tile by tile,
+only the fields that differ are looked at, and a field with few values (a microcode address, a state) keeps the finished
+text of every transition that it has been seen to make.
 """
 
 import io

@@ -1,13 +1,16 @@
 """Made-up runs for the tests of the waves: an image written by hand, and random probes and records."""
 
+import enum
 import random
 from pathlib import Path
+
+from amaranth.lib import data
 
 from rtl.config import MachineConfig
 from rtl.core.microword import MicroWord, Op
 from rtl.events import ApicEvent, Event
 from rtl.memory.port import MemoryOp
-from rtl.probe import CoreState, probe_layout
+from rtl.probe import CoreState, tile_probe_layout
 from sim.microcode.image import Field, Image, Line, ObjectType, StoredObject
 from sim.records import ApicRecord, CommitRecord, CoreRecord, MessageRecord, Sources
 
@@ -40,6 +43,19 @@ def make_image(config):
     )
 
 
+def _pack(layout, value):
+    """As ``layout.const(value).as_bits()``, thirty times faster."""
+    raw = 0
+    for name, field in layout:
+        item = value[name]
+        if isinstance(field.shape, data.Layout):
+            item = _pack(field.shape, item)
+        elif isinstance(item, enum.Enum):
+            item = item.value
+        raw |= item << field.offset
+    return raw
+
+
 class Run:
     """A random run: ``clocks`` is a list of (clock, [(index, raw)], probe), ``records`` the same records, typed."""
 
@@ -51,13 +67,16 @@ class Run:
         self.words = dict(self.image.arena)
         chance = random.Random(seed)
         sources = Sources(config)
-        layout = probe_layout(config)
+        layout = tile_probe_layout(config)
         tiles = [self._tile(chance) for _ in range(config.n_cores)]
         for clock in range(n_clocks):
             records = self._records(chance, clock)
             raw = sorted(sources.encode(record) for record in records)
             self.records += [sources.decode(clock, index, value) for index, value in raw]
-            self.clocks.append((clock, raw, layout.const({"tile": tiles}).as_bits()))
+            probe = 0
+            for number, tile in enumerate(tiles):
+                probe |= _pack(layout, tile) << number * layout.size
+            self.clocks.append((clock, raw, probe))
             for number, tile in enumerate(tiles):
                 self._step(chance, tile, clock, number)
 
