@@ -1,0 +1,94 @@
+"""The arena as waves show it: every word of every object by its name, what pointers point at, flags as words."""
+
+__all__ = ["ArenaSignals", "word_names"]
+
+_FLAG_PREFIX = "CSD_FLAG_"
+
+
+def word_names(image):
+    """address -> name as ``image.name_of`` gives it, for all words of all objects."""
+    return {
+        item.address + field.offset: f"{item.name}.{field.path}" if field.path else item.name
+        for item in image.objects for field in item.type.fields
+    }
+
+
+class ArenaSignals:
+    """The signals below ``arena``, kept up to date by ``commit``.
+
+    Parameters
+    ----------
+    image : whose objects they are.
+    arena : address -> word, at the start of the run.
+    names : as ``word_names`` gives them.
+    add : called as ``add(scope, name, width, value)`` for each signal (width 0: text); gives the key under which
+        ``commit`` reports its values.
+    """
+
+    def __init__(self, image, arena, names, add):
+        self._structs = image.structs
+        self._words = dict(arena)
+        self._names = names
+        self._shown = {}              # address -> [(key, function from the word to the value)]
+        self._followed = {}           # address -> {address of a pointer to it: key of that pointer's signal}
+        flags = sorted((value, name.removeprefix(_FLAG_PREFIX))
+                       for name, value in image.constants.items() if name.startswith(_FLAG_PREFIX))
+        for item in image.objects:
+            paths = {field.path for field in item.type.fields}
+            for field in item.type.fields:
+                *scope, name = [item.name, *field.path.split(".")] if field.path else [item.name]
+                scope = ("arena", *scope)
+                address = item.address + field.offset
+                value = self._words.get(address, 0)
+                shown = self._shown[address] = [(add(scope, name, image.xlen, value), lambda word: word)]
+                if flags and name == "flags" and f"{field.path}_text" not in paths:
+                    def text(word):
+                        return flag_text(word, flags)
+                    shown.append((add(scope, f"{name}_text", 0, text(value)), text))
+                if field.points_to is not None:
+                    self._add_pointer(scope, f"{name}->", address, field.points_to, add)
+
+    def commit(self, address, word, values):
+        """A word has changed: puts the new value of every signal that shows it into the mapping ``values``."""
+        self._words[address] = word
+        for key, show in self._shown.get(address, ()):
+            values[key] = show(word)
+        for pointer, (key, show) in self._followed.get(address, {}).items():
+            values[key] = show(self._words[pointer])
+
+    def _add_pointer(self, scope, name, address, struct, add):
+        kind = self._structs.get(struct)
+        first = f".{kind.fields[0].path}" if kind and kind.fields else ""
+        one_word = kind is not None and kind.size == 1
+        seen = None
+
+        def text(target):
+            if target == 0:
+                return "NULL"
+            shown = self._names.get(target, f"{target:#x}").removesuffix(first)
+            return f"{shown}={self._words.get(target, 0):#x}" if one_word else shown
+
+        def follow(target):
+            nonlocal seen
+            if one_word and target != seen:
+                self._followed.get(seen, {}).pop(address, None)
+                self._followed.setdefault(target, {})[address] = (key, text)
+                seen = target
+            return text(target)
+
+        target = self._words.get(address, 0)
+        key = add(scope, name, 0, text(target))
+        follow(target)
+        self._shown[address].append((key, follow))
+
+
+def flag_text(word, flags):
+    """``LOCK|WAIT``: the names of the flags that are set, and what is left as a number. ``flags``: [(value, name)]."""
+    names = []
+    for value, name in flags:
+        if value and word & value == value:
+            names.append(name)
+            word &= ~value
+    if word:
+        names.append(f"{word:#x}")
+    return "|".join(names)

@@ -1,0 +1,123 @@
+"""What a VCD of ours says about itself: a JSON object in its first comment, and a mark with a checksum at its end.
+
+With it a run can be read from the VCD alone: the machine's configuration and the whole image are in it. Paths are
+reduced to the names of the files, so that the same run gives the same bytes in any folder.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePath
+
+from rtl.config import MachineConfig
+
+from ..microcode.image import Field, Image, Line, ObjectType, StoredObject
+
+__all__ = ["BEGIN_MARK", "END_MARK", "Metadata", "header_text", "parse_header"]
+
+#: First line of the first comment; the number is the version of the format.
+BEGIN_MARK = "crosscall waves 1"
+#: The last line of the file is a comment of this and the CRC-32 of all lines before it.
+END_MARK = "crosscall end"
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a VCD says about the run that it shows.
+
+    image : the image, with names of files instead of paths.  stages : the names behind the numbers.
+    start : first clock in the file.  end : the clock after the last.  meta, comment : as given to the writer.
+    """
+
+    image: Image
+    stages: tuple[str, ...]
+    start: int
+    end: int
+    meta: object
+    comment: str
+
+
+def header_text(config, image, *, stages, start, meta, comment):
+    """The text of the first comment."""
+    parts = {"comment": comment, "meta": meta, "start": start, "config": asdict(config), "stages": list(stages),
+             "image": _from_image(image)}
+    lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in parts.items()]
+    # A "$" might look like the end of the comment; in JSON it can only be inside a string.
+    return f"{BEGIN_MARK}\n{{\n" + ",\n".join(lines).replace("$", "\\u0024") + "\n}"
+
+
+def parse_header(text, end):
+    """(config, metadata) from the text of the first comment and the clock at which the file ends.
+
+    Raises ValueError, KeyError or TypeError if it does not say what ``header_text`` says."""
+    mark, _, body = text.partition("\n")
+    if mark != BEGIN_MARK:
+        raise ValueError(f"{mark!r} is not {BEGIN_MARK!r}")
+    parts = json.loads(body)
+    return MachineConfig(**parts["config"]), Metadata(
+        image=_to_image(parts["image"]), stages=tuple(parts["stages"]), start=parts["start"], end=end, meta=parts["meta"],
+        comment=parts["comment"])
+
+
+def _file(path):
+    return PurePath(path).name
+
+
+def _from_type(item):
+    return [item.name, item.size, [[field.path, field.offset, field.points_to] for field in item.fields]]
+
+
+def _to_type(item):
+    name, size, fields = item
+    return ObjectType(name, size, tuple(Field(*field) for field in fields))
+
+
+def _from_image(image):
+    types = {}
+    for item in image.objects:
+        types.setdefault(item.type, len(types))
+    return {
+        "path": _file(image.path),
+        "title": image.title,
+        "n_cores": image.n_cores,
+        "xlen": image.xlen,
+        "percpu_base": image.percpu_base,
+        "percpu_shift": image.percpu_shift,
+        "heap": image.heap,
+        "symbols": image.symbols,
+        "entries": sorted(image.entries),
+        "constants": image.constants,
+        "warnings": {number: list(item) for number, item in image.warnings.items()},
+        "names": {name: list(addresses) for name, addresses in image.names.items()},
+        "structs": {name: _from_type(item) for name, item in image.structs.items()},
+        "types": [_from_type(item) for item in types],
+        "objects": [[item.name, item.base, types[item.type], item.address, item.cpu, item.index] for item in image.objects],
+        "arena": image.arena,
+        "words": list(image.words),
+        "lines": {address: [_file(line.file), line.line, line.text, [[_file(file), number] for file, number in line.expansion]]
+                  for address, line in image.lines.items()},
+    }
+
+
+def _to_image(parts):
+    types = [_to_type(item) for item in parts["types"]]
+    return Image(
+        path=Path(parts["path"]),
+        title=parts["title"],
+        n_cores=parts["n_cores"],
+        xlen=parts["xlen"],
+        words=tuple(parts["words"]),
+        symbols=parts["symbols"],
+        entries=frozenset(parts["entries"]),
+        arena={int(address): value for address, value in parts["arena"].items()},
+        objects=tuple(StoredObject(name, base, types[number], address, cpu, index)
+                      for name, base, number, address, cpu, index in parts["objects"]),
+        constants=parts["constants"],
+        structs={name: _to_type(item) for name, item in parts["structs"].items()},
+        warnings={int(number): tuple(item) for number, item in parts["warnings"].items()},
+        names={name: tuple(addresses) for name, addresses in parts["names"].items()},
+        lines={int(address): Line(file, line, text, tuple((name, number) for name, number in expansion))
+               for address, (file, line, text, expansion) in parts["lines"].items()},
+        percpu_base=parts["percpu_base"],
+        percpu_shift=parts["percpu_shift"],
+        heap=parts["heap"],
+    )

@@ -1,0 +1,142 @@
+"""From a VCD back to records: all that a report needs, from the file alone."""
+
+import re
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+from vcdvcd import VCDVCD, StreamParserCallbacks
+
+from rtl.config import MachineConfig
+from rtl.events import ApicEvent, Event
+from rtl.memory.port import MemoryOp
+
+from ..errors import InputError
+from ..records import ApicRecord, CommitRecord, CoreRecord, MessageRecord
+from .header import BEGIN_MARK, END_MARK, Metadata, parse_header
+from .writer import CLOCK_NS
+
+__all__ = ["Recording", "read_records"]
+
+
+class Recording(NamedTuple):
+    """records : typed, by clock and within a clock by source, as the engine gave them, but of the cores only those
+    with an event; fields that are not valid are 0."""
+
+    config: MachineConfig
+    metadata: Metadata
+    records: list
+
+
+def read_records(path):
+    """Read a VCD that ``WaveWriter`` has written. Raises InputError for any other file."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            comment, end = _check(path, file)
+    except OSError as error:
+        raise InputError(f"cannot read this file: {error.strerror}", file=path) from None
+    try:
+        config, metadata = parse_header(comment, end)
+        reader = _Reader(config)
+        VCDVCD(str(path), signals=reader.signals, store_tvs=False, callbacks=reader)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        # The checksum is right, so nothing was lost: somebody has made this file.
+        raise InputError(f"these waves contradict themselves: {error}", file=path) from None
+    return Recording(config, metadata, reader.records)
+
+
+_LINE = re.compile(rb"(?:#\d+|b[01]+ [!-~]+|[01][!-~]+|s[!-~]* [!-~]+|\$(?:dumpvars|end))\n")
+_END = re.compile(rb"\$comment %s ([0-9a-f]{8}) \$end\n" % END_MARK.encode())
+
+
+def _check(path, file):
+    """(text of the first comment, clock at the end), after a look at every line: vcdvcd would stumble over a damaged
+    line without saying where it is, and take a file that breaks off for a run that ends there."""
+    comment, time, crc, number = [], 0, 0, 0
+    in_comment, in_changes = True, False
+    for number, line in enumerate(file, 1):
+        end = _END.fullmatch(line)
+        if end:
+            if int(end[1], 16) != crc:
+                raise InputError("these waves were changed after they were written: the checksum is wrong", file=path, line=number)
+            if file.read(1):
+                raise InputError("these waves go on after their end", file=path, line=number + 1)
+            return "".join(comment), time // CLOCK_NS
+        crc = zlib.crc32(line, crc)
+        if number == 1 and line != b"$comment\n" or number == 2 and line != b"\t%s\n" % BEGIN_MARK.encode():
+            raise InputError(f"this is no VCD that crosscall has written: it does not start with {BEGIN_MARK!r}", file=path, line=1)
+        if not line.endswith(b"\n"):
+            break
+        if in_comment:
+            in_comment = line != b"$end\n"
+            if number > 1 and in_comment:
+                comment.append(line.decode("ascii", "replace").removeprefix("\t"))
+        elif in_changes:
+            if not _LINE.fullmatch(line):
+                raise InputError("this line is no change of a value", file=path, line=number)
+            if line.startswith(b"#"):
+                time = int(line[1:])
+        else:
+            in_changes = line == b"$enddefinitions $end\n"
+    raise InputError("these waves break off: the mark at their end is missing", file=path, line=max(number, 1))
+
+
+class _Reader(StreamParserCallbacks):
+    """Collects what changes in a clock, and makes its records when the clock is over."""
+
+    def __init__(self, config):
+        kinds = [
+            ("core{}", "count", "event event_pc a b memory_count memory_op memory_address memory_result", self._core),
+            ("apic{}", "count", "event event_vector event_destination", self._apic),
+            ("fabric.core{}", "delivered", "delivered_mode delivered_vector delivered_destination accepted", self._message),
+            ("bank{}", "count", "op core address old new", self._commit),
+        ]
+        numbers = [config.n_cores, config.n_cores, config.n_cores, config.n_banks]
+        self.records = []
+        self.signals = []
+        self._sources = {}            # full name of a count -> (place in the order, maker, scope, number)
+        for (pattern, count, names, maker), n_sources in zip(kinds, numbers, strict=True):
+            for number in range(n_sources):
+                scope = pattern.format(number)
+                self._sources[f"{scope}.{count}"] = (len(self._sources), maker, scope, number)
+                self.signals += [f"{scope}.{name}" for name in (count, *names.split())]
+        self._values = {}             # full name -> number
+        self._changed = set()         # full names, in this clock
+
+    def value(self, vcd, time, value, identifier_code, cur_sig_vals):
+        name = vcd.data[identifier_code].references[0]
+        number = int(value, 2)
+        # The first dump gives everything; a count of 0 is no record.
+        if number != self._values.get(name, 0):
+            self._changed.add(name)
+        self._values[name] = number
+
+    def time(self, vcd, time, cur_sig_vals):
+        """The clock before the one that begins is over, or the file is."""
+        for _, maker, scope, number in sorted(self._sources[name] for name in self._changed if name in self._sources):
+            self.records.append(maker(time // CLOCK_NS, scope, number))
+        self._changed.clear()
+
+    def _get(self, scope, *names):
+        return [self._values[f"{scope}.{name}"] for name in names]
+
+    def _core(self, clock, scope, number):
+        event, pc, a, b = self._get(scope, "event", "event_pc", "a", "b")
+        op, address, result = self._get(scope, "memory_op", "memory_address", "memory_result")
+        if f"{scope}.memory_count" in self._changed:
+            return CoreRecord(clock, number, Event(event), pc, a, b, MemoryOp(op), address, result)
+        return CoreRecord(clock, number, Event(event), pc, a, b, None, address if event == Event.FAULT.value else 0, 0)
+
+    def _apic(self, clock, scope, number):
+        event, vector, destination = self._get(scope, "event", "event_vector", "event_destination")
+        return ApicRecord(clock, number, ApicEvent(event), vector, destination)
+
+    def _message(self, clock, scope, number):
+        mode, vector, destination, accepted = self._get(
+            scope, "delivered_mode", "delivered_vector", "delivered_destination", "accepted")
+        return MessageRecord(clock, number, mode, vector, destination, bool(accepted))
+
+    def _commit(self, clock, scope, number):
+        op, core, address, old, new = self._get(scope, "op", "core", "address", "old", "new")
+        return CommitRecord(clock, number, MemoryOp(op), core, address, old, new)

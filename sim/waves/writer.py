@@ -1,0 +1,510 @@
+"""The one VCD writer: every engine feeds it, and nothing else writes waves.
+
+The header and the first dump are pyvcd's; the value changes after them are written here, because pyvcd's ``change()``
+costs 1.3 us and four cores make 40 changes in a clock: 52 us, where PySim runs a clock in 200 to 300 and waves may
+cost a fifth of that. Here a clock of four cores costs 29 us, all included: the packed probe is compared tile by tile,
+only the fields that differ are looked at, and a field with few values (a microcode address, a state) keeps the finished
+text of every transition that it has been seen to make.
+"""
+
+import io
+import os
+import zlib
+from pathlib import Path, PurePath
+
+from amaranth.lib import data
+from vcd import VCDWriter
+
+from rtl.apic.message import DeliveryMode
+from rtl.core.microword import MicroWord, Op
+from rtl.events import ApicEvent, Event
+from rtl.memory.port import MemoryOp
+from rtl.probe import CoreState, tile_probe_layout
+
+from ..errors import InputError
+from ..records import Sources
+from .arena import ArenaSignals, word_names
+from .header import END_MARK, header_text
+
+__all__ = ["CLOCK_NS", "STAGES", "WaveWriter"]
+
+#: The timescale is 1 ns: clock ``c`` is shown during [CLOCK_NS * c, CLOCK_NS * (c + 1)).
+CLOCK_NS = 10
+
+#: Stages of a call, in the kernel's words. The number of a stage is its place here; 0 is none.
+STAGES = ("", "queue", "ipi", "noipi", "gotipi", "handle", "dequeue-empty", "function entry", "function exit", "unlock",
+          "complete", "woken")
+
+_COUNT_BITS = 32
+_OP = MicroWord.as_shape()["op"]
+_TEXT = 0                             # width of a variable that holds text
+
+
+def _names(enumeration):
+    return {member.value: member.name for member in enumeration}
+
+
+_STATES = _names(CoreState)
+_OPS = _names(Op)
+_EVENTS = _names(Event)
+_APIC_EVENTS = _names(ApicEvent)
+_MEMORY_OPS = _names(MemoryOp)
+_MODES = _names(DeliveryMode)
+
+#: A value ends at a space.
+_ESCAPES = {ord(" "): "\\x20", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r", ord("\\"): "\\\\"}
+
+
+def _plain(text):
+    """Text that readers get through: GTKWave loses the variable behind a character that is not ASCII, and vcdvcd takes
+    a "$" anywhere for the start of a keyword."""
+    return text.encode("ascii", "replace").decode().replace("$", "?")
+
+
+class _Variable:
+    """One variable of the VCD and the value that it has."""
+
+    __slots__ = ("handle", "render", "value", "width")
+
+    def __init__(self, handle, width, value):
+        self.handle = handle
+        self.width = width
+        self.value = value
+        ident = handle.ident
+        if width == _TEXT:
+            self.render = lambda value: f"s{value.translate(_ESCAPES)} {ident}\n"
+        elif width == 1:
+            self.render = lambda value: f"{value:d}{ident}\n"
+        else:
+            self.render = lambda value: f"b{value:b} {ident}\n"
+
+
+class _Number:
+    """A field of the probe that is shown as it is."""
+
+    def __init__(self, variable):
+        self._variable = variable
+        render = variable.render
+        self.change = lambda old, new: render(new)
+
+    def explain(self, value):
+        return [(self._variable, value)]
+
+
+class _Code:
+    """A field of the probe with few values, each shown by several variables; ``meaning`` gives theirs."""
+
+    def __init__(self, variables, meaning):
+        self.variables = tuple(variables)
+        self._meaning = meaning
+        self._transitions = {}
+
+    def explain(self, value):
+        return zip(self.variables, self._meaning(value), strict=True)
+
+    def change(self, old, new):
+        text = self._transitions.get((old, new))
+        if text is None:
+            before = self._meaning(old)
+            text = "".join(variable.render(value)
+                           for (variable, value), was in zip(self.explain(new), before, strict=True) if value != was)
+            self._transitions[old, new] = text
+        return text
+
+
+class _Output:
+    """A file that appears whole or not at all, and the checksum of what was written to it."""
+
+    def __init__(self, target):
+        self.crc = 0
+        if isinstance(target, io.IOBase):
+            self._file, self._path = target, None
+            return
+        self._path = Path(target)
+        # In the same folder, so that the last step is a rename.
+        self._temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
+        try:
+            self._file = self._temporary.open("wb")
+        except OSError as error:
+            raise InputError(f"cannot write this file: {error.strerror}", file=self._path) from None
+
+    def write(self, text):
+        octets = text.encode("ascii")
+        self.crc = zlib.crc32(octets, self.crc)
+        self._file.write(octets)
+
+    def flush(self):
+        self._file.flush()
+
+    def keep(self):
+        if self._path:
+            self._file.close()
+            os.replace(self._temporary, self._path)
+
+    def drop(self):
+        if self._path:
+            self._file.close()
+            self._temporary.unlink(missing_ok=True)
+
+
+class WaveWriter:
+    """Writes the waves of one run, or of a window of it.
+
+    It is a context manager: a run that ends in an exception, or without ``close``, leaves no file. It is also what
+    engines call a sink, and must see every clock that has records from the first clock of the run, also when it writes
+    from a later one: the arena, and what each source said last, are states.
+
+    Parameters
+    ----------
+    target : path of the file, or a binary file, which stays open.
+    config, image : of the run.
+    arena : address -> word at the start of the run, on top of the image's: ``Contents.arena``.
+    start : first clock that is written. Its dump holds every signal as it is in that clock. Counts start here.
+    meta : anything that JSON can say; the reader gives it back.
+    comment : a sentence for whoever opens the file.
+
+    Members
+    -------
+    signals : full name -> width of every signal; 0 is text.
+    first_call : (first, last) clock of the call that was annotated first, or None.
+    first_violation : clock, or None.
+    """
+
+    def __init__(self, target, config, image, *, arena=None, start=0, meta=None, comment=""):
+        self.config = config
+        self.image = image
+        self.start = start
+        self.signals = {}
+        self.first_call = None
+        self.first_violation = None
+        self._sources = Sources(config)
+        handlers = {"core": self._core_record, "apic": self._apic_record, "message": self._message_record,
+                    "bank": self._commit_record}
+        self._handlers = [handlers[kind] for kind in self._sources.kinds]
+        self._clock = None
+        self._counting = start <= 0   # this clock is written
+        self._written = False         # header and first dump are
+        self._pending = {}            # variable -> value in this clock
+        self._lines = []              # value changes of this clock that are already text
+        self._tiles = None            # the probe of the clock before, by tile
+        self._sent = []               # cores that sent a message in this clock
+        self._leading = None          # number of the call annotated first
+        header = header_text(config, image, stages=STAGES, start=start, meta=meta, comment=comment)
+        self._output = _Output(target)
+        # No date: the same run gives the same bytes.
+        self._vcd = VCDWriter(self._output, "1 ns", date="", comment=header, version="crosscall",
+                              init_timestamp=start * CLOCK_NS)
+        try:
+            self._declare({**image.arena, **(arena or {})})
+        except BaseException:
+            self.discard()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._output:
+            self.discard()
+
+    # --- what comes in --------------------------------------------------------------------------------------------
+
+    def on_clock(self, clock, records, probe):
+        """One clock of the run. The probe is needed in every clock from ``start``, and ignored before."""
+        self._advance(clock)
+        for index, raw in records:
+            self._handlers[index](self._sources.decode(clock, index, raw))
+        if probe is None or not self._counting:
+            return
+        lines = self._lines
+        first = self._tiles is None
+        tiles = self._tiles = [None] * self.config.n_cores if first else self._tiles
+        size, mask = self._tile_size, self._tile_mask
+        for number, fields in enumerate(self._fields):
+            new = probe >> number * size & mask
+            old = tiles[number]
+            if new == old:
+                continue
+            tiles[number] = new
+            if first:
+                for offset, ones, _, field in dict.fromkeys(fields):
+                    self._pending.update(field.explain(new >> offset & ones))
+                continue
+            differ = new ^ old
+            while differ:
+                offset, ones, above, field = fields[(differ & -differ).bit_length() - 1]
+                lines.append(field.change(old >> offset & ones, new >> offset & ones))
+                differ &= above
+
+    def annotate(self, clock, core, call, stage):
+        """What the call tracker knows of a core from this clock on; before or after ``on_clock`` of the same clock.
+
+        call : (number, text) of the call that the core works on, or None.  stage : one of STAGES, or None.
+        """
+        self._advance(clock)
+        number, text = call or (0, "")
+        stage = stage or ""
+        variables = self._cores[core]
+        self._pending.update({
+            variables["call"]: number, variables["call_text"]: _plain(text),
+            variables["stage"]: STAGES.index(stage), variables["stage_text"]: stage,
+        })
+        if call and self._leading in (None, number):
+            self._leading = number
+            self.first_call = (self.first_call[0] if self.first_call else clock, clock)
+
+    def violation(self, clock, text):
+        """A property does not hold. Several in one clock share the text."""
+        self._advance(clock)
+        if self.first_violation is None:
+            self.first_violation = clock
+        number, words = self._violation
+        pending = self._pending
+        if number in pending:
+            text = f"{pending[words]}; {text}"
+        pending[number] = pending.get(number, number.value) + 1
+        pending[words] = _plain(text)
+
+    def close(self, end_clock):
+        """The run is over, its last clock was ``end_clock - 1``: the file appears."""
+        if end_clock <= self.start:
+            self.discard()
+            raise InputError(f"the waves start at clock {self.start}, but the run was over after {end_clock} clocks")
+        self._advance(end_clock - 1)
+        self._flush()
+        output = self._output
+        output.write(f"#{end_clock * CLOCK_NS}\n")
+        output.write(f"$comment {END_MARK} {output.crc:08x} $end\n")
+        output.keep()
+        self._output = None
+
+    def discard(self):
+        """Give up: no file."""
+        self._output.drop()
+        self._output = None
+
+    # --- clocks ---------------------------------------------------------------------------------------------------
+
+    def _advance(self, clock):
+        if clock != self._clock:
+            if self._clock is not None:
+                if clock < self._clock:
+                    raise ValueError(f"clock {clock} comes after clock {self._clock}")
+                self._flush()
+            self._clock = clock
+            self._counting = clock >= self.start
+            self._pending[self._counter] = clock
+
+    def _flush(self):
+        """All of this clock is known."""
+        pending, lines = self._pending, self._lines
+        for core in self._sent:
+            for name in ("call", "call_text"):
+                variable = self._cores[core][name]
+                pending[self._fabric[core][name]] = pending.get(variable, variable.value)
+        self._sent.clear()
+        for variable, value in pending.items():
+            if value != variable.value:
+                variable.value = value
+                lines.append(variable.render(value))
+        if self._counting:
+            if self._written:
+                self._output.write(f"#{self._clock * CLOCK_NS}\n{''.join(lines)}")
+            else:
+                self._dump()
+        pending.clear()
+        lines.clear()
+
+    def _dump(self):
+        """Header and first dump."""
+        self._written = True
+        for variable in self._variables:
+            self._vcd.change(variable.handle, self._clock * CLOCK_NS, variable.value)
+        self._vcd.flush()
+
+    # --- records --------------------------------------------------------------------------------------------------
+
+    def _core_record(self, record):
+        variables, pending = self._cores[record.core], self._pending
+        event = record.event
+        if event is not Event.NONE:
+            count = variables["count"]
+            pending[count] = count.value + self._counting
+            pending[variables["event"]] = event.value
+            pending[variables["event_text"]] = event.name
+            pending[variables["event_pc"]] = record.pc
+            pending[variables["a"]] = record.a
+            pending[variables["b"]] = record.b
+        if record.op is not None:
+            count = variables["memory_count"]
+            pending[count] = count.value + self._counting
+            pending[variables["memory_op"]] = record.op.value
+            pending[variables["memory_op_text"]] = record.op.name
+            pending[variables["memory_result"]] = record.result
+        if record.op is not None or event is Event.FAULT:
+            pending[variables["memory_address"]] = record.address
+            pending[variables["memory_name"]] = self._name(record.address)
+
+    def _apic_record(self, record):
+        variables, pending = self._apics[record.core], self._pending
+        count = variables["count"]
+        pending[count] = count.value + self._counting
+        pending[variables["event"]] = record.event.value
+        pending[variables["event_text"]] = record.event.name
+        pending[variables["event_vector"]] = record.vector
+        pending[variables["event_destination"]] = record.destination
+        if record.event is ApicEvent.SEND:
+            self._sent.append(record.core)
+
+    def _message_record(self, record):
+        variables, pending = self._fabric[record.source], self._pending
+        count = variables["delivered"]
+        pending[count] = count.value + self._counting
+        pending[variables["delivered_mode"]] = record.mode
+        pending[variables["delivered_mode_text"]] = _MODES[record.mode]
+        pending[variables["delivered_vector"]] = record.vector
+        pending[variables["delivered_destination"]] = record.destination
+        pending[variables["accepted"]] = int(record.accepted)
+        pending[variables["call"]] = 0
+        pending[variables["call_text"]] = ""
+
+    def _commit_record(self, record):
+        variables, pending = self._banks[record.bank], self._pending
+        address, new = record.address, record.new
+        count = variables["count"]
+        pending[count] = count.value + self._counting
+        pending[variables["op"]] = record.op.value
+        pending[variables["op_text"]] = record.op.name
+        pending[variables["core"]] = record.core
+        pending[variables["address"]] = address
+        pending[variables["name"]] = self._name(address)
+        pending[variables["old"]] = record.old
+        pending[variables["new"]] = new
+        if new != record.old:
+            self._arena.commit(address, new, pending)
+
+    # --- signals --------------------------------------------------------------------------------------------------
+
+    def _name(self, address):
+        return self._word_names.get(address) or f"{address:#x}"
+
+    def _add(self, scope, name, width, value=None):
+        if value is None:
+            value = "" if width == _TEXT else 0
+        if name.endswith("]"):
+            # Otherwise GTKWave takes the index for a range of bits.
+            name = f"\\{name}"
+        kind = "string" if width == _TEXT else "wire"
+        variable = _Variable(self._vcd.register_var(scope, name, kind, width or None, init=value), width, value)
+        self._variables.append(variable)
+        self.signals[".".join((*scope, name))] = width
+        return variable
+
+    def _alias(self, scope, name, variable):
+        """The same signal a second time, at no cost."""
+        self._vcd.register_alias(scope, name, variable.handle)
+        self.signals[".".join((*scope, name))] = variable.width
+
+    def _add_all(self, scope, widths):
+        return {name: self._add(scope, name, width) for name, width in widths.items()}
+
+    def _declare(self, arena):
+        config, xlen = self.config, self.config.xlen
+        self._variables = []
+        self._word_names = word_names(self.image)
+        self._counter = self._add(("run",), "clock", _COUNT_BITS)
+        self._violation = tuple(self._add_all(("calls",), {"violation": _COUNT_BITS, "violation_text": _TEXT}).values())
+        layout = tile_probe_layout(config)
+        self._tile_size = layout.size
+        self._tile_mask = (1 << layout.size) - 1
+        self._fields, self._cores, self._apics, self._fabric = [], [], [], []
+        for number in range(config.n_cores):
+            core, apic, fabric = (f"core{number}",), (f"apic{number}",), ("fabric", f"core{number}")
+            self._cores.append(self._add_all(core, {
+                "call": _COUNT_BITS, "call_text": _TEXT, "stage": 4, "stage_text": _TEXT,
+                "count": _COUNT_BITS, "event": Event.as_shape().width, "event_text": _TEXT, "event_pc": config.pc_bits,
+                "a": xlen, "b": xlen,
+                "memory_count": _COUNT_BITS, "memory_op": 3, "memory_op_text": _TEXT, "memory_address": xlen,
+                "memory_name": _TEXT, "memory_result": xlen,
+            }))
+            self._apics.append(self._add_all(apic, {
+                "count": _COUNT_BITS, "event": 2, "event_text": _TEXT, "event_vector": 8, "event_destination": 8,
+            }))
+            self._fabric.append(self._add_all(fabric, {
+                "call": _COUNT_BITS, "call_text": _TEXT, "delivered": _COUNT_BITS, "delivered_vector": 8,
+                "delivered_destination": 8, "delivered_mode": 3, "delivered_mode_text": _TEXT, "accepted": 1,
+            }))
+            self._fields.append(self._probe_fields(layout, core, apic, fabric))
+        self._banks = [self._add_all((f"bank{number}",), {
+            "count": _COUNT_BITS, "op": 3, "op_text": _TEXT, "core": config.core_bits, "address": config.address_bits,
+            "name": _TEXT, "old": xlen, "new": xlen,
+        }) for number in range(config.n_banks)]
+        self._arena = ArenaSignals(self.image, arena, self._word_names, self._add)
+
+    def _probe_fields(self, layout, core, apic, fabric):
+        """bit of a tile's probe -> (offset, mask, mask of all bits above, field) of the field that it is in."""
+        table = []
+        for path, offset, width in _leaves(layout):
+            field = self._probe_field(path, width, core, apic, fabric)
+            table += [(offset, (1 << width) - 1, -1 << offset + width, field)] * width
+        return table
+
+    def _probe_field(self, path, width, core, apic, fabric):
+        name = path[-1]
+
+        def coded(scope, name, names):
+            return _Code(self._add_all(scope, {name: width, f"{name}_text": _TEXT}).values(),
+                         lambda value: (value, names.get(value, "?")))
+
+        match path:
+            case "core", "state":
+                return coded(core, "state", _STATES)
+            case "core", "pc":
+                return _Code(self._add_all(core, {
+                    "pc": width, "label": _TEXT, "line": _TEXT, "source": _TEXT, "op": _OP.width, "op_text": _TEXT,
+                }).values(), self._word)
+            case "core", "registers", index:
+                return _Number(self._add(core, f"r{index}", width))
+            case "core", _:
+                return _Number(self._add(core, name, width))
+            case ("memory_valid" | "memory_done",):
+                return _Number(self._add((*core, "port"), name.removeprefix("memory_"), width))
+            case "memory", "op":
+                return coded((*core, "port"), "op", _MEMORY_OPS)
+            case "memory", "address":
+                return _Code(self._add_all((*core, "port"), {"address": width, "name": _TEXT}).values(),
+                             lambda value: (value, self._name(value)))
+            case "memory", _:
+                return _Number(self._add((*core, "port"), name, width))
+            case ("icr_busy",):
+                variable = self._add(apic, "icr_busy", width)
+                self._alias(fabric, "busy", variable)
+                return _Number(variable)
+            case "icr", "mode":
+                field = coded(apic, "icr_mode", _MODES)
+                for variable, alias in zip(field.variables, ("mode", "mode_text"), strict=True):
+                    self._alias(fabric, alias, variable)
+                return field
+            case "icr", _:
+                variable = self._add(apic, f"icr_{name}", width)
+                self._alias(fabric, name, variable)
+                return _Number(variable)
+            case _:
+                return _Number(self._add(apic, name, width))
+
+    def _word(self, pc):
+        """What is shown of a microword: pc, label, line, source, op, op_text."""
+        words, line = self.image.words, self.image.lines.get(pc)
+        op = (words[pc] if pc < len(words) else 0) >> _OP.offset & (1 << _OP.width) - 1
+        return (pc, _plain(self.image.label(pc) or ""), _plain(f"{PurePath(line.file).name}:{line.line}" if line else ""),
+                _plain(" ".join(line.text.split(";")[0].split()) if line else ""), op, _OPS.get(op, "?"))
+
+
+def _leaves(layout, path=(), offset=0):
+    """(path, offset, width) of every field of a layout that is not itself made of fields."""
+    for name, field in layout:
+        shape = field.shape
+        if isinstance(shape, data.Layout):
+            yield from _leaves(shape, (*path, name), offset + field.offset)
+        else:
+            yield (*path, name), offset + field.offset, field.width
