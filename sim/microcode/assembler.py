@@ -306,22 +306,25 @@ class _Assembler:
         return fields
 
     def _event_operands(self, op, event, scope):
-        """The fields that the operands of an event ask for."""
+        """The fields that the operands of an event ask for. A single one is a if it is a register, else b."""
         if event.token[1:] not in EVENTS:
             raise scope.error(f"unknown event {event.token[1:]}{suggestion(event.token[1:], EVENTS)}", event.token)
-        fields = {}
         if event.token[1:] == Event.WARN.name:
             self.warned[self.address] = event, scope
-            return fields
-        if event.a is not None:
-            fields["ra"] = self._register(event.a, scope)
-        if event.b is not None and "k" in OPERATIONS[op].operands:
-            raise scope.error("the operand b of this event is the constant that is stored", first_token(event.b))
-        if event.b is not None and op.value in MEMORY_OPS:
+            return {}
+        a, b = event.a, event.b
+        if b is None and a is not None and scope.register(a) is None:
+            a, b = None, a
+        fields = {}
+        if a is not None:
+            fields["ra"] = self._register(a, scope)
+        if b is not None and "k" in OPERATIONS[op].operands:
+            raise scope.error("the operand b of this event is the constant that is stored", first_token(b))
+        if b is not None and op.value in MEMORY_OPS:
             # use_imm is about the address; b is always rb.
-            fields["rb"] = self._register(event.b, scope)
-        elif event.b is not None:
-            fields.update(self._operand_b(event.b, scope))
+            fields["rb"] = self._register(b, scope)
+        elif b is not None:
+            fields.update(self._operand_b(b, scope))
         return fields
 
     def _register(self, operand, scope):

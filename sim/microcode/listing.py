@@ -48,17 +48,15 @@ def _form(word):
 
 def _event(word, kinds):
     """The event, with those operands that the operation itself does not show."""
-    b = None
+    operands = []
+    if word.ra and "a" not in kinds and not ("m" in kinds and not word.use_imm):
+        operands.append(f"r{word.ra}")
     if "b" not in kinds and "m" not in kinds and word.use_imm:
-        b = _number(word.imm)
+        operands.append(_number(word.imm))
     elif not set("brk") & set(kinds) and word.rb:
-        b = f"r{word.rb}"
-    base = "m" in kinds and not word.use_imm
-    if b is not None:
-        return f"@{word.event.name}(r{word.ra}, {b})"
-    if word.ra and "a" not in kinds and not base:
-        return f"@{word.event.name}(r{word.ra})"
-    return f"@{word.event.name}"
+        # One register alone would be a.
+        operands = [f"r{word.ra}", f"r{word.rb}"]
+    return f"@{word.event.name}" + (f"({', '.join(operands)})" if operands else "")
 
 
 def disassemble(raw, image):

@@ -13,7 +13,7 @@ def _walk_of(record, tracker):
 
 class WellFormedList(Oracle):
     """An entry is added when it is in no list, and deleted when it is in one; no entry is its own successor; who walks the queue
-    comes to its head. The single handler's DEQUEUE deletes as LIST_DEL does, and may be followed by the LIST_DEL that does it.
+    comes to its head. A DEQUEUE and a LIST_DEL of one entry by one core are one deletion, whichever is said first.
     """
 
     name = "O4"
@@ -22,42 +22,40 @@ class WellFormedList(Oracle):
     def __init__(self, config, places):
         super().__init__(config, places)
         self._linked = {}             # csd -> the clock since which it is in a list
-        self._unlinked = {}           # csd -> the clock since which it is in none
-        self._taken = {}              # csd -> the core that has dequeued it last
-        self._known = set(places.csds)
+        self._unlinked = {}           # csd -> the last deletion: clock, core, event
         self._at = {}                 # (core, level) of a walk -> the entry looked at, None at the head
 
     def on_queue(self, record, tracker):
         csd, clock = record.b, record.clock
         if csd in self._linked:
             self._tell(record, tracker, csd, f"queued {{}} at clock {clock}, which is queued since clock {self._linked[csd]}")
-        self._known.add(csd)
         self._linked[csd] = clock
-        self._taken.pop(csd, None)
 
     def on_dequeue(self, record, tracker):
         self._delete(record, tracker)
-        self._taken[record.a] = record.core
 
     def on_list_del(self, record, tracker):
-        if self._taken.pop(record.a, None) != record.core:
-            self._delete(record, tracker)
+        self._delete(record, tracker)
 
     def _delete(self, record, tracker):
         csd = record.a
-        if self._linked.pop(csd, None) is None:
-            since = self._unlinked.get(csd)
-            why = "which was never queued" if since is None else f"which is unlinked since clock {since}"
-            self._tell(record, tracker, csd, f"unlinked {{}} at clock {record.clock}, {why}")
-        else:
-            self._unlinked[csd] = record.clock
+        if self._linked.pop(csd, None) is not None:
+            self._unlinked[csd] = record
+            return
+        last = self._unlinked.get(csd)
+        if last is not None and last.core == record.core and last.event is not record.event:
+            # The same deletion's other half; a third one would be another deletion.
+            self._unlinked[csd] = record._replace(core=None)
+            return
+        why = "which was never queued" if last is None else f"which is unlinked since clock {last.clock}"
+        self._tell(record, tracker, csd, f"unlinked {{}} at clock {record.clock}, {why}")
 
     def on_commit(self, record, tracker):
         places = self.places
         if places.next_offset is None:
             return
         csd = record.address - places.next_offset
-        if record.new == csd + places.link_offset and record.new != record.old and csd in self._known:
+        if record.new == csd + places.link_offset and record.new != record.old and csd in self._linked:
             self._tell(record, tracker, csd, f"made {{}} its own successor at clock {record.clock}")
 
     def on_visit(self, record, tracker):

@@ -64,7 +64,7 @@ main:
   007  {7}  bne     r0, 0, func+2 @WOKEN            ; p.uasm:16 < p.uasm:25: bne  t0, 0, .again @WOKEN
   008  {8}  fence   WRITE                           ; p.uasm:26: fence WRITE !wmb
   009  {9}  apicwr  r0, APIC_ICR                    ; p.uasm:27: apicwr t0, APIC_ICR
-  00a  {10}  nop @WARN(r0, 1)                        ; p.uasm:28: nop  @WARN(r0, busy)
+  00a  {10}  nop @WARN(1)                            ; p.uasm:28: nop  @WARN(r0, busy)
   00b  {11}  ld      r0, [r4] @VISIT(r4, r5)         ; p.uasm:29: ld   t0, [r4] @VISIT(r4, r5)
   00c  {12}  jmp     func+9                          ; p.uasm:30: jmp  .out
   00d  {13}  ret                                     ; p.uasm:32: ret
