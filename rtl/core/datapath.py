@@ -44,7 +44,8 @@ class Datapath(wiring.Component):
     core_id, now, vector, interrupts_on : what CPUID, TIME, VECTOR and GETIF read.
     memory_old, popped, apic_read : what memory operations, POP and APICRD(H) read; sampled when ``write`` is high.
     index : step of PUSHA and POPA.
-    write : the word (or a step of POPA) completes: if its operation writes a register, ``result`` goes to ``rd`` at the end of this clock.
+    write : the word (or a step of POPA) completes: if its operation writes a register, ``result`` goes to ``rd`` at the end of
+        this clock.
     a, b : the operands.
     address : the effective address, ``xlen`` bits, not checked.
     taken : the word is a conditional branch and its condition holds.

@@ -21,8 +21,8 @@ class Sequencer(wiring.Component):
 
     An interrupt is accepted instead of executing a word (or in HALT) when the local APIC requests one, interrupts are on, the
     word before was no STI that switched them on, the word is not the landing of an indirect call nor a PUSHA or POPA that has
-    begun, and the schedule did not hold acceptance at the last edge. Acceptance takes one clock: address and interrupt flag go to the private stack, interrupts go
-    off, and after ``interrupt_entry`` further clocks the word at ENTRY_INTERRUPT is executed.
+    begun, and the schedule did not hold acceptance at the last edge. Acceptance takes one clock: address and interrupt flag go
+    to the private stack, interrupts go off, and after ``interrupt_entry`` further clocks the word at ENTRY_INTERRUPT is executed.
 
     INIT (Intel SDM volume 3, "MP Initialization Protocol") resets everything but the registers and waits for STARTUP; a memory
     operation under way is finished first. A trap stops the core until INIT.
