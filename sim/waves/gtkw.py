@@ -104,7 +104,8 @@ class _Save:
         with save.group(f"core {core}", closed):
             self._trace(f"{scope}.stage_text", "stage", GTKWColor.orange)
             self._trace(f"{scope}.call_text", "call", GTKWColor.yellow)
-            self._trace(f"{scope}.label", color=GTKWColor.normal)
+            self._trace(f"{scope}.routine", color=GTKWColor.normal)
+            self._trace(f"{scope}.label")
             self._trace(f"{scope}.event_text", "event")
             self._trace(f"{scope}.state_text", "state")
             self._trace(f"{apic}.interrupt", "interrupt", GTKWColor.indigo)

@@ -427,7 +427,8 @@ class WaveWriter:
                 return coded(core, "state", _STATES)
             case "core", "pc":
                 return _Code(self._add_all(core, {
-                    "pc": width, "label": _TEXT, "line": _TEXT, "source": _TEXT, "op": _OP.width, "op_text": _TEXT,
+                    "pc": width, "routine": _TEXT, "label": _TEXT, "line": _TEXT, "source": _TEXT, "op": _OP.width,
+                    "op_text": _TEXT,
                 }).values(), self._word)
             case "core", "registers", index:
                 return _Number(self._add(core, f"r{index}", width))
@@ -459,11 +460,13 @@ class WaveWriter:
                 return _Number(self._add(apic, name, width))
 
     def _word(self, pc):
-        """What is shown of a microword: pc, label, line, source, op, op_text."""
-        words, line = self.image.words, self.image.lines.get(pc)
-        op = (words[pc] if pc < len(words) else 0) >> _OP.offset & (1 << _OP.width) - 1
-        return (pc, _plain(self.image.label(pc) or ""), _plain(f"{PurePath(line.file).name}:{line.line}" if line else ""),
-                _plain(" ".join(line.text.split(";")[0].split()) if line else ""), op, _OPS.get(op, "?"))
+        """What is shown of a microword: pc, routine, label, line, source, op, op_text."""
+        image, line = self.image, self.image.lines.get(pc)
+        raw = image.words[pc] if pc < len(image.words) else 0
+        op = raw >> _OP.offset & (1 << _OP.width) - 1
+        place = f"{PurePath(line.file).name}:{line.line}" if line else ""
+        source = " ".join(line.text.partition(";")[0].split()) if line else ""
+        return (pc, *map(_plain, (image.routine(pc) or "", image.label(pc) or "", place, source)), op, _OPS.get(op, "?"))
 
 
 def _leaves(layout, path=(), offset=0):
