@@ -85,8 +85,8 @@ class _Assembler:
         self.registers = ChainMap(dict(REGISTERS))
         self.aliases = []
         self.macros = {}
-        #: Sentence of each warning by its name, and the words that warn.
-        self.sentences = {}
+        #: The .warn of each name, and the words that warn.
+        self.warns = {}
         self.warned = {}
         self.entries = {}
         self.knock_outs = {}
@@ -162,9 +162,11 @@ class _Assembler:
         self.aliases.append((name, scope))
 
     def _warn(self, statement, scope):
-        if statement.name in self.sentences:
-            raise scope.error(f"{statement.name} is a warning already", statement.name)
-        self.sentences[str(statement.name)] = statement.text[1:-1]
+        name = statement.name
+        if name in self.warns:
+            known, where = self.warns[name]
+            raise scope.error(f"{name} is a warning already, at {where.source.path}:{known.name.line}", name)
+        self.warns[str(name)] = statement, scope
 
     def _percpu(self, statement, scope):
         self.names.object(statement, scope, percpu=True)
@@ -246,9 +248,9 @@ class _Assembler:
             if not isinstance(event.a, syntax.Ref) or event.a.path or event.b is not None:
                 raise scope.error("which warning? @WARN takes the name of a .warn", event.token)
             name = event.a.token
-            if name not in self.sentences:
-                raise scope.error(f"unknown warning {name}{suggestion(name, self.sentences)}", name)
-            warnings[address] = str(name), self.sentences[name]
+            if name not in self.warns:
+                raise scope.error(f"unknown warning {name}{suggestion(name, self.warns)}", name)
+            warnings[address] = str(name), self.warns[name][0].text[1:-1]
         return warnings
 
     def _expand(self, call, scope):

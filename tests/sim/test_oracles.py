@@ -249,12 +249,14 @@ def test_o4_a_dequeue_and_its_list_del_are_one_deletion(stream):
 @pytest.mark.parametrize("place", ["csd_data[2]", "cfd_data[2]"])
 def test_o4_an_entry_that_is_its_own_successor(stream, place):
     csd = stream.address(place)
-    stream.store(0, csd, 16)
+    stream.store(0, csd, csd)
     assert found(stream) == []
+    stream.say(0, "QUEUE", 0, csd, store=(csd, 16))
+    assert found(stream, Ending.STOPPED) == []
     clock = stream.store(0, csd, csd)
     stream.read(1, csd)
     name = stream.image.name_of(csd).removesuffix(".list.next")
-    assert found(stream) == [f"O4: core 0 made {name} its own successor at clock {clock}"]
+    assert found(stream, Ending.STOPPED) == [f"O4: core 0 made {name} its own successor at clock {clock}"]
 
 
 def test_o4_an_empty_head_is_its_own_successor(stream):
@@ -558,11 +560,11 @@ def test_warn_names_the_warning(stream, cfd):
     stream.publish(0, [1], cfd)
     stream.interrupt(0, 1)
     stream.take(1, 0, cfd)
-    clock = stream.say(1, "WARN", b=1)
-    other = stream.say(2, "WARN", b=7)
+    clock = stream.say(1, "WARN", at="csd_unlock")
+    other = stream.say(2, "WARN", at="csd_unlock")
     assert found(stream) == [
         f"WARN: core 1 warned at clock {clock} in {CALL}: csd_unlock_not_locked: csd_unlock() of a csd that is not locked",
-        f"WARN: core 2 warned at clock {other}: number 7: the image has no such warning"]
+        f"WARN: core 2 warned at clock {other}: csd_unlock_not_locked: csd_unlock() of a csd that is not locked"]
 
 
 def test_trap_says_where(stream):
