@@ -3,6 +3,7 @@
 import ctypes
 
 from rtl.machine import Machine
+from rtl.tile import Tile
 from sim.engines.engine import Ending, Outcome
 
 from .netlist import LIMIT
@@ -23,12 +24,13 @@ class CompiledEngine:
 
     def __init__(self, config):
         self.config = config
-        machine = Machine(config, tile=TileBox)
+        tile = Tile(config)
+        machine = Machine(config, tile=lambda _: TileBox(tile.signature))
         self._locate = machine.shared.arena.locate
         self._sources = _sources(machine.trace.shape())
         self._probe_limbs = -(-machine.probe.shape().size // LIMIT)
         ports = {"load__valid": 0, "load__microcode": 0, "load__address": 0, "load__data": 0}
-        text, self._inputs, self._memories = program(machine, config, self._sources, tied=ports)
+        text, self._inputs, self._memories = program(tile, machine, self._sources, tied=ports)
         self._straps = machine.straps.shape()
 
         class Control(ctypes.Structure):

@@ -7,10 +7,8 @@ touches it; an operator that is not known here is refused by name. (Amaranth is 
 
 from dataclasses import dataclass, field
 from functools import reduce
-from operator import or_
 
-from amaranth.hdl import Fragment, Value, ValueCastable
-from amaranth.hdl import _ir, _nir
+from amaranth.hdl import Fragment, Value, ValueCastable, _ir, _nir
 from amaranth.lib import wiring
 
 __all__ = [

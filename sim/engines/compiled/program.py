@@ -8,8 +8,6 @@ of state), and is checked here: a shared part that needs more is refused.
 from amaranth.hdl import Instance, Module
 from amaranth.lib import wiring
 
-from rtl.tile import Tile
-
 from .netlist import LIMIT, UnknownCellError, build_graph, cut, flat_ports, limbs, width_of
 from .scalar import Emitter, Unit
 
@@ -19,8 +17,8 @@ __all__ = ["TileBox", "program"]
 class TileBox(wiring.Component):
     """A black box with the ports of a Tile."""
 
-    def __init__(self, config):
-        super().__init__(Tile(config).signature)
+    def __init__(self, signature):
+        super().__init__(signature)
 
     def elaborate(self, platform):
         m = Module()
@@ -89,17 +87,17 @@ def _store(emitter, target, bits):
     return [f"{target(number * LIMIT)} = {emitter.value(limb)};" for number, limb in enumerate(limbs(bits))]
 
 
-def program(component, config, sources, *, tied):
+def program(tile, machine, sources, *, tied):
     """The text of the program and what a loader must know of it.
 
-    component : the machine with TileBoxes in place of its Tiles.  tied : input port -> constant.
+    tile : a Tile.  machine : a Machine with TileBoxes in place of its Tiles.  tied : input port of it -> constant.
     sources : (offset, width) of each record in the port ``trace``.
     Returns (text, inputs, memories): the input words in the order of Control's, as (port, low, width); the memories that
     ``machine_fill`` and ``machine_read`` know, by name.
     """
-    tile = Unit("Tile", build_graph(Tile(config), tied={"load_valid": 0, "load_address": 0, "load_word": 0}))
-    top = Unit("Top", build_graph(component, tied=tied))
-    ports = {name: (value, is_input) for name, (value, is_input) in flat_ports(Tile(config)).items()}
+    ports = flat_ports(tile)
+    tile = Unit("Tile", build_graph(tile, tied={"load_valid": 0, "load_address": 0, "load_word": 0}))
+    top = Unit("Top", build_graph(machine, tied=tied))
     early = tile.early()
     n = len(top.graph.boxes)
 
@@ -123,8 +121,8 @@ def program(component, config, sources, *, tied):
         "    uint64_t *probes; int64_t probe_used, probe_room;\n"
         "} Control;\n")
     text.append(_tile_functions(tile, early))
-    text.append(_step_function(top, tile, early, ports, slots, sources, n))
-    memories = _memories(top, tile, n)
+    text.append(_step_function(top, early, slots, sources, n))
+    memories = _memories(top)
     reset = [*top.initial("(&m->top)"), f"for (int i = 0; i < {n}; i++) {{", "Tile *t = &m->tile[i];", *tile.initial("t"),
              f"t->{tile.memories[rom.name]} = m->microcode;", "}"]
     text.append(_DRIVER % {
@@ -146,7 +144,7 @@ def _port_struct(name, widths):
     return f"typedef struct {{\n{_indent(fields)}\n}} {name};\n"
 
 
-def _memories(top, tile, n):
+def _memories(top):
     """(name, place in C with ``row``) of each memory whose contents a run loads or reads."""
     result = [("microcode", "((Machine *)m)->microcode[row]")]
     for memory in top.graph.memories:
@@ -160,30 +158,33 @@ def _tile_functions(tile, early):
         return f"in->{node.name[0]}_{node.name[1]}" if node.kind == "input" else tile.state(node, "t")
 
     first = Emitter(leaf)
+    for name in early:
+        first.need(tile.graph.outputs[name])
     stores = []
     for name in sorted(early):
         stores += _store(first, lambda low, name=name: f"out->{name}_{low}", tile.graph.outputs[name])
-    lines = ["static inline void tile_early(const Tile *t, TileOut *out) {", _indent([*first.lines, *stores]), "}", ""]
+    lines = ["static inline void tile_early(const Tile *t, TileOut *out) {", _indent([*first.flush(), *stores]), "}", ""]
 
     body = Emitter(leaf)
+    late = {name: bits for name, bits in tile.graph.outputs.items() if name not in early}
+    for bits in (*late.values(), *tile.needs()):
+        body.need(bits)
     observed, plain = [], []
-    for name, bits in tile.graph.outputs.items():
-        if name not in early:
-            group = observed if name in ("core_record", "apic_record", "probe") else plain
-            group += _store(body, lambda low, name=name: f"out->{name}_{low}", bits)
+    for name, bits in late.items():
+        group = observed if name in ("core_record", "apic_record", "probe") else plain
+        group += _store(body, lambda low, name=name: f"out->{name}_{low}", bits)
     stores = tile.clock(body, "t")
     lines += [
         "static inline __attribute__((always_inline)) void tile_body(Tile *t, const TileIn *in, TileOut *out, int traced) {",
-        _indent(body.lines), _indent(plain), "    if (traced) {", _indent(observed, 2), "    }", _indent(stores), "}", "",
-        "static __attribute__((noinline)) void tile_fast(Tile *t, const TileIn *in, TileOut *out) {"
-        " tile_body(t, in, out, 0); }",
-        "static __attribute__((noinline)) void tile_traced(Tile *t, const TileIn *in, TileOut *out) {"
-        " tile_body(t, in, out, 1); }", "",
+        _indent(body.flush()), _indent(plain), "    if (traced) {", _indent(observed, 2), "    }", _indent(stores), "}", "",
+        *(f"static __attribute__((noinline)) void tile_{name}(Tile *t, const TileIn *in, TileOut *out)"
+          f" {{ tile_body(t, in, out, {traced}); }}" for name, traced in (("fast", 0), ("traced", 1))),
+        "",
     ]
     return "\n".join(lines)
 
 
-def _step_function(top, tile, early, ports, slots, sources, n):
+def _step_function(top, early, slots, sources, n):
     """``step_fast`` and ``step_traced``."""
     phase = {"late": False}
 
@@ -197,34 +198,32 @@ def _step_function(top, tile, early, ports, slots, sources, n):
             return f"to[{number}].{port}_{low}"
         return top.state(node, "(&m->top)")
 
+    trace, outputs = top.graph.outputs["trace"], top.graph.outputs
     emitter = Emitter(leaf)
+    for bits in (*(bits for box in top.graph.boxes for bits in box.inputs.values()), *top.needs(),
+                 *(outputs[name] for name in ("quiet", "trapped", "trace", "probe"))):
+        emitter.need(bits)
     body = [f"TileOut to[{n}];", f"TileIn ti[{n}];", f"for (int i = 0; i < {n}; i++) tile_early(&m->tile[i], &to[i]);"]
     given = []
     for box in top.graph.boxes:
         for name, bits in box.inputs.items():
             given += _store(emitter, lambda low, box=box, name=name: f"ti[{box.number}].{name}_{low}", bits)
-    body += [*emitter.lines, *given]
-    emitter.lines = []
+    body += [*emitter.flush(), *given]
     phase["late"] = True
     body.append(f"for (int i = 0; i < {n}; i++) (traced ? tile_traced : tile_fast)(&m->tile[i], &ti[i], &to[i]);")
 
     stores = top.clock(emitter, "(&m->top)")
-    for name in ("quiet", "trapped"):
-        stores.append(f"c->{name} = {emitter.value(top.graph.outputs[name])};")
-    body += emitter.lines
-    emitter.lines = []
+    stores += [f"c->{name} = {emitter.value(outputs[name])};" for name in ("quiet", "trapped")]
+    body += emitter.flush()
     observed = []
-    trace = top.graph.outputs["trace"]
     for index, (offset, width) in enumerate(sources):
-        raw = cut(trace, offset, width)
         valid = emitter.value(cut(trace, offset, 1))
-        words = list(_store(emitter, lambda low: f"r[{low // LIMIT + 1}]", raw))
-        observed += emitter.lines
-        emitter.lines = []
-        observed += [f"if ({valid}) {{", f"    uint64_t *r = c->records + c->used; r[0] = c->clock << 16 | {index};",
+        words = _store(emitter, lambda low: f"r[{low // LIMIT + 1}]", cut(trace, offset, width))
+        observed += [*emitter.flush(), f"if ({valid}) {{",
+                     f"    uint64_t *r = c->records + c->used; r[0] = c->clock << 16 | {index};",
                      *("    " + line for line in words), f"    c->used += {1 + len(words)};", "}"]
-    probe = list(_store(emitter, lambda low: f"p[{low // LIMIT}]", top.graph.outputs["probe"]))
-    observed += ["if (c->probes) {", "    uint64_t *p = c->probes + c->probe_used;", *("    " + line for line in emitter.lines),
+    probe = _store(emitter, lambda low: f"p[{low // LIMIT}]", outputs["probe"])
+    observed += ["if (c->probes) {", "    uint64_t *p = c->probes + c->probe_used;", *("    " + line for line in emitter.flush()),
                  *("    " + line for line in probe), f"    c->probe_used += {len(probe)};", "}"]
     return "\n".join([
         "static inline __attribute__((always_inline)) void step_body(Machine *m, Control *c, int traced) {",
