@@ -24,6 +24,9 @@ class Sequencer(wiring.Component):
     begun, and the schedule did not hold acceptance at the last edge. Acceptance takes one clock: address and interrupt flag go
     to the private stack, interrupts go off, and after ``interrupt_entry`` further clocks the word at ENTRY_INTERRUPT is executed.
 
+    Accesses to the local APIC in xAPIC mode, and IRET, wait until all earlier stores are visible (Intel SDM volume 3, "Serializing
+    Instructions"; memory-mapped registers are uncached).
+
     INIT (Intel SDM volume 3, "MP Initialization Protocol") resets everything but the registers and waits for STARTUP; a memory
     operation under way is finished first. A trap stops the core until INIT.
 
@@ -38,7 +41,8 @@ class Sequencer(wiring.Component):
     interrupt_entry, interrupt_return : straps, in clocks.
     word : the microword at ``pc``.  next_pc : address for the synchronous microcode store.
     a, b, address, taken : from the datapath.
-    memory_done, drained : from the memory path.
+    memory_done, posts, room, ordered, drained : from the memory path.
+    x2apic : the strap: accesses to the local APIC do not wait for ``drained``.
     interrupt, pending_vector : from the local APIC.  accept : to it, in the clock of acceptance.
     init, startup : pulses from the local APIC.
     issue : the word starts a memory operation in this clock.
@@ -67,7 +71,11 @@ class Sequencer(wiring.Component):
             "address": In(config.xlen),
             "taken": In(1),
             "memory_done": In(1),
+            "posts": In(1),
+            "room": In(1),
+            "ordered": In(1),
             "drained": In(1),
+            "x2apic": In(1),
             "interrupt": In(1),
             "pending_vector": In(8),
             "accept": Out(1),
@@ -146,7 +154,16 @@ class Sequencer(wiring.Component):
             with m.Else():
                 m.d.comb += self.completes.eq(1)
                 with m.Switch(word.op):
-                    with m.Case(Op.LD, Op.ST, Op.STC, Op.SWAP, Op.CAS, Op.FADD, Op.FAND, Op.FANDN, Op.FOR, Op.LDZ, Op.LDNZ):
+                    with m.Case(Op.ST, Op.STC):
+                        m.d.comb += self.completes.eq(0)
+                        with m.If(outside):
+                            m.d.comb += self.trap.eq(Event.FAULT)
+                        with m.Elif(self.posts):
+                            m.d.comb += [self.issue.eq(self.room), self.completes.eq(self.room)]
+                        with m.Else():
+                            m.d.comb += self.issue.eq(1)
+                            m.d.sync += state.eq(CoreState.MEMORY)
+                    with m.Case(Op.LD, Op.SWAP, Op.CAS, Op.FADD, Op.FAND, Op.FANDN, Op.FOR, Op.LDZ, Op.LDNZ):
                         m.d.comb += self.completes.eq(0)
                         with m.If(outside):
                             m.d.comb += self.trap.eq(Event.FAULT)
@@ -154,7 +171,7 @@ class Sequencer(wiring.Component):
                             m.d.comb += self.issue.eq(1)
                             m.d.sync += state.eq(CoreState.MEMORY)
                     with m.Case(Op.FENCE):
-                        m.d.comb += self.completes.eq(self.drained)
+                        m.d.comb += self.completes.eq(self.ordered)
                     with m.Case(Op.CALL, Op.ICALL, Op.PUSH, Op.PUSHA, Op.IRQSAVE):
                         m.d.comb += push.data.eq(pc + 1)
                         with m.If(word.op == Op.PUSHA):
@@ -171,7 +188,7 @@ class Sequencer(wiring.Component):
                     with m.Case(Op.RET, Op.POP, Op.POPA, Op.IRET, Op.IRQRESTORE):
                         with m.If(top == 0):
                             m.d.comb += [self.trap.eq(Event.STACK_FAULT), self.completes.eq(0)]
-                        with m.Elif(pushed):
+                        with m.Elif(pushed | ((word.op == Op.IRET) & ~self.drained)):
                             m.d.comb += self.completes.eq(0)
                         with m.Else():
                             m.d.comb += pops.eq(1)
@@ -180,7 +197,8 @@ class Sequencer(wiring.Component):
                             with m.If(word.op == Op.IRQRESTORE):
                                 m.d.sync += self.interrupts_on.eq(pop.data[0])
                     with m.Case(Op.APICRD, Op.APICRDH, Op.APICWR):
-                        m.d.comb += self.apic.eq(1)
+                        ready = self.drained | self.x2apic
+                        m.d.comb += [self.apic.eq(ready), self.completes.eq(ready)]
                     with m.Case(Op.HALT):
                         m.d.sync += state.eq(CoreState.HALT)
                     with m.Case(Op.CLI):
