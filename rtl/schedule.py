@@ -17,7 +17,8 @@ def schedule_layout(config):
     holds back what would *start* in the clock after it; what has started goes on.
 
     stall : no new microinstruction starts. Memory, drains and fabric go on.
-    hold_drain : the store buffer starts no new drain. (Without a store buffer: no effect.)
+    hold_drain : the store buffer starts no new drain.
+    reorder_drain : under PSO, a drain that starts takes the youngest store that may go instead of the oldest.
     hold_interrupt : no interrupt is accepted.
     hold_message : the message of this source is not delivered.
     """
@@ -26,6 +27,7 @@ def schedule_layout(config):
         "hold_drain": config.n_cores,
         "hold_interrupt": config.n_cores,
         "hold_message": config.n_cores,
+        "reorder_drain": config.n_cores,
     })
 
 
@@ -85,6 +87,7 @@ class Scheduler(wiring.Component):
     *Rates.* The word of core ``i`` has a byte for each kind of hold, the lowest for ``stall``, then ``hold_drain``,
     ``hold_interrupt``, ``hold_message``: what is below its rate holds in the next clock. For BOUNDED, no byte is looked at for as
     long as the core is held, which is 1 clock and the low ``delay`` bits of the common word in addition.
+    ``reorder_drain`` has no rate: it is the lowest bit of the byte for ``hold_drain``.
 
     *PCT.* The cores stand in a row, at first in random order. The first that is not halted has the turn; the others are stalled,
     except those that are halted: they must be able to take an interrupt. Who has the turn goes to the end of the row
@@ -178,6 +181,7 @@ class Scheduler(wiring.Component):
                 with m.Else():
                     m.d.sync += Cat(schedule.stall[core], schedule.hold_drain[core], schedule.hold_interrupt[core],
                                     schedule.hold_message[core]).eq(hits)
+                    m.d.sync += schedule.reorder_drain[core].eq(word[8])
                     with m.If(hits.any()):
                         m.d.sync += left.eq(common & longest)
         return m
