@@ -21,9 +21,9 @@ class MemoryPath(wiring.Component):
       of the port. Without contention ``done`` comes two clocks after ``issue``.
     - an atomic operation goes to the port when the buffer is empty.
 
-    Whenever the port is free and the buffer is not empty, a drain starts: one store goes to the port, and leaves the buffer when it
-    is done. Under TSO it is the oldest; under PSO the youngest one that has no older one to the same address if ``reorder`` is high,
-    else the oldest. ``hold`` and ``reorder`` are sampled at the clock edge at which a drain would start.
+    Whenever the port is free and the buffer is not empty, a drain starts: one store goes to the port, and leaves the buffer when
+    it is done. Under TSO it is the oldest; under PSO, if ``reorder`` is high, the youngest one that has no older one to the same
+    address, else the oldest. ``hold`` and ``reorder`` are sampled at the clock edge at which a drain would start.
 
     Throughput: a store per clock into the buffer, and a drain every three clocks.
 
