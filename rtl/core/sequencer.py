@@ -16,13 +16,17 @@ class Sequencer(wiring.Component):
     """One microinstruction per clock, unless it waits for memory, for the private stack or for the schedule.
 
     A word is executed in a clock in which ``state`` is RUN and ``go`` is high. ``go`` is ``run & ~stall`` of the clock before,
-    so a stall that is sampled at a clock edge keeps the next word from starting and never touches one that has begun to wait
-    for memory. The microcode store is read synchronously at ``next_pc``; in the clock after, ``word`` is that word.
+    so a stall that is sampled at a clock edge keeps the next word (or the next step of PUSHA and POPA) from starting and never
+    touches one that has begun to wait for memory. The microcode store is read synchronously at ``next_pc``; in the clock after,
+    ``word`` is that word.
 
     An interrupt is accepted instead of executing a word (or in HALT) when the local APIC requests one, interrupts are on, the
     word before was no STI that switched them on, the word is not the landing of an indirect call nor a PUSHA or POPA that has
     begun, and the schedule did not hold acceptance at the last edge. Acceptance takes one clock: address and interrupt flag go
-    to the private stack, interrupts go off, and after ``interrupt_entry`` further clocks the word at ENTRY_INTERRUPT is executed.
+    to the private stack (one word, the flag above the address), interrupts go off, and after ``interrupt_entry`` further clocks
+    the word at ENTRY_INTERRUPT is executed.
+
+    An indirect call to an address that the microcode store does not have lands on no entry point either, whatever its low bits.
 
     INIT (Intel SDM volume 3, "MP Initialization Protocol") resets everything but the registers and waits for STARTUP; a memory
     operation under way is finished first. A trap stops the core until INIT.
@@ -111,7 +115,8 @@ class Sequencer(wiring.Component):
 
         hold = Signal()
         shadow = Signal()                         # the word before was an STI
-        landing = Signal()                        # the word before was an ICALL
+        landing = Signal()                        # the word before was an ICALL ...
+        beyond = Signal()                         # ... to an address beyond the microcode store
         delay = Signal(8)
         m.d.sync += [self.go.eq(self.run & ~self.stall), hold.eq(self.hold_interrupt)]
 
@@ -141,7 +146,7 @@ class Sequencer(wiring.Component):
                     state.eq(Mux(self.interrupt_entry == 0, CoreState.RUN, CoreState.DELAY)),
                 ]
         with m.Elif((state == CoreState.RUN) & self.go):
-            with m.If(landing & ~word.entry):
+            with m.If(landing & (beyond | ~word.entry)):
                 m.d.comb += self.trap.eq(Event.PANIC)
             with m.Else():
                 m.d.comb += self.completes.eq(1)
@@ -202,6 +207,7 @@ class Sequencer(wiring.Component):
             m.d.sync += [
                 shadow.eq((word.op == Op.STI) & ~self.interrupts_on),
                 landing.eq(word.op == Op.ICALL),
+                beyond.eq(self.a[config.pc_bits:].any()),
             ]
             with m.If(self.taken | (word.op == Op.JMP) | (word.op == Op.CALL) | (word.op == Op.PAUSE)):
                 m.d.comb += self.next_pc.eq(word.target)
