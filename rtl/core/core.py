@@ -167,6 +167,8 @@ class Core(wiring.Component):
                     self.registers.write_data.eq(Cat(datapath.b[:16], staged)),
                 ]
                 m.d.sync += staged.eq(0)
+        with m.If(sequencer.restart):
+            m.d.sync += staged.eq(0)
 
         # The record. A conditional branch speaks only when taken.
         conditional = Signal()

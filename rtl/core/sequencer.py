@@ -28,8 +28,8 @@ class Sequencer(wiring.Component):
 
     An indirect call to an address that the microcode store does not have lands on no entry point either, whatever its low bits.
 
-    INIT (Intel SDM volume 3, "MP Initialization Protocol") resets everything but the registers and waits for STARTUP; a memory
-    operation under way is finished first. A trap stops the core until INIT.
+    INIT (Intel SDM volume 3, "MP Initialization Protocol") resets everything but the registers (and what VECTOR reads) and waits
+    for STARTUP; a memory operation under way is finished first. A trap stops the core until INIT.
 
     Parameters
     ----------
@@ -53,6 +53,7 @@ class Sequencer(wiring.Component):
     popped : top of the private stack.  vector : of the interrupt accepted last.
     state, go, pc, interrupts_on, depth : for status and probe.
     starting : an INIT or STARTUP waits to be carried out.
+    restart : INIT is carried out in this clock.
     """
 
     def __init__(self, config):
@@ -91,6 +92,7 @@ class Sequencer(wiring.Component):
             "interrupts_on": Out(1),
             "depth": Out(4),
             "starting": Out(1),
+            "restart": Out(1),
         })
 
     def elaborate(self, platform):
@@ -237,7 +239,8 @@ class Sequencer(wiring.Component):
             m.d.sync += [init.eq(1), startup.eq(0)]
         with m.Elif(self.startup & (init | (state == CoreState.WAIT_STARTUP))):
             m.d.sync += startup.eq(1)
-        with m.If(init & ~self.issue & ((state != CoreState.MEMORY) | self.memory_done)):
+        m.d.comb += self.restart.eq(init & ~self.issue & ((state != CoreState.MEMORY) | self.memory_done))
+        with m.If(self.restart):
             m.d.comb += [self.next_pc.eq(ENTRY_RESET), next_top.eq(0)]
             m.d.sync += [
                 state.eq(CoreState.WAIT_STARTUP),
