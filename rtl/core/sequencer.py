@@ -37,7 +37,8 @@ class Sequencer(wiring.Component):
 
     Members
     -------
-    bootstrap : this is the core that starts by itself; the others wait for STARTUP.
+    bootstrap : this is the core that starts by itself, with its first word three clocks after ``run`` rose; the others wait for
+        STARTUP.
     run, stall, hold_interrupt : sampled at the clock edge.
     interrupt_entry, interrupt_return : straps, in clocks.
     word : the microword at ``pc``.  next_pc : address for the synchronous microcode store.
