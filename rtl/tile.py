@@ -113,7 +113,7 @@ class Tile(wiring.Component):
 
             self.status.eq(core.status),
             self.quiet.eq(core.asleep & path.drained & ~apic.out.valid & ~apic.init & ~apic.startup
-                          & ~(core.interruptible & apic.irr.any())),
+                          & ~(core.interruptible & apic.due)),
             self.core_record.eq(core.record),
             self.apic_record.eq(apic.record),
 

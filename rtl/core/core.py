@@ -176,6 +176,8 @@ class Core(wiring.Component):
                     self.registers.write_data.eq(Cat(datapath.b[:16], staged)),
                 ]
                 m.d.sync += staged.eq(0)
+        with m.If(sequencer.restart):
+            m.d.sync += staged.eq(0)
 
         # The record. A conditional branch speaks only when taken.
         conditional = Signal()
@@ -196,11 +198,12 @@ class Core(wiring.Component):
                 self.record.a.eq(datapath.a),
                 self.record.b.eq(datapath.b),
             ]
-            with m.If(is_memory):
+            with m.If(is_memory & (~trapped | (event == Event.FAULT))):
+                m.d.comb += self.record.address.eq(datapath.address)
+            with m.If(is_memory & ~trapped):
                 m.d.comb += [
-                    self.record.memory.eq(~trapped),
+                    self.record.memory.eq(1),
                     self.record.op.eq(op),
-                    self.record.address.eq(datapath.address),
                     self.record.result.eq(Mux(op == MemoryOp.WRITE, 0, self.memory_old)),
                 ]
 
