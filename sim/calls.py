@@ -68,8 +68,8 @@ class Stage(IntEnum):
 
     @property
     def text(self):
-        """As it is shown."""
-        return self.name.lower()
+        """As it is shown: nothing for NONE."""
+        return self.name.lower() if self else ""
 
 
 CALLER_STAGES = (Stage.CALL, Stage.LOCK, Stage.QUEUE, Stage.WAIT, Stage.WOKEN, Stage.RETURN)

@@ -18,7 +18,7 @@ from sim.scenarios.contents import contents
 from sim.scenarios.reader import Scenario, find_scenario, read_scenario
 from sim.settings import Settings, preset_config, settings
 from sim.watchdog import Watchdog
-from sim.waves.feed import WaveFeed
+from sim.waves.feed import STAGES, WaveFeed
 from sim.waves.gtkw import write_gtkw
 from sim.waves.writer import WaveWriter
 
@@ -137,7 +137,7 @@ def run(prepared, *, engine=None, max_clocks=100_000, out=None, waves=True, prog
         if out is not None and waves:
             files["waves"] = out / f"{scenario.name}.vcd"
             files["view"] = out / f"{scenario.name}.gtkw"
-            writer = stack.enter_context(WaveWriter(files["waves"], config, image, arena=prepared.contents.arena,
+            writer = stack.enter_context(WaveWriter(files["waves"], config, image, arena=prepared.contents.arena, stages=STAGES,
                                                     meta=_meta(prepared), comment=f"{scenario.name}: {scenario.title}"))
             observers.waves = WaveFeed(writer, observers.tracker, (*observers.jury.oracles, observers.watchdog))
         engine = engine or PySimEngine(config)
@@ -146,7 +146,7 @@ def run(prepared, *, engine=None, max_clocks=100_000, out=None, waves=True, prog
         violations = observers.finish(outcome)
         if observers.waves is not None:
             observers.waves.close(outcome.clocks)
-            write_gtkw(files["view"], files["waves"], writer)
+            write_gtkw(writer)
     return Result(prepared, outcome.clocks, outcome.ending, tuple(observers.tracker.calls), violations,
                   observers.digest.value(), observers.jury.facts(), tuple(observers.watchdog.sentences()), files)
 
@@ -191,16 +191,12 @@ class _Observers:
 
 
 def _meta(prepared):
-    """What a reader of the waves must know to tell calls by their names."""
-    image = prepared.image
+    """What the waves say of the run besides the machine and the image."""
     return {
         "scenario": prepared.scenario.name,
-        "protocol": image.path.stem,
+        "protocol": prepared.image.path.stem,
         "seed": prepared.scenario.seed,
-        "config": asdict(prepared.settings.config),
         "straps": asdict(prepared.settings.straps),
-        "routines": [image.routine(pc) for pc in range(len(image.words))],
-        "functions": {str(image.symbols[name]): name for name in sorted(image.entries, reverse=True)},
     }
 
 

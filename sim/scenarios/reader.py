@@ -332,7 +332,7 @@ class _Reader:
         wait = table.get("wait", bool, False)
         repeat = self._number(table, "repeat", 1, at_least=1)
         if call == "csd" and repeat > 1 and not wait:
-            raise table.refusal("repeat", "needs wait = true: nothing else keeps a caller's own csd from being used twice at a time")
+            raise table.refusal("repeat", "needs wait = true: nothing else keeps a csd of the caller from being used twice")
         return Command(
             call=call,
             func=func,

@@ -2,14 +2,10 @@
 
 from sim.calls import Stage
 
-__all__ = ["WaveFeed"]
+__all__ = ["STAGES", "WaveFeed"]
 
-#: The tracker's stages in the words of the waves. The others are shown as none.
-_STAGES = {
-    Stage.QUEUE: "queue", Stage.IPI: "ipi", Stage.NOIPI: "noipi", Stage.GOTIPI: "gotipi", Stage.HANDLE: "handle",
-    Stage.EMPTY: "dequeue-empty", Stage.ENTRY: "function entry", Stage.EXIT: "function exit", Stage.UNLOCK: "unlock",
-    Stage.COMPLETE: "complete", Stage.WOKEN: "woken",
-}
+#: The names of the stages, for the writer: a core's stage is its number in the tracker.
+STAGES = tuple(stage.text for stage in Stage)
 
 
 class WaveFeed:
@@ -17,7 +13,8 @@ class WaveFeed:
 
     Parameters
     ----------
-    writer : the WaveWriter.  tracker : the CallTracker.  judges : oracles and watchdog; each has ``violations``.
+    writer : the WaveWriter, made with ``stages=STAGES``.  tracker : the CallTracker.
+    judges : oracles and watchdog; each has ``violations``.
     """
 
     def __init__(self, writer, tracker, judges):
@@ -26,7 +23,6 @@ class WaveFeed:
         self._judges = tuple(judges)
         self._told = [0] * len(self._judges)
         self._contexts = [None] * tracker.config.n_cores
-        self._numbers = {}            # id of a call -> its number in the waves, from 1
 
     def on_clock(self, clock, records, probe):
         """One clock, after the tracker and the judges have seen its records."""
@@ -37,9 +33,7 @@ class WaveFeed:
             context = self._tracker.context_of(core)
             if context != before:
                 self._contexts[core] = context
-                call, stage = context
-                number = call and (self._numbers.setdefault(call, len(self._numbers) + 1), call)
-                self._writer.annotate(clock, core, number, _STAGES.get(stage))
+                self._writer.annotate(clock, core, *context)
         self._tell(clock)
 
     def close(self, clocks):

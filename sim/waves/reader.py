@@ -104,6 +104,11 @@ class _Reader(StreamParserCallbacks):
         self._values = {}             # full name -> number
         self._changed = set()         # full names, in this clock
 
+    def enddefinitions(self, vcd, signals, cur_sig_vals):
+        for name in self.signals:
+            if name not in vcd.references_to_ids:
+                raise ValueError(f"there is no signal {name}")
+
     def value(self, vcd, time, value, identifier_code, cur_sig_vals):
         name = vcd.data[identifier_code].references[0]
         number = int(value, 2)

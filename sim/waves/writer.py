@@ -8,11 +8,10 @@ text of every transition that it has been seen to make.
 """
 
 import io
-import os
-import zlib
 from pathlib import Path, PurePath
 
 from amaranth.lib import data
+from amaranth.utils import ceil_log2
 from vcd import VCDWriter
 
 from rtl.apic.message import DeliveryMode
@@ -25,15 +24,12 @@ from ..errors import InputError
 from ..records import Sources
 from .arena import ArenaSignals, word_names
 from .header import END_MARK, header_text
+from .output import OutputFile, OutputStream
 
-__all__ = ["CLOCK_NS", "STAGES", "WaveWriter"]
+__all__ = ["CLOCK_NS", "WaveWriter"]
 
 #: The timescale is 1 ns: clock ``c`` is shown during [CLOCK_NS * c, CLOCK_NS * (c + 1)).
 CLOCK_NS = 10
-
-#: Stages of a call, in the kernel's words. The number of a stage is its place here; 0 is none.
-STAGES = ("", "queue", "ipi", "noipi", "gotipi", "handle", "dequeue-empty", "function entry", "function exit", "unlock",
-          "complete", "woken")
 
 _COUNT_BITS = 32
 _OP = MicroWord.as_shape()["op"]
@@ -112,41 +108,6 @@ class _Code:
         return text
 
 
-class _Output:
-    """A file that appears whole or not at all, and the checksum of what was written to it."""
-
-    def __init__(self, target):
-        self.crc = 0
-        if isinstance(target, io.IOBase):
-            self._file, self._path = target, None
-            return
-        self._path = Path(target)
-        # In the same folder, so that the last step is a rename.
-        self._temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
-        try:
-            self._file = self._temporary.open("wb")
-        except OSError as error:
-            raise InputError(f"cannot write this file: {error.strerror}", file=self._path) from None
-
-    def write(self, text):
-        octets = text.encode("ascii")
-        self.crc = zlib.crc32(octets, self.crc)
-        self._file.write(octets)
-
-    def flush(self):
-        self._file.flush()
-
-    def keep(self):
-        if self._path:
-            self._file.close()
-            os.replace(self._temporary, self._path)
-
-    def drop(self):
-        if self._path:
-            self._file.close()
-            self._temporary.unlink(missing_ok=True)
-
-
 class WaveWriter:
     """Writes the waves of one run, or of a window of it.
 
@@ -159,6 +120,7 @@ class WaveWriter:
     target : path of the file, or a binary file, which stays open.
     config, image : of the run.
     arena : address -> word at the start of the run, on top of the image's: ``Contents.arena``.
+    stages : the texts of the stages that ``annotate`` names by number. The first is none, and shown as nothing.
     start : first clock that is written. Its dump holds every signal as it is in that clock. Counts start here.
     meta : anything that JSON can say; the reader gives it back.
     comment : a sentence for whoever opens the file.
@@ -166,14 +128,18 @@ class WaveWriter:
     Members
     -------
     signals : full name -> width of every signal; 0 is text.
-    first_call : (first, last) clock of the call that was annotated first, or None.
+    path : of the file, or None.  end : the clock after the last, when closed.
+    first_call : (first, last) clock of the call that was annotated first, as far as it is in the file; or None.
     first_violation : clock, or None.
     """
 
-    def __init__(self, target, config, image, *, arena=None, start=0, meta=None, comment=""):
+    def __init__(self, target, config, image, *, arena=None, stages=("",), start=0, meta=None,
+                 comment=""):
         self.config = config
         self.image = image
         self.start = start
+        self.end = None
+        self.stages = ("", *(_plain(text) for text in stages[1:]))
         self.signals = {}
         self.first_call = None
         self.first_violation = None
@@ -188,9 +154,10 @@ class WaveWriter:
         self._lines = []              # value changes of this clock that are already text
         self._tiles = None            # the probe of the clock before, by tile
         self._sent = []               # cores that sent a message in this clock
-        self._leading = None          # number of the call annotated first
-        header = header_text(config, image, stages=STAGES, start=start, meta=meta, comment=comment)
-        self._output = _Output(target)
+        self._calls = {None: 0}       # text -> number, in the order of their first annotation
+        header = header_text(config, image, stages=self.stages, start=start, meta=meta, comment=comment)
+        self.path = None if isinstance(target, io.IOBase) else Path(target)
+        self._output = OutputFile(self.path) if self.path else OutputStream(target)
         # No date: the same run gives the same bytes.
         self._vcd = VCDWriter(self._output, "1 ns", date="", comment=header, version="crosscall",
                               init_timestamp=start * CLOCK_NS)
@@ -239,18 +206,16 @@ class WaveWriter:
     def annotate(self, clock, core, call, stage):
         """What the call tracker knows of a core from this clock on; before or after ``on_clock`` of the same clock.
 
-        call : (number, text) of the call that the core works on, or None.  stage : one of STAGES, or None.
+        call : text that names the call that the core works on, or None.  stage : its number.
         """
         self._advance(clock)
-        number, text = call or (0, "")
-        stage = stage or ""
+        number = self._calls.setdefault(call, len(self._calls))
         variables = self._cores[core]
         self._pending.update({
-            variables["call"]: number, variables["call_text"]: _plain(text),
-            variables["stage"]: STAGES.index(stage), variables["stage_text"]: stage,
+            variables["call"]: number, variables["call_text"]: _plain(call or ""),
+            variables["stage"]: int(stage), variables["stage_text"]: self.stages[stage],
         })
-        if call and self._leading in (None, number):
-            self._leading = number
+        if 1 in (number, variables["call"].value) and clock >= self.start:
             self.first_call = (self.first_call[0] if self.first_call else clock, clock)
 
     def violation(self, clock, text):
@@ -277,6 +242,7 @@ class WaveWriter:
         output.write(f"$comment {END_MARK} {output.crc:08x} $end\n")
         output.keep()
         self._output = None
+        self.end = end_clock
 
     def discard(self):
         """Give up: no file."""
@@ -421,7 +387,7 @@ class WaveWriter:
         for number in range(config.n_cores):
             core, apic, fabric = (f"core{number}",), (f"apic{number}",), ("fabric", f"core{number}")
             self._cores.append(self._add_all(core, {
-                "call": _COUNT_BITS, "call_text": _TEXT, "stage": 4, "stage_text": _TEXT,
+                "call": _COUNT_BITS, "call_text": _TEXT, "stage": max(1, ceil_log2(len(self.stages))), "stage_text": _TEXT,
                 "count": _COUNT_BITS, "event": Event.as_shape().width, "event_text": _TEXT, "event_pc": config.pc_bits,
                 "a": xlen, "b": xlen,
                 "memory_count": _COUNT_BITS, "memory_op": 3, "memory_op_text": _TEXT, "memory_address": xlen,
@@ -461,7 +427,8 @@ class WaveWriter:
                 return coded(core, "state", _STATES)
             case "core", "pc":
                 return _Code(self._add_all(core, {
-                    "pc": width, "label": _TEXT, "line": _TEXT, "source": _TEXT, "op": _OP.width, "op_text": _TEXT,
+                    "pc": width, "routine": _TEXT, "label": _TEXT, "line": _TEXT, "source": _TEXT, "op": _OP.width,
+                    "op_text": _TEXT,
                 }).values(), self._word)
             case "core", "registers", index:
                 return _Number(self._add(core, f"r{index}", width))
@@ -493,11 +460,13 @@ class WaveWriter:
                 return _Number(self._add(apic, name, width))
 
     def _word(self, pc):
-        """What is shown of a microword: pc, label, line, source, op, op_text."""
-        words, line = self.image.words, self.image.lines.get(pc)
-        op = (words[pc] if pc < len(words) else 0) >> _OP.offset & (1 << _OP.width) - 1
-        return (pc, _plain(self.image.label(pc) or ""), _plain(f"{PurePath(line.file).name}:{line.line}" if line else ""),
-                _plain(" ".join(line.text.split(";")[0].split()) if line else ""), op, _OPS.get(op, "?"))
+        """What is shown of a microword: pc, routine, label, line, source, op, op_text."""
+        image, line = self.image, self.image.lines.get(pc)
+        raw = image.words[pc] if pc < len(image.words) else 0
+        op = raw >> _OP.offset & (1 << _OP.width) - 1
+        place = f"{PurePath(line.file).name}:{line.line}" if line else ""
+        source = " ".join(line.text.partition(";")[0].split()) if line else ""
+        return (pc, *map(_plain, (image.routine(pc) or "", image.label(pc) or "", place, source)), op, _OPS.get(op, "?"))
 
 
 def _leaves(layout, path=(), offset=0):

@@ -13,6 +13,7 @@ from rtl.memory.port import MemoryOp
 from rtl.probe import CoreState, tile_probe_layout
 from sim.microcode.image import Field, Image, Line, ObjectType, StoredObject
 from sim.records import ApicRecord, CommitRecord, CoreRecord, MessageRecord, Sources
+from sim.waves.writer import WaveWriter
 
 CSD = ObjectType("csd", 4, (Field("list.next", 0, "csd"), Field("func", 1), Field("flags", 2), Field("mask", 3, "cpumask")))
 CPUMASK = ObjectType("cpumask", 1, (Field("bits", 0),))
@@ -32,7 +33,8 @@ def make_image(config):
     layout = MicroWord.as_shape()
     words = tuple(layout.const({"op": op}).as_bits() for op in ops)
     return Image(
-        path=Path("/somewhere/made-up.uasm"), title="made up: $end of nothing", n_cores=config.n_cores, xlen=config.xlen, words=words,
+        path=Path("/somewhere/made-up.uasm"), title="made up: $end of nothing", n_cores=config.n_cores, xlen=config.xlen,
+        words=words,
         symbols={"reset": 0, "interrupt": 1, "smp_call_function_many": 2, "csd_lock": 20, "csd_unlock": 40},
         entries=frozenset({"csd_lock", "smp_call_function_many"}), arena={16: 1, 34: 2}, objects=tuple(objects),
         constants={"CSD_FLAG_WAIT": 1, "CSD_FLAG_LOCK": 2, "NR_CPUS": config.n_cores}, structs={"csd": CSD, "cpumask": CPUMASK},
@@ -91,7 +93,8 @@ class Run:
     def _step(self, chance, tile, clock, number):
         """The pc changes in every clock, a register in every other, a memory operation is under way one time in four."""
         core = tile["core"]
-        core["pc"] = core["pc"] + 1 if chance.random() < 0.8 and core["pc"] < 63 else 7 * core["pc"] % 64   # one branch target a word
+        taken = chance.random() < 0.2 or core["pc"] == 63
+        core["pc"] = 7 * core["pc"] % 64 if taken else core["pc"] + 1
         if (clock + number) % 2:
             core["registers"][chance.randrange(8)] = chance.getrandbits(self.config.xlen)
         if chance.random() < 0.25:
@@ -138,3 +141,25 @@ class Run:
 
 def config_for(n_cores, **options):
     return MachineConfig(**options).with_cores(n_cores)
+
+
+#: Stages as a call tracker might name them.
+STAGES = ("none", "queue", "ipi", "gotipi", "function entry", "woken")
+
+
+def write(run, target, *, start=0):
+    """The waves of a run, with annotations and one violation in its middle; the closed writer."""
+    length = len(run.clocks)
+    with WaveWriter(target, run.config, run.image, stages=STAGES, start=start, meta={"seed": 1}, comment="made up") as waves:
+        for clock, records, probe in run.clocks:
+            waves.on_clock(clock, records, probe if clock >= start else None)
+            busy = length < 4 * clock < 3 * length
+            for core in range(run.config.n_cores) if clock % 7 == 3 else ():
+                if busy:
+                    waves.annotate(clock, core, f"{core}.{clock // 60}", (clock + core) % len(STAGES))
+                else:
+                    waves.annotate(clock, core, None, 0)
+            if clock == length // 2:
+                waves.violation(clock, "csd_unlock() of a csd that is not locked")
+        waves.close(length)
+    return waves
