@@ -40,6 +40,7 @@ class Machine(wiring.Component):
     Parameters
     ----------
     config : MachineConfig
+    tile : what makes the repeated unit from the config. (The fast engines put a black box with the ports of a Tile in its place.)
 
     Members
     -------
@@ -53,9 +54,9 @@ class Machine(wiring.Component):
     trace : all records of this clock.  probe : for waves.  Nothing in the machine reads them.
     """
 
-    def __init__(self, config):
+    def __init__(self, config, *, tile=Tile):
         self.config = config
-        self.tiles = [Tile(config) for _ in range(config.n_cores)]
+        self.tiles = [tile(config) for _ in range(config.n_cores)]
         self.shared = Shared(config)
         super().__init__({
             "straps": In(straps_layout),
@@ -95,6 +96,8 @@ class Machine(wiring.Component):
                 tile.straps.eq(self.straps),
                 tile.stall.eq(self.schedule.stall[number]),
                 tile.hold_interrupt.eq(self.schedule.hold_interrupt[number]),
+                tile.hold_drain.eq(self.schedule.hold_drain[number]),
+                tile.reorder_drain.eq(self.schedule.reorder_drain[number]),
                 tile.load_valid.eq(self.load.valid & self.load.microcode),
                 tile.load_address.eq(self.load.address),
                 tile.load_word.eq(self.load.data),

@@ -1,0 +1,486 @@
+"""Amaranth's netlist -> a graph of nodes of at most 64 bits, from which code is generated.
+
+Why Amaranth's own netlist and not Yosys' JSON: it is there without another tool, in a tenth of the time, and it still knows
+words, switches and memories, which the generated code should keep. It is private to Amaranth, so this file is the only one that
+touches it; an operator that is not known here is refused by name. (Amaranth is pinned below 0.6.)
+"""
+
+from dataclasses import dataclass, field
+from functools import reduce
+
+from amaranth.hdl import Fragment, Value, ValueCastable, _ir, _nir
+from amaranth.lib import wiring
+
+__all__ = [
+    "LIMIT", "BlackBox", "Graph", "MemoryInfo", "Node", "Register", "UnknownCellError", "build_graph", "cut", "flat_ports", "limbs",
+    "width_of",
+]
+
+#: No node is wider; what is wider in the netlist is cut.
+LIMIT = 64
+
+
+class UnknownCellError(Exception):
+    """The netlist contains something that the generators cannot translate."""
+
+
+# Operands are "bits": a tuple of pieces, least significant first. A piece is (node, low, width), or (None, value, width) for a
+# constant.
+
+
+def width_of(bits):
+    return sum(width for _, _, width in bits)
+
+
+@dataclass(eq=False)
+class Node:
+    """One value of at most 64 bits.
+
+    kind : "input" (of the unit), "box" (output of a black box), "register", "read" (output register of a synchronous read
+        port), or an operation: "~ - b | & ^ + * << >> == != < > <= >= mux matches first select", each on ``inputs`` as below.
+    inputs : tuple of bits. mux: condition, if 1, if 0. matches: the value; ``patterns`` are (mask, value). select: default, then
+        condition and value in turn, the last one that holds wins. first: this input, then those that come before it.
+    name : of an input: (port, low); of a box's output: (box, port, low).
+    """
+
+    kind: str
+    width: int
+    inputs: tuple = ()
+    patterns: tuple = ()
+    name: tuple = ()
+    index: int = -1
+
+
+@dataclass(eq=False)
+class Register:
+    """A piece of a flip-flop. ``next`` are bits."""
+
+    node: Node
+    init: int
+    next: tuple = ()
+
+
+@dataclass(eq=False)
+class WritePort:
+    address: tuple
+    data: tuple
+    enable: tuple                    # as wide as data: one bit per bit
+
+
+@dataclass(eq=False)
+class ReadPort:
+    node: Node                        # the output register
+    address: tuple
+    enable: tuple
+    transparent: tuple                # numbers of the write ports that it sees in the same clock
+
+
+@dataclass(eq=False)
+class MemoryInfo:
+    """``name`` is its place in the hierarchy."""
+
+    name: str
+    width: int
+    depth: int
+    init: tuple
+    writes: list = field(default_factory=list)
+    reads: list = field(default_factory=list)
+
+    @property
+    def constant(self):
+        """Nothing ever writes to it."""
+        return all(_is_zero(port.enable) for port in self.writes)
+
+
+@dataclass(eq=False)
+class BlackBox:
+    """An instance. ``inputs``: port -> bits; ``outputs``: port -> bits (of "box" nodes)."""
+
+    kind: str
+    number: int
+    inputs: dict = field(default_factory=dict)
+    outputs: dict = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Graph:
+    """One unit. ``outputs``: port -> bits. ``signals``: what ``watch`` asked for, as bits."""
+
+    inputs: dict
+    outputs: dict
+    registers: list
+    memories: list
+    boxes: list
+
+
+def cut(bits, low, width):
+    """``bits[low:low + width]``."""
+    result, position = [], 0
+    for node, start, size in bits:
+        first, last = max(low, position), min(low + width, position + size)
+        if first < last:
+            offset = first - position
+            if node is None:
+                result.append((None, start >> offset & (1 << last - first) - 1, last - first))
+            else:
+                result.append((node, start + offset, last - first))
+        position += size
+    return tuple(result)
+
+
+def limbs(bits):
+    """Bits in groups of LIMIT; the last one may be narrower."""
+    return [cut(bits, low, LIMIT) for low in range(0, width_of(bits), LIMIT)]
+
+
+def _is_zero(bits):
+    return all(node is None and value == 0 for node, value, _ in bits)
+
+
+def flat_ports(component):
+    """Port name -> (Value, is it an input) of a component, flattened as the RTLIL backend does."""
+    ports = {}
+    for path, member, value in component.signature.flatten(component):
+        if isinstance(value, ValueCastable):
+            value = value.as_value()
+        ports["__".join(map(str, path))] = (Value.cast(value), member.flow is wiring.In)
+    return ports
+
+
+def build_graph(component, *, tied=None):
+    """The Graph of a component.
+
+    tied : input port -> constant. The clock is not a port; reset is tied to 0.
+    """
+    ports = {
+        name: (value, _ir.PortDirection.Input if is_input else _ir.PortDirection.Output)
+        for name, (value, is_input) in flat_ports(component).items()
+    }
+    netlist = _ir.build_netlist(Fragment.get(component, None), ports=ports)
+    return _Builder(netlist, {"rst": 0, **(tied or {})}).graph()
+
+
+class _Builder:
+    def __init__(self, netlist, tied):
+        self.netlist = netlist
+        self.cells = netlist.cells
+        self.tied = tied
+        #: cell -> list of (low, width) at which its output is cut
+        self.cuts = {}
+        #: cell -> list of (low, width, bits) of its output
+        self.pieces = {}
+        self.inputs = {}
+        self.registers = []
+        self.memories = {}
+        self.boxes = []
+
+    # --- bits of nets -------------------------------------------------------------------------------------------------
+
+    def bits(self, value):
+        """Nets -> bits."""
+        pieces = []
+        for net in value:
+            if net.is_const:
+                piece = (None, net.const, 1)
+            else:
+                piece = self.net(net)
+            if pieces:
+                node, low, width = pieces[-1]
+                if node is None and piece[0] is None:
+                    pieces[-1] = (None, low | piece[1] << width, width + 1)
+                    continue
+                if node is not None and node is piece[0] and low + width == piece[1]:
+                    pieces[-1] = (node, low, width + 1)
+                    continue
+            pieces.append(piece)
+        return tuple(pieces)
+
+    def net(self, net):
+        """One net as a piece."""
+        outputs = self.output(net.cell)
+        bit = net.bit
+        for low, width, piece in outputs:
+            if low <= bit < low + width:
+                node, start, _ = piece
+                if node is None:
+                    return None, start >> bit - low & 1, 1
+                return node, start + bit - low, 1
+        raise AssertionError(f"no piece for bit {bit} of cell {net.cell}")
+
+    def output(self, index):
+        if index not in self.pieces:
+            # Cells that hold state are made before the operands they wait for, so that loops through them end.
+            self.make(index, self.cells[index])
+        return self.pieces[index]
+
+    # --- cells --------------------------------------------------------------------------------------------------------
+
+    def single(self, index, node):
+        self.pieces[index] = [(0, node.width, (node, 0, node.width))]
+
+    def chunks(self, width, bounds=()):
+        """(low, width) of the parts of a value, cut at bounds and at the limit."""
+        edges = sorted({0, width, *(bound for bound in bounds if 0 < bound < width)})
+        for low, high in zip(edges, edges[1:], strict=False):
+            for start in range(low, high, LIMIT):
+                yield start, min(LIMIT, high - start)
+
+    def bounds(self, value):
+        """Where the sources of a value change from one cell to another."""
+        result = []
+        for position, (before, net) in enumerate(zip(value, value[1:], strict=False), 1):
+            if before.is_const or net.is_const or before.cell != net.cell or before.bit + 1 != net.bit:
+                result.append(position)
+            elif isinstance(self.cells[net.cell], _nir.AssignmentList) and net.bit in self.edges(net.cell):
+                result.append(position)
+        return result
+
+    def edges(self, index):
+        """Where the assignments of an AssignmentList start and end."""
+        if index not in self.cuts:
+            cell = self.cells[index]
+            self.cuts[index] = {edge for item in cell.assignments for edge in (item.start, item.start + len(item.value))}
+        return self.cuts[index]
+
+    def make(self, index, cell):
+        name = type(cell).__name__.lower()
+        method = getattr(self, f"make_{name}", None)
+        if method is None:
+            raise UnknownCellError(f"the netlist has a {type(cell).__name__}, which cannot be compiled: {cell!r}")
+        method(index, cell)
+
+    def make_top(self, index, top):
+        self.pieces[index] = []
+        for name, (start, width) in top.ports_i.items():
+            if name in self.tied or name == "clk":
+                value = self.tied.get(name, 0)
+                self.pieces[index].append((start, width, (None, value, width)))
+                continue
+            for low, size in self.chunks(width):
+                node = Node("input", size, name=(name, low))
+                self.inputs.setdefault(name, []).append(node)
+                self.pieces[index].append((start + low, size, (node, 0, size)))
+
+    def make_instance(self, index, cell):
+        box = BlackBox(cell.type, len(self.boxes))
+        self.boxes.append((box, cell))
+        pieces = self.pieces[index] = []
+        for name, (start, width) in cell.ports_o.items():
+            outputs = []
+            for low, size in self.chunks(width):
+                node = Node("box", size, name=(box.number, name, low))
+                pieces.append((start + low, size, (node, 0, size)))
+                outputs.append((node, 0, size))
+            box.outputs[name] = tuple(outputs)
+
+    def make_flipflop(self, index, cell):
+        if cell.clk_edge != "pos" or not (cell.arst.is_const and cell.arst.const == 0):
+            raise UnknownCellError("a flip-flop with an asynchronous reset or a falling edge cannot be compiled")
+        pieces = self.pieces[index] = []
+        for low, width in self.chunks(len(cell.data), self.bounds(cell.data)):
+            node = Node("register", width)
+            register = Register(node, cell.init >> low & (1 << width) - 1)
+            self.registers.append((register, cell.data[low:low + width]))
+            pieces.append((low, width, (node, 0, width)))
+
+    def memory(self, index):
+        if index not in self.memories:
+            cell = self.cells[index]
+            if cell.width > LIMIT:
+                raise UnknownCellError(f"the memory {cell.name} has words of {cell.width} bits; at most {LIMIT} can be compiled")
+            place = ".".join((*self.netlist.modules[cell.module_idx].name, cell.name))
+            self.memories[index] = MemoryInfo(place, cell.width, cell.depth, tuple(cell.init))
+        return self.memories[index]
+
+    def make_syncreadport(self, index, cell):
+        node = Node("read", cell.width)
+        self.single(index, node)
+        memory = self.memory(cell.memory)
+        memory.reads.append((node, cell))
+
+    def make_syncwriteport(self, index, cell):
+        self.pieces[index] = []
+
+    def make_asyncreadport(self, index, cell):
+        raise UnknownCellError("a memory with an asynchronous read port cannot be compiled")
+
+    # --- combinational cells ------------------------------------------------------------------------------------------
+
+    def add(self, index, kind, width, *inputs, **more):
+        self.single(index, Node(kind, width, tuple(inputs), **more))
+
+    def make_operator(self, index, cell):
+        operator, values, width = cell.operator, cell.inputs, cell.width
+        if operator in ("~", "&", "|", "^", "m"):
+            first = values[0] if operator != "m" else values[1]
+            pieces = self.pieces[index] = []
+            for low, size in self.chunks(width, self.bounds(first) if width > LIMIT else ()):
+                operands = tuple(self.bits(value[low:low + size]) for value in (values[1:] if operator == "m" else values))
+                if operator == "m":
+                    operands = (self.bits(values[0]), *operands)
+                node = Node("mux" if operator == "m" else operator, size, operands)
+                pieces.append((low, size, (node, 0, size)))
+            return
+        if operator in ("b", "r|", "r&", "r^"):
+            bits = self.bits(values[0])
+            if operator in ("b", "r|"):
+                self.reduce(index, bits)
+            elif operator == "r&":
+                self.reduce_and(index, values[0])
+            else:
+                raise UnknownCellError("the operator r^ cannot be compiled")
+            return
+        if operator in ("==", "!="):
+            self.compare(index, operator, *values)
+            return
+        if operator in ("+", "-", "*", "<<", "u>>") and width > LIMIT:
+            # Only the low bits of the sum can be needed; the use of one above is refused where it is met.
+            width = LIMIT
+            values = tuple(value[:LIMIT] for value in values)
+        kinds = {"+": "+", "-": "-", "*": "*", "<<": "<<", "u>>": ">>", "u<": "<", "u>": ">", "u<=": "<=", "u>=": ">="}
+        if operator not in kinds or any(len(value) > LIMIT for value in values):
+            raise UnknownCellError(f"the operator {operator} on {len(values[0])} bits cannot be compiled")
+        self.add(index, kinds[operator], width, *(self.bits(value) for value in values))
+
+    def reduce(self, index, bits):
+        parts = [Node("b", 1, (group,)) for group in limbs(bits)]
+        node = reduce(lambda a, b: Node("|", 1, (((a, 0, 1),), ((b, 0, 1),))), parts)
+        self.single(index, node)
+
+    def reduce_and(self, index, value):
+        ones = [Node("==", 1, (group, ((None, (1 << width_of(group)) - 1, width_of(group)),)))
+                for group in limbs(self.bits(value))]
+        self.single(index, reduce(lambda a, b: Node("&", 1, (((a, 0, 1),), ((b, 0, 1),))), ones))
+
+    def compare(self, index, operator, left, right):
+        parts = []
+        for low in range(0, len(left), LIMIT):
+            parts.append(Node(operator, 1, (self.bits(left[low:low + LIMIT]), self.bits(right[low:low + LIMIT]))))
+        join = "&" if operator == "==" else "|"
+        self.single(index, reduce(lambda a, b: Node(join, 1, (((a, 0, 1),), ((b, 0, 1),))), parts))
+
+    def make_part(self, index, cell):
+        if cell.value_signed:
+            raise UnknownCellError("a part of a signed value cannot be compiled")
+        if cell.width > LIMIT:
+            raise UnknownCellError(f"a part of {cell.width} bits cannot be compiled")
+        offset = self.bits(cell.offset)
+        zero = _nir.Net.from_const(0)
+        elements = []
+        for number in range(1 << len(cell.offset)):
+            nets = cell.value[number * cell.stride:number * cell.stride + cell.width]
+            if not nets and number * cell.stride >= len(cell.value):
+                break
+            elements.append(_nir.Value([*nets, *[zero] * (cell.width - len(nets))]))
+        # A tree of multiplexers over the bits of the offset, lowest first: neighbours differ in it.
+        level = [self.bits(element) for element in elements]
+        nothing = ((None, 0, cell.width),)
+        for bit in range(len(cell.offset)):
+            condition = cut(offset, bit, 1)
+            merged = []
+            for position in range(0, len(level), 2):
+                low = level[position]
+                high = level[position + 1] if position + 1 < len(level) else nothing
+                if low == high:
+                    merged.append(low)
+                    continue
+                node = Node("mux", cell.width, (condition, high, low))
+                merged.append(((node, 0, cell.width),))
+            level = merged or [nothing]
+        (result,) = level
+        pieces, position = [], 0
+        for node, low, width in result:
+            pieces.append((position, width, (node, low, width)))
+            position += width
+        self.pieces[index] = pieces
+
+    def make_matches(self, index, cell):
+        if len(cell.value) > LIMIT:
+            raise UnknownCellError(f"a switch on {len(cell.value)} bits cannot be compiled")
+        patterns = tuple((int(pattern.replace("0", "1").replace("-", "0") or "0", 2), int(pattern.replace("-", "0") or "0", 2))
+                         for pattern in cell.patterns)
+        self.add(index, "matches", 1, self.bits(cell.value), patterns=patterns)
+
+    def make_prioritymatch(self, index, cell):
+        enable = self.bits((cell.en,))
+        pieces = self.pieces[index] = []
+        before = []
+        for number, net in enumerate(cell.inputs):
+            this = self.bits((net,))
+            rivals = tuple(other for other, rival in before if not self.exclusive(net, rival))
+            if not rivals and enable == ((None, 1, 1),):
+                piece = this[0]
+            else:
+                node = Node("first", 1, (enable, this, *rivals))
+                piece = (node, 0, 1)
+            pieces.append((number, 1, piece))
+            before.append((this, net))
+
+    def exclusive(self, net, other):
+        """Whether two conditions of a switch can never hold together: comparisons of one value with different constants."""
+        if net.is_const or other.is_const:
+            return False
+        left, right = self.cells[net.cell], self.cells[other.cell]
+        if not (isinstance(left, _nir.Matches) and isinstance(right, _nir.Matches)) or left.value != right.value:
+            return False
+        return all(any(x != y and "-" not in (x, y) for x, y in zip(a, b, strict=True))
+                   for a in left.patterns for b in right.patterns)
+
+    def make_assignmentlist(self, index, cell):
+        pieces = []
+        for low, width in self.chunks(len(cell.default), sorted(self.edges(index))):
+            default = self.bits(cell.default[low:low + width])
+            inputs = [default]
+            for item in cell.assignments:
+                start = low - item.start
+                if 0 <= start and start + width <= len(item.value):
+                    inputs += [self.bits((item.cond,)), self.bits(item.value[start:start + width])]
+            if len(inputs) == 1:
+                position = low
+                for node, offset, size in default:
+                    pieces.append((position, size, (node, offset, size)))
+                    position += size
+            else:
+                node = Node("select", width, tuple(inputs))
+                pieces.append((low, width, (node, 0, width)))
+        self.pieces[index] = pieces
+
+    # --- all together -------------------------------------------------------------------------------------------------
+
+    def graph(self):
+        state = (_nir.Top, _nir.FlipFlop, _nir.SyncReadPort, _nir.Instance)
+        for index, cell in enumerate(self.cells):
+            if isinstance(cell, state):
+                self.make(index, cell)
+        outputs = {name: self.bits(value) for name, value in self.netlist.top.ports_o.items()}
+        for register, data in self.registers:
+            register.next = self.bits(data)
+        for box, cell in self.boxes:
+            box.inputs = {name: self.bits(value) for name, value in cell.ports_i.items()}
+        writes = {}                   # cell of a write port -> its number in its memory
+        for index, cell in enumerate(self.cells):
+            if isinstance(cell, _nir.SyncWritePort):
+                memory = self.memory(cell.memory)
+                writes[index] = len(memory.writes)
+                memory.writes.append(WritePort(self.bits(cell.addr), self.bits(cell.data), self.bits(cell.en)))
+            elif type(cell) not in _KNOWN:
+                raise UnknownCellError(f"the netlist has a {type(cell).__name__}, which cannot be compiled")
+        for memory in self.memories.values():
+            memory.reads = [
+                ReadPort(node, self.bits(cell.addr), self.bits((cell.en,)),
+                         tuple(writes[port] for port in cell.transparent_for))
+                for node, cell in memory.reads
+            ]
+        return Graph(
+            inputs=self.inputs,
+            outputs=outputs,
+            registers=[register for register, _ in self.registers],
+            memories=list(self.memories.values()),
+            boxes=[box for box, _ in self.boxes],
+        )
+
+
+_KNOWN = {
+    _nir.Top, _nir.Operator, _nir.Part, _nir.Matches, _nir.PriorityMatch, _nir.AssignmentList, _nir.FlipFlop, _nir.Memory,
+    _nir.SyncWritePort, _nir.SyncReadPort, _nir.Instance,
+}

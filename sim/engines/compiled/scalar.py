@@ -1,0 +1,340 @@
+"""Graphs -> C, one run at a time: every node a 64-bit word, the Tile one function that is called for every core."""
+
+from .netlist import Graph, width_of
+
+__all__ = ["Emitter", "Unit", "word_type"]
+
+
+def word_type(width):
+    """The narrowest unsigned type of C that holds so many bits."""
+    return next(f"uint{size}_t" for size in (8, 16, 32, 64) if width <= size)
+
+
+def _mask(width):
+    return f"{(1 << width) - 1:#x}u" if width <= 32 else f"{(1 << width) - 1:#x}ull"
+
+
+class _Place:
+    """Where nodes are written: the body of a function, or one branch of a choice inside another place."""
+
+    def __init__(self, parent=None, choice=None):
+        self.parent = parent
+        self.choice = choice
+        self.depth = 0 if parent is None else parent.depth + 1
+        self.lines = []
+
+    def common(self, other):
+        """The innermost place that both are in."""
+        place = self
+        while place is not other:
+            if place.depth >= other.depth:
+                place = place.parent
+            else:
+                other = other.parent
+        return place
+
+
+class Emitter:
+    """Writes the nodes that some bits need, each once, in an order in which operands come first.
+
+    What only one branch of a choice needs is written inside that branch: of 25 operations of an ALU one is computed. The bits
+    must all be announced (``need``) before the first value is asked for.
+
+    Parameters
+    ----------
+    leaf : node -> expression in C, for inputs, registers, read ports and outputs of boxes.
+    """
+
+    def __init__(self, leaf):
+        self._leaf = leaf
+        self._body = _Place()
+        self._needed = []
+        self._places = None           # node -> _Place
+        self._branches = {}           # (choice, number) -> _Place
+        self._names = {}
+
+    def need(self, bits):
+        """These bits will be asked for."""
+        assert self._places is None
+        self._needed.append(bits)
+
+    def value(self, bits):
+        """An expression for bits of at most 64, valid in the body."""
+        if self._places is None:
+            self._plan()
+        for node, _, _ in bits:
+            if node is not None:
+                self._ready(node)
+        return self._text(bits)
+
+    def local(self, name, bits):
+        """Give bits a name of their own."""
+        text = self.value(bits)
+        self._body.lines.append(f"const uint64_t {name} = {text};")
+
+    def flush(self):
+        """The lines written so far; they are not given again."""
+        lines, self._body.lines = self._body.lines, []
+        return lines
+
+    def _plan(self):
+        """Find the place of every node: the innermost one that all its uses are in."""
+        order, seen = [], set()
+        stack = [(node, False) for bits in self._needed for node, _, _ in bits if node is not None]
+        while stack:
+            node, done = stack.pop()
+            if done:
+                order.append(node)
+            elif node not in seen:
+                seen.add(node)
+                stack.append((node, True))
+                stack.extend((item, False) for bits in node.inputs for item, _, _ in bits if item is not None and item not in seen)
+        self._places = dict.fromkeys((node for bits in self._needed for node, _, _ in bits if node is not None), self._body)
+        for node in reversed(order):
+            here = self._places[node]
+            lazy = _lazy_inputs(node)
+            for number, bits in enumerate(node.inputs):
+                place = here
+                if number in lazy:
+                    place = self._branches[node, number] = _Place(here, node)
+                for item, _, _ in bits:
+                    if item is not None:
+                        known = self._places.get(item)
+                        self._places[item] = place if known is None else known.common(place)
+
+    def _ready(self, node):
+        """Write what a node needs, and the node, in their places; without recursion, because netlists are deep."""
+        stack = [node]
+        while stack:
+            top = stack[-1]
+            if top in self._names:
+                stack.pop()
+                continue
+            missing = [item for bits in top.inputs for item, _, _ in bits if item is not None and item not in self._names]
+            if missing:
+                stack.extend(missing)
+                continue
+            stack.pop()
+            self._write(top)
+
+    def _text(self, bits):
+        terms, position, constant = [], 0, 0
+        for node, low, width in bits:
+            if node is None:
+                constant |= low << position
+            else:
+                text = self._names[node]
+                if low:
+                    text = f"({text} >> {low})"
+                if low + width < node.width:
+                    text = f"({text} & {_mask(width)})"
+                terms.append(f"({text} << {position})" if position else text)
+            position += width
+        if constant or not terms:
+            terms.append(f"{constant:#x}ull" if constant >> 32 else f"{constant:#x}u")
+        return terms[0] if len(terms) == 1 else f"({' | '.join(terms)})"
+
+    def _write(self, node):
+        lines = self._places[node].lines
+        self._names[node] = name = f"v{len(self._names)}"
+        if not node.inputs:
+            lines.append(f"const uint64_t {name} = {self._leaf(node)};")
+        elif node.kind == "select":
+            lines += self._choice(node, name)
+        elif node.kind == "mux" and (self._branches[node, 1].lines or self._branches[node, 2].lines):
+            lines += [f"uint64_t {name};", f"if ({self._text(node.inputs[0])}) {{", *self._branch(node, 1, name), "} else {",
+                      *self._branch(node, 2, name), "}"]
+        else:
+            lines.append(f"const uint64_t {name} = {self._expression(node, [self._text(bits) for bits in node.inputs])};")
+
+    def _branch(self, node, number, name):
+        return [*("    " + line for line in self._branches[node, number].lines), f"    {name} = {self._text(node.inputs[number])};"]
+
+    def _choice(self, node, name):
+        """A select: a switch if it asks one value for constants, else a chain of questions, the last condition first."""
+        conditions = range(1, len(node.inputs), 2)
+        cases = _switch(node)
+        if cases is None:
+            lines = [f"uint64_t {name};"]
+            for number in reversed(conditions):
+                lines += [f"if ({self._text(node.inputs[number])}) {{", *self._branch(node, number + 1, name), "} else"]
+            return [*lines, "{", *self._branch(node, 0, name), "}"]
+        enable, value, labels = cases
+        lines = [f"uint64_t {name};", f"switch ({self._text(enable)} ? {self._text(value)} : ~0ull) {{"]
+        if enable == ((None, 1, 1),):
+            lines[1] = f"switch ({self._text(value)}) {{"
+        for number, constants in zip(conditions, labels, strict=True):
+            lines += [*(f"case {constant:#x}u:" for constant in constants), *self._branch(node, number + 1, name), "    break;"]
+        return [*lines, "default:", *self._branch(node, 0, name), "}"]
+
+    @staticmethod
+    def _expression(node, operands):
+        kind, mask = node.kind, _mask(node.width)
+        match kind:
+            case "~":
+                return f"~{operands[0]} & {mask}"
+            case "-" if len(operands) == 1:
+                return f"-{operands[0]} & {mask}"
+            case "+" | "-" | "*":
+                return f"({operands[0]} {kind} {operands[1]}) & {mask}"
+            case "&" | "|" | "^" | "==" | "!=" | "<" | ">" | "<=" | ">=":
+                return f"{operands[0]} {kind} {operands[1]}"
+            case "<<":
+                return f"{operands[1]} > 63 ? 0 : ({operands[0]} << {operands[1]}) & {mask}"
+            case ">>":
+                return f"{operands[1]} > 63 ? 0 : {operands[0]} >> {operands[1]}"
+            case "b":
+                return f"{operands[0]} != 0"
+            case "mux":
+                return f"{operands[0]} ? {operands[1]} : {operands[2]}"
+            case "matches":
+                tests = [f"({operands[0]} & {mask:#x}ull) == {value:#x}ull" for mask, value in node.patterns]
+                return " || ".join(tests) or "0"
+            case "first":
+                enable, this, *rivals = operands
+                return f"{enable} & {this}" + (f" & !({' | '.join(rivals)})" if rivals else "")
+        raise AssertionError(kind)
+
+
+def _lazy_inputs(node):
+    """Which operands are needed in one case only."""
+    if node.kind == "mux":
+        return (1, 2)
+    return (0, *range(2, len(node.inputs), 2)) if node.kind == "select" else ()
+
+
+def _switch(node):
+    """(enable, value, constants of each case) of a select whose conditions ask one value for different constants."""
+    enable = value = None
+    labels = []
+    for condition in node.inputs[1::2]:
+        ((test, _, _),) = condition if len(condition) == 1 else ((None, 0, 0),)
+        this = ((None, 1, 1),)
+        if test is not None and test.kind == "first" and len(test.inputs) == 2:
+            this = test.inputs[0]
+            ((test, _, _),) = test.inputs[1] if len(test.inputs[1]) == 1 else ((None, 0, 0),)
+        if test is None or test.kind != "matches" or (value is not None and (test.inputs[0], this) != (value, enable)):
+            return None
+        enable, value = this, test.inputs[0]
+        full = (1 << width_of(value)) - 1
+        if any(mask != full for mask, _ in test.patterns) or width_of(value) > 32:
+            return None
+        labels.append([constant for _, constant in test.patterns])
+    flat = [constant for constants in labels for constant in constants]
+    if len(labels) < 3 or len(set(flat)) < len(flat):
+        return None
+    return enable, value, labels
+
+
+class Unit:
+    """One Graph as a struct of its state, and the text that computes a clock.
+
+    Parameters
+    ----------
+    name : of the struct.  graph : the Graph.
+    """
+
+    def __init__(self, name, graph: Graph):
+        self.name = name
+        self.graph = graph
+        self._fields = {}             # node of state -> field
+        for number, register in enumerate(graph.registers):
+            self._fields[register.node] = f"r{number}"
+        self.memories = {}            # MemoryInfo -> field
+        for number, memory in enumerate(graph.memories):
+            self.memories[memory.name] = f"m{number}"
+            for port, read in enumerate(memory.reads):
+                self._fields[read.node] = f"m{number}_q{port}"
+
+    def struct(self):
+        """The declaration of the state. A memory that nothing writes is a pointer: all units share its contents."""
+        lines = [f"{word_type(node.width)} {name};" for node, name in self._fields.items()]
+        for number, memory in enumerate(self.graph.memories):
+            kind = word_type(memory.width)
+            lines.append(f"const {kind} *m{number};" if memory.constant else f"{kind} m{number}[{memory.depth}];")
+        return "typedef struct {\n    " + "\n    ".join(lines) + f"\n}} {self.name};\n"
+
+    def initial(self, pointer):
+        """Statements that set all state but the memories to its value after reset."""
+        lines = [f"{pointer}->{self._fields[item.node]} = {item.init:#x};" for item in self.graph.registers]
+        lines += [f"{pointer}->{self._fields[read.node]} = 0;" for memory in self.graph.memories for read in memory.reads]
+        return lines
+
+    def state(self, node, pointer):
+        return f"{pointer}->{self._fields[node]}"
+
+    def holds(self, node):
+        return node in self._fields
+
+    def early(self):
+        """Names of the outputs that are functions of state alone."""
+        names, known = set(), {}
+        for name, bits in self.graph.outputs.items():
+            if not any(self._asks_input(node, known) for node, _, _ in bits if node is not None):
+                names.add(name)
+        return names
+
+    def _asks_input(self, node, known):
+        stack = [node]
+        while stack:
+            top = stack[-1]
+            if top in known:
+                stack.pop()
+            elif not top.inputs:
+                known[top] = top.kind in ("input", "box")
+                stack.pop()
+            else:
+                operands = [item for bits in top.inputs for item, _, _ in bits if item is not None]
+                missing = [item for item in operands if item not in known]
+                if missing:
+                    stack.extend(missing)
+                else:
+                    known[top] = any(known[item] for item in operands)
+                    stack.pop()
+        return known[node]
+
+    def needs(self):
+        """All bits that ``clock`` asks for."""
+        for register in self.graph.registers:
+            yield register.next
+        for memory in self.graph.memories:
+            for read in memory.reads:
+                yield from (read.address, read.enable)
+            if not memory.constant:
+                for write in memory.writes:
+                    yield from (write.address, write.data, write.enable)
+
+    def clock(self, emitter, pointer):
+        """The end of the clock: (statements that compute what the state becomes, statements that store it)."""
+        stores = []
+        for register in self.graph.registers:
+            field = self._fields[register.node]
+            if register.next != ((register.node, 0, register.node.width),):
+                emitter.local(f"n_{field}", register.next)
+                stores.append(f"{pointer}->{field} = n_{field};")
+        for number, memory in enumerate(self.graph.memories):
+            writes = []
+            for port, write in enumerate(memory.writes):
+                if memory.constant:
+                    continue
+                names = [f"w{number}_{port}_{part}" for part in "ade"]
+                for name, bits in zip(names, (write.address, write.data, write.enable), strict=True):
+                    emitter.local(name, bits)
+                writes.append(names)
+            for port, read in enumerate(memory.reads):
+                field, address = self._fields[read.node], f"a{number}_{port}"
+                emitter.local(address, read.address)
+                emitter.local(f"e{number}_{port}", read.enable)
+                within = "" if memory.depth == 1 << width_of(read.address) else f"{address} < {memory.depth} ? "
+                value = f"{within}{pointer}->m{number}[{address}]" + (" : 0" if within else "")
+                lines = [f"uint64_t q = {value};"]
+                for seen in read.transparent:
+                    where, data, enable = writes[seen]
+                    lines.append(f"if ({where} == {address}) q = (q & ~{enable}) | ({data} & {enable});")
+                stores.append(f"if (e{number}_{port}) {{ {' '.join(lines)} {pointer}->{field} = q; }}")
+            for where, data, enable in writes:
+                cell = f"{pointer}->m{number}[{where}]"
+                inside = "" if memory.depth == 1 << width_of(memory.writes[0].address) else f" && {where} < {memory.depth}"
+                stores.append(f"if ({enable}{inside}) {cell} = ({cell} & ~{enable}) | ({data} & {enable});")
+        return stores
+
