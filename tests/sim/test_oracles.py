@@ -95,7 +95,7 @@ def test_o1_woken_while_another_target_has_not_finished(stream, cfd):
     stream.run(1)
     assert judge(stream).violations == [Violation(
         "O1", woken, ("0.0",), (1,),
-        f"{CALL} was woken at clock {woken}, but core 1 had not finished the function")]
+        f"core 1 had not finished the function when {CALL} was woken at clock {woken}")]
 
 
 def test_o1_returned_without_having_been_woken(stream, cfd):
@@ -104,7 +104,7 @@ def test_o1_returned_without_having_been_woken(stream, cfd):
     stream.interrupt(0, 1)
     stream.handle(1, 0, cfd)
     end = stream.say(0, "RETURN")
-    assert found(stream) == [f"O1: {CALL} returned at clock {end}, but cores 2 and 3 had not finished the function"]
+    assert found(stream) == [f"O1: cores 2 and 3 had not finished the function when {CALL} returned at clock {end}"]
 
 
 def test_o1_a_call_that_does_not_wait_may_return(stream, cfd):
@@ -132,7 +132,7 @@ def test_o1_a_wait_for_one_csd_is_for_its_target(stream):
 
 def test_o1_a_wait_for_one_csd_whose_target_is_late(stream):
     woken = _two_csds(stream, 710)
-    assert found(stream) == [f"O1: {CALL} was woken at clock {woken}, but core 2 had not finished the function"]
+    assert found(stream) == [f"O1: core 2 had not finished the function when {CALL} was woken at clock {woken}"]
 
 
 def test_o1_nobody_waits_for_what_the_caller_runs_itself(stream, cfd):
