@@ -96,6 +96,8 @@ class Machine(wiring.Component):
                 tile.straps.eq(self.straps),
                 tile.stall.eq(self.schedule.stall[number]),
                 tile.hold_interrupt.eq(self.schedule.hold_interrupt[number]),
+                tile.hold_drain.eq(self.schedule.hold_drain[number]),
+                tile.reorder_drain.eq(self.schedule.reorder_drain[number]),
                 tile.load_valid.eq(self.load.valid & self.load.microcode),
                 tile.load_address.eq(self.load.address),
                 tile.load_word.eq(self.load.data),

@@ -36,7 +36,7 @@ class Tile(wiring.Component):
     core_id : number of the core and id of its local APIC; constant during a run.
     now : clocks since the start of the run.
     run, straps : as of Machine.
-    stall, hold_interrupt : this core's bits of the schedule. (hold_drain has nothing to hold: the memory path drains at once.)
+    stall, hold_interrupt, hold_drain, reorder_drain : this core's bits of the schedule.
     load_valid, load_address, load_word : microcode load port.
     memory, out, delivery : to and from the shared part.
     status, quiet : ``quiet`` is high when this Tile will do nothing unless a message arrives.
@@ -54,6 +54,8 @@ class Tile(wiring.Component):
             "straps": In(straps_layout),
             "stall": In(1),
             "hold_interrupt": In(1),
+            "hold_drain": In(1),
+            "reorder_drain": In(1),
             "load_valid": In(1),
             "load_address": In(config.pc_bits),
             "load_word": In(MicroWord.as_shape().size),
@@ -89,10 +91,17 @@ class Tile(wiring.Component):
             core.load_address.eq(self.load_address),
             core.load_word.eq(self.load_word),
 
+            path.memory_model.eq(self.straps.memory_model),
+            path.hold.eq(self.hold_drain),
+            path.reorder.eq(self.reorder_drain),
             path.issue.eq(core.issue),
             path.request.eq(core.request),
             core.memory_done.eq(path.done),
             core.memory_old.eq(path.old),
+            core.posts.eq(path.posts),
+            core.room.eq(path.room),
+            path.fence.eq(core.fence),
+            core.ordered.eq(path.ordered),
             core.drained.eq(path.drained),
 
             apic.core_id.eq(self.core_id),
@@ -103,12 +112,13 @@ class Tile(wiring.Component):
             core.startup.eq(apic.startup),
 
             self.status.eq(core.status),
-            self.quiet.eq(core.asleep & ~path.busy & ~apic.out.valid & ~apic.init & ~apic.startup
-                          & ~(core.interruptible & apic.irr.any())),
+            self.quiet.eq(core.asleep & path.drained & ~apic.out.valid & ~apic.init & ~apic.startup
+                          & ~(core.interruptible & apic.due)),
             self.core_record.eq(core.record),
             self.apic_record.eq(apic.record),
 
             self.probe.core.eq(core.probe),
+            self.probe.stores.eq(path.stores),
             self.probe.memory_valid.eq(self.memory.valid),
             self.probe.memory_done.eq(self.memory.done),
             self.probe.memory.eq(self.memory.request),

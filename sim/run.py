@@ -10,6 +10,7 @@ from sim.errors import InputError
 from sim.events import EventLog
 from sim.microcode.assembler import assemble
 from sim.microcode.image import Image
+from sim.microcode.knockout import knock_out
 from sim.microcode.protocols import find_protocol
 from sim.names import closest
 from sim.oracles import ORACLES, Jury, make_oracles
@@ -40,11 +41,11 @@ class Prepared:
     contents: Contents
 
 
-def prepare(name, *, protocol=None, cores=None, preset=None, assignments=(), seed=0):
+def prepare(name, *, protocol=None, cores=None, preset=None, assignments=(), without=(), seed=0):
     """Read, assemble and check. Nothing is elaborated, nothing written. Raises InputError.
 
     name : a shipped scenario, or a path.  protocol, cores, preset : instead of the scenario's own.
-    assignments : ``key=value`` of ``--set``.
+    assignments : ``key=value`` of ``--set``.  without : named barriers and locks to leave out.
     """
     if cores is None and preset is not None:
         cores = preset_config(preset).n_cores
@@ -56,8 +57,14 @@ def prepare(name, *, protocol=None, cores=None, preset=None, assignments=(), see
                                                                       f"{closest(oracle, known)} (there are: {', '.join(known)})")
     chosen = settings(scenario, preset=preset or "default", assignments=assignments)
     image = assemble(find_protocol(protocol or scenario.protocol), n_cores=scenario.n_cores, xlen=chosen.config.xlen,
-                     defines=chosen.defines)
+                     defines={**chosen.defines, **_mode(chosen)})
+    image = knock_out(image, without)
     return Prepared(scenario, chosen, image, contents(scenario, image, chosen.config))
+
+
+def _mode(chosen):
+    """What a kernel would find out at boot and the microcode is told: in x2APIC mode the send path has a fence."""
+    return {"X2APIC": 1} if chosen.straps.x2apic else {}
 
 
 @dataclass(frozen=True)

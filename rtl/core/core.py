@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from ..apic.registers import ApicRegisterPort
 from ..config import straps_layout
 from ..events import Event, core_record_layout
-from ..memory.port import MemoryOp, memory_request_layout
+from ..memory.port import Fence, MemoryOp, memory_request_layout
 from ..probe import CoreState, core_probe_layout
 from ..schedule import status_layout
 from .datapath import Datapath
@@ -50,7 +50,7 @@ class Core(wiring.Component):
     run, stall, hold_interrupt : sampled at the clock edge (see Sequencer).
     straps : held during a run.
     load_valid, load_address, load_word : write port of the microcode store, for use while ``run`` is low.
-    issue, request, memory_done, memory_old, drained : the memory path.
+    issue, request, memory_done, memory_old, posts, room, fence, ordered, drained : the memory path.
     registers : the local APIC's register port.
     interrupt, pending_vector, accept, init, startup : the local APIC's interrupts.
     record : in the clock in which a word completes, if it has something to say; else all 0.
@@ -75,6 +75,10 @@ class Core(wiring.Component):
             "request": Out(memory_request_layout(config)),
             "memory_done": In(1),
             "memory_old": In(config.xlen),
+            "posts": In(1),
+            "room": In(1),
+            "fence": Out(Fence),
+            "ordered": In(1),
             "drained": In(1),
             "registers": Out(ApicRegisterPort()),
             "interrupt": In(1),
@@ -117,7 +121,12 @@ class Core(wiring.Component):
             sequencer.address.eq(datapath.address),
             sequencer.taken.eq(datapath.taken),
             sequencer.memory_done.eq(self.memory_done),
+            sequencer.posts.eq(self.posts),
+            sequencer.room.eq(self.room),
+            sequencer.ordered.eq(self.ordered),
             sequencer.drained.eq(self.drained),
+            sequencer.x2apic.eq(self.straps.x2apic),
+            self.fence.eq(word.imm),
             sequencer.interrupt.eq(self.interrupt),
             sequencer.pending_vector.eq(self.pending_vector),
             sequencer.init.eq(self.init),
@@ -167,6 +176,8 @@ class Core(wiring.Component):
                     self.registers.write_data.eq(Cat(datapath.b[:16], staged)),
                 ]
                 m.d.sync += staged.eq(0)
+        with m.If(sequencer.restart):
+            m.d.sync += staged.eq(0)
 
         # The record. A conditional branch speaks only when taken.
         conditional = Signal()
@@ -187,11 +198,12 @@ class Core(wiring.Component):
                 self.record.a.eq(datapath.a),
                 self.record.b.eq(datapath.b),
             ]
-            with m.If(is_memory):
+            with m.If(is_memory & (~trapped | (event == Event.FAULT))):
+                m.d.comb += self.record.address.eq(datapath.address)
+            with m.If(is_memory & ~trapped):
                 m.d.comb += [
-                    self.record.memory.eq(~trapped),
+                    self.record.memory.eq(1),
                     self.record.op.eq(op),
-                    self.record.address.eq(datapath.address),
                     self.record.result.eq(Mux(op == MemoryOp.WRITE, 0, self.memory_old)),
                 ]
 
