@@ -651,12 +651,19 @@ static inline int any(V v) {
 }
 
 static inline V gather(const Row *rows, V row) {
-    Row q __attribute__((aligned(2 * LANES))), r __attribute__((aligned(2 * LANES)));
-    memcpy(r, &row, sizeof r);
-    for (int lane = 0; lane < LANES; lane++) q[lane] = rows[r[lane]][lane];
-    V result;
-    memcpy(&result, q, sizeof q);
-    return result;
+#if WIDE
+    /* Words of 32 bits are read, of which the low half counts; behind every memory something follows. */
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    __m512i low = _mm512_add_epi32(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256((__m512i)row)), 5), lane);
+    __m512i high = _mm512_add_epi32(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64((__m512i)row, 1)), 5), lane);
+    __m256i a = _mm512_cvtepi32_epi16(_mm512_i32gather_epi32(low, rows, 2));
+    __m256i b = _mm512_cvtepi32_epi16(_mm512_i32gather_epi32(high, (const uint16_t *)rows + 16, 2));
+    return (V)_mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
+#else
+    V q;
+    for (int lane = 0; lane < LANES; lane++) q[lane] = rows[row[lane]][lane];
+    return q;
+#endif
 }
 
 static inline void scatter(Row *rows, V row, V enable, V data) {
