@@ -59,6 +59,9 @@ class _Core(NamedTuple):
     frame: int | None
 
 
+#: A minute of work.
+_MAX_STATES = 1_000_000
+
 _OPERATIONS = {
     "mov": lambda left, value: value,
     "not": lambda left, value: ~value,
@@ -266,6 +269,7 @@ def _put(values, index, value):
 
 def final_states(test, model, mode=None):
     """Every final state of a LitmusTest: a frozenset of the values of ``test.observed``; what the filter drops is not in it.
+    None if there are too many states on the way.
 
     mode : of the local APICs, if the test sends interrupts.
     """
@@ -282,4 +286,6 @@ def final_states(test, model, mode=None):
             if new not in seen:
                 seen.add(new)
                 waiting.append(new)
+        if len(seen) > _MAX_STATES:
+            return None
     return frozenset(state for state in final if test.counts(state))

@@ -9,8 +9,8 @@ from lark.exceptions import VisitError
 from sim.errors import InputError
 from sim.names import closest
 
-from .syntax import And, Constant, Core, Equal, Instruction, Label, LitmusTest, Location, Mode, Not, Or, Quantifier, Register
-from .syntax import Thread, Truth
+from . import syntax
+from .syntax import Constant, Core, Equal, Instruction, Label, LitmusTest, Location, Mode, Quantifier, Register
 
 __all__ = ["FORMS", "LOCKABLE", "MASK", "parse", "read_test"]
 
@@ -32,6 +32,7 @@ _NEEDS_LOCK = ("XADD", "CMPXCHG")
 _NOT_IN_HANDLERS = ("CLI", "STI", "HLT")
 #: What a core needs to hold its registers and those of its handler.
 _MAX_REGISTERS = 6
+_MAX_THREADS = 16
 
 _KINDS = {Register: "R", Constant: "C", Location: "M", Label: "L", Core: "P"}
 _KIND_NAMES = {"R": "register", "C": "constant", "M": "memory", "L": "label", "P": "thread"}
@@ -73,19 +74,19 @@ class _Builder(Transformer):
     """The callbacks of the grammar's rules. Names in conditions stay tokens: what they mean is known at the end."""
 
     def disjunction(self, *parts):
-        return parts[0] if len(parts) == 1 else Or(parts[::2])
+        return parts[0] if len(parts) == 1 else syntax.Or(parts[::2])
 
     def conjunction(self, *parts):
-        return parts[0] if len(parts) == 1 else And(parts[::2])
+        return parts[0] if len(parts) == 1 else syntax.And(parts[::2])
 
     def not_(self, _sign, condition):
-        return Not(condition)
+        return syntax.Not(condition)
 
     def equal(self, place, value):
         return Equal(place, _number(value))
 
     def truth(self, token):
-        return Truth(token == "true")
+        return syntax.Truth(token == "true")
 
     def memory(self, *tokens):
         if len(tokens) > 1 and tokens[0].split()[0].lower() not in ("dword", "qword"):
@@ -138,7 +139,7 @@ class _Builder(Transformer):
 
     def start(self, architecture, *parts):
         *info, init, columns, rows, locations, filter_, proposition = parts
-        return architecture, info, init, columns, rows, locations or (), filter_ or Truth(True), *proposition
+        return architecture, info, init, columns, rows, locations or (), filter_ or syntax.Truth(True), *proposition
 
 
 _PARSER = Lark.open("grammar.lark", rel_to=__file__, parser="lalr", maybe_placeholders=True)
@@ -240,6 +241,8 @@ class _Reader:
 
     def _check_columns(self):
         cores = sum(column[0] == "P" for column in self.columns)
+        if cores > _MAX_THREADS:
+            raise _Refusal(f"{cores} threads: the machine has at most {_MAX_THREADS} cores", self.columns[_MAX_THREADS])
         for number, column in enumerate(self.columns):
             if number < cores and column != f"P{number}":
                 raise _Refusal(f"expected P{number}: threads are numbered from 0, handlers (H0) stand behind them", column)
@@ -297,9 +300,9 @@ class _Reader:
     def _resolve(self, condition):
         if isinstance(condition, Equal):
             return Equal(self._variable(condition.variable), condition.value)
-        if isinstance(condition, Not):
-            return Not(self._resolve(condition.condition))
-        if isinstance(condition, Truth):
+        if isinstance(condition, syntax.Not):
+            return syntax.Not(self._resolve(condition.condition))
+        if isinstance(condition, syntax.Truth):
             return condition
         return type(condition)(tuple(map(self._resolve, condition.conditions)))
 
@@ -321,7 +324,7 @@ class _Reader:
         for token in jumps:
             if token not in labels:
                 raise _Refusal(f"there is no label {token} in {column}", token)
-        return Thread(column, int(column[1:]), column[0] == "H", tuple(instructions), labels)
+        return syntax.Thread(column, int(column[1:]), column[0] == "H", tuple(instructions), labels)
 
     def _instruction(self, column, lock, name, *operands):
         op = name.upper()
@@ -358,6 +361,8 @@ class _Reader:
             if "P" in FORMS[op]:
                 if token[0] != "P" or str(token) not in self.registers:
                     raise _Refusal(f"there is no thread {token}", token)
+                if f"H{token[1:]}" not in self.registers:
+                    raise _Refusal(f"{token} has no handler: a column H{token[1:]}", token)
                 return Core(int(token[1:]))
             register = _register(token)
             if register:
@@ -375,7 +380,8 @@ class _Reader:
             if column[0] == "P":
                 names = [*self.registers[column], *self.registers.get(f"H{column[1:]}", ())]
                 if len(names) > _MAX_REGISTERS:
-                    raise _Refusal(f"{column} and its handler use {len(names)} registers: a core has {_MAX_REGISTERS} for them", column)
+                    raise _Refusal(f"{column} and its handler use {len(names)} registers: a core has {_MAX_REGISTERS} for them",
+                                   column)
 
     def _modes(self, threads):
         """The modes of the local APICs in which the test is run."""

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from .syntax import Constant, Core, Label, Location, Register
 
-__all__ = ["FLAGS", "TEMPORARY", "Alu", "Atomic", "Branch", "Fence", "Halt", "Interrupts", "Load", "Order", "Send", "Sleep", "Store",
-           "lower"]
+__all__ = ["FLAGS", "TEMPORARY", "Alu", "Atomic", "Branch", "Fence", "Halt", "Interrupts", "Load", "Order", "Send", "Sleep",
+           "Store", "lower"]
 
 FLAGS = "flags"
 TEMPORARY = "temporary"

@@ -178,7 +178,10 @@ class LitmusTest:
     def _values(self, state):
         return dict(zip(self.observed, state, strict=True))
 
+    def allows(self, proposition):
+        """Whether the outcome that the test asks about may be seen, if the sentence of the file is (not) true."""
+        return proposition == (self.quantifier is Quantifier.EXISTS)
+
     def proposition(self, states):
-        """Whether the sentence of the file is true of a set of final states."""
-        asked = any(self.asked(state) for state in states if self.counts(state))
-        return asked == (self.quantifier is Quantifier.EXISTS)
+        """Whether the sentence of the file is true of a set of final states; those that the filter drops are not in it."""
+        return any(map(self.asked, states)) == (self.quantifier is Quantifier.EXISTS)
