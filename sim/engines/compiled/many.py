@@ -24,7 +24,7 @@ _BATCH = 1024
 _WORDS = 1 << 20
 #: Clocks after which the program comes back, so that Ctrl-C is heard and a caller can show progress.
 _BUDGET = 1 << 17
-#: The outputs that end a job, the weightier one first.
+#: The outputs that end a job, the weightiest first.
 _ENDS = {"trapped": Ending.TRAP, "quiet": Ending.QUIET}
 #: The load port is not used: contents come through the back door.
 _TIED = {"load__valid": 0, "load__microcode": 0, "load__address": 0, "load__data": 0}
@@ -156,18 +156,20 @@ class LaneEngine:
     config : MachineConfig
     machine : what makes the whole from the config, as Machine does, or what has one as ``machine`` and passes its ports on.
     outputs : ports whose value in the last clock of a job is told.
+    ends : output that ends a job -> the Ending that it means, the weightiest first.
     lanes : how many runs advance together; what fits a vector of this CPU if nothing is said.
     tied : input port -> constant, for ports that are the same in all jobs.
     """
 
-    def __init__(self, config, *, machine=Machine, outputs=(), lanes=None, tied=None):
+    def __init__(self, config, *, machine=Machine, outputs=(), ends=_ENDS, lanes=None, tied=None):
         self.config = config
+        self._endings = tuple(ends.values())
         tile = Tile(config)
         component = machine(config, tile=lambda _: TileBox(tile.signature))
         self._locate = getattr(component, "machine", component).shared.arena.locate
         tile = build_graph(tile, tied={"load_valid": 0, "load_address": 0, "load_word": 0})
         self._outputs = tuple(outputs)
-        self._lanes = Lanes(component, lanes=lanes, tile=tile, tied={**_TIED, **(tied or {})}, run="run", ends=tuple(_ENDS),
+        self._lanes = Lanes(component, lanes=lanes, tile=tile, tied={**_TIED, **(tied or {})}, run="run", ends=tuple(ends),
                             outputs=self._outputs)
         self.lanes = self._lanes.lanes
 
@@ -227,7 +229,7 @@ class LaneEngine:
         if arena:
             first = number * self._lanes.program.kept
             words = self._arena(queue.rows[first:first + self._lanes.program.kept])
-        ending = Ending.LIMIT if end < 0 else tuple(_ENDS.values())[end]
+        ending = Ending.LIMIT if end < 0 else self._endings[end]
         return LaneOutcome(job, clocks, ending, {port: _join(port, program.outputs, told.__getitem__) for port in self._outputs},
                            words)
 
