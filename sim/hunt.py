@@ -64,7 +64,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """runs, clocks : how many in all.  here, seconds : how many runs now, and in what time.  findings : in the order of their discovery.
+    """runs, clocks : how many in all.  here, seconds : how many runs now, and in what time.
+    findings : in the order of their discovery.
     disagreements : what only one of Monitor and oracles has seen.  following : the number to go on with."""
 
     runs: int
@@ -147,7 +148,8 @@ class Hunt:
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             self._note(reached)
-        return Report(self._runs, self._clocks, self._runs - before, time.monotonic() - started, tuple(item for item in self._findings.values() if item is not None),
+        findings = tuple(item for item in self._findings.values() if item is not None)
+        return Report(self._runs, self._clocks, self._runs - before, time.monotonic() - started, findings,
                       tuple(self._disagreements), reached)
 
     def _look(self, number, raw):
@@ -198,7 +200,8 @@ class Hunt:
             raise InputError(f"cannot be made: {error.strerror}", file=self._out) from None
 
     def _identity(self):
-        return contents_digest(self._prepared.contents), asdict(self._prepared.settings.config), asdict(self._prepared.settings.straps)
+        settings = self._prepared.settings
+        return contents_digest(self._prepared.contents), asdict(settings.config), asdict(settings.straps)
 
     def _note(self, reached):
         contents, config, straps = self._identity()

@@ -130,7 +130,8 @@ def run(prepared, *, engine=None, max_clocks=100_000, out=None, waves=True, plan
     """Run, observe and judge. What is observed does not change the run.
 
     engine : to run on, of the same config; a new PySimEngine if None.  out : the folder for files; None writes none.
-    waves : whether waves are among them.  plan, record, replay : of the schedule, as engines take them.  progress : called with the clock now and then.
+    waves : whether waves are among them.  plan, record, replay : of the schedule, as engines take them.
+    progress : called with the clock now and then.
     Files appear whole when the run is over; if it is interrupted, what was there before stays. Raises InputError if they
     cannot be written.
     """

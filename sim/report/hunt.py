@@ -16,7 +16,8 @@ def print_report(report, notebook):
     console = report_console()
     console.print()
     speed = report.here / report.seconds if report.seconds else 0
-    console.print(f"{report.runs} schedules, {report.clocks} clocks; here {report.here} in {report.seconds:.1f} s ({speed:.0f} a second)")
+    console.print(f"{report.runs} schedules, {report.clocks} clocks; here {report.here} in {report.seconds:.1f} s "
+                  f"({speed:.0f} a second)")
     for sentence in report.disagreements:
         console.print(f"monitor and oracles disagree: {sentence}")
     found = len(report.findings)
