@@ -99,6 +99,29 @@ def run(
         raise typer.Exit(VIOLATED)
 
 
+@app.command()
+def litmus(
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="[PATH]...",
+                                                       help="Files and folders of .litmus tests; none: the shipped ones.")] = None,
+    memory: Annotated[str, typer.Option(metavar="sc|tso|pso", help="The memory model of the machine.")] = "tso",
+    runs: Annotated[int, typer.Option(min=1, help="Runs of each test.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Of the schedules.")] = 0,
+    expected: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Verdicts to compare with.")] = None,
+    out: Annotated[Path, typer.Option(help="Where waves of a forbidden outcome are written.")] = Path("waves"),
+    as_json: _Json = False,
+):
+    """Run litmus tests on the machine and judge what was seen.
+
+    Without --expected a test is judged by all final states that the memory model has. Exit code 0: nothing forbidden was seen.
+    1: a forbidden outcome was seen. 2: bad input; the other files are run.
+    """
+    from sim.litmus.command import show
+
+    report = show(paths or [], memory=memory, runs=runs, seed=seed, expected=expected, out=out, as_json=as_json)
+    if report.forbidden or report.refused:
+        raise typer.Exit(VIOLATED if report.forbidden else BAD_INPUT)
+
+
 @app.command("list")
 def list_(as_json: _Json = False):
     """List the scenarios with the verdict they expect, the protocols, the presets and what --set accepts."""
