@@ -1001,7 +1001,7 @@ def _slots(unit, inputs):
                 yield Slot(port, node.name[1] + low, width)
 
 
-def lane_program(component, *, lanes, tile=None, tied=None, run=None, ends=(), settle=0, outputs=()):
+def lane_program(component, *, lanes, tile=None, tied=None, run=None, ends=(), settle=0, outputs=None):
     """The program that runs ``lanes`` copies of a component at once.
 
     component : anything; if it has black boxes, they are Tiles.  tile : Graph of the Tile.  tied : input port -> constant.
@@ -1009,6 +1009,7 @@ def lane_program(component, *, lanes, tile=None, tied=None, run=None, ends=(), s
     outputs : ports whose value in the last clock of a job is told.
     """
     graph = build_graph(component, tied=tied)
+    outputs = tuple(graph.outputs) if outputs is None else outputs
     graph.outputs = {name: bits for name, bits in graph.outputs.items() if name in ends or name in outputs}
     n = len(graph.boxes)
     tile_unit = None

@@ -64,7 +64,7 @@ def lane_count():
 class Lanes:
     """A loaded vector program: ``lanes`` copies of a component.
 
-    Takes the arguments of ``lane_program``; ``lanes`` is what fits a vector if nothing is said. By default every output is told.
+    Takes the arguments of ``lane_program``; ``lanes`` is what fits a vector if nothing is said.
     """
 
     def __init__(self, component, *, lanes=None, **options):
@@ -254,6 +254,5 @@ class LaneEngine:
             self._lanes.fill(self._bank(number), words)
 
     def _arena(self, words):
-        depth = self.config.arena_depth // self.config.n_banks
         starts = [self._lanes.program.memories[self._bank(number)].place for number in range(self.config.n_banks)]
         return tuple(words[starts[bank] + row] for bank, row in map(self._locate, range(self.config.arena_depth)))
