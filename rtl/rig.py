@@ -1,6 +1,6 @@
 """The Rig: a Machine, the Scheduler that drives it and the Monitor that judges it. What engines and boards elaborate."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Module
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -34,7 +34,6 @@ class Rig(wiring.Component):
     patience : as of Monitor.
     schedule : in force in this clock; to be recorded.
     flags : as of Monitor.
-    over : a flag is up, or the machine has been quiet or trapped for so long that none will come up any more. Registered.
     """
 
     def __init__(self, config, *, tile=Tile):
@@ -55,7 +54,6 @@ class Rig(wiring.Component):
             "probe": Out(probe_layout(config)),
             "schedule": Out(schedule_layout(config)),
             "flags": Out(flags_layout),
-            "over": Out(1),
         })
 
     def elaborate(self, platform):
@@ -87,11 +85,4 @@ class Rig(wiring.Component):
             self.schedule.eq(scheduler.schedule),
             self.flags.eq(monitor.flags),
         ]
-        rest = Signal(range(Monitor.LATENCY + 1))
-        with m.If(~self.quiet & ~self.trapped):
-            m.d.sync += rest.eq(0)
-        with m.Elif(rest != Monitor.LATENCY):
-            m.d.sync += rest.eq(rest + 1)
-        hits = Cat(self.flags[name].hit for name, _ in flags_layout)
-        m.d.sync += self.over.eq(self.run & (hits.any() | (rest == Monitor.LATENCY)))
         return m

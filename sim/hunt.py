@@ -15,11 +15,9 @@ from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-from rtl.rig import Rig
-from rtl.schedule import ScheduleKind, plan_layout
+from rtl.schedule import ScheduleKind
 from sim.engines.compiled import CompiledEngine
 from sim.engines.compiled.many import Job, LaneEngine
-from sim.engines.engine import Ending
 from sim.errors import InputError
 from sim.monitor import ORACLE_OF_FLAG, clocks_of_flags
 from sim.run import patience, prepare, run
@@ -30,8 +28,8 @@ __all__ = ["Finding", "Hunt", "Report", "plan_of"]
 
 #: Runs that a process is given at a time.
 _BATCH = 2048
-#: More than any run takes; one that is stuck ends by the patience.
-_LIMIT = 1 << 20
+#: A run is given up after so many clocks; one that is stuck has been flagged long before.
+_LIMIT = 100_000
 
 
 def plan_of(number):
@@ -235,7 +233,7 @@ class Hunt:
 
 
 def _lanes(config):
-    return LaneEngine(config, machine=Rig, outputs=("flags",), ends={"over": Ending.STOPPED})
+    return LaneEngine(config)
 
 
 # --- in the processes -------------------------------------------------------------------------------------------------
@@ -251,10 +249,10 @@ def _begin(settings, contents, patience):
 
 def _batch(first, size):
     """(first, size, clocks, [(number, raw flags) of the runs that were flagged])."""
-    jobs = (Job({"plan": plan_layout.const(plan_of(number).as_const()).as_bits(), "patience": _work["patience"]})
-            for number in range(first, first + size))
+    jobs = (Job({"plan": plan_of(number)}) for number in range(first, first + size))
     clocks, hits = 0, []
-    for outcome in _work["engine"].run_many(_work["contents"], _work["settings"].straps, jobs, max_clocks=_LIMIT):
+    for outcome in _work["engine"].run_many(_work["contents"], _work["settings"].straps, jobs, max_clocks=_LIMIT,
+                                               patience=_work["patience"]):
         clocks += outcome.clocks
         if clocks_of_flags(outcome.outputs["flags"]):
             hits.append((first + outcome.job, outcome.outputs["flags"]))
