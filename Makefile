@@ -5,7 +5,7 @@ SCENARIO ?= demo
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test test-slow lint synth clean
+.PHONY: help run test test-slow lint synth bench clean
 
 help:
 	@echo "make run         run the default scenario (SCENARIO=NAME for another)"
@@ -13,6 +13,7 @@ help:
 	@echo "make test-slow   the thorough ones"
 	@echo "make lint        the one style"
 	@echo "make synth       area and clock of a Tile, with Yosys and nextpnr"
+	@echo "make bench       what waves cost"
 	@echo "make clean       remove what was made here"
 
 run: .venv/run.stamp
@@ -29,7 +30,11 @@ lint: .venv/test.stamp
 	$(BIN)/ruff check .
 
 synth: .venv/synth.stamp
+	@$(BIN)/python -m sim.report.area
 	$(BIN)/pytest -m synth
+
+bench: .venv/run.stamp
+	@$(BIN)/python -m tests.bench_waves
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "crosscall needs Python 3.11 or newer"; exit 1; }

@@ -14,6 +14,7 @@ from .memory.path import MemoryPath
 from .memory.port import MemoryPort
 from .probe import tile_probe_layout
 from .schedule import status_layout
+from .share import share
 
 __all__ = ["Tile"]
 
@@ -76,46 +77,18 @@ class Tile(wiring.Component):
         m.submodules.memory_path = path = MemoryPath(config)
         m.submodules.apic = apic = LocalApic(config)
 
-        wiring.connect(m, wiring.flipped(self.memory), path.port)
-        wiring.connect(m, wiring.flipped(self.out), apic.out)
-        wiring.connect(m, wiring.flipped(self.delivery), apic.delivery)
-        wiring.connect(m, core.registers, apic.registers)
+        share(core, core_id=self.core_id, now=self.now, run=self.run, stall=self.stall, hold_interrupt=self.hold_interrupt,
+              straps=self.straps, load_valid=self.load_valid, load_address=self.load_address, load_word=self.load_word,
+              record=self.core_record, status=self.status)
+        share(path, memory_model=self.straps.memory_model, hold=self.hold_drain, reorder=self.reorder_drain, port=self.memory,
+              issue=core.issue, request=core.request, done=core.memory_done, old=core.memory_old, posts=core.posts,
+              room=core.room, fence=core.fence, ordered=core.ordered, drained=core.drained)
+        share(apic, core_id=self.core_id, registers=core.registers, out=self.out, delivery=self.delivery, accept=core.accept,
+              interrupt=core.interrupt, vector=core.pending_vector, init=core.init, startup=core.startup,
+              record=self.apic_record)
         m.d.comb += [
-            core.core_id.eq(self.core_id),
-            core.now.eq(self.now),
-            core.run.eq(self.run),
-            core.stall.eq(self.stall),
-            core.hold_interrupt.eq(self.hold_interrupt),
-            core.straps.eq(self.straps),
-            core.load_valid.eq(self.load_valid),
-            core.load_address.eq(self.load_address),
-            core.load_word.eq(self.load_word),
-
-            path.memory_model.eq(self.straps.memory_model),
-            path.hold.eq(self.hold_drain),
-            path.reorder.eq(self.reorder_drain),
-            path.issue.eq(core.issue),
-            path.request.eq(core.request),
-            core.memory_done.eq(path.done),
-            core.memory_old.eq(path.old),
-            core.posts.eq(path.posts),
-            core.room.eq(path.room),
-            path.fence.eq(core.fence),
-            core.ordered.eq(path.ordered),
-            core.drained.eq(path.drained),
-
-            apic.core_id.eq(self.core_id),
-            apic.accept.eq(core.accept),
-            core.interrupt.eq(apic.interrupt),
-            core.pending_vector.eq(apic.vector),
-            core.init.eq(apic.init),
-            core.startup.eq(apic.startup),
-
-            self.status.eq(core.status),
             self.quiet.eq(core.asleep & path.drained & ~apic.out.valid & ~apic.init & ~apic.startup
                           & ~(core.interruptible & apic.due)),
-            self.core_record.eq(core.record),
-            self.apic_record.eq(apic.record),
 
             self.probe.core.eq(core.probe),
             self.probe.stores.eq(path.stores),

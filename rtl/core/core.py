@@ -11,6 +11,7 @@ from ..events import Event, core_record_layout
 from ..memory.port import Fence, MemoryOp, memory_request_layout
 from ..probe import CoreState, core_probe_layout
 from ..schedule import status_layout
+from ..share import share
 from .datapath import Datapath
 from .microword import CONDITIONAL_OPS, MicroWord, Op
 from .sequencer import Sequencer
@@ -101,48 +102,22 @@ class Core(wiring.Component):
         m.submodules.microcode = microcode = Memory(self.microcode)
         load, fetch = microcode.write_port(), microcode.read_port()
 
-        word = Signal(MicroWord)
+        word = MicroWord(fetch.data)
+        share(sequencer, run=self.run, stall=self.stall, hold_interrupt=self.hold_interrupt,
+              interrupt_entry=self.straps.interrupt_entry, interrupt_return=self.straps.interrupt_return,
+              x2apic=self.straps.x2apic, word=word, next_pc=fetch.addr,
+              a=datapath.a, b=datapath.b, address=datapath.address, taken=datapath.taken,
+              memory_done=self.memory_done, posts=self.posts, room=self.room, ordered=self.ordered, drained=self.drained,
+              interrupt=self.interrupt, pending_vector=self.pending_vector, accept=self.accept,
+              init=self.init, startup=self.startup, issue=self.issue)
+        share(datapath, word=word, core_id=self.core_id, now=self.now, vector=sequencer.vector,
+              interrupts_on=sequencer.interrupts_on, memory_old=self.memory_old, popped=sequencer.popped,
+              apic_read=self.registers.read_data, index=sequencer.index)
+        share(load, en=self.load_valid, addr=self.load_address, data=self.load_word)
         m.d.comb += [
-            load.en.eq(self.load_valid),
-            load.addr.eq(self.load_address),
-            load.data.eq(self.load_word),
-            fetch.addr.eq(sequencer.next_pc),
-            word.eq(fetch.data),
-
             sequencer.bootstrap.eq(self.core_id == 0),
-            sequencer.run.eq(self.run),
-            sequencer.stall.eq(self.stall),
-            sequencer.hold_interrupt.eq(self.hold_interrupt),
-            sequencer.interrupt_entry.eq(self.straps.interrupt_entry),
-            sequencer.interrupt_return.eq(self.straps.interrupt_return),
-            sequencer.word.eq(fetch.data),
-            sequencer.a.eq(datapath.a),
-            sequencer.b.eq(datapath.b),
-            sequencer.address.eq(datapath.address),
-            sequencer.taken.eq(datapath.taken),
-            sequencer.memory_done.eq(self.memory_done),
-            sequencer.posts.eq(self.posts),
-            sequencer.room.eq(self.room),
-            sequencer.ordered.eq(self.ordered),
-            sequencer.drained.eq(self.drained),
-            sequencer.x2apic.eq(self.straps.x2apic),
-            self.fence.eq(word.imm),
-            sequencer.interrupt.eq(self.interrupt),
-            sequencer.pending_vector.eq(self.pending_vector),
-            sequencer.init.eq(self.init),
-            sequencer.startup.eq(self.startup),
-            self.accept.eq(sequencer.accept),
-
-            datapath.word.eq(fetch.data),
-            datapath.core_id.eq(self.core_id),
-            datapath.now.eq(self.now),
-            datapath.vector.eq(sequencer.vector),
-            datapath.interrupts_on.eq(sequencer.interrupts_on),
-            datapath.memory_old.eq(self.memory_old),
-            datapath.popped.eq(sequencer.popped),
-            datapath.apic_read.eq(self.registers.read_data),
-            datapath.index.eq(sequencer.index),
             datapath.write.eq(sequencer.completes | sequencer.step),
+            self.fence.eq(word.imm),
         ]
 
         # Memory: what the word asks for.
@@ -152,7 +127,6 @@ class Core(wiring.Component):
             for micro, memory in _MEMORY_OPS.items():
                 with m.Case(micro):
                     m.d.comb += [op.eq(memory), is_memory.eq(1)]
-        m.d.comb += self.issue.eq(sequencer.issue)
         with m.If(sequencer.issue):
             m.d.comb += [
                 self.request.op.eq(op),
