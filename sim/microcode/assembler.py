@@ -103,9 +103,10 @@ class _Assembler:
 
     # --- first pass: files and names ----------------------------------------------------------------------------------
 
-    def read(self, path, name):
-        """Takes all statements of a file. Raises OSError or UnicodeDecodeError if it is not readable text."""
-        source = Source(path, name, path.read_text(encoding="utf-8"))
+    def read(self, path, name, text=None):
+        """Takes all statements of a file, or of a text in its place. Raises OSError or UnicodeDecodeError if the file is not
+        readable text."""
+        source = Source(path, name, path.read_text(encoding="utf-8") if text is None else text)
         self.main = self.main or source
         self.included.add(path.resolve())
         self.reading.append(path.resolve())
@@ -481,13 +482,14 @@ def _reason(error):
     return "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
 
 
-def assemble(path, *, n_cores, xlen, defines=None):
+def assemble(path, *, n_cores, xlen, defines=None, text=None):
     """Assembles a file for a machine of ``n_cores`` cores of ``xlen`` bits.
 
     Parameters
     ----------
     path : the file. What it includes is looked for beside it, then among the shipped sources.
     defines : values for the constants that the program declares with ``?=``, by name.
+    text : instead of what is in the file, which then need not exist.
 
     Raises InputError, with the place, for whatever is wrong with the program. Equal files give equal images.
     """
@@ -495,7 +497,7 @@ def assemble(path, *, n_cores, xlen, defines=None):
     path = Path(path)
     assembler = _Assembler(n_cores, xlen, defines or {})
     try:
-        assembler.read(path, path.name)
+        assembler.read(path, path.name, text)
         return assembler.finish()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot be read: {_reason(error)}", file=path) from None

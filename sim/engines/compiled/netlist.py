@@ -12,8 +12,8 @@ from amaranth.hdl import Fragment, Value, ValueCastable, _ir, _nir
 from amaranth.lib import wiring
 
 __all__ = [
-    "LIMIT", "BlackBox", "Graph", "MemoryInfo", "Node", "Register", "UnknownCellError", "build_graph", "cut", "flat_ports", "limbs",
-    "width_of",
+    "LIMIT", "BlackBox", "Graph", "MemoryInfo", "Node", "Register", "UnknownCellError", "build_graph", "cut", "early_outputs",
+    "flat_ports", "limbs", "reachable", "width_of",
 ]
 
 #: No node is wider; what is wider in the netlist is cut.
@@ -158,6 +158,35 @@ def build_graph(component, *, tied=None):
     }
     netlist = _ir.build_netlist(Fragment.get(component, None), ports=ports)
     return _Builder(netlist, {"rst": 0, **(tied or {})}).graph()
+
+
+def reachable(graph):
+    """Every node that something needs, operands first."""
+    order, seen = [], set()
+    roots = [register.next for register in graph.registers] + list(graph.outputs.values())
+    roots += [bits for box in graph.boxes for bits in box.inputs.values()]
+    for memory in graph.memories:
+        roots += [bits for port in memory.writes for bits in (port.address, port.data, port.enable)]
+        roots += [bits for port in memory.reads for bits in (port.address, port.enable)]
+    stack = [(node, False) for bits in roots for node, _, _ in bits if node is not None]
+    while stack:
+        node, done = stack.pop()
+        if done:
+            order.append(node)
+        elif node not in seen:
+            seen.add(node)
+            stack.append((node, True))
+            stack += [(item, False) for bits in node.inputs for item, _, _ in bits if item is not None]
+    return order
+
+
+def early_outputs(graph):
+    """Names of the outputs that are functions of state alone."""
+    asks = {}
+    for node in reachable(graph):
+        asks[node] = node.kind in ("input", "box") or any(asks[item] for bits in node.inputs for item, _, _ in bits
+                                                          if item is not None)
+    return {name for name, bits in graph.outputs.items() if not any(asks[node] for node, _, _ in bits if node is not None)}
 
 
 class _Builder:

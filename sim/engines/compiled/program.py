@@ -8,7 +8,7 @@ of state), and is checked here: a shared part that needs more is refused.
 from amaranth.hdl import Instance, Module
 from amaranth.lib import wiring
 
-from .netlist import LIMIT, UnknownCellError, build_graph, cut, flat_ports, limbs, width_of
+from .netlist import LIMIT, UnknownCellError, build_graph, cut, early_outputs, flat_ports, limbs, width_of
 from .scalar import Emitter, Unit
 
 __all__ = ["TileBox", "program"]
@@ -98,7 +98,7 @@ def program(tile, machine, sources, *, tied):
     ports = flat_ports(tile)
     tile = Unit("Tile", build_graph(tile, tied={"load_valid": 0, "load_address": 0, "load_word": 0}))
     top = Unit("Top", build_graph(machine, tied=tied))
-    early = tile.early()
+    early = early_outputs(tile.graph)
     n = len(top.graph.boxes)
 
     inputs = [(name, node.name[1], node.width) for name, nodes in top.graph.inputs.items() for node in nodes]

@@ -12,12 +12,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from sim.errors import MissingToolError
 
-__all__ = ["cache_folder", "compiler", "load"]
+__all__ = ["cache_folder", "compiler", "load", "vector_bits"]
 
 _OPTIONS = ("-O2", "-march=native", "-std=gnu11", "-fPIC", "-shared", "-w")
 
@@ -38,6 +39,14 @@ def compiler():
         return [sys.executable, "-m", "ziglang", "cc"]
     raise MissingToolError("the compiled engine needs a C compiler: `apt-get install gcc`, or `pip install ziglang`; "
                            "without one, use --engine pysim")
+
+
+@cache
+def vector_bits():
+    """How wide a vector the code that the compiler makes for this processor can compute with at once: 512, 256 or 128."""
+    command = [*compiler(), *_OPTIONS, "-dM", "-E", "-x", "c", os.devnull]
+    defined = subprocess.run(command, capture_output=True, text=True).stdout
+    return 512 if "__AVX512BW__" in defined else 256 if "__AVX2__" in defined else 128
 
 
 def _identity(command):
