@@ -11,7 +11,7 @@ from rtl.events import trace_layout
 from rtl.schedule import ScheduleKind
 from sim.engines.compiled import CompiledEngine, trace_sources
 from sim.engines.compiled.many import Job, LaneEngine, Lanes
-from sim.engines.engine import Contents, Ending
+from sim.engines.engine import Ending
 from sim.monitor import clocks_of_flags
 from sim.run import prepare
 from sim.scenarios.reader import shipped_scenarios
@@ -49,7 +49,7 @@ class _Nobody:
         return False
 
 
-def _compare(engine, scalar, contents, straps, jobs, outcomes, *, max_clocks, patience):
+def _compare(scalar, contents, straps, jobs, outcomes, *, max_clocks, patience):
     """Every outcome is that of the scalar run of its job."""
     assert [outcome.job for outcome in outcomes] == list(range(len(jobs)))
     for job, outcome in zip(jobs, outcomes, strict=True):
@@ -91,7 +91,7 @@ def test_every_shipped_scenario(engines, scenario):
     jobs = list(_jobs(prepared.settings.straps, lanes.lanes + 8))
     arguments = {"max_clocks": 6000, "patience": 700}
     outcomes = list(lanes.run_many(prepared.contents, prepared.settings.straps, jobs, arena=True, **arguments))
-    _compare(lanes, scalar, prepared.contents, prepared.settings.straps, jobs, outcomes, **arguments)
+    _compare(scalar, prepared.contents, prepared.settings.straps, jobs, outcomes, **arguments)
 
 
 _BUSY = """
@@ -121,7 +121,7 @@ def test_other_machines_and_widths(config, lanes, tmp_path):
     arguments = {"max_clocks": 4000, "patience": 500}
     outcomes = list(engine.run_many(prepared.contents, prepared.settings.straps, jobs, arena=True, **arguments))
     assert engine.lanes == lanes or lanes is None
-    _compare(engine, CompiledEngine(config), prepared.contents, prepared.settings.straps, jobs, outcomes, **arguments)
+    _compare(CompiledEngine(config), prepared.contents, prepared.settings.straps, jobs, outcomes, **arguments)
 
 
 def test_a_queue_with_jobs_of_very_different_lengths(engines):
@@ -134,7 +134,7 @@ def test_a_queue_with_jobs_of_very_different_lengths(engines):
     arguments = {"max_clocks": 6000, "patience": 700}
     outcomes = list(lanes.run_many(prepared.contents, prepared.settings.straps, iter(jobs), arena=True, **arguments))
     assert {outcome.ending for outcome in outcomes} >= {Ending.QUIET, Ending.LIMIT}
-    _compare(lanes, scalar, prepared.contents, prepared.settings.straps, jobs, outcomes, **arguments)
+    _compare(scalar, prepared.contents, prepared.settings.straps, jobs, outcomes, **arguments)
 
 
 def test_a_queue_longer_than_a_batch_and_one_that_is_given_up(engines, monkeypatch):

@@ -70,7 +70,7 @@ class Lanes:
     def __init__(self, component, *, lanes=None, **options):
         self.lanes = lanes or lane_count()
         self.program = lane_program(component, lanes=self.lanes, **options)
-        library = self._library = load(self.program.text)
+        library = self._library = load(self.program.text, vectors=True)
         pointer, integer = ctypes.c_void_p, ctypes.c_int
         library.machine_new.restype = pointer
         for name, arguments in {
