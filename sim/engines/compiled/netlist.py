@@ -365,7 +365,10 @@ class _Builder:
         if operator in ("+", "-") and width > LIMIT:
             self.sum(index, operator, values if len(values) == 2 else (_nir.Value.zeros(width), *values))
             return
-        if operator in ("*", "<<") and width > LIMIT:
+        if operator in ("<<", "u>>") and width > LIMIT:
+            self.shift(index, operator, *map(self.bits, values))
+            return
+        if operator == "*" and width > LIMIT:
             # Only the low bits can be needed; the use of one above is refused where it is met.
             width = LIMIT
             values = tuple(value[:LIMIT] for value in values)
@@ -373,6 +376,18 @@ class _Builder:
         if operator not in kinds or any(len(value) > LIMIT for value in values):
             raise UnknownCellError(f"the operator {operator} on {len(values[0])} bits cannot be compiled")
         self.add(index, kinds[operator], width, *(self.bits(value) for value in values))
+
+    def shift(self, index, operator, bits, amount):
+        """A shift of a value wider than LIMIT: a row of multiplexers for each bit of the amount."""
+        width = width_of(bits)
+        for number in range(width_of(amount)):
+            step = min(1 << number, width)
+            zeros = ((None, 0, step),)
+            moved = (*cut(bits, step, width - step), *zeros) if operator == "u>>" else (*zeros, *cut(bits, 0, width - step))
+            condition = cut(amount, number, 1)
+            nodes = [Node("mux", size, (condition, cut(moved, low, size), cut(bits, low, size))) for low, size in self.chunks(width)]
+            bits = tuple((node, 0, node.width) for node in nodes)
+        self.pieces[index] = [(low, size, piece) for (low, size), piece in zip(self.chunks(width), bits, strict=True)]
 
     def sum(self, index, operator, values):
         """A sum or difference in words of LIMIT, with a carry or borrow from each to the next."""
