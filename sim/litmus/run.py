@@ -143,7 +143,7 @@ class Runner:
         self._seed = seed
         self._expected = expected
         self._out = out
-        self._engines = {}
+        self.engines = {}
 
     def run(self, test):
         """A Result for each mode of a LitmusTest. Raises InputError if the machine cannot hold it."""
@@ -185,12 +185,12 @@ class Runner:
         )
 
     def _engine(self, config):
-        if config not in self._engines:
+        if config not in self.engines:
             try:
-                self._engines[config] = CompiledEngine(config)
+                self.engines[config] = CompiledEngine(config)
             except MissingToolError:
-                self._engines[config] = PySimEngine(config)
-        return self._engines[config]
+                self.engines[config] = PySimEngine(config)
+        return self.engines[config]
 
     def _execute(self, program, schedule, straps, sink, probe=False):
         return self._engine(program.config).run(program.contents(schedule.delays), straps, max_clocks=_MAX_CLOCKS, sink=sink,
