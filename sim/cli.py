@@ -73,6 +73,8 @@ def run(
     preset: Annotated[str | None, typer.Option(help="The machine: tiny, default or wide.")] = None,
     assignments: Annotated[list[str] | None, typer.Option(
         "--set", metavar="KEY=VALUE", help="A field of the machine, a strap, or define.NAME; may be repeated.")] = None,
+    without: Annotated[list[str] | None, typer.Option(
+        metavar="NAME", help="Leave out a named barrier or lock; `asm` lists them; may be repeated.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of what the scenario leaves to chance.")] = 0,
     max_cycles: Annotated[int, typer.Option(min=1, help="End the run after so many clocks.")] = 100_000,
     out: Annotated[Path, typer.Option(help="Where files are written.")] = Path("waves"),
@@ -87,7 +89,8 @@ def run(
     from sim.run import prepare
     from sim.run import run as run_prepared
 
-    prepared = prepare(scenario, protocol=protocol, cores=cores, preset=preset, assignments=assignments or (), seed=seed)
+    prepared = prepare(scenario, protocol=protocol, cores=cores, preset=preset, assignments=assignments or (),
+                       without=without or (), seed=seed)
     with _progress(max_cycles) as progress:
         result = run_prepared(prepared, max_clocks=max_cycles, out=out, waves=not no_vcd, progress=progress)
     _present(result, as_json)

@@ -39,6 +39,7 @@ class Prepared:
     settings: Settings
     image: Image
     contents: Contents
+    without: tuple[str, ...]
 
 
 def prepare(name, *, protocol=None, cores=None, preset=None, assignments=(), without=(), seed=0):
@@ -59,7 +60,7 @@ def prepare(name, *, protocol=None, cores=None, preset=None, assignments=(), wit
     image = assemble(find_protocol(protocol or scenario.protocol), n_cores=scenario.n_cores, xlen=chosen.config.xlen,
                      defines={**chosen.defines, **_mode(chosen)})
     image = knock_out(image, without)
-    return Prepared(scenario, chosen, image, contents(scenario, image, chosen.config))
+    return Prepared(scenario, chosen, image, contents(scenario, image, chosen.config), tuple(without))
 
 
 def _mode(chosen):
@@ -106,6 +107,7 @@ class Result:
             "scenario": scenario.name,
             "title": scenario.title,
             "protocol": self.prepared.image.path.stem,
+            "without": list(self.prepared.without),
             "seed": scenario.seed,
             "config": asdict(chosen.config),
             "straps": asdict(chosen.straps),
@@ -208,6 +210,7 @@ def _meta(prepared):
     return {
         "scenario": prepared.scenario.name,
         "protocol": prepared.image.path.stem,
+        "without": list(prepared.without),
         "seed": prepared.scenario.seed,
         "straps": asdict(prepared.settings.straps),
     }
