@@ -25,13 +25,17 @@ __all__ = ["Result", "Runner", "Verdict"]
 _MODELS = {model: MemoryModel[model.name].value for model in Model}
 #: A run that is not over by then will never be.
 _MAX_CLOCKS = 20_000
-#: How far apart the threads begin at most, in clocks; drawn for each run.
-_SPREADS = (0, 4, 12, 40)
-#: How often cores (interrupts, messages) and drains of store buffers are held back, in 1/256 per clock; and how long a hold lasts
-#: at most, as a power of two. Drawn for each run.
-_STALLS = (0, 8, 40)
-_HOLDS = (0, 60, 180)
-_LENGTHS = (2, 4, 5)
+#: What is drawn for each run. The threads begin one after another, in any order, so far apart, and each up to so much later; in
+#: clocks.
+_GAPS = (0, 4, 8)
+_JITTER = 3
+#: How often a store buffer is held, and everything else (a core, an interrupt, a message), in 1/256 per clock; and how long at
+#: most, as a power of two. It begins a little before the threads, so that some are held when they begin and others are not.
+_DRAINS = (16, 60, 160)
+_OTHERS = (0, 0, 8)
+_LENGTHS = (5, 6)
+_EARLY = 24
+
 
 
 class Verdict(Enum):
@@ -139,7 +143,7 @@ class Runner:
         self._seed = seed
         self._expected = expected
         self._out = out
-        self._engines = {}
+        self.engines = {}
 
     def run(self, test):
         """A Result for each mode of a LitmusTest. Raises InputError if the machine cannot hold it."""
@@ -170,21 +174,23 @@ class Runner:
 
     def _schedule(self, program, mode, number):
         random = Random(f"{self._seed} {program.test.name} {mode and mode.value} {number}")
-        spread = random.choice(_SPREADS)
+        order = random.sample(range(program.test.n_cores), program.test.n_cores)
+        gap = random.choice(_GAPS)
+        others = random.choice(_OTHERS)
         return _Schedule(
-            delays=tuple(random.randint(0, spread) for _ in range(program.test.n_cores)),
-            plan=Plan(kind=ScheduleKind.BOUNDED, seed=random.getrandbits(32), start=program.start, stall=random.choice(_STALLS),
-                      hold_drain=random.choice(_HOLDS), hold_interrupt=random.choice(_STALLS), hold_message=random.choice(_STALLS),
+            delays=tuple(gap * place + random.randint(0, _JITTER) for place in order),
+            plan=Plan(kind=ScheduleKind.BOUNDED, seed=random.getrandbits(32), start=program.start - _EARLY, stall=others,
+                      hold_drain=random.choice(_DRAINS), hold_interrupt=others, hold_message=others,
                       delay=random.choice(_LENGTHS)),
         )
 
     def _engine(self, config):
-        if config not in self._engines:
+        if config not in self.engines:
             try:
-                self._engines[config] = CompiledEngine(config)
+                self.engines[config] = CompiledEngine(config)
             except MissingToolError:
-                self._engines[config] = PySimEngine(config)
-        return self._engines[config]
+                self.engines[config] = PySimEngine(config)
+        return self.engines[config]
 
     def _execute(self, program, schedule, straps, sink, probe=False):
         return self._engine(program.config).run(program.contents(schedule.delays), straps, max_clocks=_MAX_CLOCKS, sink=sink,

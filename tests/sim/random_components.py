@@ -146,6 +146,8 @@ class RandomComponent(wiring.Component):
         high = min(width, low + self._draw(st.integers(1, 64)))
         self._values += [self._named(item) for item in (
             stored[low:high], stored == record, stored.any(), record.all(), Mux(self._bit(), record, stored)[:64],
+            (record + stored)[low:high], (record - stored)[low:high], (-stored)[low:high],
+            Cat(record, stored).word_select(self._pick(self._draw(st.integers(1, 2))), width)[low:high],
         )]
 
     def _add_switch(self):

@@ -98,8 +98,9 @@ def test_canceled_core_gives_its_mask_back_when_masks_are_freed():
 
 def test_frozen_actions():
     run = run_text(scenario(2, {0: [call("cpu_down", target=1, frozen=True), call("cpu_up", target=1, frozen=True),
-                                    call("cpu_down", target=1), call("cpu_up_canceled", target=1, frozen=True)]}, defines=FREE))
-    assert [action for _, action, _ in notices(run)[2:]] == [0x17, 0x13, 0x07, 0x13, 0x14]
+                                    call("cpu_down", target=1, frozen=True), call("cpu_up_canceled", target=1, frozen=True)]},
+                            defines=FREE))
+    assert [action for _, action, _ in notices(run)[2:]] == [0x17, 0x13, 0x17, 0x13, 0x14]
     assert run.word("freed_cpumasks") == run.image.address_of("cpumask_pool[1]")
 
 

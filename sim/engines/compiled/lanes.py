@@ -284,6 +284,9 @@ class Emitter:
             self._vectors[top] = self._write(top)
         return self._vectors[node]
 
+    def wrote(self, node):
+        return node in self._vectors
+
     def _write(self, node):
         kind, inputs, segments = node.kind, node.inputs, self.segments(node)
         if not inputs:
@@ -535,7 +538,9 @@ class Unit:
                 continue
             for number, (low, width) in enumerate(self.segments(register.node)):
                 value = emitter.segment(cut(register.next, low, width))
-                stores.append(f"{self.state(register.node, number, pointer)} = {_vector(value)};")
+                # Stored at once if the old value is in a variable already: fewer values wait at the same time.
+                place = emitter.lines if emitter.wrote(register.node) else stores
+                place.append(f"{self.state(register.node, number, pointer)} = {_vector(value)};")
         for memory in self.graph.memories:
             stores += self._memory(emitter, pointer, memory)
         return stores

@@ -46,7 +46,7 @@ class Job:
 class LaneOutcome:
     """job : its number in the queue.  arena : its words at the end, or None.
 
-    outputs : port -> its value when the Monitor has seen the last clock (see ``sim.monitor.clocks_of_flags`` for the flags).
+    outputs : port -> its value (of the flags, see ``sim.monitor.clocks_of_flags``).
     """
 
     job: int
@@ -70,7 +70,7 @@ class Lanes:
     def __init__(self, component, *, lanes=None, **options):
         self.lanes = lanes or lane_count()
         self.program = lane_program(component, lanes=self.lanes, **options)
-        library = self._library = load(self.program.text)
+        library = self._library = load(self.program.text, vectors=True)
         pointer, integer = ctypes.c_void_p, ctypes.c_int
         library.machine_new.restype = pointer
         for name, arguments in {
@@ -159,11 +159,12 @@ class LaneEngine:
     ----------
     config : MachineConfig
     outputs : ports whose value at the end of a job is told.
+    settle : clocks, with ``run`` low, from its last clock until then; the Monitor needs those that are the default.
     lanes : how many runs advance together; what fits a vector of this CPU if nothing is said.
     tied : input port -> constant, for ports that are the same in all jobs.
     """
 
-    def __init__(self, config, *, outputs=("flags",), lanes=None, tied=None):
+    def __init__(self, config, *, outputs=("flags",), settle=Monitor.LATENCY + 1, lanes=None, tied=None):
         self.config = config
         tile = Tile(config)
         rig = Rig(config, tile=lambda _: TileBox(tile.signature))
@@ -172,7 +173,7 @@ class LaneEngine:
         self._outputs = tuple(outputs)
         tile = build_graph(tile, tied={"load_valid": 0, "load_address": 0, "load_word": 0})
         self._lanes = Lanes(rig, lanes=lanes, tile=tile, tied={**_TIED, **(tied or {})}, run="run", ends=tuple(_ENDS),
-                            settle=Monitor.LATENCY + 1, outputs=self._outputs)
+                            settle=settle, outputs=self._outputs)
         self.lanes = self._lanes.lanes
 
     def _raw(self, port, value):
