@@ -7,7 +7,6 @@ import pytest
 from typer.testing import CliRunner
 
 from sim.cli import app
-from sim.engines.engine import Ending
 from sim.engines.pysim import PySimEngine
 from sim.litmus.command import SHIPPED
 from sim.litmus.expected import Expected, read_expected
@@ -152,7 +151,6 @@ def test_a_run_that_does_not_end_is_a_finding(engines, monkeypatch):
     monkeypatch.setattr("sim.litmus.run._MAX_CLOCKS", 300)
     result, = run(litmus_test("{}\n P0 ;\n again: JMP again ;\nexists (x=0)"), Model.SC, engines, runs=2)
     assert result.states == {None: 2} and result.verdict is Verdict.FORBIDDEN_SEEN
-    assert Ending.LIMIT.value == "limit"
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
@@ -188,8 +186,8 @@ def test_malformed_files_do_not_stop_the_others(crosscall, tmp_path):
     (tmp_path / "b.litmus").write_text((SHIPPED / "CoRR.litmus").read_text())
     done = crosscall(tmp_path, "--runs", 2)
     assert done.exit_code == 2
-    assert done.stderr == f"crosscall: {tmp_path}/a.litmus:4:2: unknown instruction JUMP, did you mean \"JMP\"?\n" \
-                          "     JUMP away ;\n     ^\n"
+    assert done.stderr == (f'crosscall: {tmp_path}/a.litmus:4:2: unknown instruction JUMP, did you mean "JMP"?\n'
+                            "     JUMP away ;\n     ^\n")
     assert done.stdout.splitlines()[-1].endswith("1 ok, 0 forbidden-seen, 0 not-observed, 1 refused")
 
 
