@@ -148,6 +148,11 @@ def test_refusals(text, line, column, message):
         assert error.message == message
 
 
+def test_a_condition_without_end_is_refused():
+    with pytest.raises(InputError, match="deep.litmus: nested too deeply"):
+        parse(f"X86 a\n{{}}\n P0 ;\nexists {'(' * 9999}x=0{')' * 9999}", "deep.litmus")
+
+
 def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(InputError, match="cannot be read: No such file"):
         read_test(tmp_path / "none.litmus")

@@ -54,6 +54,13 @@ def test_an_instruction_of_several_words_is_not_interrupted():
     assert [words[0] for words in body] == ["irqsave", "ld", "add", "st", "irqrestore", "stc", "irqsave", "send", "irqrestore"]
 
 
+def test_a_location_may_have_any_name(engines):
+    names = ("r0", "end", "flags", "memory", "start_time", "threads", "P0", "MOV")
+    test = single("", [f"MOV [{name}],${number}" for number, name in enumerate(names)], *names)
+    result, = run(test, Model.TSO, engines, runs=1)
+    assert result.states == {tuple(range(len(names))): 1}
+
+
 def test_waves_show_the_words_of_the_test_by_their_names():
     names = {item.name for item in translate(read_test(SHIPPED / "MP+ipi.litmus")).image.objects}
     assert {"memory", "H1", "start_time[0]", "start_time[1]"} <= names
