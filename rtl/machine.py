@@ -84,9 +84,12 @@ class Machine(wiring.Component):
             # A register, so that no tool folds the number into the Tile: all Tiles stay the same circuit.
             core_id = Signal(8, init=number, reset_less=True, name=f"core_id{number}")
             m.d.sync += core_id.eq(core_id)
+            # Of its own as well: a Tile that picks its bits from the whole schedule is another circuit than its neighbour.
+            held = Signal(4, name=f"held{number}")
+            m.d.comb += held.eq(Cat(schedule.stall[number], schedule.hold_interrupt[number], schedule.hold_drain[number],
+                                    schedule.reorder_drain[number]))
             share(tile, core_id=core_id, now=shared.now, run=self.run, straps=self.straps,
-                  stall=schedule.stall[number], hold_interrupt=schedule.hold_interrupt[number],
-                  hold_drain=schedule.hold_drain[number], reorder_drain=schedule.reorder_drain[number],
+                  stall=held[0], hold_interrupt=held[1], hold_drain=held[2], reorder_drain=held[3],
                   load_valid=load_valid, load_address=load.address[:self.config.pc_bits],
                   load_word=load.data[:MicroWord.as_shape().size],
                   memory=shared.memory[number], out=shared.sources[number], delivery=shared.targets[number])

@@ -73,6 +73,8 @@ def run(
     preset: Annotated[str | None, typer.Option(help="The machine: tiny, default or wide.")] = None,
     assignments: Annotated[list[str] | None, typer.Option(
         "--set", metavar="KEY=VALUE", help="A field of the machine, a strap, or define.NAME; may be repeated.")] = None,
+    without: Annotated[list[str] | None, typer.Option(
+        metavar="NAME", help="Leave out a named barrier or lock; `asm` lists them; may be repeated.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of what the scenario leaves to chance.")] = 0,
     max_cycles: Annotated[int, typer.Option(min=1, help="End the run after so many clocks.")] = 100_000,
     out: Annotated[Path, typer.Option(help="Where files are written.")] = Path("waves"),
@@ -87,16 +89,11 @@ def run(
     from sim.run import prepare
     from sim.run import run as run_prepared
 
-    prepared = prepare(scenario, protocol=protocol, cores=cores, preset=preset, assignments=assignments or (), seed=seed)
+    prepared = prepare(scenario, protocol=protocol, cores=cores, preset=preset, assignments=assignments or (),
+                       without=without or (), seed=seed)
     with _progress(max_cycles) as progress:
         result = run_prepared(prepared, max_clocks=max_cycles, out=out, waves=not no_vcd, progress=progress)
-    if as_json:
-        _print_json(result.to_json())
-    else:
-        from sim.report.table import print_report, report_console
-        print_report(result.to_json(), report_console())
-    if not result.ok:
-        raise typer.Exit(VIOLATED)
+    _present(result, as_json)
 
 
 @app.command()
@@ -120,6 +117,64 @@ def litmus(
     report = show(paths or [], memory=memory, runs=runs, seed=seed, expected=expected, out=out, as_json=as_json)
     if report.forbidden or report.refused:
         raise typer.Exit(VIOLATED if report.forbidden else BAD_INPUT)
+
+
+@app.command()
+def hunt(
+    scenario: Annotated[str, typer.Argument(metavar="NAME|FILE.toml", help="A shipped scenario, or your own file.")],
+    protocol: Annotated[str | None, typer.Option(metavar="NAME|FILE.uasm", help="Instead of the scenario's own.")] = None,
+    cores: _Cores = None,
+    preset: Annotated[str | None, typer.Option(help="The machine: tiny, default or wide.")] = None,
+    assignments: Annotated[list[str] | None, typer.Option(
+        "--set", metavar="KEY=VALUE", help="A field of the machine, a strap, or define.NAME; may be repeated.")] = None,
+    without: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Leave out a named barrier or lock.")] = None,
+    runs: Annotated[int, typer.Option(min=1, help="How many schedules.")] = 20_000,
+    seconds: Annotated[float | None, typer.Option(min=0, help="Begin no more after so long.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Number of the first schedule.")] = 0,
+    processes: Annotated[int | None, typer.Option(min=1, help="One per CPU if not said.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the hunt whose notebook is in --out.")] = False,
+    out: Annotated[Path, typer.Option(help="Where schedules of findings are written.")] = Path("waves"),
+    as_json: _Json = False,
+):
+    """Run thousands of schedules; explain the first violation of each kind, and leave its schedule."""
+    from sim.hunt import Hunt
+    from sim.report.hunt import print_finding, print_report
+
+    arguments = {"name": scenario, "protocol": protocol, "cores": cores, "preset": preset,
+                 "assignments": tuple(assignments or ()), "without": tuple(without or ())}
+    with _status() as show:
+        this = Hunt(arguments, out=out, processes=processes, tell=(lambda finding: None) if as_json else print_finding,
+                    progress=lambda runs, clocks, past: show(f"{runs} schedules, {clocks} clocks, {past:.0f} s"))
+        report = this.run(runs=runs, first=seed, seconds=seconds, resume=resume)
+    if as_json:
+        _print_json(report.to_json())
+    else:
+        print_report(report, this.notebook)
+    if report.findings or report.disagreements:
+        raise typer.Exit(VIOLATED)
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(metavar="FILE.schedule", help="What a hunt has left.")],
+    out: Annotated[Path, typer.Option(help="Where files are written.")] = Path("waves"),
+    no_vcd: Annotated[bool, typer.Option("--no-vcd", help="Write no waves.")] = False,
+    as_json: _Json = False,
+):
+    """Repeat a run of a hunt to the clock, with waves."""
+    from rtl.schedule import ScheduleKind
+    from sim.run import prepare, run
+    from sim.schedule_file import read_schedule
+    from sim.schedules import Plan
+
+    item = read_schedule(file)
+    prepared = prepare(item.scenario, protocol=item.protocol, cores=item.cores, preset=item.preset,
+                       assignments=item.assignments, without=item.without, seed=item.seed)
+    item.check(prepared, file)
+    with _progress(1_000_000) as progress:
+        result = run(prepared, max_clocks=1_000_000, out=out, waves=not no_vcd, plan=Plan(kind=ScheduleKind.REPLAY),
+                     replay=item.schedule, progress=progress)
+    _present(result, as_json)
 
 
 @app.command("list")
@@ -190,21 +245,38 @@ def view(
     raise typer.Exit(subprocess.run([program, str(path)], check=False).returncode)
 
 
+def _present(result, as_json):
+    """Say what came out of a run, and exit as it deserves."""
+    if as_json:
+        _print_json(result.to_json())
+    else:
+        from sim.report.table import print_report, report_console
+        print_report(result.to_json(), report_console())
+    if not result.ok:
+        raise typer.Exit(VIOLATED)
+
+
 def _print_json(value):
     print(json.dumps(value, indent=2))
 
 
 @contextmanager
-def _progress(max_clocks):
-    """A function to call with the clock now and then. It shows the clock on a terminal, and nothing in a pipe."""
+def _status():
+    """A function that shows a text on a terminal for as long as the work goes on, and nothing in a pipe."""
     if not sys.stderr.isatty():
-        yield lambda clock: None
+        yield lambda text: None
         return
     from rich.console import Console
 
-    console = Console(stderr=True)
-    with console.status("running") as status:
-        yield lambda clock: status.update(f"clock {clock} (at most {max_clocks})")
+    with Console(stderr=True).status("running") as status:
+        yield status.update
+
+
+@contextmanager
+def _progress(max_clocks):
+    """A function to call with the clock now and then."""
+    with _status() as show:
+        yield lambda clock: show(f"clock {clock} (at most {max_clocks})")
 
 
 if __name__ == "__main__":

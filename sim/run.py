@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 
 from sim.calls import CallTracker
-from sim.engines.engine import Contents, Ending
+from sim.engines.engine import PLAIN, Contents, Ending
 from sim.engines.pysim import PySimEngine
 from sim.errors import InputError
 from sim.events import EventLog
@@ -23,7 +23,7 @@ from sim.waves.feed import STAGES, WaveFeed
 from sim.waves.gtkw import write_gtkw
 from sim.waves.writer import WaveWriter
 
-__all__ = ["Prepared", "Result", "prepare", "run"]
+__all__ = ["Prepared", "Result", "patience", "prepare", "run"]
 
 #: Clocks without progress, beyond what the scenario itself lets pass, after which a run is stuck.
 _PATIENCE = 5000
@@ -39,6 +39,7 @@ class Prepared:
     settings: Settings
     image: Image
     contents: Contents
+    without: tuple[str, ...]
 
 
 def prepare(name, *, protocol=None, cores=None, preset=None, assignments=(), without=(), seed=0):
@@ -59,7 +60,7 @@ def prepare(name, *, protocol=None, cores=None, preset=None, assignments=(), wit
     image = assemble(find_protocol(protocol or scenario.protocol), n_cores=scenario.n_cores, xlen=chosen.config.xlen,
                      defines={**chosen.defines, **_mode(chosen)})
     image = knock_out(image, without)
-    return Prepared(scenario, chosen, image, contents(scenario, image, chosen.config))
+    return Prepared(scenario, chosen, image, contents(scenario, image, chosen.config), tuple(without))
 
 
 def _mode(chosen):
@@ -73,6 +74,7 @@ class Result:
 
     clocks, ending : of the machine.  calls : every Call.  violations : by clock.  digest : of all records.
     facts : what the oracles measured.  unfinished : a sentence for each call that is not over.
+    flags : of the Monitor: name -> clock.  schedule : what was in force, if it was recorded.
     files : what was written: kind -> path, in the order in which to name them.
     """
 
@@ -84,6 +86,8 @@ class Result:
     digest: int
     facts: dict
     unfinished: tuple[str, ...]
+    flags: dict
+    schedule: tuple | None
     files: dict
 
     @property
@@ -103,6 +107,7 @@ class Result:
             "scenario": scenario.name,
             "title": scenario.title,
             "protocol": self.prepared.image.path.stem,
+            "without": list(self.prepared.without),
             "seed": scenario.seed,
             "config": asdict(chosen.config),
             "straps": asdict(chosen.straps),
@@ -122,11 +127,13 @@ class Result:
         }
 
 
-def run(prepared, *, engine=None, max_clocks=100_000, out=None, waves=True, progress=lambda clock: None):
+def run(prepared, *, engine=None, max_clocks=100_000, out=None, waves=True, plan=PLAIN, record=False, replay=(),
+        progress=lambda clock: None):
     """Run, observe and judge. What is observed does not change the run.
 
     engine : to run on, of the same config; a new PySimEngine if None.  out : the folder for files; None writes none.
-    waves : whether waves are among them.  progress : called with the clock now and then.
+    waves : whether waves are among them.  plan, record, replay : of the schedule, as engines take them.
+    progress : called with the clock now and then.
     Files appear whole when the run is over; if it is interrupted, what was there before stays. Raises InputError if they
     cannot be written.
     """
@@ -149,13 +156,14 @@ def run(prepared, *, engine=None, max_clocks=100_000, out=None, waves=True, prog
             observers.waves = WaveFeed(writer, observers.tracker, (*observers.jury.oracles, observers.watchdog))
         engine = engine or PySimEngine(config)
         outcome = engine.run(prepared.contents, prepared.settings.straps, max_clocks=max_clocks, sink=observers,
-                             probe=observers.waves is not None)
+                             probe=observers.waves is not None, plan=plan, record=record, replay=replay)
         violations = observers.finish(outcome)
         if observers.waves is not None:
             observers.waves.close(outcome.clocks)
             write_gtkw(writer)
     return Result(prepared, outcome.clocks, outcome.ending, tuple(observers.tracker.calls), violations,
-                  observers.digest.value(), observers.jury.facts(), tuple(observers.watchdog.sentences()), files)
+                  observers.digest.value(), observers.jury.facts(), tuple(observers.watchdog.sentences()),
+                  dict(outcome.flags), outcome.schedule, files)
 
 
 class _Observers:
@@ -167,7 +175,7 @@ class _Observers:
         self.digest = Digest(self.sources)
         self.tracker = CallTracker.for_image(config, image)
         self.jury = Jury(make_oracles(config, image, arena=prepared.contents.arena))
-        self.watchdog = Watchdog(self.tracker, patience=_PATIENCE + _silence(prepared.scenario))
+        self.watchdog = Watchdog(self.tracker, patience=patience(prepared.scenario))
         self.log = None
         self.waves = None
         self._progress = progress
@@ -202,12 +210,13 @@ def _meta(prepared):
     return {
         "scenario": prepared.scenario.name,
         "protocol": prepared.image.path.stem,
+        "without": list(prepared.without),
         "seed": prepared.scenario.seed,
         "straps": asdict(prepared.settings.straps),
     }
 
 
-def _silence(scenario):
-    """For how long a scenario may let a machine do nothing that can be seen."""
+def patience(scenario):
+    """After how many clocks without progress a run is stuck: more than the scenario itself lets pass."""
     commands = [command for program in scenario.programs for command in program]
-    return max(scenario.work) + max(command.at + command.delay for command in commands)
+    return _PATIENCE + max(scenario.work) + max(command.at + command.delay for command in commands)

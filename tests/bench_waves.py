@@ -14,7 +14,7 @@ from sim.engines.pysim import PySimEngine
 from sim.run import prepare, run
 
 #: (cores, clocks): some seconds each.
-SIZES = ((4, 4000), (32, 1500))
+SIZES = ((4, 4000), (32, 800))
 ROUNDS = 5
 
 

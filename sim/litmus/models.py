@@ -11,7 +11,7 @@ atomic steps; SFENCE does so under PSO; LFENCE has no effect, because loads are 
 An interrupt is sent at once in x2APIC mode, and when the buffer is empty in xAPIC mode; a core has one on the way at a time. It
 arrives at any later time, and is accepted at any later time between two instructions, with interrupts on and no STI just before.
 Two that arrive before the first is accepted are one. The handler starts with the end of interrupt, a write to the local APIC: in
-xAPIC mode it waits for the buffer to be empty, too.
+xAPIC mode it waits for the buffer to be empty, too; and its IRET does in both.
 """
 
 from enum import Enum
@@ -209,7 +209,9 @@ class _Machine:
             if index == 0 or self._model is Model.PSO and all(place != location for place, _ in older):
                 yield _put(memory, location, value), core._replace(buffer=older + core.buffer[index + 1:])
         asleep = isinstance(program.steps[core.pc], Sleep)
-        if core.pending and core.interrupts_on and (asleep or core.pc in program.boundaries and not core.shadow):
+        # Behind the last instruction the core goes on, and leaves the shadow.
+        may = asleep or core.pc == program.end or core.pc in program.boundaries and not core.shadow
+        if core.pending and core.interrupts_on and may:
             frame = core.pc + asleep
             yield memory, core._replace(pc=program.handler, interrupts_on=False, shadow=False, pending=False, frame=frame)
         after = self._step(memory, core, program)
@@ -256,7 +258,7 @@ class _Machine:
             case _Eoi():
                 return None if self._mode is Mode.XAPIC and core.buffer else (memory, core)
             case _Return():
-                return memory, core._replace(pc=core.frame, interrupts_on=True, frame=None)
+                return None if core.buffer else (memory, core._replace(pc=core.frame, interrupts_on=True, frame=None))
             case Halt():
                 return memory, core
             case Sleep() | _End():

@@ -1,15 +1,18 @@
 """Runs litmus tests on the machine and judges what was seen."""
 
 from collections import Counter
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import Enum
 from random import Random
 
 from rtl.config import Straps
+from rtl.memory.path import MemoryModel
+from rtl.schedule import ScheduleKind
 from sim.engines.compiled import CompiledEngine
 from sim.engines.engine import Ending
 from sim.engines.pysim import PySimEngine
 from sim.errors import InputError, MissingToolError
+from sim.schedules import Plan
 from sim.waves.gtkw import write_gtkw
 from sim.waves.writer import WaveWriter
 
@@ -19,10 +22,20 @@ from .translate import translate
 
 __all__ = ["Result", "Runner", "Verdict"]
 
+_MODELS = {model: MemoryModel[model.name].value for model in Model}
 #: A run that is not over by then will never be.
-_MAX_CLOCKS = 4000
-#: How far apart the threads begin at most, in clocks; drawn for each run.
-_SPREADS = (0, 4, 12, 40)
+_MAX_CLOCKS = 20_000
+#: What is drawn for each run. The threads begin one after another, in any order, so far apart, and each up to so much later; in
+#: clocks.
+_GAPS = (0, 4, 8)
+_JITTER = 3
+#: How often a store buffer is held, and everything else (a core, an interrupt, a message), in 1/256 per clock; and how long at
+#: most, as a power of two. It begins a little before the threads, so that some are held when they begin and others are not.
+_DRAINS = (16, 60, 160)
+_OTHERS = (0, 0, 8)
+_LENGTHS = (5, 6)
+_EARLY = 24
+
 
 
 class Verdict(Enum):
@@ -105,9 +118,13 @@ def _forbidden(test, state, possible, expected):
 
 @dataclass(frozen=True)
 class _Schedule:
-    """What one run differs in from the others of its test."""
+    """What one run differs in from the others of its test.
+
+    delays : by thread: when it begins.  plan : who is held back, and whose store buffer.
+    """
 
     delays: tuple[int, ...]
+    plan: Plan
 
 
 class Runner:
@@ -126,7 +143,7 @@ class Runner:
         self._seed = seed
         self._expected = expected
         self._out = out
-        self._engines = {}
+        self.engines = {}
 
     def run(self, test):
         """A Result for each mode of a LitmusTest. Raises InputError if the machine cannot hold it."""
@@ -140,7 +157,7 @@ class Runner:
         straps = _straps(self._model, mode)
         states, files = Counter(), {}
         for number in range(self._runs):
-            schedule = self._schedule(test, mode, number)
+            schedule = self._schedule(program, mode, number)
             state = self._state(program, self._execute(program, schedule, straps, _Blind()))
             if state is not None and not test.counts(state):
                 continue
@@ -155,22 +172,29 @@ class Runner:
             return test.allows(proposition)
         return None if possible is None else any(map(test.asked, possible))
 
-    def _schedule(self, test, mode, number):
-        random = Random(f"{self._seed} {test.name} {mode and mode.value} {number}")
-        spread = random.choice(_SPREADS)
-        return _Schedule(tuple(random.randint(0, spread) for _ in range(test.n_cores)))
+    def _schedule(self, program, mode, number):
+        random = Random(f"{self._seed} {program.test.name} {mode and mode.value} {number}")
+        order = random.sample(range(program.test.n_cores), program.test.n_cores)
+        gap = random.choice(_GAPS)
+        others = random.choice(_OTHERS)
+        return _Schedule(
+            delays=tuple(gap * place + random.randint(0, _JITTER) for place in order),
+            plan=Plan(kind=ScheduleKind.BOUNDED, seed=random.getrandbits(32), start=program.start - _EARLY, stall=others,
+                      hold_drain=random.choice(_DRAINS), hold_interrupt=others, hold_message=others,
+                      delay=random.choice(_LENGTHS)),
+        )
 
     def _engine(self, config):
-        if config not in self._engines:
+        if config not in self.engines:
             try:
-                self._engines[config] = CompiledEngine(config)
+                self.engines[config] = CompiledEngine(config)
             except MissingToolError:
-                self._engines[config] = PySimEngine(config)
-        return self._engines[config]
+                self.engines[config] = PySimEngine(config)
+        return self.engines[config]
 
     def _execute(self, program, schedule, straps, sink, probe=False):
         return self._engine(program.config).run(program.contents(schedule.delays), straps, max_clocks=_MAX_CLOCKS, sink=sink,
-                                                probe=probe)
+                                                probe=probe, plan=schedule.plan)
 
     @staticmethod
     def _state(program, outcome):
@@ -204,9 +228,5 @@ class _Blind:
 
 def _straps(model, mode):
     """A machine whose interrupts come soon, so that what is in a store buffer is still there."""
-    wanted = {"fabric_latency": 1, "interrupt_entry": 0, "interrupt_return": 0,
-              "memory_model": list(Model).index(model), "x2apic": int(mode is Mode.X2APIC)}
-    known = {item.name for item in fields(Straps)}
-    if "memory_model" not in known and model is not Model.SC:
-        raise InputError(f"--memory {model.value}: this machine is sequentially consistent")
-    return Straps(**{name: value for name, value in wanted.items() if name in known})
+    return Straps(fabric_latency=1, interrupt_entry=0, interrupt_return=0, memory_model=_MODELS[model],
+                  x2apic=int(mode is Mode.X2APIC))

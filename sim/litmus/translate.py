@@ -168,7 +168,7 @@ def _body(thread, registers, *, interruptible):
         if bounds[number] in labels.values():
             yield f".step{bounds[number]}:"
         words = [word for step in steps[bounds[number]:bounds[number + 1]] for word in _words(step, registers, labels)]
-        if interruptible and len(words) > 1:
+        if interruptible and (len(words) > 1 or instruction.op == "IPI"):
             words = ["irqsave", *words, "irqrestore"]
         for word in words:
             yield f"    {word:<40}; {instruction.text}"

@@ -96,11 +96,15 @@ class Bench:
         banks = machine.shared.arena.banks
         ctx.set(machine.straps, straps.as_const())
         if load_port:
+            load = machine.load
+            ctx.set(load.valid, 1)
             for microcode, items in (1, enumerate(contents.microcode)), (0, contents.arena.items()):
                 for address, word in items:
-                    ctx.set(machine.load, {"valid": 1, "microcode": microcode, "address": address, "data": word})
+                    ctx.set(load.microcode, microcode)
+                    ctx.set(load.address, address)
+                    ctx.set(load.data, word)
                     await ctx.tick()
-            ctx.set(machine.load.valid, 0)
+            ctx.set(load.valid, 0)
         else:
             for address, word in contents.arena.items():
                 ctx.set(banks[address % config.n_banks].data[address // config.n_banks], word)

@@ -549,15 +549,23 @@ def test_a_schedule_changes_when_and_not_what(seed, assembled):
     assert seen(disturbed) == seen(plain), f"seed {seed}"
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_random_programs_under_random_stalls(seed):
-    """Without interrupts a program has one result, whenever it is stalled."""
-    contents = program(random.Random(seed), bench().config, interrupts=False, timeless=True)
-    rng = random.Random(seed)
-    plain = bench().run(contents)
-    stalled = bench().run(contents, schedule=lambda clock: {"stall": rng.randrange(2)}, max_clocks=5000)
-    assert [record[1:] for record in plain.of(CoreRecord)] == [record[1:] for record in stalled.of(CoreRecord)], f"seed {seed}"
-    assert (plain.ending, plain.arena) == (stalled.ending, stalled.arena), f"seed {seed}"
+@pytest.mark.parametrize("memory_model, x2apic", [(0, 0), (1, 1), (2, 0)], ids=["SC", "TSO, x2APIC", "PSO"])
+def test_random_programs_under_random_schedules(memory_model, x2apic):
+    """Alone and without interrupts, a program has one result: whenever it is stalled, and whatever waits in the store buffer."""
+    straps = Straps(fabric_latency=0, memory_model=memory_model, x2apic=x2apic)
+    for seed in range(6):
+        contents = program(random.Random(seed), bench().config, interrupts=False, timeless=True)
+        rng = random.Random(seed)
+
+        def held(clock, rng=rng):
+            return {name: rng.randrange(2) for name in ("stall", "hold_drain", "reorder_drain")}
+
+        plain = bench().run(contents, through_traps=True)
+        held_back = bench().run(contents, straps, schedule=held, max_clocks=8000, through_traps=True)
+        where = f"seed {seed}"
+        assert [record[1:] for record in plain.of(CoreRecord)] == [record[1:] for record in held_back.of(CoreRecord)], where
+        assert plain.ending is held_back.ending is Ending.QUIET, where
+        assert plain.arena == held_back.arena, where
 
 
 # --- what is seen from outside ----------------------------------------------------------------------------------------

@@ -104,12 +104,21 @@ def test_run_prints_a_report(crosscall, tmp_path):
         "single.events.jsonl", "single.filters", "single.gtkw", "single.vcd"]
 
 
+def test_run_without_a_barrier(crosscall):
+    code, out, err = crosscall("run", "single", "--no-vcd", "--without", "csd_unlock_wmb", "--without", "handler_mb")
+    assert (code, err) == (0, "")
+    assert "\nprotocol v4 without csd_unlock_wmb, handler_mb, 2 cores, seed 0: " in out
+    code, out, err = crosscall("run", "single", "--no-vcd", "--without", "csd_unlock_wbm")
+    assert (code, out) == (2, "")
+    assert 'v4.uasm: the protocol has no barrier or lock named csd_unlock_wbm, did you mean "csd_unlock_wmb"? (it has: ' in err
+
+
 def test_run_json(crosscall, tmp_path):
     code, out, err = crosscall("run", "single", "--json", "--no-vcd", "--out", "here", "--seed", 5)
     assert (code, err) == (0, "")
     result = json.loads(out)
     assert result["scenario"] == "single"
-    assert result["protocol"] == "v4"
+    assert (result["protocol"], result["without"]) == ("v4", [])
     assert result["seed"] == 5
     assert result["config"]["n_cores"] == 2
     assert result["straps"]["fabric_latency"] == 8
@@ -224,8 +233,8 @@ BAD_RUNS = [
      "--set arena_depth=100: arena_depth must be a power of two from 64 to 32768, not 100"),
     (["demo", "--set", "latency=9"], None, (
         "--set latency=9: there is no such setting, did you mean \"arena_latency\"? (there are: xlen, microcode_depth, "
-        "stack_depth, arena_depth, n_banks, n_vectors, fabric_latency, arena_latency, interrupt_entry, interrupt_return, "
-        "define.NAME)")),
+        "stack_depth, arena_depth, store_buffer_depth, n_banks, n_vectors, memory_model, x2apic, fabric_latency, arena_latency, "
+        "interrupt_entry, interrupt_return, define.NAME)")),
     (["demo", "--set", "n_cores=9"], None, "--set n_cores=9: the number of cores is set with --cores"),
     (["demo", "--cores", "20", "--set", "xlen=16"], None,
      "--set xlen=16: n_cores must be at most xlen, because a cpumask is one word: 20 cores do not fit 16 bits"),

@@ -83,9 +83,9 @@ class _Listening:
         self._sources = Sources(engine.config)
         self._sink = None
 
-    def run(self, contents, straps, *, max_clocks, sink, probe=False):
+    def run(self, contents, straps, *, sink, probe=False, **options):
         self._sink = sink
-        self.outcome = self._engine.run(contents, straps, max_clocks=max_clocks, sink=self, probe=self._probe)
+        self.outcome = self._engine.run(contents, straps, sink=self, probe=self._probe, **options)
         return self.outcome
 
     def on_clock(self, clock, records, probe):

@@ -12,7 +12,7 @@ from .netlist import LIMIT
 from .program import TileBox, program
 from .toolchain import load
 
-__all__ = ["CompiledEngine"]
+__all__ = ["CompiledEngine", "trace_sources"]
 
 #: 64-bit words of each buffer through which records and probes come out.
 _ROOM = 1 << 16
@@ -29,7 +29,7 @@ class CompiledEngine:
         tile = Tile(config)
         rig = Rig(config, tile=lambda _: TileBox(tile.signature))
         self._locate = rig.machine.shared.arena.locate
-        self._sources = _sources(rig.trace.shape())
+        self._sources = trace_sources(rig.trace.shape())
         self._shapes = {"straps": rig.straps.shape(), "plan": rig.plan.shape()}
         self._schedule_limbs, self._flags_limbs, self._probe_limbs = (
             -(-port.shape().size // LIMIT) for port in (rig.schedule, rig.flags, rig.probe))
@@ -175,7 +175,7 @@ class CompiledEngine:
         return None
 
 
-def _sources(layout):
+def trace_sources(layout):
     """(offset, width) of every record in the raw trace, in the order of the sources."""
     result = []
     for name in ("core", "apic", "message", "bank"):

@@ -284,6 +284,9 @@ class Emitter:
             self._vectors[top] = self._write(top)
         return self._vectors[node]
 
+    def wrote(self, node):
+        return node in self._vectors
+
     def _write(self, node):
         kind, inputs, segments = node.kind, node.inputs, self.segments(node)
         if not inputs:
@@ -535,7 +538,9 @@ class Unit:
                 continue
             for number, (low, width) in enumerate(self.segments(register.node)):
                 value = emitter.segment(cut(register.next, low, width))
-                stores.append(f"{self.state(register.node, number, pointer)} = {_vector(value)};")
+                # Stored at once if the old value is in a variable already: fewer values wait at the same time.
+                place = emitter.lines if emitter.wrote(register.node) else stores
+                place.append(f"{self.state(register.node, number, pointer)} = {_vector(value)};")
         for memory in self.graph.memories:
             stores += self._memory(emitter, pointer, memory)
         return stores
@@ -686,9 +691,12 @@ typedef struct {
     Top top;
 %(tiles)s
 %(images)s
-    int64_t now, start[LANES], deadline[LANES], job[LANES];
-    uint64_t active, fresh;
+    int64_t now, start[LANES], deadline[LANES], job[LANES], clocks[LANES], ending[LANES];
+    uint64_t active, fresh, settling;       /* lanes: with a job; before its clock 0; after its last clock */
+    uint64_t rows[LANES][%(kept)d + 1];
 } Machine;
+
+static inline void set_run(Machine *m, int lane, int value) { ((uint16_t *)&m->input[%(run)d])[lane] = value; }
 
 /* Jobs to run, and where their results go (as many as there are jobs and lanes together). */
 typedef struct {
@@ -741,29 +749,42 @@ void machine_reset(Machine *m, int lane) {
 void machine_set(Machine *m, int input, int lane, int value) { ((uint16_t *)&m->input[input])[lane] = value; }
 int machine_get(Machine *m, int output, int lane) { return ((uint16_t *)&m->output[output])[lane]; }
 
-static void finish(Machine *m, Queue *q, int lane) {
-    int64_t *result = q->results + 3 * q->done;
-    result[0] = m->job[lane];
-    result[1] = m->now - m->start[lane];
-    result[2] = -1;
-    for (int i = %(ends)d - 1; i >= 0; i--) if (((uint16_t *)&m->end[i])[lane]) result[2] = i;
-    for (int i = 0; i < %(outputs)d; i++) q->outputs[q->done * %(outputs)d + i] = ((uint16_t *)&m->output[i])[lane];
-    if (q->rows) {
-        uint64_t *rows = q->rows + q->done * %(kept)d;
-%(keep)s
-    }
-    q->done++;
-    m->active &= ~(1ull << lane);
-}
-
 static void begin(Machine *m, Queue *q, int lane) {
     machine_reset(m, lane);
     for (int i = 0; i < %(inputs)d; i++) ((uint16_t *)&m->input[i])[lane] = q->inputs[q->next * %(inputs)d + i];
+    set_run(m, lane, 0);
     m->start[lane] = m->now + 1;
     m->deadline[lane] = m->start[lane] + q->limits[q->next];
     m->job[lane] = q->ids[q->next++];
     m->active |= 1ull << lane;
     m->fresh |= 1ull << lane;
+}
+
+/* The run of a lane is over: what there is to tell of it now. */
+static void retire(Machine *m, Queue *q, int lane) {
+    m->clocks[lane] = m->now - m->start[lane];
+    m->ending[lane] = -1;
+    for (int i = %(ends)d - 1; i >= 0; i--) if (((uint16_t *)&m->end[i])[lane]) m->ending[lane] = i;
+    if (q->rows) {
+        uint64_t *rows = m->rows[lane];
+%(keep)s
+    }
+    m->deadline[lane] = m->now + %(settle)d;
+    m->settling |= 1ull << lane;
+    set_run(m, lane, 0);
+}
+
+/* It has settled: the rest, into the queue. */
+static void tell(Machine *m, Queue *q, int lane) {
+    int64_t *result = q->results + 3 * q->done;
+    result[0] = m->job[lane];
+    result[1] = m->clocks[lane];
+    result[2] = m->ending[lane];
+    for (int i = 0; i < %(outputs)d; i++) q->outputs[q->done * %(outputs)d + i] = ((uint16_t *)&m->output[i])[lane];
+    if (q->rows) memcpy(q->rows + q->done * %(kept)d, m->rows[lane], %(kept)d * sizeof(uint64_t));
+    q->done++;
+    m->settling &= ~(1ull << lane);
+    m->active &= ~(1ull << lane);
 }
 
 static inline uint64_t ended(Machine *m) {
@@ -772,7 +793,7 @@ static inline uint64_t ended(Machine *m) {
     return set(end);
 }
 
-void machine_cancel(Machine *m) { m->active = m->fresh = 0; }
+void machine_cancel(Machine *m) { m->active = m->fresh = m->settling = 0; }
 
 /* Runs jobs until a lane has nothing to do (if no `more` jobs will come: all lanes), then returns 0, or until `budget` clocks have
    passed, then returns 1. Before clock 0 of a job its lane is reset and has one clock with `run` low. */
@@ -783,25 +804,24 @@ int machine_run(Machine *m, Queue *q) {
         if (!m->active || m->active != ALL && q->more) return 0;
         if (m->now >= until) return 1;
         int64_t stop = until;
-        uint64_t over = 0;
         for (uint64_t left = m->active; left; left &= left - 1) {
             int64_t deadline = m->deadline[__builtin_ctzll(left)];
             if (deadline < stop) stop = deadline;
         }
+        uint64_t watched = m->active & ~m->settling, over = 0;
         if (m->fresh) {
-            for (uint64_t left = m->fresh; left; left &= left - 1) ((uint16_t *)&m->input[%(run)d])[__builtin_ctzll(left)] = 0;
             machine_step(m);
-            m->input[%(run)d] = K(0xffff);
-            over = ended(m) & m->active & ~m->fresh;
-            m->fresh = 0;
+            over = ended(m) & watched & ~m->fresh;
+            for (; m->fresh; m->fresh &= m->fresh - 1) set_run(m, __builtin_ctzll(m->fresh), 0xffff);
         }
         while (!over && m->now < stop) {
             machine_step(m);
-            over = ended(m) & m->active;
+            over = ended(m) & watched;
         }
         for (uint64_t left = m->active; left; left &= left - 1) {
             int lane = __builtin_ctzll(left);
-            if (over >> lane & 1 || m->deadline[lane] <= m->now) finish(m, q, lane);
+            if (watched >> lane & 1 && (over >> lane & 1 || m->deadline[lane] <= m->now)) retire(m, q, lane);
+            if (m->settling >> lane & 1 && m->deadline[lane] <= m->now) tell(m, q, lane);
         }
     }
 }
@@ -845,9 +865,9 @@ class LaneProgram:
 class _Writer:
     """Puts the text of a program together."""
 
-    def __init__(self, top, tile, lanes, run, ends, outputs):
+    def __init__(self, top, tile, lanes, run, ends, settle, outputs):
         self.top, self.tile = top, tile
-        self.lanes, self.run, self.ends, self.wanted = lanes, run, ends, outputs
+        self.lanes, self.run, self.ends, self.settle, self.wanted = lanes, run, ends, settle, outputs
         self.boxes = top.graph.boxes
         self.memories = {}
 
@@ -871,7 +891,7 @@ class _Writer:
             "inputs": max(1, len(inputs)), "outputs": max(1, len(outputs)), "ends": max(1, len(self.ends)),
             "tiles": f"    Tile tile[{len(self.boxes)}];" if self.tile else "", "images": _indent(images), "step": step,
             "fill": _indent(fill, 2), "read": _indent(read, 2), "reset": _indent(reset), "keep": _indent(keep, 2),
-            "run": self.input_slots.get((self.run, 0), 0), "kept": kept,
+            "run": self.input_slots.get((self.run, 0), 0), "kept": kept, "settle": self.settle,
         })
         return LaneProgram("\n".join(text), inputs, outputs, self.memories, kept)
 
@@ -986,7 +1006,7 @@ def _slots(unit, inputs):
                 yield Slot(port, node.name[1] + low, width)
 
 
-def lane_program(component, *, lanes, tile=None, tied=None, run=None, ends=(), outputs=()):
+def lane_program(component, *, lanes, tile=None, tied=None, run=None, ends=(), settle=0, outputs=None):
     """The program that runs ``lanes`` copies of a component at once.
 
     component : anything; if it has black boxes, they are Tiles.  tile : Graph of the Tile.  tied : input port -> constant.
@@ -994,6 +1014,7 @@ def lane_program(component, *, lanes, tile=None, tied=None, run=None, ends=(), o
     outputs : ports whose value in the last clock of a job is told.
     """
     graph = build_graph(component, tied=tied)
+    outputs = tuple(graph.outputs) if outputs is None else outputs
     graph.outputs = {name: bits for name, bits in graph.outputs.items() if name in ends or name in outputs}
     n = len(graph.boxes)
     tile_unit = None
@@ -1006,7 +1027,7 @@ def lane_program(component, *, lanes, tile=None, tied=None, run=None, ends=(), o
     top = Unit("Top", graph, ports)
     if n:
         tile_unit = Unit("Tile", tile, {("input", name): top.edges(bits) for name, bits in graph.boxes[0].inputs.items()})
-    return _Writer(top, tile_unit, lanes, run, ends, outputs).program()
+    return _Writer(top, tile_unit, lanes, run, ends, settle, outputs).program()
 
 
 def _indent(lines, depth=1):

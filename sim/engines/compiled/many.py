@@ -3,13 +3,13 @@
 import ctypes
 from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
-from rtl.config import straps_layout
-from rtl.machine import Machine
+from rtl.monitor import Monitor
+from rtl.rig import Rig
 from rtl.tile import Tile
-from sim.engines.engine import Ending
+from sim.engines.engine import NEVER, Ending
 
 from .lanes import BITS, lane_program
 from .netlist import build_graph
@@ -34,16 +34,20 @@ _TIED = {"load__valid": 0, "load__microcode": 0, "load__address": 0, "load__data
 class Job:
     """One run: what differs from the others of its queue.
 
-    inputs : input port -> its value, held during the run; 0 where nothing is said.  max_clocks : if not that of the queue.
+    inputs : input port -> its value, held during the run: a number, or what has ``as_const`` (Straps, Plan).
+    max_clocks : if not that of the queue.
     """
 
-    inputs: Mapping[str, int]
+    inputs: Mapping[str, object] = field(default_factory=dict)
     max_clocks: int | None = None
 
 
 @dataclass(frozen=True)
 class LaneOutcome:
-    """job : its number in the queue.  outputs : port -> its value in the last clock.  arena : its words at the end, or None."""
+    """job : its number in the queue.  arena : its words at the end, or None.
+
+    outputs : port -> its value (of the flags, see ``sim.monitor.clocks_of_flags``).
+    """
 
     job: int
     clocks: int
@@ -60,13 +64,13 @@ def lane_count():
 class Lanes:
     """A loaded vector program: ``lanes`` copies of a component.
 
-    Takes the arguments of ``lane_program``; ``lanes`` is what fits a vector if nothing is said. By default every output is told.
+    Takes the arguments of ``lane_program``; ``lanes`` is what fits a vector if nothing is said.
     """
 
     def __init__(self, component, *, lanes=None, **options):
         self.lanes = lanes or lane_count()
         self.program = lane_program(component, lanes=self.lanes, **options)
-        library = self._library = load(self.program.text)
+        library = self._library = load(self.program.text, vectors=True)
         pointer, integer = ctypes.c_void_p, ctypes.c_int
         library.machine_new.restype = pointer
         for name, arguments in {
@@ -147,40 +151,44 @@ class _Queue(ctypes.Structure):
 
 
 class LaneEngine:
-    """Machines compiled to vector C. Built once for a config; runs any contents, any number of jobs.
+    """Rigs compiled to vector C. Built once for a config; runs any contents, any number of jobs.
 
-    Every job has the clocks, the ending and the arena that it has in PySim.
+    Every job has the clocks, the ending, the flags and the arena that it has in PySim.
 
     Parameters
     ----------
     config : MachineConfig
-    machine : what makes the whole from the config, as Machine does, or what has one as ``machine`` and passes its ports on.
-    outputs : ports whose value in the last clock of a job is told.
+    outputs : ports whose value at the end of a job is told.
+    settle : clocks, with ``run`` low, from its last clock until then; the Monitor needs those that are the default.
     lanes : how many runs advance together; what fits a vector of this CPU if nothing is said.
     tied : input port -> constant, for ports that are the same in all jobs.
     """
 
-    def __init__(self, config, *, machine=Machine, outputs=(), lanes=None, tied=None):
+    def __init__(self, config, *, outputs=("flags",), settle=Monitor.LATENCY + 1, lanes=None, tied=None):
         self.config = config
         tile = Tile(config)
-        component = machine(config, tile=lambda _: TileBox(tile.signature))
-        self._locate = getattr(component, "machine", component).shared.arena.locate
-        tile = build_graph(tile, tied={"load_valid": 0, "load_address": 0, "load_word": 0})
+        rig = Rig(config, tile=lambda _: TileBox(tile.signature))
+        self._locate = rig.machine.shared.arena.locate
+        self._shapes = {"straps": rig.straps.shape(), "plan": rig.plan.shape()}
         self._outputs = tuple(outputs)
-        self._lanes = Lanes(component, lanes=lanes, tile=tile, tied={**_TIED, **(tied or {})}, run="run", ends=tuple(_ENDS),
-                            outputs=self._outputs)
+        tile = build_graph(tile, tied={"load_valid": 0, "load_address": 0, "load_word": 0})
+        self._lanes = Lanes(rig, lanes=lanes, tile=tile, tied={**_TIED, **(tied or {})}, run="run", ends=tuple(_ENDS),
+                            settle=settle, outputs=self._outputs)
         self.lanes = self._lanes.lanes
 
-    def run_many(self, contents, straps, jobs, *, max_clocks, arena=False):
+    def _raw(self, port, value):
+        return self._shapes[port].const(value.as_const()).as_bits() if hasattr(value, "as_const") else value
+
+    def run_many(self, contents, straps, jobs, *, max_clocks, patience=NEVER, arena=False):
         """Run a queue of jobs; gives a LaneOutcome for each, in the order of the jobs, while others still run.
 
         One queue at a time: a new one forgets what an unfinished one has left.
-        contents, straps : of all of them. (The port ``straps`` may also be an input of a job.)
+        contents, straps, patience : of all of them, as of the other engines; a job may have its own ``straps`` and ``patience``.
         jobs : iterable of Job, read as lanes become free.  arena : whether the arena is told.
         """
         self._load(contents)
         self._lanes.cancel()
-        common = {"run": 1, "straps": straps_layout.const(straps.as_const()).as_bits()}
+        common = {"straps": self._raw("straps", straps), "patience": patience}
         size = _BATCH if not arena else max(self.lanes, _WORDS // self.config.arena_depth)
         jobs, outcomes, expected, more = enumerate(jobs), {}, 0, True
         while more:
@@ -208,6 +216,7 @@ class LaneEngine:
         for job, item in batch:
             row = blank.copy()
             for port, value in item.inputs.items():
+                value = self._raw(port, value)
                 for number, slot in places[port]:
                     row[number] = _element(slot, value)
             inputs.extend(row)
@@ -246,6 +255,5 @@ class LaneEngine:
             self._lanes.fill(self._bank(number), words)
 
     def _arena(self, words):
-        depth = self.config.arena_depth // self.config.n_banks
         starts = [self._lanes.program.memories[self._bank(number)].place for number in range(self.config.n_banks)]
         return tuple(words[starts[bank] + row] for bank, row in map(self._locate, range(self.config.arena_depth)))

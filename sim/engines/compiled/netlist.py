@@ -234,7 +234,7 @@ class _Builder:
                 if node is None:
                     return None, start >> bit - low & 1, 1
                 return node, start + bit - low, 1
-        raise AssertionError(f"no piece for bit {bit} of cell {net.cell}")
+        raise UnknownCellError(f"bit {bit} cannot be compiled of {self.cells[net.cell]!r}")
 
     def output(self, index):
         if index not in self.pieces:
@@ -362,14 +362,49 @@ class _Builder:
         if operator in ("==", "!="):
             self.compare(index, operator, *values)
             return
-        if operator in ("+", "-", "*", "<<", "u>>") and width > LIMIT:
-            # Only the low bits of the sum can be needed; the use of one above is refused where it is met.
+        if operator in ("+", "-") and width > LIMIT:
+            self.sum(index, operator, values if len(values) == 2 else (_nir.Value.zeros(width), *values))
+            return
+        if operator in ("<<", "u>>") and width > LIMIT:
+            self.shift(index, operator, *map(self.bits, values))
+            return
+        if operator == "*" and width > LIMIT:
+            # Only the low bits can be needed; the use of one above is refused where it is met.
             width = LIMIT
             values = tuple(value[:LIMIT] for value in values)
         kinds = {"+": "+", "-": "-", "*": "*", "<<": "<<", "u>>": ">>", "u<": "<", "u>": ">", "u<=": "<=", "u>=": ">="}
         if operator not in kinds or any(len(value) > LIMIT for value in values):
             raise UnknownCellError(f"the operator {operator} on {len(values[0])} bits cannot be compiled")
         self.add(index, kinds[operator], width, *(self.bits(value) for value in values))
+
+    def shift(self, index, operator, bits, amount):
+        """A shift of a value wider than LIMIT: a row of multiplexers for each bit of the amount."""
+        width = width_of(bits)
+        for number in range(width_of(amount)):
+            step = min(1 << number, width)
+            zeros = ((None, 0, step),)
+            moved = (*cut(bits, step, width - step), *zeros) if operator == "u>>" else (*zeros, *cut(bits, 0, width - step))
+            condition = cut(amount, number, 1)
+            nodes = [Node("mux", size, (condition, cut(moved, low, size), cut(bits, low, size))) for low, size in self.chunks(width)]
+            bits = tuple((node, 0, node.width) for node in nodes)
+        self.pieces[index] = [(low, size, piece) for (low, size), piece in zip(self.chunks(width), bits, strict=True)]
+
+    def sum(self, index, operator, values):
+        """A sum or difference in words of LIMIT, with a carry or borrow from each to the next."""
+        pieces, carry = [], None
+        for low, size in self.chunks(len(values[0])):
+            left, right = (self.bits(value[low:low + size]) for value in values)
+            node = Node(operator, size, (left, right))
+            over = Node("<", 1, (((node, 0, size),), left) if operator == "+" else (left, right))
+            if carry is not None:
+                before, extended = node, (*carry, (None, 0, size - 1)) if size > 1 else carry
+                node = Node(operator, size, (((before, 0, size),), extended))
+                again = ((node, 0, size),), ((before, 0, size),)
+                again = Node("<", 1, again if operator == "+" else (again[1], extended))
+                over = Node("|", 1, (((over, 0, 1),), ((again, 0, 1),)))
+            carry = ((over, 0, 1),)
+            pieces.append((low, size, (node, 0, size)))
+        self.pieces[index] = pieces
 
     def reduce(self, index, bits):
         parts = [Node("b", 1, (group,)) for group in limbs(bits)]
@@ -391,8 +426,6 @@ class _Builder:
     def make_part(self, index, cell):
         if cell.value_signed:
             raise UnknownCellError("a part of a signed value cannot be compiled")
-        if cell.width > LIMIT:
-            raise UnknownCellError(f"a part of {cell.width} bits cannot be compiled")
         offset = self.bits(cell.offset)
         zero = _nir.Net.from_const(0)
         elements = []
@@ -400,11 +433,21 @@ class _Builder:
             nets = cell.value[number * cell.stride:number * cell.stride + cell.width]
             if not nets and number * cell.stride >= len(cell.value):
                 break
-            elements.append(_nir.Value([*nets, *[zero] * (cell.width - len(nets))]))
-        # A tree of multiplexers over the bits of the offset, lowest first: neighbours differ in it.
-        level = [self.bits(element) for element in elements]
-        nothing = ((None, 0, cell.width),)
-        for bit in range(len(cell.offset)):
+            elements.append(self.bits(_nir.Value([*nets, *[zero] * (cell.width - len(nets))])))
+        pieces = self.pieces[index] = []
+        for low, size in self.chunks(cell.width):
+            position = low
+            for node, start, width in self.chosen([cut(element, low, size) for element in elements], offset, size):
+                pieces.append((position, width, (node, start, width)))
+                position += width
+
+    @staticmethod
+    def chosen(elements, offset, width):
+        """One of the elements, by its number: a tree of multiplexers over the bits of the offset, lowest first, because
+        neighbours differ in it."""
+        nothing = ((None, 0, width),)
+        level = elements
+        for bit in range(width_of(offset)):
             condition = cut(offset, bit, 1)
             merged = []
             for position in range(0, len(level), 2):
@@ -413,15 +456,11 @@ class _Builder:
                 if low == high:
                     merged.append(low)
                     continue
-                node = Node("mux", cell.width, (condition, high, low))
-                merged.append(((node, 0, cell.width),))
+                node = Node("mux", width, (condition, high, low))
+                merged.append(((node, 0, width),))
             level = merged or [nothing]
         (result,) = level
-        pieces, position = [], 0
-        for node, low, width in result:
-            pieces.append((position, width, (node, low, width)))
-            position += width
-        self.pieces[index] = pieces
+        return result
 
     def make_matches(self, index, cell):
         if len(cell.value) > LIMIT:
