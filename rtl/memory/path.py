@@ -19,11 +19,13 @@ class MemoryPath(wiring.Component):
     - a READ of an address in the buffer gives ``done`` in the next clock, with the youngest such store's data.
     - any other READ, and under SC a WRITE, goes to the port, after a drain that is under way there; ``done`` and ``old`` are those
       of the port. Without contention ``done`` comes two clocks after ``issue``.
-    - an atomic operation goes to the port when the buffer is empty.
+    - an atomic operation goes to the port when the buffer is empty: in the clock after ``issue``, or after the last drain.
 
-    Whenever the port is free and the buffer is not empty, a drain starts: one store goes to the port, and leaves the buffer when
-    it is done. Under TSO it is the oldest; under PSO, if ``reorder`` is high, the youngest one that has no older one to the same
-    address, else the oldest. ``hold`` and ``reorder`` are sampled at the clock edge at which a drain would start.
+    A drain starts at the end of a clock in which the buffer is not empty and the port is free, or the operation at it is done,
+    unless an operation goes to the port then. So a core that does nothing but load does not keep its stores from the others: one
+    drains after each load. In a drain one store goes to the port; it leaves the buffer when it is done. Under TSO it is the oldest; under PSO, if
+    ``reorder`` is high, the youngest one that has no older one to the same address, else the oldest. ``hold`` and ``reorder`` are
+    sampled at the clock edge at which a drain would start.
 
     Throughput: a store per clock into the buffer, and a drain every three clocks.
 
@@ -36,7 +38,8 @@ class MemoryPath(wiring.Component):
     memory_model : the strap.  hold, reorder : of the schedule.
     issue, request, busy, done, old : as above.
     posts : a WRITE that is issued now is executed at once.  room : there is room for one.
-    fence, ordered : a fence of this kind may complete now.
+    fence, ordered : a fence of this kind may complete now; while not ``busy``. FULL: when the buffer is empty. WRITE: so under PSO,
+        else always, because stores drain in order. READ: always, because loads are executed in order.
     drained : everything issued is visible to all.
     stores : how many stores are in the buffer.
     port : MemoryPort; ``valid`` and ``request`` are functions of state.
@@ -115,31 +118,33 @@ class MemoryPath(wiring.Component):
         m.d.comb += [self.done.eq(forwarded), self.old.eq(Mux(forwarded, value, self.port.old))]
         with m.If(forwarded):
             m.d.sync += [forwarded.eq(0), self.busy.eq(0)]
+        free, empties = Signal(), Signal()                   # the port, the buffer: with the end of the drain, if there is one
+        takes = Signal()                                     # the operation goes to the port
+        m.d.comb += [free.eq(~draining | self.port.done), empties.eq(self.stores == draining)]
         with m.If(self.issue & ~push):
             m.d.sync += [self.busy.eq(1), operation.eq(self.request)]
             with m.If(found & (self.request.op == MemoryOp.READ)):
                 m.d.sync += [forwarded.eq(1), value.eq(known)]
-            with m.Elif(~draining | self.port.done):
-                alone = (self.request.op == MemoryOp.READ) | store | (self.stores == 0)
-                m.d.sync += at_port.eq(alone)
-        with m.Elif(self.busy & ~at_port & ~forwarded & (~draining | self.port.done)):
-            m.d.sync += at_port.eq(~atomic | (self.stores == Mux(draining, 1, 0)))
+            with m.Else():
+                m.d.comb += takes.eq(free & ((self.request.op == MemoryOp.READ) | store | empties))
+        with m.Elif(self.busy & ~at_port & ~forwarded):
+            m.d.comb += takes.eq(free & (~atomic | empties))
         with m.If(at_port & self.port.done):
             m.d.comb += self.done.eq(1)
             m.d.sync += [at_port.eq(0), self.busy.eq(0)]
+        with m.If(takes):
+            m.d.sync += at_port.eq(1)
 
-        # Drains. The operation goes first, unless it is an atomic one, which waits for them.
+        # Drains.
         chosen = Signal(range(depth))
         with m.If((self.memory_model == MemoryModel.PSO) & self.reorder):
             for number in range(1, depth):
                 same = Cat(buffer[older].address == buffer[number].address for older in range(number))
                 with m.If(valid[number] & ~same.any()):
                     m.d.comb += chosen.eq(number)
-        waits = self.busy & atomic
-        starts = self.issue & ~push
         with m.If(draining & self.port.done):
             m.d.sync += draining.eq(0)
-        with m.Elif(~draining & (self.stores != 0) & ~self.hold & (waits | (~self.busy & ~starts))):
+        with m.Elif(~draining & (self.stores != 0) & ~self.hold & ~takes & (~at_port | self.port.done)):
             m.d.sync += [draining.eq(1), index.eq(chosen)]
 
         # The buffer: a drained store leaves, those behind it move up, and a new one goes behind the last.

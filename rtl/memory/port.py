@@ -45,7 +45,7 @@ def memory_request_layout(config):
         "op": MemoryOp,
         "address": config.address_bits,
         "data": config.xlen,
-        "compare": config.xlen,       # with CAS
+        "compare": config.xlen,       # with CAS; else it says nothing, and may change
     })
 
 
