@@ -32,8 +32,8 @@ _JITTER = 3
 #: How often a store buffer is held, and everything else (a core, an interrupt, a message), in 1/256 per clock; and how long at
 #: most, as a power of two. It begins a little before the threads, so that some are held when they begin and others are not.
 _DRAINS = (60, 100, 160)
-_OTHERS = (0, 0, 8)
-_LENGTHS = (5, 6)
+_OTHERS = (0, 16, 48)
+_LENGTHS = (4, 5, 6)
 _EARLY = 24
 
 
