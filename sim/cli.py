@@ -43,6 +43,7 @@ app = typer.Typer(cls=_Group, add_completion=False, no_args_is_help=True, rich_m
                   pretty_exceptions_enable=False,
                   help="A multi-core machine that you can open while one core calls a function on the others.")
 
+_Memory = Annotated[str | None, typer.Option(metavar="sc|tso|pso", help="The memory model: short for --set memory_model=0, 1, 2.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 _Cores = Annotated[int | None, typer.Option(min=1, max=64, help="Number of cores, instead of the scenario's own.")]
 
@@ -73,6 +74,7 @@ def run(
     preset: Annotated[str | None, typer.Option(help="The machine: tiny, default or wide.")] = None,
     assignments: Annotated[list[str] | None, typer.Option(
         "--set", metavar="KEY=VALUE", help="A field of the machine, a strap, or define.NAME; may be repeated.")] = None,
+    memory: _Memory = None,
     without: Annotated[list[str] | None, typer.Option(
         metavar="NAME", help="Leave out a named barrier or lock; `asm` lists them; may be repeated.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of what the scenario leaves to chance.")] = 0,
@@ -89,7 +91,7 @@ def run(
     from sim.run import prepare
     from sim.run import run as run_prepared
 
-    prepared = prepare(scenario, protocol=protocol, cores=cores, preset=preset, assignments=assignments or (),
+    prepared = prepare(scenario, protocol=protocol, cores=cores, preset=preset, assignments=_assignments(assignments, memory),
                        without=without or (), seed=seed)
     with _progress(max_cycles) as progress:
         result = run_prepared(prepared, max_clocks=max_cycles, out=out, waves=not no_vcd, progress=progress)
@@ -127,6 +129,7 @@ def hunt(
     preset: Annotated[str | None, typer.Option(help="The machine: tiny, default or wide.")] = None,
     assignments: Annotated[list[str] | None, typer.Option(
         "--set", metavar="KEY=VALUE", help="A field of the machine, a strap, or define.NAME; may be repeated.")] = None,
+    memory: _Memory = None,
     without: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Leave out a named barrier or lock.")] = None,
     runs: Annotated[int, typer.Option(min=1, help="How many schedules.")] = 20_000,
     seconds: Annotated[float | None, typer.Option(min=0, help="Begin no more after so long.")] = None,
@@ -141,7 +144,7 @@ def hunt(
     from sim.report.hunt import print_finding, print_report
 
     arguments = {"name": scenario, "protocol": protocol, "cores": cores, "preset": preset,
-                 "assignments": tuple(assignments or ()), "without": tuple(without or ())}
+                 "assignments": _assignments(assignments, memory), "without": tuple(without or ())}
     with _status() as show:
         this = Hunt(arguments, out=out, processes=processes, tell=(lambda finding: None) if as_json else print_finding,
                     progress=lambda runs, clocks, past: show(f"{runs} schedules, {clocks} clocks, {past:.0f} s"))
@@ -254,6 +257,13 @@ def _present(result, as_json):
         print_report(result.to_json(), report_console())
     if not result.ok:
         raise typer.Exit(VIOLATED)
+
+
+def _assignments(assignments, memory):
+    """What ``--set`` and ``--memory`` say together."""
+    from sim.settings import memory_assignment
+
+    return (*(assignments or ()), *([memory_assignment(memory)] if memory is not None else ()))
 
 
 def _print_json(value):

@@ -109,6 +109,7 @@ class Result:
             "protocol": self.prepared.image.path.stem,
             "without": list(self.prepared.without),
             "seed": scenario.seed,
+            "memory": chosen.memory,
             "config": asdict(chosen.config),
             "straps": asdict(chosen.straps),
             "defines": chosen.defines,

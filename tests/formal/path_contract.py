@@ -30,6 +30,14 @@ class PathContract(wiring.Component):
     ----------
     depth : of the store buffer.  memory_model : the strap.  component : the MemoryPath, or a mutant of it.
     prompt : the memory answers as soon as it may, and nothing is held; then there is a bound on how long a store waits.
+
+    Attributes
+    ----------
+    sentences : the contract, once elaborated.
+
+    Members
+    -------
+    broken : which of the sentences are not true in this clock.
     """
 
     def __init__(self, depth, memory_model, *, component=MemoryPath, prompt=False):
@@ -45,12 +53,13 @@ class PathContract(wiring.Component):
             "fence": In(Fence),
             "answers": In(1),         # the memory does, if it may
             "mark": In(1),            # the store that is issued is the one to be watched
-            "broken": Out(32),        # which of ``sentences`` are not true
+            "broken": Out(16),
         })
 
     def elaborate(self, platform):
         m = Module()
         config, depth = self._config, self._config.store_buffer_depth
+        self.sentences = []
         m.submodules.path = path = self._component(config)
         port, request = path.port, self.request
         posts = bool(depth) and self._memory_model is not MemoryModel.SC
@@ -144,8 +153,6 @@ class PathContract(wiring.Component):
 
         # --- the contract -----------------------------------------------------------------------------------------------------
 
-        self.sentences = []
-
         def holds(sentence, condition):
             m.d.comb += [self.broken[len(self.sentences)].eq(~condition), Assert(condition)]
             self.sentences.append(sentence)
@@ -169,8 +176,10 @@ class PathContract(wiring.Component):
               ~(port.valid & is_atomic(port.request.op)) | (hidden == 0))
         holds("Everything is visible when the path says so.", path.drained == ((hidden == 0) & ~waits))
         full = (self.fence == Fence.FULL) | (self.fence == Fence.WRITE) & (self._memory_model is MemoryModel.PSO)
-        holds("A fence may complete when what it waits for is visible, and no later.", waits | (path.ordered == (~full | (hidden == 0))))
-        holds("No drain starts that is held.", ~(port.valid & ~stood & (port.request.op == MemoryOp.WRITE) & held) | (not posts))
+        holds("A fence may complete when what it waits for is visible, and no later.",
+              waits | (path.ordered == (~full | (hidden == 0))))
+        if posts:
+            holds("No drain starts that is held.", ~(port.valid & ~stood & (port.request.op == MemoryOp.WRITE) & held))
         if self._prompt:
             waited = Signal(range(64))
             m.d.sync += waited.eq(Mux((hidden == 0) | drains, 0, waited + 1))

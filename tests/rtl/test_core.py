@@ -11,7 +11,6 @@ from rtl.core.microword import CONDITIONAL_OPS, MEMORY_OPS, OPERATIONS, MicroWor
 from rtl.events import ApicEvent, Event
 from sim.engines.engine import Contents, Ending
 from sim.engines.pysim import PySimEngine
-from sim.microcode.assembler import assemble
 from sim.records import ApicRecord, CoreRecord, MessageRecord
 
 from .bench import FIRST_WORD, NO_WAITING, Recorder, bench, follow
@@ -19,20 +18,6 @@ from .core_model import CoreModel
 from .core_programs import noise, program
 
 POPS = (Op.RET, Op.POP, Op.POPA, Op.IRET, Op.IRQRESTORE)
-
-
-@pytest.fixture
-def assembled(tmp_path):
-    """Assembles a text: gives the contents, and the addresses of labels and objects by name."""
-
-    def make(text, n_cores=1, **defines):
-        path = tmp_path / "program.uasm"
-        path.write_text(text)
-        image = assemble(path, n_cores=n_cores, xlen=16, defines=defines)
-        addresses = {**image.symbols, **{item.name: item.address for item in image.objects}}
-        return Contents(microcode=image.words, arena=image.arena), addresses
-
-    return make
 
 
 def contents_of(words, arena=None):
