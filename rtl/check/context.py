@@ -31,7 +31,15 @@ def resumption_layout(config):
 #: What a Context finds by itself, each for one clock.
 findings_layout = data.StructLayout(dict.fromkeys(("not_once", "refs", "mask", "warn", "trap", "overflow"), 1))
 
+#: What looks at the top or moves it.
+_FRAMES = (Event.COMMAND, Event.IRET, Event.CALL, Event.RETURN, Event.TAKE, Event.DEQUEUE, Event.VISIT, Event.HANDLE_END,
+           Event.FUNC_ENTRY, Event.FUNC_EXIT)
+
 #: Event -> the deed, and where the record has the address.
+#: What looks at the top or moves it.
+_FRAMES = (Event.COMMAND, Event.IRET, Event.CALL, Event.RETURN, Event.TAKE, Event.DEQUEUE, Event.VISIT, Event.HANDLE_END,
+           Event.FUNC_ENTRY, Event.FUNC_EXIT)
+
 #: Event -> the deed, and where the record has the address.
 _DEEDS = {
     Event.CSD_LOCK: (Deed.LOCK, "a"),
@@ -63,8 +71,8 @@ class Context(wiring.Component):
     COMMAND pops all. The outputs of clock ``t + 1`` tell of the records of clock ``t``; a deed stays until it is heard.
 
     It is an overflow if a deed waits for more than three clocks or until the next one comes (what depends on each other is at
-    least one access to memory apart), if an event comes before the answer to a TAKE, and if the frames do not suffice, a handler
-    begins in the middle of a handler, or an IRET leaves a call or a function open.
+    least one access to memory apart), if a handler goes on to its function before the answer to a TAKE, if the frames do not
+    suffice, if a handler begins in the middle of a handler, and if an IRET leaves a call or a function open.
 
     Parameters
     ----------
@@ -146,7 +154,10 @@ class Context(wiring.Component):
         with m.If(accepts):
             push(kind=_Kind.INTERRUPT)
         asks = Signal()                   # whether what it has taken was for it
-        with m.If(asks & (accepts | (record.event != Event.NONE))):
+        hangs = Signal()                  # on the answer, or on the top that waits for it
+        with m.Switch(record.event), m.Case(*_FRAMES):
+            m.d.comb += hangs.eq(1)
+        with m.If(asks & (accepts | hangs)):
             m.d.sync += findings.overflow.eq(1)
         with m.If(self.told):
             m.d.sync += [asks.eq(0), top.spent.eq(~self.taken)]

@@ -23,9 +23,9 @@ class Ledger(wiring.Component):
     """The uses of csds by one core, their owner.
 
     A use begins when the owner locks the csd or, if it does not, queues it. There may be several uses of one csd at a time, because
-    it may be locked again while targets of the use before have not taken it, or still run its function; what is done to a csd
-    is done to its latest use. A use is forgotten when the room is wanted, if the owner's call is over, every target has taken
-    it, the csd is not locked and, if its targets are counted, it has been deleted from its list.
+    it may be locked again while targets of the use before still run its function. What is done to a csd is done to its latest use;
+    what is taken is what was queued last. A use is forgotten when the room is wanted, if the owner's call is over, every target
+    has taken it, the csd is not locked and, if its targets are counted, it has been deleted from its list.
 
     The answers of clock ``t + 1`` are to the deed, and about the resumption, of clock ``t``.
 
@@ -73,6 +73,7 @@ class Ledger(wiring.Component):
         running = signals("running", config.n_cores)      # targets that have, and have not ended the function
         # ... and a bit.
         latest = Signal(count)            # there is no later use of this csd
+        public = Signal(count)            # ... no later one that was queued
         open_ = Signal(count)             # the owner's call is not over
         locked = Signal(count)
         queued = Signal(count)
@@ -101,11 +102,12 @@ class Ledger(wiring.Component):
             m.d.sync += [active.eq(active & ~self.exits) for active in running]
 
         # Something is done to a csd.
-        meant, free, chosen = Signal(count), Signal(count), Signal(count)
+        same, meant, free, chosen = Signal(count), Signal(count), Signal(count), Signal(count)
         begins = Signal()
         with m.If(deed.valid):
             m.d.comb += [
-                meant.eq(latest & Cat(of == deed.address for of in csd)),
+                same.eq(Cat(of == deed.address for of in csd)),
+                meant.eq(same & latest),
                 free.eq(~(open_ | locked | counted | wanted)),
                 chosen.eq(free & -free),
             ]
@@ -118,13 +120,14 @@ class Ledger(wiring.Component):
                     m.d.sync += [answers.unlocked.eq((meant & locked).any()), locked.eq(locked & ~meant)]
                 with m.Case(Deed.QUEUE):
                     m.d.comb += begins.eq(self.own & ~(meant & open_ & ~queued).any())
-                    m.d.sync += queued.eq(queued | meant)
+                    use = Mux(begins, chosen, meant)
+                    m.d.sync += [queued.eq(queued | use), public.eq(public & ~same | use)]
                     for index in range(count):
-                        with m.If(Mux(begins, chosen, meant)[index]):
+                        with m.If(use[index]):
                             m.d.sync += pending[index].eq(deed.targets)
                 with m.Case(Deed.TAKE):
                     for index in range(count):
-                        with m.If(meant[index] & (pending[index] & self.by).any()):
+                        with m.If((same & public)[index] & (pending[index] & self.by).any()):
                             m.d.sync += [
                                 pending[index].eq(pending[index] & ~self.by),
                                 running[index].eq(running[index] & ~self.exits | self.by),
@@ -135,15 +138,15 @@ class Ledger(wiring.Component):
                 with m.Case(Deed.DELETE):
                     m.d.sync += [answers.bad_delete.eq((meant & counted & (~zero | wanted)).any()), counted.eq(counted & ~meant)]
         with m.If(begins):
-            is_lock = deed.deed == Deed.LOCK
             m.d.sync += [
                 answers.full.eq(free == 0),
                 latest.eq(latest & ~meant | chosen),
                 open_.eq(Mux(deed.calling, open_ | chosen, open_)),
-                locked.eq(locked & ~meant | Mux(is_lock, chosen, 0)),
-                queued.eq(queued & ~chosen | Mux(is_lock, 0, chosen)),
+                locked.eq(locked & ~meant),
                 counted.eq(counted & ~meant),
             ]
+            with m.If(deed.deed == Deed.LOCK):
+                m.d.sync += [locked.eq(locked & ~meant | chosen), queued.eq(queued & ~chosen), public.eq(public & ~chosen)]
             for index in range(count):
                 with m.If(chosen[index]):
                     m.d.sync += [csd[index].eq(deed.address), level[index].eq(deed.level), running[index].eq(0)]
