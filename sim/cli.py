@@ -166,17 +166,15 @@ def replay(
 ):
     """Repeat a run of a hunt to the clock, with waves."""
     from rtl.schedule import ScheduleKind
-    from sim.run import prepare, run
-    from sim.schedule_file import read_schedule
-    from sim.schedules import Plan
+    from sim.run import prepare_recipe, run
+    from sim.schedules import Plan, read_recipe
 
-    item = read_schedule(file)
-    prepared = prepare(item.scenario, protocol=item.protocol, cores=item.cores, preset=item.preset,
-                       assignments=item.assignments, without=item.without, seed=item.seed)
-    item.check(prepared, file)
+    recipe = read_recipe(file)
+    prepared = prepare_recipe(recipe, file)
+    again = recipe.plan if recipe.schedule is None else Plan(kind=ScheduleKind.REPLAY)
     with _progress(1_000_000) as progress:
-        result = run(prepared, max_clocks=1_000_000, out=out, waves=not no_vcd, plan=Plan(kind=ScheduleKind.REPLAY),
-                     replay=item.schedule, progress=progress)
+        result = run(prepared, max_clocks=1_000_000, out=out, waves=not no_vcd, plan=again,
+                     replay=recipe.schedule or (), progress=progress)
     _present(result, as_json)
 
 
