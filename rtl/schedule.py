@@ -102,9 +102,9 @@ class Scheduler(wiring.Component):
     the end (nobody, if there is no such core). The change points are the low ``horizon`` bits of the common words of the last seven
     clocks before the start, the last one first.
 
-    *Clocks.* ``schedule`` is a register. What is drawn in a clock, from the streams and ``status`` of this clock, is in force in the
-    next one; what ``replay`` says in a clock, too, also before ``run`` rises. So the schedule that was in force in clock ``c`` is
-    replayed by setting ``replay`` to it in clock ``c - 1``. Before a run is repeated the clock domain is reset.
+    *Clocks.* ``schedule`` is a register. What is drawn in a clock, from the streams and ``status`` of this clock, is in force in
+    the next one; what ``replay`` says in a clock, too, also before ``run`` rises. So the schedule that was in force in clock ``c``
+    is replayed by setting ``replay`` to it in clock ``c - 1``. Before another run the clock domain is reset.
 
     Parameters
     ----------

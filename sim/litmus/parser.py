@@ -184,6 +184,8 @@ def parse(text, path):
         if not isinstance(problem.orig_exc, _Refusal):
             raise
         raise error(str(problem.orig_exc), problem.orig_exc.token.line, problem.orig_exc.token.column) from None
+    except RecursionError:
+        raise InputError("nested too deeply", file=path) from None
     except _Refusal as problem:
         raise error(str(problem), problem.token.line, problem.token.column) from None
 

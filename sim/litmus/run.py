@@ -27,13 +27,13 @@ _MODELS = {model: MemoryModel[model.name].value for model in Model}
 _MAX_CLOCKS = 20_000
 #: What is drawn for each run. The threads begin one after another, in any order, so far apart, and each up to so much later; in
 #: clocks.
-_GAPS = (0, 4, 8)
+_GAPS = (0, 8, 16, 24)
 _JITTER = 3
 #: How often a store buffer is held, and everything else (a core, an interrupt, a message), in 1/256 per clock; and how long at
 #: most, as a power of two. It begins a little before the threads, so that some are held when they begin and others are not.
-_DRAINS = (16, 60, 160)
-_OTHERS = (0, 0, 8)
-_LENGTHS = (5, 6)
+_DRAINS = (60, 100, 160)
+_OTHERS = (0, 16, 48)
+_LENGTHS = (4, 5, 6)
 _EARLY = 24
 
 

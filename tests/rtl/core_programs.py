@@ -27,8 +27,9 @@ class _Program:
         #: The registers that may be written: r7 counts the rounds of loops.
         self.writable = 8
         self.routines = []
-        #: A few words, so that operations meet; the first and the last one that there are.
-        self.places = [config.NULL_WORDS, config.arena_depth - 1, *(rng.randrange(16, config.arena_depth) for _ in range(4))]
+        #: A few words, so that operations meet, some of them neighbours; the first and the last one that there are.
+        last = config.arena_depth - 1
+        self.places = [config.NULL_WORDS, config.NULL_WORDS + 1, last, last - 1, rng.randrange(18, last), rng.randrange(18, last)]
 
     def immediate(self):
         return self.rng.choice([0, 1, 2, self.config.xlen - 1, self.config.xlen, self.config.xlen + 3, 0x7FFF, 0x8000, 0xFFFF,
@@ -93,8 +94,13 @@ class _Program:
 
     def branch(self, depth):
         op = self.rng.choice([op for op in CONDITIONAL_OPS if op.value not in MEMORY_OPS])
-        equal = {"rb": (ra := self.rng.randrange(8)), "ra": ra, "use_imm": 0} if self.rng.random() < 0.3 else {}
-        number = self.emit(op, **equal)
+        operands = {}
+        if self.rng.random() < 0.7:
+            # Small numbers, so that all outcomes are likely.
+            register = self.rng.randrange(self.writable)
+            self.emit(Op.MOV, rd=register, use_imm=1, imm=self.rng.randrange(3))
+            operands = {"ra": register, "use_imm": 1, "imm": self.rng.randrange(3)}
+        number = self.emit(op, **operands)
         self.block(depth)
         self.aim(number, self.here())
 
@@ -119,6 +125,11 @@ class _Program:
         if rng.random() < 0.6:
             self.block(depth)
         self.emit(last)
+
+    def neighbours(self, depth):
+        """Stores and loads of two words, close enough for a load to find the stores in a buffer."""
+        for _ in range(self.rng.randrange(3, 6)):
+            self.emit(self.rng.choice([Op.ST, Op.ST, Op.STC, Op.LD]), use_imm=1, imm=self.rng.choice(self.places[:2]))
 
     def flag(self, depth):
         self.emit(self.rng.choice([Op.CLI, Op.STI, Op.STI]))
@@ -159,8 +170,8 @@ class _Program:
         self.words[number]["imm"] = self.here() | self.rng.randrange(2) << self.config.pc_bits
 
     def block(self, depth):
-        kinds = [self.branch, self.branch_on_memory, self.jump, self.on_the_stack, self.on_the_stack, self.flag, self.loop,
-                 self.work, self.call, self.return_from_interrupt]
+        kinds = [self.neighbours, self.branch, self.branch_on_memory, self.jump, self.on_the_stack, self.on_the_stack, self.flag,
+                 self.loop, self.work, self.call, self.return_from_interrupt]
         for _ in range(self.rng.randrange(1, 5)):
             self.simple()
             if depth and self.rng.random() < 0.5:
@@ -220,6 +231,8 @@ def program(rng, config: MachineConfig, *, interrupts, timeless=False):
     made.writable = 8
     for register in range(8):
         made.emit(Op.LD, rd=register, use_imm=1, imm=rng.choice(made.places))
+    for _ in range(4):
+        made.branch(0)
     for _ in range(6):
         if interrupts:
             made.send()

@@ -106,8 +106,8 @@ BODY = "{{ }}\n P0 | P1 ;\n {} | NOP ;\nexists (x=0)"
     ("X86 a\n{ x=1", 2, 6, "expected '}' or ';', not the end of the file"),
     ("X86 a\n{ x=1 }\n P0 ;\n MOV [x],$1 ;\n", 5, 1, None),
     ("X86 a\n{ x=1 y=2 }\n P0 ;\nexists (x=0)", 2, 7, None),
-    ("X86 a\n" + BODY.format("MOV x"), 4, 6, "MOV takes register, constant or register, register or register, memory or "
-                                              "memory, constant or memory, register"),
+    ("X86 a\n" + BODY.format("MOV x"), 4, 6,
+     "MOV takes register, constant or register, register or register, memory or memory, constant or memory, register"),
     ("X86 a\n" + BODY.format("MOV [x],[y]"), 4, 7, None),
     ("X86 a\n" + BODY.format("MOVE EAX,[y]"), 4, 2, 'unknown instruction MOVE, did you mean "MOV"?'),
     ("X86 a\n" + BODY.format("MOVB [x],$1"), 4, 2, "MOVB is about a part of a word: only whole words are known"),
@@ -129,7 +129,8 @@ BODY = "{{ }}\n P0 | P1 ;\n {} | NOP ;\nexists (x=0)"
     ("X86 a\n{}\n P0 ;\nexists (0:ZAX=0)", 4, 9, "ZAX is not a register of 32 bits"),
     ("X86 a\n{}\n P1 ;\nexists (x=0)", 3, 2, "expected P0: threads are numbered from 0, handlers (H0) stand behind them"),
     ("X86 a\n{}\n P0 | H1 ;\nexists (x=0)", 3, 7, "a handler needs a thread of its own: H0 is the handler of P0"),
-    ("X86 a\n{}\n P0 | H0 ;\n | STI ;\nexists (x=0)", 4, 4, "STI cannot stand in a handler: it runs with interrupts off to its end"),
+    ("X86 a\n{}\n P0 | H0 ;\n | STI ;\nexists (x=0)", 4, 4,
+     "STI cannot stand in a handler: it runs with interrupts off to its end"),
     ("X86 a\nMode=pic\n{}\n P0 ;\nexists (x=0)", 2, 1, "Mode is xapic, x2apic or both"),
     ("X86 a\n{}\n P0 ;\nexists (0:EAX=0 /\\ 0:EBX=0 /\\ 0:ECX=0 /\\ 0:EDX=0 /\\ 0:ESI=0 /\\ 0:EDI=0 /\\ 0:EBP=0)", 3, 2,
      "P0 and its handler use 7 registers: a core has 6 for them"),
@@ -145,6 +146,11 @@ def test_refusals(text, line, column, message):
     assert str(error) == f"bad.litmus:{line}:{column}: {error.message}\n    {shown}\n    {' ' * (column - 1)}^"
     if message is not None:
         assert error.message == message
+
+
+def test_a_condition_without_end_is_refused():
+    with pytest.raises(InputError, match="deep.litmus: nested too deeply"):
+        parse(f"X86 a\n{{}}\n P0 ;\nexists {'(' * 9999}x=0{')' * 9999}", "deep.litmus")
 
 
 def test_files_that_cannot_be_read(tmp_path):

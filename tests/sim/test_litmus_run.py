@@ -7,7 +7,6 @@ import pytest
 from typer.testing import CliRunner
 
 from sim.cli import app
-from sim.engines.engine import Ending
 from sim.engines.pysim import PySimEngine
 from sim.litmus.command import SHIPPED
 from sim.litmus.expected import Expected, read_expected
@@ -53,6 +52,13 @@ def test_an_instruction_of_several_words_is_not_interrupted():
     program = translate(litmus_test("{}\n P0 | H0 ;\n ADD [x],$1 | MOV [y],$1 ;\n MOV [x],$1 | ;\n IPI P0 | ;\nexists (x=0)"))
     body = [line.split(";")[0].split() for line in program.text.split("P0_body:\n")[1].split("P0_end")[0].splitlines()]
     assert [words[0] for words in body] == ["irqsave", "ld", "add", "st", "irqrestore", "stc", "irqsave", "send", "irqrestore"]
+
+
+def test_a_location_may_have_any_name(engines):
+    names = ("r0", "end", "flags", "memory", "start_time", "threads", "P0", "MOV")
+    test = single("", [f"MOV [{name}],${number}" for number, name in enumerate(names)], *names)
+    result, = run(test, Model.TSO, engines, runs=1)
+    assert result.states == {tuple(range(len(names))): 1}
 
 
 def test_waves_show_the_words_of_the_test_by_their_names():
@@ -152,7 +158,6 @@ def test_a_run_that_does_not_end_is_a_finding(engines, monkeypatch):
     monkeypatch.setattr("sim.litmus.run._MAX_CLOCKS", 300)
     result, = run(litmus_test("{}\n P0 ;\n again: JMP again ;\nexists (x=0)"), Model.SC, engines, runs=2)
     assert result.states == {None: 2} and result.verdict is Verdict.FORBIDDEN_SEEN
-    assert Ending.LIMIT.value == "limit"
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
@@ -188,8 +193,8 @@ def test_malformed_files_do_not_stop_the_others(crosscall, tmp_path):
     (tmp_path / "b.litmus").write_text((SHIPPED / "CoRR.litmus").read_text())
     done = crosscall(tmp_path, "--runs", 2)
     assert done.exit_code == 2
-    assert done.stderr == f"crosscall: {tmp_path}/a.litmus:4:2: unknown instruction JUMP, did you mean \"JMP\"?\n" \
-                          "     JUMP away ;\n     ^\n"
+    assert done.stderr == (f'crosscall: {tmp_path}/a.litmus:4:2: unknown instruction JUMP, did you mean "JMP"?\n'
+                            "     JUMP away ;\n     ^\n")
     assert done.stdout.splitlines()[-1].endswith("1 ok, 0 forbidden-seen, 0 not-observed, 1 refused")
 
 

@@ -11,10 +11,11 @@ from rtl.rig import Rig
 from rtl.tile import Tile
 from sim.engines.engine import NEVER, Ending
 
-from .lanes import BITS, lane_program
+from .lanes import lane_program
 from .netlist import build_graph
 from .program import TileBox
 from .toolchain import load, vector_bits
+from .vector import BITS
 
 __all__ = ["Job", "LaneEngine", "LaneOutcome", "Lanes", "lane_count"]
 

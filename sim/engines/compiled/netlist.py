@@ -385,7 +385,8 @@ class _Builder:
             zeros = ((None, 0, step),)
             moved = (*cut(bits, step, width - step), *zeros) if operator == "u>>" else (*zeros, *cut(bits, 0, width - step))
             condition = cut(amount, number, 1)
-            nodes = [Node("mux", size, (condition, cut(moved, low, size), cut(bits, low, size))) for low, size in self.chunks(width)]
+            nodes = [Node("mux", size, (condition, cut(moved, low, size), cut(bits, low, size)))
+                     for low, size in self.chunks(width)]
             bits = tuple((node, 0, node.width) for node in nodes)
         self.pieces[index] = [(low, size, piece) for (low, size), piece in zip(self.chunks(width), bits, strict=True)]
 
