@@ -88,7 +88,7 @@ def change(path, *keys, to=None, **options):
     (("straps", "fabric_latency"), 256, "straps is refused: fabric_latency must be from 0 to 255, not 256"),
     (("plan", "kind"), "fair", "plan.kind must be one of none, random, pct, bounded, replay, not 'fair'"),
     (("plan", "changes"), 8, "plan is refused: changes must be from 0 to 7, not 8"),
-    (("violation",), {"flag": "early_returns", "clock": 1}, 'violation.flag is not known, did you mean "early_return"? (there are: '),
+    (("violation",), {"flag": "early_returns", "clock": 1}, 'violation.flag is not known, did you mean "early_return"?'),
     (("violation",), {"flag": "lost"}, "violation.clock is missing"),
     (("schedule",), ["3x0 1x3"], "schedule is cut off: its last entry must have no end"),
     (("schedule",), [], "schedule is cut off: its last entry must have no end"),
