@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from sim.errors import InputError, MissingToolError
+from sim.names import closest
 
 __all__ = ["app", "main"]
 
@@ -75,6 +76,10 @@ def run(
         "--set", metavar="KEY=VALUE", help="A field of the machine, a strap, or define.NAME; may be repeated.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of what the scenario leaves to chance.")] = 0,
     max_cycles: Annotated[int, typer.Option(min=1, help="End the run after so many clocks.")] = 100_000,
+    engine: Annotated[str | None, typer.Option(metavar="NAME", help="compiled (the default where there is a C compiler), "
+                                                                    "pysim, or verilator.")] = None,
+    window: Annotated[str, typer.Option(metavar="A:B", help="The clocks that are in the waves: from A to before B. The default, "
+                                        "auto: all, or in more than 100,000 those around the first violation.")] = "auto",
     out: Annotated[Path, typer.Option(help="Where files are written.")] = Path("waves"),
     no_vcd: Annotated[bool, typer.Option("--no-vcd", help="Write no waves.")] = False,
     as_json: _Json = False,
@@ -84,12 +89,17 @@ def run(
     Exit code 0: all calls completed and every oracle holds. 1: an oracle is violated or a call never completes, even if the
     scenario expects it. 2: bad input. 3: something is missing here.
     """
-    from sim.run import prepare
+    from sim.engines import make_engine
+    from sim.run import prepare, window_of
     from sim.run import run as run_prepared
 
+    _check_engine(engine)
+    clocks = window_of(window)
     prepared = prepare(scenario, protocol=protocol, cores=cores, preset=preset, assignments=assignments or (), seed=seed)
     with _progress(max_cycles) as progress:
-        result = run_prepared(prepared, max_clocks=max_cycles, out=out, waves=not no_vcd, progress=progress)
+        machine = make_engine(engine, prepared.settings.config, tell=_note)
+        result = run_prepared(prepared, engine=machine, max_clocks=max_cycles, out=out, waves=not no_vcd, window=clocks,
+                              progress=progress)
     if as_json:
         _print_json(result.to_json())
     else:
@@ -165,6 +175,17 @@ def view(
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         raise MissingToolError(f"there is no display to open GTKWave on. On a machine that has one: gtkwave {path}")
     raise typer.Exit(subprocess.run([program, str(path)], check=False).returncode)
+
+
+def _check_engine(name):
+    from sim.engines import ENGINES
+
+    if name is not None and name not in ENGINES:
+        raise InputError(f'there is no engine "{name}"{closest(name, ENGINES)} (there are: {", ".join(ENGINES)})')
+
+
+def _note(line):
+    print(f"crosscall: {line}", file=sys.stderr)
 
 
 def _print_json(value):

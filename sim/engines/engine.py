@@ -58,7 +58,12 @@ class Outcome:
 class Engine(Protocol):
     """An elaborated (or compiled) machine that can run many contents one after another."""
 
+    #: As ``--engine`` takes it.
+    name: str
     config: MachineConfig
 
-    def run(self, contents: Contents, straps: Straps, *, max_clocks: int, sink: Sink, probe: bool = False) -> Outcome:
-        """Load, run from reset to the end. Every call starts afresh."""
+    def run(self, contents: Contents, straps: Straps, *, max_clocks: int, sink: Sink, probe: bool | range = False) -> Outcome:
+        """Load, run from reset to the end. Every call starts afresh.
+
+        probe : whether the sink is given the probe: always, never, or at least in a range of clocks.
+        """

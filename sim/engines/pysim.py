@@ -15,6 +15,8 @@ _PERIOD = 1e-8
 class PySimEngine:
     """A Machine in PySim. Elaborated once; every ``run`` resets it and loads its contents through the back door."""
 
+    name = "pysim"
+
     def __init__(self, config):
         self.config = config
         self.machine = Machine(config)

@@ -205,7 +205,7 @@ class _Builder:
                 if node is None:
                     return None, start >> bit - low & 1, 1
                 return node, start + bit - low, 1
-        raise AssertionError(f"no piece for bit {bit} of cell {net.cell}")
+        raise UnknownCellError(f"bit {bit} of a value cannot be compiled: {self.cells[net.cell]!r}")
 
     def output(self, index):
         if index not in self.pieces:
@@ -333,14 +333,34 @@ class _Builder:
         if operator in ("==", "!="):
             self.compare(index, operator, *values)
             return
-        if operator in ("+", "-", "*", "<<", "u>>") and width > LIMIT:
-            # Only the low bits of the sum can be needed; the use of one above is refused where it is met.
+        if operator in ("+", "-") and width > LIMIT:
+            self.add_wide(index, operator, width, values)
+            return
+        if operator in ("*", "<<", "u>>") and width > LIMIT:
+            # Only the low bits can be needed; the use of one above is refused where it is met.
             width = LIMIT
             values = tuple(value[:LIMIT] for value in values)
         kinds = {"+": "+", "-": "-", "*": "*", "<<": "<<", "u>>": ">>", "u<": "<", "u>": ">", "u<=": "<=", "u>=": ">="}
         if operator not in kinds or any(len(value) > LIMIT for value in values):
             raise UnknownCellError(f"the operator {operator} on {len(values[0])} bits cannot be compiled")
         self.add(index, kinds[operator], width, *(self.bits(value) for value in values))
+
+    def add_wide(self, index, operator, width, values):
+        """A sum or difference of more than LIMIT bits, limb by limb. A unary minus is a difference from 0."""
+        left, right = values if len(values) == 2 else ([_nir.Net.from_const(0)] * width, values[0])
+        carry = None
+        pieces = self.pieces[index] = []
+        for low in range(0, width, LIMIT):
+            size = min(LIMIT, width - low)
+            a, b = self.bits(left[low:low + size]), self.bits(right[low:low + size])
+            total = ((Node(operator, size, (a, b)), 0, size),)
+            over = ((Node("<", 1, (total, a) if operator == "+" else (a, b)), 0, 1),)
+            if carry is not None:
+                before, total = total, ((Node(operator, size, (total, carry)), 0, size),)
+                again = ((Node("<", 1, (total, before) if operator == "+" else (before, carry)), 0, 1),)
+                over = ((Node("|", 1, (over, again)), 0, 1),)
+            carry = over
+            pieces.append((low, size, total[0]))
 
     def reduce(self, index, bits):
         parts = [Node("b", 1, (group,)) for group in limbs(bits)]
@@ -362,8 +382,6 @@ class _Builder:
     def make_part(self, index, cell):
         if cell.value_signed:
             raise UnknownCellError("a part of a signed value cannot be compiled")
-        if cell.width > LIMIT:
-            raise UnknownCellError(f"a part of {cell.width} bits cannot be compiled")
         offset = self.bits(cell.offset)
         zero = _nir.Net.from_const(0)
         elements = []
@@ -371,28 +389,27 @@ class _Builder:
             nets = cell.value[number * cell.stride:number * cell.stride + cell.width]
             if not nets and number * cell.stride >= len(cell.value):
                 break
-            elements.append(_nir.Value([*nets, *[zero] * (cell.width - len(nets))]))
-        # A tree of multiplexers over the bits of the offset, lowest first: neighbours differ in it.
-        level = [self.bits(element) for element in elements]
-        nothing = ((None, 0, cell.width),)
-        for bit in range(len(cell.offset)):
+            elements.append([*nets, *[zero] * (cell.width - len(nets))])
+        pieces = self.pieces[index] = []
+        for position, width in self.chunks(cell.width):
+            for node, low, size in self.choose(offset, [self.bits(nets[position:position + width]) for nets in elements]):
+                pieces.append((position, size, (node, low, size)))
+                position += size
+
+    def choose(self, offset, level):
+        """The bits in the list ``level`` with number ``offset``: a tree of multiplexers over the bits of the offset, lowest
+        first, because neighbours differ in it."""
+        width = width_of(level[0])
+        nothing = ((None, 0, width),)
+        for bit in range(width_of(offset)):
             condition = cut(offset, bit, 1)
             merged = []
             for position in range(0, len(level), 2):
                 low = level[position]
                 high = level[position + 1] if position + 1 < len(level) else nothing
-                if low == high:
-                    merged.append(low)
-                    continue
-                node = Node("mux", cell.width, (condition, high, low))
-                merged.append(((node, 0, cell.width),))
+                merged.append(low if low == high else ((Node("mux", width, (condition, high, low)), 0, width),))
             level = merged or [nothing]
-        (result,) = level
-        pieces, position = [], 0
-        for node, low, width in result:
-            pieces.append((position, width, (node, low, width)))
-            position += width
-        self.pieces[index] = pieces
+        return level[0]
 
     def make_matches(self, index, cell):
         if len(cell.value) > LIMIT:

@@ -5,6 +5,8 @@ rest of the shared part; the new state. That this is possible is a rule of the d
 of state), and is checked here: a shared part that needs more is refused.
 """
 
+import re
+
 from amaranth.hdl import Instance, Module
 from amaranth.lib import wiring
 
@@ -43,7 +45,6 @@ void machine_reset(Machine *m) {
 %(reset)s
 }
 
-/* Where contents go: memory `which` of the list that the engine knows, as 64-bit words from row 0. */
 void machine_fill(Machine *m, int which, const uint64_t *words, int64_t count) {
     for (int64_t row = 0; row < count; row++) switch (which) {
 %(fill)s
@@ -92,8 +93,7 @@ def program(tile, machine, sources, *, tied):
 
     tile : a Tile.  machine : a Machine with TileBoxes in place of its Tiles.  tied : input port of it -> constant.
     sources : (offset, width) of each record in the port ``trace``.
-    Returns (text, inputs, memories): the input words in the order of Control's, as (port, low, width); the memories that
-    ``machine_fill`` and ``machine_read`` know, by name.
+    Returns (text, inputs): the input words in the order of Control's, as (port, low, width).
     """
     ports = flat_ports(tile)
     tile = Unit("Tile", build_graph(tile, tied={"load_valid": 0, "load_address": 0, "load_word": 0}))
@@ -127,12 +127,12 @@ def program(tile, machine, sources, *, tied):
              f"t->{tile.memories[rom.name]} = m->microcode;", "}"]
     text.append(_DRIVER % {
         "reset": _indent(reset),
-        "fill": _indent([f"case {number}: {place} = words[row]; break;" for number, (_, place) in enumerate(memories)], 2),
-        "read": _indent([f"case {number}: words[row] = {place}; break;" for number, (_, place) in enumerate(memories)], 2),
+        "fill": _indent([f"case {number}: {place} = words[row]; break;" for number, place in enumerate(memories)], 2),
+        "read": _indent([f"case {number}: words[row] = {place}; break;" for number, place in enumerate(memories)], 2),
         "room": room,
         "limbs": probe_limbs,
     })
-    return "\n".join(text), inputs, [name for name, _ in memories]
+    return "\n".join(text), inputs
 
 
 def _indent(lines, depth=1):
@@ -145,11 +145,11 @@ def _port_struct(name, widths):
 
 
 def _memories(top):
-    """(name, place in C with ``row``) of each memory whose contents a run loads or reads."""
-    result = [("microcode", "((Machine *)m)->microcode[row]")]
+    """The place in C, with ``row``, of each memory whose contents a run loads or reads: the microcode, then the banks."""
+    banks = {}
     for memory in top.graph.memories:
-        result.append((memory.name, f"((Machine *)m)->top.{top.memories[memory.name]}[row]"))
-    return result
+        banks[int(re.search(r"bank(\d+)", memory.name)[1])] = f"((Machine *)m)->top.{top.memories[memory.name]}[row]"
+    return ["((Machine *)m)->microcode[row]", *(banks[number] for number in sorted(banks))]
 
 
 def _tile_functions(tile, early):
