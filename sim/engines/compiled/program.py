@@ -60,18 +60,11 @@ void machine_read(const Machine *m, int which, uint64_t *words, int64_t count) {
 /* Runs until `clocks` have passed, the machine is quiet or trapped, or a buffer is full; returns how many clocks it ran. */
 int64_t machine_run(Machine *m, Control *c, int64_t clocks) {
     int64_t ran = 0;
-    if (c->traced) {
-        while (ran < clocks && c->used + %(room)d <= c->room && (!c->probes || c->probe_used + %(limbs)d <= c->probe_room)) {
-            step_traced(m, c);
-            ran++;
-            if (c->quiet | c->trapped) break;
-        }
-    } else {
-        while (ran < clocks) {
-            step_fast(m, c);
-            ran++;
-            if (c->quiet | c->trapped) break;
-        }
+    while (ran < clocks) {
+        if (c->traced && (c->used + %(room)d > c->room || (c->probes && c->probe_used + %(limbs)d > c->probe_room))) break;
+        step(m, c);
+        ran++;
+        if (c->quiet | c->trapped) break;
     }
     return ran;
 }
@@ -96,8 +89,8 @@ def program(tile, machine, sources, *, tied):
     Returns (text, inputs): the input words in the order of Control's, as (port, low, width).
     """
     ports = flat_ports(tile)
-    tile = Unit("Tile", build_graph(tile, tied={"load_valid": 0, "load_address": 0, "load_word": 0}))
-    top = Unit("Top", build_graph(machine, tied=tied))
+    tile = Unit("Tile", build_graph(tile, tied={"load_valid": 0, "load_address": 0, "load_word": 0}, indexed=True))
+    top = Unit("Top", build_graph(machine, tied=tied, indexed=True))
     early = tile.early()
     n = len(top.graph.boxes)
 
@@ -157,7 +150,10 @@ def _tile_functions(tile, early):
     def leaf(node):
         return f"in->{node.name[0]}_{node.name[1]}" if node.kind == "input" else tile.state(node, "t")
 
-    first = Emitter(leaf)
+    def row(nodes):
+        return tile.row(nodes, "t")
+
+    first = Emitter(leaf, row)
     for name in early:
         first.need(tile.graph.outputs[name])
     stores = []
@@ -165,7 +161,7 @@ def _tile_functions(tile, early):
         stores += _store(first, lambda low, name=name: f"out->{name}_{low}", tile.graph.outputs[name])
     lines = ["static inline void tile_early(const Tile *t, TileOut *out) {", _indent([*first.flush(), *stores]), "}", ""]
 
-    body = Emitter(leaf)
+    body = Emitter(leaf, row)
     late = {name: bits for name, bits in tile.graph.outputs.items() if name not in early}
     for bits in (*late.values(), *tile.needs()):
         body.need(bits)
@@ -185,7 +181,7 @@ def _tile_functions(tile, early):
 
 
 def _step_function(top, early, slots, sources, n):
-    """``step_fast`` and ``step_traced``."""
+    """``step``: one clock of the machine."""
     phase = {"late": False}
 
     def leaf(node):
@@ -198,8 +194,15 @@ def _step_function(top, early, slots, sources, n):
             return f"to[{number}].{port}_{low}"
         return top.state(node, "(&m->top)")
 
+    def row(nodes):
+        if nodes[0].kind == "box":
+            _, port, low = nodes[0].name
+            if port in early and [node.name for node in nodes] == [(number, port, low) for number in range(len(nodes))]:
+                return f"to[%s].{port}_{low}"
+        return top.row(nodes, "(&m->top)")
+
     trace, outputs = top.graph.outputs["trace"], top.graph.outputs
-    emitter = Emitter(leaf)
+    emitter = Emitter(leaf, row)
     for bits in (*(bits for box in top.graph.boxes for bits in box.inputs.values()), *top.needs(),
                  *(outputs[name] for name in ("quiet", "trapped", "trace", "probe"))):
         emitter.need(bits)
@@ -210,7 +213,7 @@ def _step_function(top, early, slots, sources, n):
             given += _store(emitter, lambda low, box=box, name=name: f"ti[{box.number}].{name}_{low}", bits)
     body += [*emitter.flush(), *given]
     phase["late"] = True
-    body.append(f"for (int i = 0; i < {n}; i++) (traced ? tile_traced : tile_fast)(&m->tile[i], &ti[i], &to[i]);")
+    body.append(f"for (int i = 0; i < {n}; i++) (c->traced ? tile_traced : tile_fast)(&m->tile[i], &ti[i], &to[i]);")
 
     stores = top.clock(emitter, "(&m->top)")
     stores += [f"c->{name} = {emitter.value(outputs[name])};" for name in ("quiet", "trapped")]
@@ -226,8 +229,6 @@ def _step_function(top, early, slots, sources, n):
     observed += ["if (c->probes) {", "    uint64_t *p = c->probes + c->probe_used;", *("    " + line for line in emitter.flush()),
                  *("    " + line for line in probe), f"    c->probe_used += {len(probe)};", "}"]
     return "\n".join([
-        "static inline __attribute__((always_inline)) void step_body(Machine *m, Control *c, int traced) {",
-        _indent(body), "    if (traced) {", _indent(observed, 2), "    }", _indent(stores), "    c->clock++;", "}", "",
-        "static void step_fast(Machine *m, Control *c) { step_body(m, c, 0); }",
-        "static void step_traced(Machine *m, Control *c) { step_body(m, c, 1); }", "",
+        "static void step(Machine *m, Control *c) {", _indent(body), "    if (c->traced) {", _indent(observed, 2), "    }",
+        _indent(stores), "    c->clock++;", "}", "",
     ])
