@@ -177,6 +177,68 @@ def view(
     raise typer.Exit(subprocess.run([program, str(path)], check=False).returncode)
 
 
+@app.command()
+def bench(
+    what: Annotated[str, typer.Argument(metavar="speed", help="How fast the engines run.")],
+    cores: Annotated[str, typer.Option(metavar="N,...", help="Numbers of cores.")] = "1,4,16,64",
+    engines: Annotated[str | None, typer.Option(metavar="NAME,...", help="Only these engines.")] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Processor time for each row.")] = 5.0,
+    as_json: _Json = False,
+):
+    """Measure the engines, all on the same workload, and check that they compute the same.
+
+    Verilator takes minutes to build at many cores; what was built once is kept. Exit code 1: two engines disagree.
+    """
+    from sim.bench.speed import CONTENDERS, bench_speed
+    from sim.report.speed import print_speed
+    from sim.report.table import report_console
+
+    if what != "speed":
+        raise InputError(f'there is no bench "{what}"{closest(what, ["speed"])} (there is: speed)')
+    chosen = engines.split(",") if engines else list(CONTENDERS)
+    for name in chosen:
+        _check_engine(name)
+    with _status() as status:
+        result = bench_speed(_numbers(cores, "--cores"), engines=chosen, seconds=seconds, progress=status, tell=_note)
+    if as_json:
+        _print_json(result)
+    else:
+        print_speed(result, report_console())
+    if not all(check["equal"] for check in result["checks"]):
+        raise typer.Exit(VIOLATED)
+
+
+@app.command()
+def export(
+    verilog: Annotated[str, typer.Option(metavar="PART", help="tile, shared, machine or apic.")],
+    cores: _Cores = None,
+    preset: Annotated[str, typer.Option(help="The machine: tiny, default or wide.")] = "default",
+    out: Annotated[Path | None, typer.Option(metavar="FILE.v", help="Default: PART.v")] = None,
+    as_json: _Json = False,
+):
+    """Write a part of the machine as Verilog, and the list of its ports beside it."""
+    from sim.export import export as export_part
+    from sim.settings import preset_config
+
+    config = preset_config(preset)
+    result = export_part(verilog, config.with_cores(cores) if cores else config, out or Path(f"{verilog}.v"))
+    if as_json:
+        _print_json(result)
+    else:
+        print(f"module {result['module']}: {', '.join(result['files'].values())}")
+
+
+def _numbers(text, option):
+    """``1,4,16`` -> numbers of cores."""
+    try:
+        numbers = [int(word) for word in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or not all(1 <= number <= 64 for number in numbers):
+        raise InputError(f"{option} {text}: must be numbers from 1 to 64, with commas between them")
+    return numbers
+
+
 def _check_engine(name):
     from sim.engines import ENGINES
 
@@ -193,16 +255,22 @@ def _print_json(value):
 
 
 @contextmanager
-def _progress(max_clocks):
-    """A function to call with the clock now and then. It shows the clock on a terminal, and nothing in a pipe."""
+def _status():
+    """A function to call now and then with what is being done. It is shown on a terminal, and nowhere in a pipe."""
     if not sys.stderr.isatty():
-        yield lambda clock: None
+        yield lambda what: None
         return
     from rich.console import Console
 
-    console = Console(stderr=True)
-    with console.status("running") as status:
-        yield lambda clock: status.update(f"clock {clock} (at most {max_clocks})")
+    with Console(stderr=True).status("starting") as status:
+        yield status.update
+
+
+@contextmanager
+def _progress(max_clocks):
+    """The same for the clock of a run."""
+    with _status() as status:
+        yield lambda clock: status(f"clock {clock} (at most {max_clocks})")
 
 
 if __name__ == "__main__":

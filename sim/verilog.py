@@ -1,7 +1,9 @@
 """Verilog of the machine and of its parts, by Amaranth's own backend."""
 
+import warnings
+
 from amaranth.back import verilog
-from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, _ir
+from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, UnusedElaboratable, _ir
 from amaranth.lib import wiring
 
 from rtl.machine import Machine
@@ -9,7 +11,7 @@ from rtl.tile import Tile
 from sim.engines.compiled.netlist import flat_ports
 from sim.errors import MissingToolError
 
-__all__ = ["component_verilog", "machine_verilog"]
+__all__ = ["component_verilog", "hollow_machine", "machine_verilog"]
 
 
 class _TileInstance(wiring.Component):
@@ -42,8 +44,15 @@ def component_verilog(component, name, *, rename=None):
                                f"(0.40 or newer). {error}") from None
 
 
+def hollow_machine(config):
+    """A Machine whose Tiles are instances of the module ``tile``."""
+    with warnings.catch_warnings():
+        # The Tile is there for its signature; nothing is made of it.
+        warnings.simplefilter("ignore", UnusedElaboratable)
+        signature = Tile(config).signature
+        return Machine(config, tile=lambda _: _TileInstance(signature))
+
+
 def machine_verilog(config, *, name="machine", rename=None):
-    """The Verilog of a whole Machine: all its cores are instances of one module ``tile``."""
-    tile = Tile(config)
-    machine = Machine(config, tile=lambda _: _TileInstance(tile.signature))
-    return component_verilog(tile, "tile") + component_verilog(machine, name, rename=rename)
+    """The Verilog of a whole Machine: the module ``tile`` once, and the module ``name``, which has all its instances."""
+    return component_verilog(Tile(config), "tile") + component_verilog(hollow_machine(config), name, rename=rename)

@@ -41,16 +41,12 @@ class NativeEngine:
     config : MachineConfig.
     library : as ``ctypes.CDLL`` loads it.
     inputs : the words of ``Control.input`` as (port, low, width).
-
-    Members
-    -------
-    build_seconds : how long it took to build, the compiler included; from the cache, how long that took.
+    build_seconds : processor time that all of its making takes or, for what came from the cache, took.
     """
 
-    build_seconds = 0.0
-
-    def __init__(self, config, library, inputs):
+    def __init__(self, config, library, inputs, *, build_seconds):
         self.config = config
+        self.build_seconds = build_seconds
         self._library = library
         self._inputs = inputs
         self._limbs = [limbs_of(Sources(config).layouts[kind].size) for kind in Sources(config).kinds]

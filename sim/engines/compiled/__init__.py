@@ -1,13 +1,11 @@
 """The compiled engine: C generated from the netlists of the very same Tile and shared part that PySim simulates."""
 
-import time
-
 from rtl.machine import Machine
 from rtl.tile import Tile
 from sim.engines.native import NativeEngine
 
 from .program import TileBox, program
-from .toolchain import compiler, load
+from .toolchain import compiler, cpu_seconds, load
 
 __all__ = ["CompiledEngine"]
 
@@ -21,14 +19,15 @@ class CompiledEngine(NativeEngine):
     name = "compiled"
 
     def __init__(self, config):
-        started = time.monotonic()
+        started = cpu_seconds()
         compiler()
         tile = Tile(config)
         machine = Machine(config, tile=lambda _: TileBox(tile.signature))
         ports = {"load__valid": 0, "load__microcode": 0, "load__address": 0, "load__data": 0}
         text, inputs = program(tile, machine, _sources(machine.trace.shape()), tied=ports)
-        super().__init__(config, load(text), inputs)
-        self.build_seconds = time.monotonic() - started
+        generated = cpu_seconds() - started
+        library = load(text)
+        super().__init__(config, library, inputs, build_seconds=generated + library.build_seconds)
 
 
 def _sources(layout):

@@ -287,7 +287,8 @@ class Unit:
     def struct(self):
         """The declaration of the state. A memory that nothing writes is a pointer: all units share its contents."""
         lines = [f"{word_type(nodes[0].width)} r{number}[{len(nodes)}];" for number, nodes in enumerate(self._arrays)]
-        lines += [f"{word_type(read.node.width)} {self._fields[read.node]};" for memory in self.graph.memories for read in memory.reads]
+        reads = (read.node for memory in self.graph.memories for read in memory.reads)
+        lines += [f"{word_type(node.width)} {self._fields[node]};" for node in reads]
         for number, memory in enumerate(self.graph.memories):
             kind = word_type(memory.width)
             lines.append(f"const {kind} *m{number};" if memory.constant else f"{kind} m{number}[{memory.depth}];")

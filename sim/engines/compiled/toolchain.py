@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sim.errors import MissingToolError
 
-__all__ = ["cache_folder", "cached", "compiler", "execute", "identity", "load"]
+__all__ = ["cache_folder", "cached", "compiler", "cpu_seconds", "execute", "identity", "load"]
 
 # -O2 takes gcc three times as long at 64 cores, and the machine is no faster.
 _OPTIONS = ("-O1", "-march=native", "-std=gnu11", "-fPIC", "-shared", "-w")
@@ -40,6 +40,11 @@ def compiler():
         return [sys.executable, "-m", "ziglang", "cc"]
     raise MissingToolError("the compiled engine needs a C compiler: `apt-get install gcc`, or `pip install ziglang`; "
                            "without one, use --engine pysim")
+
+
+def cpu_seconds():
+    """Processor time so far, of this process and of those that it has waited for."""
+    return sum(os.times()[:4])
 
 
 def execute(command, **options):
@@ -65,21 +70,29 @@ def identity(command):
 
 
 def cached(parts, build):
-    """The path of a library that is made from ``parts`` (texts).
+    """The library that is made from ``parts`` (texts), loaded. Its ``build_seconds`` are the processor time that making it took,
+    when that was.
 
     build : called with a folder of its own if the library is not there; gives the path in it of the library that it made.
     """
     folder = cache_folder()
-    path = folder / f"{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}.so"
-    if not path.exists():
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+    path, note = folder / f"{key}.so", folder / f"{key}.seconds"
+    if not (path.exists() and note.exists()):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            os.replace(build(Path(scratch)), path)
-    return path
+            scratch, before = Path(scratch), cpu_seconds()
+            built = build(scratch)
+            (scratch / note.name).write_text(str(cpu_seconds() - before))
+            os.replace(scratch / note.name, note)
+            os.replace(built, path)
+    library = ctypes.CDLL(str(path))
+    library.build_seconds = float(note.read_text())
+    return library
 
 
 def load(text, *, options=()):
-    """The library of a C program, built if need be."""
+    """The library of a C program, as ``cached`` gives it."""
     command, options = compiler(), (*_OPTIONS, *options)
 
     def build(folder):
@@ -87,4 +100,4 @@ def load(text, *, options=()):
         execute([*command, *options, "-o", folder / "machine.so", folder / "machine.c"])
         return folder / "machine.so"
 
-    return ctypes.CDLL(str(cached((text, identity(command), *options), build)))
+    return cached((text, identity(command), *options), build)
