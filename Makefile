@@ -5,14 +5,17 @@ SCENARIO ?= demo
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test test-slow lint synth clean
+.PHONY: help run test test-slow formal lint synth bench knockouts clean
 
 help:
 	@echo "make run         run the default scenario (SCENARIO=NAME for another)"
 	@echo "make test        all quick tests"
 	@echo "make test-slow   the thorough ones"
+	@echo "make formal      proofs of the store buffer's contract, with Yosys"
 	@echo "make lint        the one style"
 	@echo "make synth       area and clock of a Tile, with Yosys and nextpnr"
+	@echo "make bench       what waves cost"
+	@echo "make knockouts   which barrier and lock of a protocol carries weight, under which memory model"
 	@echo "make clean       remove what was made here"
 
 run: .venv/run.stamp
@@ -20,16 +23,26 @@ run: .venv/run.stamp
 	@echo "The command is $(BIN)/crosscall. Others to run: $(BIN)/crosscall list"
 
 test: .venv/test.stamp
-	$(BIN)/pytest -n 2 -m "not slow and not synth"
+	$(BIN)/pytest -n 2 -m "not slow and not synth and not formal"
 
 test-slow: .venv/test.stamp
 	$(BIN)/pytest -n 2 -m slow
+
+formal: .venv/formal.stamp
+	$(BIN)/pytest -n 2 -m formal
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check .
 
 synth: .venv/synth.stamp
+	@$(BIN)/python -m sim.report.area
 	$(BIN)/pytest -m synth
+
+bench: .venv/run.stamp
+	@$(BIN)/python -m tests.bench_waves
+
+knockouts: .venv/run.stamp
+	@$(BIN)/python -m sim.report.knockouts
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "crosscall needs Python 3.11 or newer"; exit 1; }
@@ -44,6 +57,11 @@ synth: .venv/synth.stamp
 	@echo "Setting up .venv for tests"
 	@$(PIP) -e '.[test]'
 	@touch $@ .venv/run.stamp
+
+.venv/formal.stamp: pyproject.toml | .venv/bin/pip
+	@echo "Setting up .venv for proofs (Yosys)"
+	@$(PIP) -e '.[test,formal]'
+	@touch $@ .venv/test.stamp .venv/run.stamp
 
 .venv/synth.stamp: pyproject.toml | .venv/bin/pip
 	@echo "Setting up .venv for synthesis (Yosys and nextpnr: some hundred megabytes)"

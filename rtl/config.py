@@ -35,6 +35,7 @@ class MachineConfig:
     arena_depth : words of the shared arena, all banks together; a power of two, 64 to 32768. The addresses from
         ``arena_depth`` up are never memory: an access there is a fault. (Half of what an immediate can name is left to
         addresses that must fault.)
+    store_buffer_depth : stores that a core may have executed and nobody sees yet; 0 to 8. With 0 every memory model is SC.
     n_banks : banks of the arena, interleaved by the low address bits; a power of two, 1 to 16.
     n_vectors : interrupt vectors that exist, counted down from 0xff (16: 0xf0-0xff); a power of two, 16 to 256.
     """
@@ -44,6 +45,7 @@ class MachineConfig:
     microcode_depth: int = 512
     stack_depth: int = 256
     arena_depth: int = 1024
+    store_buffer_depth: int = 4
     n_banks: int = 1
     n_vectors: int = 16
 
@@ -59,6 +61,7 @@ class MachineConfig:
                lambda v: _power_of_two(v) and 16 <= v <= 1024)
         _check("arena_depth", self.arena_depth, "a power of two from 64 to 32768",
                lambda v: _power_of_two(v) and 64 <= v <= 1 << 15)
+        _check("store_buffer_depth", self.store_buffer_depth, "from 0 to 8", lambda v: 0 <= v <= 8)
         _check("n_banks", self.n_banks, "a power of two from 1 to 16", lambda v: _power_of_two(v) and v <= 16)
         _check("n_vectors", self.n_vectors, "a power of two from 16 to 256",
                lambda v: _power_of_two(v) and 16 <= v <= 256)
@@ -108,13 +111,16 @@ PRESETS = {
 }
 
 
-def _strap(default, width, doc):
-    return field(default=default, metadata={"width": width, "doc": doc})
+def _strap(default, width, doc, *, limit=255):
+    return field(default=default, metadata={"width": width, "doc": doc, "limit": limit})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Straps:
-    """Inputs of a Machine that are held during a run: what experiments sweep without a new elaboration. In clocks."""
+    """Inputs of a Machine that are held during a run: what experiments sweep without a new elaboration. Latencies in clocks."""
+
+    memory_model: int = _strap(0, 2, "0 SC, 1 TSO, 2 PSO: what the store buffers do", limit=2)
+    x2apic: int = _strap(0, 1, "0: accesses to the local APIC wait until earlier stores are visible (xAPIC); 1: they do not")
 
     fabric_latency: int = _strap(8, 8, "clocks a message travels before it may be delivered")
     arena_latency: int = _strap(0, 8, "extra clocks a memory request travels before it may be granted")
@@ -124,6 +130,7 @@ class Straps:
     def __post_init__(self):
         for item in fields(self):
             limit = (1 << item.metadata["width"]) - 1
+            limit = min(limit, item.metadata["limit"])
             _check(item.name, getattr(self, item.name), f"from 0 to {limit}", lambda v, limit=limit: 0 <= v <= limit)
 
     def as_const(self):

@@ -136,11 +136,11 @@ def core_record_layout(config):
         "valid": 1,
         "event": Event,
         "pc": config.pc_bits,         # address of the microword
-        "a": config.xlen,             # value of register ra
+        "a": config.xlen,             # value of register ra (with PUSHA: of the one it pushes), as it stands in this clock
         "b": config.xlen,             # value of register rb, or the immediate
         "memory": 1,                  # the word was a memory operation, and so:
         "op": MemoryOp,
-        "address": config.xlen,       # also valid with FAULT
+        "address": config.xlen,       # also valid with FAULT, where there is no operation
         "result": config.xlen,        # what was read (the old value, for atomics); 0 for WRITE
     })
 

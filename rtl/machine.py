@@ -9,6 +9,7 @@ from .core.microword import MicroWord
 from .events import trace_layout
 from .probe import probe_layout
 from .schedule import schedule_layout, status_layout
+from .share import share
 from .shared import Shared
 from .tile import Tile
 
@@ -73,33 +74,25 @@ class Machine(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.shared = shared = self.shared
-        m.d.comb += [
-            shared.run.eq(self.run),
-            shared.straps.eq(self.straps),
-            shared.hold_message.eq(self.schedule.hold_message),
-            shared.load_valid.eq(self.load.valid & ~self.load.microcode),
-            shared.load_address.eq(self.load.address),
-            shared.load_data.eq(self.load.data),
-        ]
+        load, schedule = self.load, self.schedule
+        load_valid, load_shared = Signal(), Signal()
+        m.d.comb += [load_valid.eq(load.valid & load.microcode), load_shared.eq(load.valid & ~load.microcode)]
+        share(shared, run=self.run, straps=self.straps, hold_message=schedule.hold_message, load_valid=load_shared,
+              load_address=load.address[:self.config.address_bits], load_data=load.data[:self.config.xlen])
         for number, tile in enumerate(self.tiles):
             m.submodules[f"tile{number}"] = tile
             # A register, so that no tool folds the number into the Tile: all Tiles stay the same circuit.
             core_id = Signal(8, init=number, reset_less=True, name=f"core_id{number}")
             m.d.sync += core_id.eq(core_id)
-            wiring.connect(m, tile.memory, shared.memory[number])
-            wiring.connect(m, tile.out, shared.sources[number])
-            wiring.connect(m, shared.targets[number], tile.delivery)
-            m.d.comb += [
-                tile.core_id.eq(core_id),
-                tile.now.eq(shared.now),
-                tile.run.eq(self.run),
-                tile.straps.eq(self.straps),
-                tile.stall.eq(self.schedule.stall[number]),
-                tile.hold_interrupt.eq(self.schedule.hold_interrupt[number]),
-                tile.load_valid.eq(self.load.valid & self.load.microcode),
-                tile.load_address.eq(self.load.address),
-                tile.load_word.eq(self.load.data),
-            ]
+            # Of its own as well: a Tile that picks its bits from the whole schedule is another circuit than its neighbour.
+            held = Signal(4, name=f"held{number}")
+            m.d.comb += held.eq(Cat(schedule.stall[number], schedule.hold_interrupt[number], schedule.hold_drain[number],
+                                    schedule.reorder_drain[number]))
+            share(tile, core_id=core_id, now=shared.now, run=self.run, straps=self.straps,
+                  stall=held[0], hold_interrupt=held[1], hold_drain=held[2], reorder_drain=held[3],
+                  load_valid=load_valid, load_address=load.address[:self.config.pc_bits],
+                  load_word=load.data[:MicroWord.as_shape().size],
+                  memory=shared.memory[number], out=shared.sources[number], delivery=shared.targets[number])
         tiles = self.tiles
         m.d.comb += [
             self.status.eq(Cat(tile.status for tile in tiles)),

@@ -39,6 +39,7 @@ def core_probe_layout(config):
 def tile_probe_layout(config):
     return data.StructLayout({
         "core": core_probe_layout(config),
+        "stores": range(config.store_buffer_depth + 1),   # in the store buffer
         "memory_valid": 1,            # the tile's memory port
         "memory_done": 1,
         "memory": memory_request_layout(config),

@@ -10,6 +10,7 @@ from .config import straps_layout
 from .events import commit_record_layout, message_record_layout
 from .memory.arena import Arena
 from .memory.port import MemoryPort
+from .share import share
 
 __all__ = ["Shared"]
 
@@ -57,20 +58,10 @@ class Shared(wiring.Component):
         m = Module()
         m.submodules.arena = arena = self.arena
         m.submodules.fabric = fabric = Crossbar(self._config)
-        for core in range(self._config.n_cores):
-            wiring.connect(m, wiring.flipped(self.memory[core]), arena.ports[core])
-            wiring.connect(m, wiring.flipped(self.sources[core]), fabric.sources[core])
-            wiring.connect(m, wiring.flipped(self.targets[core]), fabric.targets[core])
-        m.d.comb += [
-            arena.load_valid.eq(self.load_valid),
-            arena.load_address.eq(self.load_address),
-            arena.load_data.eq(self.load_data),
-            arena.latency.eq(self.straps.arena_latency),
-            fabric.latency.eq(self.straps.fabric_latency),
-            fabric.hold.eq(self.hold_message),
-            self.messages.eq(fabric.records),
-            self.commits.eq(arena.records),
-        ]
+        share(arena, latency=self.straps.arena_latency, ports=self.memory, records=self.commits,
+              load_valid=self.load_valid, load_address=self.load_address, load_data=self.load_data)
+        share(fabric, latency=self.straps.fabric_latency, hold=self.hold_message, sources=self.sources, targets=self.targets,
+              records=self.messages)
         with m.If(self.run):
             m.d.sync += self.now.eq(self.now + 1)
         return m

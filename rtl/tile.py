@@ -14,6 +14,7 @@ from .memory.path import MemoryPath
 from .memory.port import MemoryPort
 from .probe import tile_probe_layout
 from .schedule import status_layout
+from .share import share
 
 __all__ = ["Tile"]
 
@@ -36,7 +37,7 @@ class Tile(wiring.Component):
     core_id : number of the core and id of its local APIC; constant during a run.
     now : clocks since the start of the run.
     run, straps : as of Machine.
-    stall, hold_interrupt : this core's bits of the schedule. (hold_drain has nothing to hold: the memory path drains at once.)
+    stall, hold_interrupt, hold_drain, reorder_drain : this core's bits of the schedule.
     load_valid, load_address, load_word : microcode load port.
     memory, out, delivery : to and from the shared part.
     status, quiet : ``quiet`` is high when this Tile will do nothing unless a message arrives.
@@ -54,6 +55,8 @@ class Tile(wiring.Component):
             "straps": In(straps_layout),
             "stall": In(1),
             "hold_interrupt": In(1),
+            "hold_drain": In(1),
+            "reorder_drain": In(1),
             "load_valid": In(1),
             "load_address": In(config.pc_bits),
             "load_word": In(MicroWord.as_shape().size),
@@ -74,41 +77,21 @@ class Tile(wiring.Component):
         m.submodules.memory_path = path = MemoryPath(config)
         m.submodules.apic = apic = LocalApic(config)
 
-        wiring.connect(m, wiring.flipped(self.memory), path.port)
-        wiring.connect(m, wiring.flipped(self.out), apic.out)
-        wiring.connect(m, wiring.flipped(self.delivery), apic.delivery)
-        wiring.connect(m, core.registers, apic.registers)
+        share(core, core_id=self.core_id, now=self.now, run=self.run, stall=self.stall, hold_interrupt=self.hold_interrupt,
+              straps=self.straps, load_valid=self.load_valid, load_address=self.load_address, load_word=self.load_word,
+              record=self.core_record, status=self.status)
+        share(path, memory_model=self.straps.memory_model, hold=self.hold_drain, reorder=self.reorder_drain, port=self.memory,
+              issue=core.issue, request=core.request, done=core.memory_done, old=core.memory_old, posts=core.posts,
+              room=core.room, fence=core.fence, ordered=core.ordered, drained=core.drained)
+        share(apic, core_id=self.core_id, registers=core.registers, out=self.out, delivery=self.delivery, accept=core.accept,
+              interrupt=core.interrupt, vector=core.pending_vector, init=core.init, startup=core.startup,
+              record=self.apic_record)
         m.d.comb += [
-            core.core_id.eq(self.core_id),
-            core.now.eq(self.now),
-            core.run.eq(self.run),
-            core.stall.eq(self.stall),
-            core.hold_interrupt.eq(self.hold_interrupt),
-            core.straps.eq(self.straps),
-            core.load_valid.eq(self.load_valid),
-            core.load_address.eq(self.load_address),
-            core.load_word.eq(self.load_word),
-
-            path.issue.eq(core.issue),
-            path.request.eq(core.request),
-            core.memory_done.eq(path.done),
-            core.memory_old.eq(path.old),
-            core.drained.eq(path.drained),
-
-            apic.core_id.eq(self.core_id),
-            apic.accept.eq(core.accept),
-            core.interrupt.eq(apic.interrupt),
-            core.pending_vector.eq(apic.vector),
-            core.init.eq(apic.init),
-            core.startup.eq(apic.startup),
-
-            self.status.eq(core.status),
-            self.quiet.eq(core.asleep & ~path.busy & ~apic.out.valid & ~apic.init & ~apic.startup
-                          & ~(core.interruptible & apic.irr.any())),
-            self.core_record.eq(core.record),
-            self.apic_record.eq(apic.record),
+            self.quiet.eq(core.asleep & path.drained & ~apic.out.valid & ~apic.init & ~apic.startup
+                          & ~(core.interruptible & apic.due)),
 
             self.probe.core.eq(core.probe),
+            self.probe.stores.eq(path.stores),
             self.probe.memory_valid.eq(self.memory.valid),
             self.probe.memory_done.eq(self.memory.done),
             self.probe.memory.eq(self.memory.request),

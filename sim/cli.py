@@ -44,7 +44,12 @@ app = typer.Typer(cls=_Group, add_completion=False, no_args_is_help=True, rich_m
                   pretty_exceptions_enable=False,
                   help="A multi-core machine that you can open while one core calls a function on the others.")
 
+_Memory = Annotated[str | None, typer.Option(metavar="sc|tso|pso", help="The memory model: short for --set memory_model=0, 1, 2.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+_Engine = Annotated[str | None, typer.Option(metavar="NAME", help="compiled (the default where there is a C compiler), pysim, "
+                                             "or verilator.")]
+_Window = Annotated[str, typer.Option(metavar="A:B", help="The clocks that are in the waves: from A to before B. The default, "
+                                      "auto: all, or in more than 100,000 those around the first violation.")]
 _Cores = Annotated[int | None, typer.Option(min=1, max=64, help="Number of cores, instead of the scenario's own.")]
 
 
@@ -74,12 +79,13 @@ def run(
     preset: Annotated[str | None, typer.Option(help="The machine: tiny, default or wide.")] = None,
     assignments: Annotated[list[str] | None, typer.Option(
         "--set", metavar="KEY=VALUE", help="A field of the machine, a strap, or define.NAME; may be repeated.")] = None,
+    memory: _Memory = None,
+    without: Annotated[list[str] | None, typer.Option(
+        metavar="NAME", help="Leave out a named barrier or lock; `asm` lists them; may be repeated.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of what the scenario leaves to chance.")] = 0,
     max_cycles: Annotated[int, typer.Option(min=1, help="End the run after so many clocks.")] = 100_000,
-    engine: Annotated[str | None, typer.Option(metavar="NAME", help="compiled (the default where there is a C compiler), "
-                                                                    "pysim, or verilator.")] = None,
-    window: Annotated[str, typer.Option(metavar="A:B", help="The clocks that are in the waves: from A to before B. The default, "
-                                        "auto: all, or in more than 100,000 those around the first violation.")] = "auto",
+    engine: _Engine = None,
+    window: _Window = "auto",
     out: Annotated[Path, typer.Option(help="Where files are written.")] = Path("waves"),
     no_vcd: Annotated[bool, typer.Option("--no-vcd", help="Write no waves.")] = False,
     as_json: _Json = False,
@@ -95,18 +101,101 @@ def run(
 
     _check_engine(engine)
     clocks = window_of(window)
-    prepared = prepare(scenario, protocol=protocol, cores=cores, preset=preset, assignments=assignments or (), seed=seed)
+    prepared = prepare(scenario, protocol=protocol, cores=cores, preset=preset, assignments=_assignments(assignments, memory),
+                       without=without or (), seed=seed)
     with _progress(max_cycles) as progress:
         machine = make_engine(engine, prepared.settings.config, tell=_note)
         result = run_prepared(prepared, engine=machine, max_clocks=max_cycles, out=out, waves=not no_vcd, window=clocks,
                               progress=progress)
+    _present(result, as_json)
+
+
+@app.command()
+def litmus(
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="[PATH]...",
+                                                       help="Files and folders of .litmus tests; none: the shipped ones.")] = None,
+    memory: Annotated[str, typer.Option(metavar="sc|tso|pso", help="The memory model of the machine.")] = "tso",
+    runs: Annotated[int, typer.Option(min=1, help="Runs of each test.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Of the schedules.")] = 0,
+    expected: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Verdicts to compare with.")] = None,
+    out: Annotated[Path, typer.Option(help="Where waves of a forbidden outcome are written.")] = Path("waves"),
+    as_json: _Json = False,
+):
+    """Run litmus tests on the machine and judge what was seen.
+
+    Without --expected a test is judged by all final states that the memory model has. Exit code 0: nothing forbidden was seen.
+    1: a forbidden outcome was seen. 2: bad input; the other files are run.
+    """
+    from sim.litmus.command import show
+
+    report = show(paths or [], memory=memory, runs=runs, seed=seed, expected=expected, out=out, as_json=as_json)
+    if report.forbidden or report.refused:
+        raise typer.Exit(VIOLATED if report.forbidden else BAD_INPUT)
+
+
+@app.command()
+def hunt(
+    scenario: Annotated[str, typer.Argument(metavar="NAME|FILE.toml", help="A shipped scenario, or your own file.")],
+    protocol: Annotated[str | None, typer.Option(metavar="NAME|FILE.uasm", help="Instead of the scenario's own.")] = None,
+    cores: _Cores = None,
+    preset: Annotated[str | None, typer.Option(help="The machine: tiny, default or wide.")] = None,
+    assignments: Annotated[list[str] | None, typer.Option(
+        "--set", metavar="KEY=VALUE", help="A field of the machine, a strap, or define.NAME; may be repeated.")] = None,
+    memory: _Memory = None,
+    without: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Leave out a named barrier or lock.")] = None,
+    runs: Annotated[int, typer.Option(min=1, help="How many schedules.")] = 20_000,
+    seconds: Annotated[float | None, typer.Option(min=0, help="Begin no more after so long.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Number of the first schedule.")] = 0,
+    processes: Annotated[int | None, typer.Option(min=1, help="One per CPU if not said.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the hunt whose notebook is in --out.")] = False,
+    out: Annotated[Path, typer.Option(help="Where schedules of findings are written.")] = Path("waves"),
+    as_json: _Json = False,
+):
+    """Run thousands of schedules; explain the first violation of each kind, and leave its schedule."""
+    from sim.hunt import Hunt
+    from sim.report.hunt import print_finding, print_report
+
+    arguments = {"name": scenario, "protocol": protocol, "cores": cores, "preset": preset,
+                 "assignments": _assignments(assignments, memory), "without": tuple(without or ())}
+    with _status() as show:
+        this = Hunt(arguments, out=out, processes=processes, tell=(lambda finding: None) if as_json else print_finding,
+                    progress=lambda runs, clocks, past: show(f"{runs} schedules, {clocks} clocks, {past:.0f} s"))
+        report = this.run(runs=runs, first=seed, seconds=seconds, resume=resume)
     if as_json:
-        _print_json(result.to_json())
+        _print_json(report.to_json())
     else:
-        from sim.report.table import print_report, report_console
-        print_report(result.to_json(), report_console())
-    if not result.ok:
+        print_report(report, this.notebook)
+    if report.findings or report.disagreements:
         raise typer.Exit(VIOLATED)
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(metavar="FILE.schedule", help="What a hunt has left.")],
+    engine: _Engine = None,
+    window: _Window = "auto",
+    out: Annotated[Path, typer.Option(help="Where files are written.")] = Path("waves"),
+    no_vcd: Annotated[bool, typer.Option("--no-vcd", help="Write no waves.")] = False,
+    as_json: _Json = False,
+):
+    """Repeat a run of a hunt to the clock, with waves."""
+    from rtl.schedule import ScheduleKind
+    from sim.engines import make_engine
+    from sim.run import prepare, run, window_of
+    from sim.schedule_file import read_schedule
+    from sim.schedules import Plan
+
+    _check_engine(engine)
+    clocks = window_of(window)
+    item = read_schedule(file)
+    prepared = prepare(item.scenario, protocol=item.protocol, cores=item.cores, preset=item.preset,
+                       assignments=item.assignments, without=item.without, seed=item.seed)
+    item.check(prepared, file)
+    with _progress(1_000_000) as progress:
+        machine = make_engine(engine, prepared.settings.config, tell=_note)
+        result = run(prepared, engine=machine, max_clocks=1_000_000, out=out, waves=not no_vcd, window=clocks,
+                     plan=Plan(kind=ScheduleKind.REPLAY), replay=item.schedule, progress=progress)
+    _present(result, as_json)
 
 
 @app.command("list")
@@ -250,27 +339,45 @@ def _note(line):
     print(f"crosscall: {line}", file=sys.stderr)
 
 
+def _present(result, as_json):
+    """Say what came out of a run, and exit as it deserves."""
+    if as_json:
+        _print_json(result.to_json())
+    else:
+        from sim.report.table import print_report, report_console
+        print_report(result.to_json(), report_console())
+    if not result.ok:
+        raise typer.Exit(VIOLATED)
+
+
+def _assignments(assignments, memory):
+    """What ``--set`` and ``--memory`` say together."""
+    from sim.settings import memory_assignment
+
+    return (*(assignments or ()), *([memory_assignment(memory)] if memory is not None else ()))
+
+
 def _print_json(value):
     print(json.dumps(value, indent=2))
 
 
 @contextmanager
 def _status():
-    """A function to call now and then with what is being done. It is shown on a terminal, and nowhere in a pipe."""
+    """A function that shows a text on a terminal for as long as the work goes on, and nothing in a pipe."""
     if not sys.stderr.isatty():
-        yield lambda what: None
+        yield lambda text: None
         return
     from rich.console import Console
 
-    with Console(stderr=True).status("starting") as status:
+    with Console(stderr=True).status("running") as status:
         yield status.update
 
 
 @contextmanager
 def _progress(max_clocks):
-    """The same for the clock of a run."""
-    with _status() as status:
-        yield lambda clock: status(f"clock {clock} (at most {max_clocks})")
+    """A function to call with the clock now and then."""
+    with _status() as show:
+        yield lambda clock: show(f"clock {clock} (at most {max_clocks})")
 
 
 if __name__ == "__main__":

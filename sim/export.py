@@ -12,7 +12,7 @@ from rtl.tile import Tile
 from sim.engines.compiled.netlist import flat_ports
 from sim.errors import InputError
 from sim.names import closest
-from sim.verilog import component_verilog, hollow_machine
+from sim.verilog import component_verilog, hollow
 from sim.waves.output import OutputFile
 
 __all__ = ["PARTS", "export", "port_list"]
@@ -29,7 +29,7 @@ def export(part, config, out):
     if part not in PARTS:
         raise InputError(f'there is no part "{part}"{closest(part, PARTS)} (there are: {", ".join(PARTS)})')
     out = Path(out)
-    component = hollow_machine(config) if part == "machine" else PARTS[part](config)
+    component = hollow(Machine, config) if part == "machine" else PARTS[part](config)
     ports = port_list(component)
     verilog = component_verilog(component, part)
     if part == "machine":

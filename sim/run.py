@@ -5,12 +5,13 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 
 from sim.calls import CallTracker
-from sim.engines.engine import Contents, Ending
+from sim.engines.engine import PLAIN, Contents, Ending
 from sim.engines.pysim import PySimEngine
 from sim.errors import InputError
 from sim.events import EventLog
 from sim.microcode.assembler import assemble
 from sim.microcode.image import Image
+from sim.microcode.knockout import knock_out
 from sim.microcode.protocols import find_protocol
 from sim.names import closest
 from sim.oracles import ORACLES, Jury, make_oracles
@@ -23,7 +24,7 @@ from sim.waves.feed import STAGES, WaveFeed
 from sim.waves.gtkw import write_gtkw
 from sim.waves.writer import WaveWriter
 
-__all__ = ["Prepared", "Result", "prepare", "run", "window_of"]
+__all__ = ["Prepared", "Result", "patience", "prepare", "run", "window_of"]
 
 #: Clocks without progress, beyond what the scenario itself lets pass, after which a run is stuck.
 _PATIENCE = 5000
@@ -45,13 +46,14 @@ class Prepared:
     settings: Settings
     image: Image
     contents: Contents
+    without: tuple[str, ...]
 
 
-def prepare(name, *, protocol=None, cores=None, preset=None, assignments=(), seed=0):
+def prepare(name, *, protocol=None, cores=None, preset=None, assignments=(), without=(), seed=0):
     """Read, assemble and check. Nothing is elaborated, nothing written. Raises InputError.
 
     name : a shipped scenario, or a path.  protocol, cores, preset : instead of the scenario's own.
-    assignments : ``key=value`` of ``--set``.
+    assignments : ``key=value`` of ``--set``.  without : named barriers and locks to leave out.
     """
     if cores is None and preset is not None:
         cores = preset_config(preset).n_cores
@@ -63,8 +65,14 @@ def prepare(name, *, protocol=None, cores=None, preset=None, assignments=(), see
                                                                       f"{closest(oracle, known)} (there are: {', '.join(known)})")
     chosen = settings(scenario, preset=preset or "default", assignments=assignments)
     image = assemble(find_protocol(protocol or scenario.protocol), n_cores=scenario.n_cores, xlen=chosen.config.xlen,
-                     defines=chosen.defines)
-    return Prepared(scenario, chosen, image, contents(scenario, image, chosen.config))
+                     defines={**chosen.defines, **_mode(chosen)})
+    image = knock_out(image, without)
+    return Prepared(scenario, chosen, image, contents(scenario, image, chosen.config), tuple(without))
+
+
+def _mode(chosen):
+    """What a kernel would find out at boot and the microcode is told: in x2APIC mode the send path has a fence."""
+    return {"X2APIC": 1} if chosen.straps.x2apic else {}
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,7 @@ class Result:
 
     clocks, ending : of the machine.  calls : every Call.  violations : by clock.  digest : of all records.
     facts : what the oracles measured.  unfinished : a sentence for each call that is not over.
+    flags : of the Monitor: name -> clock.  schedule : what was in force, if it was recorded.
     window : the clocks that are in the waves, or None.  files : what was written: kind -> path, in the order in which to name them.
     """
 
@@ -85,6 +94,8 @@ class Result:
     digest: int
     facts: dict
     unfinished: tuple[str, ...]
+    flags: dict
+    schedule: tuple | None
     window: range | None
     files: dict
 
@@ -105,8 +116,10 @@ class Result:
             "scenario": scenario.name,
             "title": scenario.title,
             "protocol": self.prepared.image.path.stem,
+            "without": list(self.prepared.without),
             "seed": scenario.seed,
             "engine": self.engine,
+            "memory": chosen.memory,
             "config": asdict(chosen.config),
             "straps": asdict(chosen.straps),
             "defines": chosen.defines,
@@ -139,26 +152,28 @@ def window_of(text):
     return window
 
 
-def run(prepared, *, engine=None, max_clocks=100_000, out=None, waves=True, window=None, progress=lambda clock: None):
+def run(prepared, *, engine=None, max_clocks=100_000, out=None, waves=True, window=None, plan=PLAIN, record=False, replay=(),
+        progress=lambda clock: None):
     """Run, observe and judge. What is observed does not change the run.
 
     engine : to run on, of the same config; a new PySimEngine if None.  out : the folder for files; None writes none.
-    waves : whether waves are among them.  progress : called with the clock now and then.
+    waves : whether waves are among them.  plan, record, replay : of the schedule, as engines take them.
+    progress : called with the clock now and then.
     window : the clocks that the waves show. None: all, if they are at most 100,000; of a longer run those around the first
         violation, or the last ones. (Where they are is not known before, so a run that may be long is done twice.)
     Files appear whole when the run is over; if it is interrupted, what was there before stays. Raises InputError if they
     cannot be written.
     """
     engine = engine or PySimEngine(prepared.settings.config)
-    if out is None:
-        return _run(prepared, engine, max_clocks, None, None, progress)
-    if not waves:
-        return _run(prepared, engine, max_clocks, out, None, progress)
-    if window is None:
-        window = range(_ENDLESS)
-        if max_clocks > _WHOLE:
-            window = _interesting(_run(prepared, engine, max_clocks, None, None, progress))
-    return _run(prepared, engine, max_clocks, out, window, progress)
+
+    def once(out, window):
+        return _run(prepared, engine, max_clocks, out, window, progress, plan=plan, record=record, replay=replay)
+
+    if out is None or not waves:
+        return once(out, None)
+    if window is None and max_clocks > _WHOLE:
+        window = _interesting(once(None, None))
+    return once(out, range(_ENDLESS) if window is None else window)
 
 
 def _interesting(result):
@@ -169,7 +184,7 @@ def _interesting(result):
     return range(max(0, middle - _BEFORE), min(result.clocks, middle + _AFTER))
 
 
-def _run(prepared, engine, max_clocks, out, window, progress):
+def _run(prepared, engine, max_clocks, out, window, progress, **schedule):
     """One run, with files if there is a folder for them, with waves among them if there is a window."""
     config, image, scenario = prepared.settings.config, prepared.image, prepared.scenario
     observers = _Observers(prepared, progress)
@@ -190,14 +205,15 @@ def _run(prepared, engine, max_clocks, out, window, progress):
                                                     comment=f"{scenario.name}: {scenario.title}"))
             observers.waves = WaveFeed(writer, observers.tracker, (*observers.jury.oracles, observers.watchdog), end=window.stop)
         outcome = engine.run(prepared.contents, prepared.settings.straps, max_clocks=max_clocks, sink=observers,
-                             probe=window or False)
+                             probe=window or False, **schedule)
         violations = observers.finish(outcome)
         if window is not None:
             window = range(window.start, min(window.stop, outcome.clocks))
             observers.waves.close(outcome.clocks)
             write_gtkw(writer)
     return Result(prepared, engine.name, outcome.clocks, outcome.ending, tuple(observers.tracker.calls), violations,
-                  observers.digest.value(), observers.jury.facts(), tuple(observers.watchdog.sentences()), window, files)
+                  observers.digest.value(), observers.jury.facts(), tuple(observers.watchdog.sentences()),
+                  dict(outcome.flags), outcome.schedule, window, files)
 
 
 class _Observers:
@@ -209,7 +225,7 @@ class _Observers:
         self.digest = Digest(self.sources)
         self.tracker = CallTracker.for_image(config, image)
         self.jury = Jury(make_oracles(config, image, arena=prepared.contents.arena))
-        self.watchdog = Watchdog(self.tracker, patience=_PATIENCE + _silence(prepared.scenario))
+        self.watchdog = Watchdog(self.tracker, patience=patience(prepared.scenario))
         self.log = None
         self.waves = None
         self._progress = progress
@@ -244,12 +260,13 @@ def _meta(prepared):
     return {
         "scenario": prepared.scenario.name,
         "protocol": prepared.image.path.stem,
+        "without": list(prepared.without),
         "seed": prepared.scenario.seed,
         "straps": asdict(prepared.settings.straps),
     }
 
 
-def _silence(scenario):
-    """For how long a scenario may let a machine do nothing that can be seen."""
+def patience(scenario):
+    """After how many clocks without progress a run is stuck: more than the scenario itself lets pass."""
     commands = [command for program in scenario.programs for command in program]
-    return max(scenario.work) + max(command.at + command.delay for command in commands)
+    return _PATIENCE + max(scenario.work) + max(command.at + command.delay for command in commands)

@@ -3,10 +3,11 @@
 from dataclasses import dataclass, fields, replace
 
 from rtl.config import PRESETS, MachineConfig, Straps
+from rtl.memory.port import MemoryModel
 from sim.errors import InputError
 from sim.names import closest
 
-__all__ = ["MACHINE_SETTINGS", "STRAP_SETTINGS", "Settings", "constants", "preset_config", "settings"]
+__all__ = ["MACHINE_SETTINGS", "STRAP_SETTINGS", "Settings", "constants", "memory_assignment", "preset_config", "settings"]
 
 
 #: What ``--set`` accepts, besides ``define.NAME``.
@@ -22,12 +23,24 @@ class Settings:
     straps: Straps
     defines: dict[str, int]
 
+    @property
+    def memory(self):
+        """Name of the memory model, as ``--memory`` takes it."""
+        return MemoryModel(self.straps.memory_model).name.lower()
+
 
 def preset_config(name):
     """The MachineConfig of a preset. Raises InputError."""
     if name not in PRESETS:
         raise InputError(f'there is no preset "{name}"{closest(name, PRESETS)} (there are: {", ".join(PRESETS)})')
     return PRESETS[name]
+
+
+def memory_assignment(name):
+    """What ``--memory sc|tso|pso`` stands for, as a ``--set``. Raises InputError."""
+    if name.upper() not in MemoryModel.__members__ or name != name.lower():
+        raise InputError(f"--memory {name}: it is sc, tso or pso")
+    return f"memory_model={MemoryModel[name.upper()].value}"
 
 
 def constants(assignments, option):

@@ -1,4 +1,7 @@
-"""Verilog of the machine and of its parts, by Amaranth's own backend."""
+"""Verilog of the machine and of its parts, by Amaranth's own backend.
+
+Where a component has Tiles, they may be instances of one module (``hollow``): the Verilog of ``tile`` then belongs beside it.
+"""
 
 import warnings
 
@@ -6,12 +9,11 @@ from amaranth.back import verilog
 from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, UnusedElaboratable, _ir
 from amaranth.lib import wiring
 
-from rtl.machine import Machine
 from rtl.tile import Tile
 from sim.engines.compiled.netlist import flat_ports
 from sim.errors import MissingToolError
 
-__all__ = ["component_verilog", "hollow_machine", "machine_verilog"]
+__all__ = ["component_verilog", "hollow"]
 
 
 class _TileInstance(wiring.Component):
@@ -44,15 +46,10 @@ def component_verilog(component, name, *, rename=None):
                                f"(0.40 or newer). {error}") from None
 
 
-def hollow_machine(config):
-    """A Machine whose Tiles are instances of the module ``tile``."""
+def hollow(kind, config):
+    """A Machine or a Rig whose Tiles are instances of the module ``tile``."""
     with warnings.catch_warnings():
         # The Tile is there for its signature; nothing is made of it.
         warnings.simplefilter("ignore", UnusedElaboratable)
         signature = Tile(config).signature
-        return Machine(config, tile=lambda _: _TileInstance(signature))
-
-
-def machine_verilog(config, *, name="machine", rename=None):
-    """The Verilog of a whole Machine: the module ``tile`` once, and the module ``name``, which has all its instances."""
-    return component_verilog(Tile(config), "tile") + component_verilog(hollow_machine(config), name, rename=rename)
+        return kind(config, tile=lambda _: _TileInstance(signature))

@@ -97,6 +97,7 @@ class LocalApic(wiring.Component):
     delivery : the way from the fabric.
     init, startup : the message was delivered.
     record : SEND, REFUSE, EOI and ACCEPT, in the clock of the register write or of ``accept``.
+    due : a vector is requested whose class is above that of PPR; ``interrupt`` follows it. Combinational of state.
     irr, isr : vectors requested and in service; bit i is vector ``first_vector + i``.
     tpr : task priority.
     """
@@ -114,6 +115,7 @@ class LocalApic(wiring.Component):
             "init": Out(1),
             "startup": Out(1),
             "record": Out(apic_record_layout(config)),
+            "due": Out(1),
             "irr": Out(config.n_vectors),
             "isr": Out(config.n_vectors),
             "tpr": Out(8),
@@ -225,11 +227,11 @@ class LocalApic(wiring.Component):
         with m.If(init):
             m.d.sync += [self.irr.eq(0), self.isr.eq(0), self.tpr.eq(0), errors.eq(0), esr.eq(0)]
         requested_vector = vector_of(requested.index)
+        m.d.comb += self.due.eq((requested_vector[4:] > ppr[4:]) & requested.found)
         m.d.sync += [
             self.init.eq(init),
             self.startup.eq(delivery.valid & (delivery.message.mode == DeliveryMode.STARTUP)),
             self.vector.eq(requested_vector),
-            self.interrupt.eq((requested_vector[4:] > ppr[4:]) & requested.found
-                              & ~(self.accept | written(ApicRegister.TPR) | init)),
+            self.interrupt.eq(self.due & ~(self.accept | written(ApicRegister.TPR) | init)),
         ]
         return m

@@ -8,9 +8,10 @@ from amaranth.lib.wiring import In, Out
 from ..apic.registers import ApicRegisterPort
 from ..config import straps_layout
 from ..events import Event, core_record_layout
-from ..memory.port import MemoryOp, memory_request_layout
+from ..memory.port import Fence, MemoryOp, memory_request_layout
 from ..probe import CoreState, core_probe_layout
 from ..schedule import status_layout
+from ..share import share
 from .datapath import Datapath
 from .microword import CONDITIONAL_OPS, MicroWord, Op
 from .sequencer import Sequencer
@@ -50,7 +51,7 @@ class Core(wiring.Component):
     run, stall, hold_interrupt : sampled at the clock edge (see Sequencer).
     straps : held during a run.
     load_valid, load_address, load_word : write port of the microcode store, for use while ``run`` is low.
-    issue, request, memory_done, memory_old, drained : the memory path.
+    issue, request, memory_done, memory_old, posts, room, fence, ordered, drained : the memory path.
     registers : the local APIC's register port.
     interrupt, pending_vector, accept, init, startup : the local APIC's interrupts.
     record : in the clock in which a word completes, if it has something to say; else all 0.
@@ -75,6 +76,10 @@ class Core(wiring.Component):
             "request": Out(memory_request_layout(config)),
             "memory_done": In(1),
             "memory_old": In(config.xlen),
+            "posts": In(1),
+            "room": In(1),
+            "fence": Out(Fence),
+            "ordered": In(1),
             "drained": In(1),
             "registers": Out(ApicRegisterPort()),
             "interrupt": In(1),
@@ -97,43 +102,22 @@ class Core(wiring.Component):
         m.submodules.microcode = microcode = Memory(self.microcode)
         load, fetch = microcode.write_port(), microcode.read_port()
 
-        word = Signal(MicroWord)
+        word = MicroWord(fetch.data)
+        share(sequencer, run=self.run, stall=self.stall, hold_interrupt=self.hold_interrupt,
+              interrupt_entry=self.straps.interrupt_entry, interrupt_return=self.straps.interrupt_return,
+              x2apic=self.straps.x2apic, word=word, next_pc=fetch.addr,
+              a=datapath.a, b=datapath.b, address=datapath.address, taken=datapath.taken,
+              memory_done=self.memory_done, posts=self.posts, room=self.room, ordered=self.ordered, drained=self.drained,
+              interrupt=self.interrupt, pending_vector=self.pending_vector, accept=self.accept,
+              init=self.init, startup=self.startup, issue=self.issue)
+        share(datapath, word=word, core_id=self.core_id, now=self.now, vector=sequencer.vector,
+              interrupts_on=sequencer.interrupts_on, memory_old=self.memory_old, popped=sequencer.popped,
+              apic_read=self.registers.read_data, index=sequencer.index)
+        share(load, en=self.load_valid, addr=self.load_address, data=self.load_word)
         m.d.comb += [
-            load.en.eq(self.load_valid),
-            load.addr.eq(self.load_address),
-            load.data.eq(self.load_word),
-            fetch.addr.eq(sequencer.next_pc),
-            word.eq(fetch.data),
-
             sequencer.bootstrap.eq(self.core_id == 0),
-            sequencer.run.eq(self.run),
-            sequencer.stall.eq(self.stall),
-            sequencer.hold_interrupt.eq(self.hold_interrupt),
-            sequencer.interrupt_entry.eq(self.straps.interrupt_entry),
-            sequencer.interrupt_return.eq(self.straps.interrupt_return),
-            sequencer.word.eq(fetch.data),
-            sequencer.a.eq(datapath.a),
-            sequencer.b.eq(datapath.b),
-            sequencer.address.eq(datapath.address),
-            sequencer.taken.eq(datapath.taken),
-            sequencer.memory_done.eq(self.memory_done),
-            sequencer.drained.eq(self.drained),
-            sequencer.interrupt.eq(self.interrupt),
-            sequencer.pending_vector.eq(self.pending_vector),
-            sequencer.init.eq(self.init),
-            sequencer.startup.eq(self.startup),
-            self.accept.eq(sequencer.accept),
-
-            datapath.word.eq(fetch.data),
-            datapath.core_id.eq(self.core_id),
-            datapath.now.eq(self.now),
-            datapath.vector.eq(sequencer.vector),
-            datapath.interrupts_on.eq(sequencer.interrupts_on),
-            datapath.memory_old.eq(self.memory_old),
-            datapath.popped.eq(sequencer.popped),
-            datapath.apic_read.eq(self.registers.read_data),
-            datapath.index.eq(sequencer.index),
             datapath.write.eq(sequencer.completes | sequencer.step),
+            self.fence.eq(word.imm),
         ]
 
         # Memory: what the word asks for.
@@ -143,7 +127,6 @@ class Core(wiring.Component):
             for micro, memory in _MEMORY_OPS.items():
                 with m.Case(micro):
                     m.d.comb += [op.eq(memory), is_memory.eq(1)]
-        m.d.comb += self.issue.eq(sequencer.issue)
         with m.If(sequencer.issue):
             m.d.comb += [
                 self.request.op.eq(op),
@@ -167,6 +150,8 @@ class Core(wiring.Component):
                     self.registers.write_data.eq(Cat(datapath.b[:16], staged)),
                 ]
                 m.d.sync += staged.eq(0)
+        with m.If(sequencer.restart):
+            m.d.sync += staged.eq(0)
 
         # The record. A conditional branch speaks only when taken.
         conditional = Signal()
@@ -187,11 +172,12 @@ class Core(wiring.Component):
                 self.record.a.eq(datapath.a),
                 self.record.b.eq(datapath.b),
             ]
-            with m.If(is_memory):
+            with m.If(is_memory & (~trapped | (event == Event.FAULT))):
+                m.d.comb += self.record.address.eq(datapath.address)
+            with m.If(is_memory & ~trapped):
                 m.d.comb += [
-                    self.record.memory.eq(~trapped),
+                    self.record.memory.eq(1),
                     self.record.op.eq(op),
-                    self.record.address.eq(datapath.address),
                     self.record.result.eq(Mux(op == MemoryOp.WRITE, 0, self.memory_old)),
                 ]
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from amaranth.lib import data, enum
 
 from ..events import Event
+from ..memory.port import Fence
 
 __all__ = [
     "CONDITIONAL_OPS", "ENTRY_INTERRUPT", "ENTRY_RESET", "IMMEDIATE_BITS", "MEMORY_OPS", "OPERATIONS", "SAVED_REGISTERS",
@@ -88,14 +89,6 @@ class Op(enum.Enum, shape=6):
     POP = 0x3C
     PUSHA = 0x3D
     POPA = 0x3E
-
-
-class Fence(enum.Enum, shape=2):
-    """Immediate of FENCE."""
-
-    FULL = 0
-    WRITE = 1
-    READ = 2
 
 
 class MicroWord(data.Struct):

@@ -16,16 +16,23 @@ class Sequencer(wiring.Component):
     """One microinstruction per clock, unless it waits for memory, for the private stack or for the schedule.
 
     A word is executed in a clock in which ``state`` is RUN and ``go`` is high. ``go`` is ``run & ~stall`` of the clock before,
-    so a stall that is sampled at a clock edge keeps the next word from starting and never touches one that has begun to wait
-    for memory. The microcode store is read synchronously at ``next_pc``; in the clock after, ``word`` is that word.
+    so a stall that is sampled at a clock edge keeps the next word (or the next step of PUSHA and POPA) from starting and never
+    touches one that has begun to wait for memory. The microcode store is read synchronously at ``next_pc``; in the clock after,
+    ``word`` is that word.
 
     An interrupt is accepted instead of executing a word (or in HALT) when the local APIC requests one, interrupts are on, the
     word before was no STI that switched them on, the word is not the landing of an indirect call nor a PUSHA or POPA that has
     begun, and the schedule did not hold acceptance at the last edge. Acceptance takes one clock: address and interrupt flag go
-    to the private stack, interrupts go off, and after ``interrupt_entry`` further clocks the word at ENTRY_INTERRUPT is executed.
+    to the private stack (one word, the flag above the address), interrupts go off, and after ``interrupt_entry`` further clocks
+    the word at ENTRY_INTERRUPT is executed.
 
-    INIT (Intel SDM volume 3, "MP Initialization Protocol") resets everything but the registers and waits for STARTUP; a memory
-    operation under way is finished first. A trap stops the core until INIT.
+    Accesses to the local APIC in xAPIC mode, and IRET, wait until all earlier stores are visible (Intel SDM volume 3, "Serializing
+    Instructions"; memory-mapped registers are uncached).
+
+    An indirect call to an address that the microcode store does not have lands on no entry point either, whatever its low bits.
+
+    INIT (Intel SDM volume 3, "MP Initialization Protocol") resets everything but the registers (and what VECTOR reads) and waits
+    for STARTUP; a memory operation under way is finished first. A trap stops the core until INIT.
 
     Parameters
     ----------
@@ -33,12 +40,14 @@ class Sequencer(wiring.Component):
 
     Members
     -------
-    bootstrap : this is the core that starts by itself; the others wait for STARTUP.
+    bootstrap : this is the core that starts by itself, with its first word three clocks after ``run`` rose; the others wait for
+        STARTUP.
     run, stall, hold_interrupt : sampled at the clock edge.
     interrupt_entry, interrupt_return : straps, in clocks.
     word : the microword at ``pc``.  next_pc : address for the synchronous microcode store.
     a, b, address, taken : from the datapath.
-    memory_done, drained : from the memory path.
+    memory_done, posts, room, ordered, drained : from the memory path.
+    x2apic : the strap: accesses to the local APIC do not wait for ``drained``.
     interrupt, pending_vector : from the local APIC.  accept : to it, in the clock of acceptance.
     init, startup : pulses from the local APIC.
     issue : the word starts a memory operation in this clock.
@@ -49,6 +58,7 @@ class Sequencer(wiring.Component):
     popped : top of the private stack.  vector : of the interrupt accepted last.
     state, go, pc, interrupts_on, depth : for status and probe.
     starting : an INIT or STARTUP waits to be carried out.
+    restart : INIT is carried out in this clock.
     """
 
     def __init__(self, config):
@@ -67,7 +77,11 @@ class Sequencer(wiring.Component):
             "address": In(config.xlen),
             "taken": In(1),
             "memory_done": In(1),
+            "posts": In(1),
+            "room": In(1),
+            "ordered": In(1),
             "drained": In(1),
+            "x2apic": In(1),
             "interrupt": In(1),
             "pending_vector": In(8),
             "accept": Out(1),
@@ -87,6 +101,7 @@ class Sequencer(wiring.Component):
             "interrupts_on": Out(1),
             "depth": Out(4),
             "starting": Out(1),
+            "restart": Out(1),
         })
 
     def elaborate(self, platform):
@@ -111,7 +126,8 @@ class Sequencer(wiring.Component):
 
         hold = Signal()
         shadow = Signal()                         # the word before was an STI
-        landing = Signal()                        # the word before was an ICALL
+        landing = Signal()                        # the word before was an ICALL ...
+        beyond = Signal()                         # ... to an address beyond the microcode store
         delay = Signal(8)
         m.d.sync += [self.go.eq(self.run & ~self.stall), hold.eq(self.hold_interrupt)]
 
@@ -141,12 +157,21 @@ class Sequencer(wiring.Component):
                     state.eq(Mux(self.interrupt_entry == 0, CoreState.RUN, CoreState.DELAY)),
                 ]
         with m.Elif((state == CoreState.RUN) & self.go):
-            with m.If(landing & ~word.entry):
+            with m.If(landing & (beyond | ~word.entry)):
                 m.d.comb += self.trap.eq(Event.PANIC)
             with m.Else():
                 m.d.comb += self.completes.eq(1)
                 with m.Switch(word.op):
-                    with m.Case(Op.LD, Op.ST, Op.STC, Op.SWAP, Op.CAS, Op.FADD, Op.FAND, Op.FANDN, Op.FOR, Op.LDZ, Op.LDNZ):
+                    with m.Case(Op.ST, Op.STC):
+                        m.d.comb += self.completes.eq(0)
+                        with m.If(outside):
+                            m.d.comb += self.trap.eq(Event.FAULT)
+                        with m.Elif(self.posts):
+                            m.d.comb += [self.issue.eq(self.room), self.completes.eq(self.room)]
+                        with m.Else():
+                            m.d.comb += self.issue.eq(1)
+                            m.d.sync += state.eq(CoreState.MEMORY)
+                    with m.Case(Op.LD, Op.SWAP, Op.CAS, Op.FADD, Op.FAND, Op.FANDN, Op.FOR, Op.LDZ, Op.LDNZ):
                         m.d.comb += self.completes.eq(0)
                         with m.If(outside):
                             m.d.comb += self.trap.eq(Event.FAULT)
@@ -154,7 +179,7 @@ class Sequencer(wiring.Component):
                             m.d.comb += self.issue.eq(1)
                             m.d.sync += state.eq(CoreState.MEMORY)
                     with m.Case(Op.FENCE):
-                        m.d.comb += self.completes.eq(self.drained)
+                        m.d.comb += self.completes.eq(self.ordered)
                     with m.Case(Op.CALL, Op.ICALL, Op.PUSH, Op.PUSHA, Op.IRQSAVE):
                         m.d.comb += push.data.eq(pc + 1)
                         with m.If(word.op == Op.PUSHA):
@@ -171,7 +196,7 @@ class Sequencer(wiring.Component):
                     with m.Case(Op.RET, Op.POP, Op.POPA, Op.IRET, Op.IRQRESTORE):
                         with m.If(top == 0):
                             m.d.comb += [self.trap.eq(Event.STACK_FAULT), self.completes.eq(0)]
-                        with m.Elif(pushed):
+                        with m.Elif(pushed | ((word.op == Op.IRET) & ~self.drained)):
                             m.d.comb += self.completes.eq(0)
                         with m.Else():
                             m.d.comb += pops.eq(1)
@@ -180,7 +205,8 @@ class Sequencer(wiring.Component):
                             with m.If(word.op == Op.IRQRESTORE):
                                 m.d.sync += self.interrupts_on.eq(pop.data[0])
                     with m.Case(Op.APICRD, Op.APICRDH, Op.APICWR):
-                        m.d.comb += self.apic.eq(1)
+                        ready = self.drained | self.x2apic
+                        m.d.comb += [self.apic.eq(ready), self.completes.eq(ready)]
                     with m.Case(Op.HALT):
                         m.d.sync += state.eq(CoreState.HALT)
                     with m.Case(Op.CLI):
@@ -202,6 +228,7 @@ class Sequencer(wiring.Component):
             m.d.sync += [
                 shadow.eq((word.op == Op.STI) & ~self.interrupts_on),
                 landing.eq(word.op == Op.ICALL),
+                beyond.eq(self.a[config.pc_bits:].any()),
             ]
             with m.If(self.taken | (word.op == Op.JMP) | (word.op == Op.CALL) | (word.op == Op.PAUSE)):
                 m.d.comb += self.next_pc.eq(word.target)
@@ -231,7 +258,8 @@ class Sequencer(wiring.Component):
             m.d.sync += [init.eq(1), startup.eq(0)]
         with m.Elif(self.startup & (init | (state == CoreState.WAIT_STARTUP))):
             m.d.sync += startup.eq(1)
-        with m.If(init & ~self.issue & ((state != CoreState.MEMORY) | self.memory_done)):
+        m.d.comb += self.restart.eq(init & ~self.issue & ((state != CoreState.MEMORY) | self.memory_done))
+        with m.If(self.restart):
             m.d.comb += [self.next_pc.eq(ENTRY_RESET), next_top.eq(0)]
             m.d.sync += [
                 state.eq(CoreState.WAIT_STARTUP),

@@ -1,52 +1,171 @@
-"""The memory path of a core: what stands between its microinstructions and its port of the arena."""
+"""The memory path of a core: the store buffer, and the way of everything else to the core's port of the arena."""
 
-from amaranth.hdl import Module
-from amaranth.lib import wiring
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .port import MemoryPort, memory_request_layout
+from .port import Fence, MemoryModel, MemoryOp, MemoryPort, memory_request_layout
 
 __all__ = ["MemoryPath"]
 
 
 class MemoryPath(wiring.Component):
-    """Sequentially consistent: one operation at a time, and the core waits until it is visible.
+    """One operation of the core at a time, and behind it a buffer of stores that are executed but not yet visible.
 
-    The core raises ``issue`` for one clock, with ``request``; never while ``busy``. From the next clock on the operation stands
-    at ``port`` until it is done. ``done`` and ``old`` are those of the port. Without contention and without arena latency,
-    ``done`` comes two clocks after ``issue``.
+    The core raises ``issue`` for one clock, with ``request``, and never while ``busy``. What happens then:
+
+    - a WRITE under TSO and PSO goes into the buffer at the end of the clock. It must only be issued while ``room`` is high, and
+      is executed in the clock of ``issue`` (``posts``): there is no ``done``. One per clock.
+    - a READ of an address in the buffer gives ``done`` in the next clock, with the youngest such store's data.
+    - any other READ, and under SC a WRITE, goes to the port, after a drain that is under way there; ``done`` and ``old`` are those
+      of the port. Without contention ``done`` comes two clocks after ``issue``.
+    - an atomic operation goes to the port when the buffer is empty: in the clock after ``issue``, or after the last drain.
+
+    A drain starts at the end of a clock in which the buffer is not empty and the port is free, or the operation at it is done,
+    unless an operation goes to the port then. So a core that does nothing but load does not keep its stores from the others: one
+    drains after each load. In a drain one store goes to the port; it leaves the buffer when it is done. Under TSO it is the oldest; under PSO, if
+    ``reorder`` is high, the youngest one that has no older one to the same address, else the oldest. ``hold`` and ``reorder`` are
+    sampled at the clock edge at which a drain would start.
+
+    Throughput: a store per clock into the buffer, and a drain every three clocks.
+
+    Parameters
+    ----------
+    config : MachineConfig; ``store_buffer_depth`` stores fit the buffer. With 0 every model is SC.
 
     Members
     -------
-    issue, request : from the core.
-    busy : an operation is under way.
-    drained : everything issued before is visible to all (what FENCE waits for).
-    done, old : to the core.
+    memory_model : the strap.  hold, reorder : of the schedule.
+    issue, request, busy, done, old : as above.
+    posts : a WRITE that is issued now is executed at once.  room : there is room for one.
+    fence, ordered : a fence of this kind may complete now; while not ``busy``. FULL: when the buffer is empty. WRITE: so under PSO,
+        else always, because stores drain in order. READ: always, because loads are executed in order.
+    drained : everything issued is visible to all.
+    stores : how many stores are in the buffer.
     port : MemoryPort; ``valid`` and ``request`` are functions of state.
     """
 
     def __init__(self, config):
         self._config = config
         super().__init__({
+            "memory_model": In(MemoryModel),
+            "hold": In(1),
+            "reorder": In(1),
             "issue": In(1),
             "request": In(memory_request_layout(config)),
             "busy": Out(1),
-            "drained": Out(1),
             "done": Out(1),
             "old": Out(config.xlen),
+            "posts": Out(1),
+            "room": Out(1),
+            "fence": In(Fence),
+            "ordered": Out(1),
+            "drained": Out(1),
+            "stores": Out(range(config.store_buffer_depth + 1)),
             "port": Out(MemoryPort(config)),
         })
 
     def elaborate(self, platform):
         m = Module()
+        config = self._config
+        depth = config.store_buffer_depth
+        slot = data.StructLayout({"address": config.address_bits, "data": config.xlen})
+
+        operation = Signal(memory_request_layout(config))   # what the core waits for
+        at_port = Signal()                                   # it stands at the port
+        atomic = Signal()
+        m.d.comb += atomic.eq((operation.op != MemoryOp.READ) & (operation.op != MemoryOp.WRITE))
+
+        if not depth:
+            m.d.comb += [
+                self.port.valid.eq(self.busy),
+                self.port.request.eq(operation),
+                self.done.eq(self.port.done),
+                self.old.eq(self.port.old),
+                self.drained.eq(~self.busy),
+                self.ordered.eq(1),
+            ]
+            with m.If(self.issue):
+                m.d.sync += [self.busy.eq(1), operation.eq(self.request)]
+            with m.Elif(self.port.done):
+                m.d.sync += self.busy.eq(0)
+            return m
+
+        buffer = Signal(data.ArrayLayout(slot, depth))       # the oldest first
+        valid = [self.stores > number for number in range(depth)]
+        draining = Signal()                                  # a store stands at the port
+        index = Signal(range(depth))                         # which
+
+        # What the buffer knows of the address that is issued: the youngest store to it.
+        found, known = Signal(), Signal(config.xlen)
+        for number in range(depth):
+            with m.If(valid[number] & (buffer[number].address == self.request.address)):
+                m.d.comb += [found.eq(1), known.eq(buffer[number].data)]
+
+        store = self.request.op == MemoryOp.WRITE
+        push = Signal()
         m.d.comb += [
-            self.drained.eq(~self.busy),
-            self.port.valid.eq(self.busy),
-            self.done.eq(self.port.done),
-            self.old.eq(self.port.old),
+            self.posts.eq(self.memory_model != MemoryModel.SC),
+            self.room.eq(self.stores != depth),
+            push.eq(self.issue & store & self.posts),
+            self.drained.eq((self.stores == 0) & ~self.busy),
+            self.ordered.eq(self.drained | (self.fence == Fence.READ)
+                            | ((self.fence == Fence.WRITE) & (self.memory_model != MemoryModel.PSO))),
         ]
-        with m.If(self.issue):
-            m.d.sync += [self.busy.eq(1), self.port.request.eq(self.request)]
-        with m.Elif(self.port.done):
-            m.d.sync += self.busy.eq(0)
+
+        # The operation that the core waits for.
+        forwarded, value = Signal(), Signal(config.xlen)
+        m.d.comb += [self.done.eq(forwarded), self.old.eq(Mux(forwarded, value, self.port.old))]
+        with m.If(forwarded):
+            m.d.sync += [forwarded.eq(0), self.busy.eq(0)]
+        free, empties = Signal(), Signal()                   # the port, the buffer: with the end of the drain, if there is one
+        takes = Signal()                                     # the operation goes to the port
+        m.d.comb += [free.eq(~draining | self.port.done), empties.eq(self.stores == draining)]
+        with m.If(self.issue & ~push):
+            m.d.sync += [self.busy.eq(1), operation.eq(self.request)]
+            with m.If(found & (self.request.op == MemoryOp.READ)):
+                m.d.sync += [forwarded.eq(1), value.eq(known)]
+            with m.Else():
+                m.d.comb += takes.eq(free & ((self.request.op == MemoryOp.READ) | store | empties))
+        with m.Elif(self.busy & ~at_port & ~forwarded):
+            m.d.comb += takes.eq(free & (~atomic | empties))
+        with m.If(at_port & self.port.done):
+            m.d.comb += self.done.eq(1)
+            m.d.sync += [at_port.eq(0), self.busy.eq(0)]
+        with m.If(takes):
+            m.d.sync += at_port.eq(1)
+
+        # Drains.
+        chosen = Signal(range(depth))
+        with m.If((self.memory_model == MemoryModel.PSO) & self.reorder):
+            for number in range(1, depth):
+                same = Cat(buffer[older].address == buffer[number].address for older in range(number))
+                with m.If(valid[number] & ~same.any()):
+                    m.d.comb += chosen.eq(number)
+        with m.If(draining & self.port.done):
+            m.d.sync += draining.eq(0)
+        with m.Elif(~draining & (self.stores != 0) & ~self.hold & ~takes & (~at_port | self.port.done)):
+            m.d.sync += [draining.eq(1), index.eq(chosen)]
+
+        # The buffer: a drained store leaves, those behind it move up, and a new one goes behind the last.
+        leaves = Signal()
+        last = Signal.like(self.stores)
+        m.d.comb += [leaves.eq(draining & self.port.done), last.eq(self.stores - leaves)]
+        m.d.sync += self.stores.eq(last + push)
+        for number in range(depth):
+            with m.If(leaves & (index <= number)):
+                m.d.sync += buffer[number].eq(buffer[number + 1] if number + 1 < depth else 0)
+            with m.If(push & (last == number)):
+                m.d.sync += [buffer[number].address.eq(self.request.address), buffer[number].data.eq(self.request.data)]
+
+        m.d.comb += [
+            self.port.valid.eq(at_port | draining),
+            self.port.request.eq(operation),
+        ]
+        with m.If(draining):
+            m.d.comb += [
+                self.port.request.op.eq(MemoryOp.WRITE),
+                self.port.request.address.eq(buffer[index].address),
+                self.port.request.data.eq(buffer[index].data),
+            ]
         return m

@@ -3,7 +3,26 @@
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["MemoryOp", "MemoryPort", "memory_request_layout"]
+__all__ = ["Fence", "MemoryModel", "MemoryOp", "MemoryPort", "memory_request_layout"]
+
+
+class MemoryModel(enum.Enum, shape=2):
+    """The strap ``memory_model``: what a core's store buffer does."""
+
+    #: No buffer: a store is visible before the next microinstruction.
+    SC = 0
+    #: Stores become visible in program order, later than executed; the core reads its own stores early. x86.
+    TSO = 1
+    #: As TSO, but stores to different addresses may change places.
+    PSO = 2
+
+
+class Fence(enum.Enum, shape=2):
+    """What a fence orders: everything, stores with later stores, or loads with later loads."""
+
+    FULL = 0
+    WRITE = 1
+    READ = 2
 
 
 class MemoryOp(enum.Enum, shape=3):
@@ -26,7 +45,7 @@ def memory_request_layout(config):
         "op": MemoryOp,
         "address": config.address_bits,
         "data": config.xlen,
-        "compare": config.xlen,       # with CAS
+        "compare": config.xlen,       # with CAS; else it says nothing, and may change
     })
 
 

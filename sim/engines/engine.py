@@ -1,13 +1,19 @@
 """What every engine offers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
 from rtl.config import MachineConfig, Straps
+from sim.schedules import Plan
 
-__all__ = ["Contents", "Ending", "Engine", "Outcome", "Sink"]
+__all__ = ["NEVER", "PLAIN", "Contents", "Ending", "Engine", "Outcome", "Sink"]
+
+#: The plan that holds nobody back.
+PLAIN = Plan()
+#: The patience that no run exhausts.
+NEVER = 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
@@ -48,11 +54,17 @@ class Ending(Enum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """clocks : how many were run.  arena : its words at the end."""
+    """clocks : how many were run.  arena : its words at the end.
+
+    flags : what the Monitor found: name -> clock of the first hit (see ``rtl.monitor.flags_layout``).
+    schedule : if it was recorded: (clock, raw schedule in force from then on), one for each change from 0.
+    """
 
     clocks: int
     ending: Ending
     arena: tuple[int, ...]
+    flags: Mapping[str, int] = field(default_factory=dict)
+    schedule: tuple[tuple[int, int], ...] | None = None
 
 
 class Engine(Protocol):
@@ -62,8 +74,12 @@ class Engine(Protocol):
     name: str
     config: MachineConfig
 
-    def run(self, contents: Contents, straps: Straps, *, max_clocks: int, sink: Sink, probe: bool | range = False) -> Outcome:
+    def run(self, contents: Contents, straps: Straps, *, max_clocks: int, sink: Sink, probe: bool | range = False,
+            plan: Plan = PLAIN, patience: int = NEVER, record: bool = False,
+            replay: Sequence[tuple[int, int]] = ()) -> Outcome:
         """Load, run from reset to the end. Every call starts afresh.
 
-        probe : whether the sink is given the probe: always, never, or at least in a range of clocks.
+        probe : whether the sink is given the probe: always, never, or in a range of clocks.
+        plan : what draws the schedule.  replay : with the plan REPLAY: a schedule as it was recorded.
+        patience : of the Monitor.  record : whether the Outcome has the schedule.
         """

@@ -2,9 +2,11 @@
 
 from amaranth.sim import Simulator
 
-from rtl.machine import Machine
+from rtl.monitor import Monitor
+from rtl.rig import Rig
+from sim.monitor import clocks_of_flags
 
-from .engine import Ending, Outcome
+from .engine import NEVER, PLAIN, Ending, Outcome
 
 __all__ = ["PySimEngine"]
 
@@ -13,60 +15,74 @@ _PERIOD = 1e-8
 
 
 class PySimEngine:
-    """A Machine in PySim. Elaborated once; every ``run`` resets it and loads its contents through the back door."""
+    """A Rig in PySim. Elaborated once; every ``run`` resets it and loads its contents through the back door."""
 
     name = "pysim"
 
     def __init__(self, config):
         self.config = config
-        self.machine = Machine(config)
-        self._simulator = Simulator(self.machine)
+        self.rig = Rig(config)
+        self._simulator = Simulator(self.rig)
         self._simulator.add_clock(_PERIOD)
         self._simulator.add_testbench(self._testbench)
         self._run = None
 
-    def run(self, contents, straps, *, max_clocks, sink, probe=False):
+    def run(self, contents, straps, *, max_clocks, sink, probe=False, plan=PLAIN, patience=NEVER, record=False, replay=()):
         if self._run is not None:
             self._simulator.reset()
-        self._run = contents, straps, max_clocks, sink, probe
+        self._run = contents, straps, max_clocks, sink, probe, plan, patience, record, replay
         self._simulator.run()
         return self._outcome
 
     def _load(self, ctx, contents):
-        for tile in self.machine.tiles:
+        machine = self.rig.machine
+        for tile in machine.tiles:
             for row, word in enumerate(contents.microcode):
                 ctx.set(tile.microcode[row], word)
-        arena = self.machine.shared.arena
         for address, word in contents.arena.items():
-            bank, row = arena.locate(address)
-            ctx.set(arena.banks[bank].data[row], word)
+            bank, row = machine.shared.arena.locate(address)
+            ctx.set(machine.shared.arena.banks[bank].data[row], word)
 
     async def _testbench(self, ctx):
-        contents, straps, max_clocks, sink, probe = self._run
-        machine, config = self.machine, self.config
+        contents, straps, max_clocks, sink, probe, plan, patience, record, replay = self._run
+        rig = self.rig
         self._load(ctx, contents)
-        ctx.set(machine.straps, straps.as_const())
+        ctx.set(rig.straps, straps.as_const())
+        ctx.set(rig.plan, plan.as_const())
+        ctx.set(rig.patience, patience)
+        # What is in force in a clock is set in the clock before: the one before clock 0 is this one.
+        upcoming = dict(replay)
+        replayed = rig.replay.as_value()
+        ctx.set(replayed, upcoming.pop(0, 0))
         await ctx.tick()                    # word 0 reaches the output of the microcode store
-        ctx.set(machine.run, 1)
+        ctx.set(rig.run, 1)
+        if 1 in upcoming:
+            ctx.set(replayed, upcoming.pop(1))
 
-        valid_of = _valid_bits(machine)
-        signals = [machine.quiet, machine.trapped, machine.trace.as_value()]
-        if probe:
-            signals.append(machine.probe.as_value())
+        valid_of = _valid_bits(rig)
+        window = probe if isinstance(probe, range) else range(max_clocks if probe else 0)
+        signals = [rig.quiet, rig.trapped, rig.trace.as_value()]
+        if window:
+            signals.append(rig.probe.as_value())
+        if record:
+            signals.append(rig.schedule.as_value())
         ending = Ending.LIMIT
         clock = 0
-        raw_probe = None
+        changes, in_force = [], 0
         async for sampled in ctx.tick().sample(*signals):
             quiet, trapped, trace = sampled[2:5]
-            if probe:
-                raw_probe = sampled[5]
+            watched = clock in window
+            raw_probe = sampled[5] if watched else None
+            if record and sampled[-1] != in_force:
+                in_force = sampled[-1]
+                changes.append((clock, in_force))
             records = []
             if trace:
                 for index, shift, mask in valid_of:
                     raw = trace >> shift & mask
                     if raw & 1:
                         records.append((index, raw))
-            stop = sink.on_clock(clock, records, raw_probe) if records or probe else False
+            stop = sink.on_clock(clock, records, raw_probe) if records or watched else False
             clock += 1
             if stop:
                 ending = Ending.STOPPED
@@ -75,18 +91,26 @@ class PySimEngine:
             elif quiet:
                 ending = Ending.QUIET
             elif clock < max_clocks:
+                if clock + 1 in upcoming:
+                    ctx.set(replayed, upcoming[clock + 1])
                 continue
             break
-        words = []
-        for address in range(config.arena_depth):
-            bank, row = machine.shared.arena.locate(address)
-            words.append(ctx.get(machine.shared.arena.banks[bank].data[row]))
-        self._outcome = Outcome(clock, ending, tuple(words))
+        arena = self._arena(ctx)
+        ctx.set(rig.run, 0)
+        for _ in range(Monitor.LATENCY):
+            await ctx.tick()
+        flags = clocks_of_flags(ctx.get(rig.flags.as_value()))
+        self._outcome = Outcome(clock, ending, arena, flags, tuple(changes) if record else None)
+
+    def _arena(self, ctx):
+        arena = self.rig.machine.shared.arena
+        places = map(arena.locate, range(self.config.arena_depth))
+        return tuple(ctx.get(arena.banks[bank].data[row]) for bank, row in places)
 
 
-def _valid_bits(machine):
+def _valid_bits(rig):
     """(source index, shift, mask) of every record in the raw trace."""
-    layout = machine.trace.shape()
+    layout = rig.trace.shape()
     result = []
     for name in ("core", "apic", "message", "bank"):
         item = layout[name]
@@ -94,5 +118,3 @@ def _valid_bits(machine):
         for number in range(item.shape.length):
             result.append((len(result), item.offset + number * width, (1 << width) - 1))
     return result
-
-

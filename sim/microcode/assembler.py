@@ -85,8 +85,8 @@ class _Assembler:
         self.registers = ChainMap(dict(REGISTERS))
         self.aliases = []
         self.macros = {}
-        #: Sentence of each warning by its name, and the words that warn.
-        self.sentences = {}
+        #: The .warn of each name, and the words that warn.
+        self.warns = {}
         self.warned = {}
         self.entries = {}
         self.knock_outs = {}
@@ -103,9 +103,10 @@ class _Assembler:
 
     # --- first pass: files and names ----------------------------------------------------------------------------------
 
-    def read(self, path, name):
-        """Takes all statements of a file. Raises OSError or UnicodeDecodeError if it is not readable text."""
-        source = Source(path, name, path.read_text(encoding="utf-8"))
+    def read(self, path, name, text=None):
+        """Takes all statements of a file, or of a text in its place. Raises OSError or UnicodeDecodeError if the file is not
+        readable text."""
+        source = Source(path, name, path.read_text(encoding="utf-8") if text is None else text)
         self.main = self.main or source
         self.included.add(path.resolve())
         self.reading.append(path.resolve())
@@ -162,9 +163,11 @@ class _Assembler:
         self.aliases.append((name, scope))
 
     def _warn(self, statement, scope):
-        if statement.name in self.sentences:
-            raise scope.error(f"{statement.name} is a warning already", statement.name)
-        self.sentences[str(statement.name)] = statement.text[1:-1]
+        name = statement.name
+        if name in self.warns:
+            known, where = self.warns[name]
+            raise scope.error(f"{name} is a warning already, at {where.source.path}:{known.name.line}", name)
+        self.warns[str(name)] = statement, scope
 
     def _percpu(self, statement, scope):
         self.names.object(statement, scope, percpu=True)
@@ -246,9 +249,9 @@ class _Assembler:
             if not isinstance(event.a, syntax.Ref) or event.a.path or event.b is not None:
                 raise scope.error("which warning? @WARN takes the name of a .warn", event.token)
             name = event.a.token
-            if name not in self.sentences:
-                raise scope.error(f"unknown warning {name}{suggestion(name, self.sentences)}", name)
-            warnings[address] = str(name), self.sentences[name]
+            if name not in self.warns:
+                raise scope.error(f"unknown warning {name}{suggestion(name, self.warns)}", name)
+            warnings[address] = str(name), self.warns[name][0].text[1:-1]
         return warnings
 
     def _expand(self, call, scope):
@@ -479,13 +482,14 @@ def _reason(error):
     return "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
 
 
-def assemble(path, *, n_cores, xlen, defines=None):
+def assemble(path, *, n_cores, xlen, defines=None, text=None):
     """Assembles a file for a machine of ``n_cores`` cores of ``xlen`` bits.
 
     Parameters
     ----------
     path : the file. What it includes is looked for beside it, then among the shipped sources.
     defines : values for the constants that the program declares with ``?=``, by name.
+    text : instead of what is in the file, which then need not exist.
 
     Raises InputError, with the place, for whatever is wrong with the program. Equal files give equal images.
     """
@@ -493,7 +497,7 @@ def assemble(path, *, n_cores, xlen, defines=None):
     path = Path(path)
     assembler = _Assembler(n_cores, xlen, defines or {})
     try:
-        assembler.read(path, path.name)
+        assembler.read(path, path.name, text)
         return assembler.finish()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot be read: {_reason(error)}", file=path) from None

@@ -42,7 +42,9 @@ def _operand(kind, word, image):
 def _form(word):
     """The kinds of operands with which the word is written: without those that may be left out, if they say nothing."""
     short, *longer = forms(word.op)
-    silent = not word.use_imm and not word.imm and word.rd == word.ra and (not word.rd or word.event is not Event.NONE)
+    # An event may be why ra is not 0; WARN has no register.
+    told = word.event not in (Event.NONE, Event.WARN)
+    silent = not word.use_imm and not word.imm and word.rd == word.ra and (not word.rd or told)
     return short if silent or not longer else longer[0]
 
 
@@ -59,13 +61,17 @@ def _event(word, kinds):
     return f"@{word.event.name}" + (f"({', '.join(operands)})" if operands else "")
 
 
-def disassemble(raw, image):
-    """A raw microword of the image as the program could have written it: assembled again it gives the same word, but for the
-    entry mark, which is not the word's own statement."""
-    word = MicroWord.from_bits(raw)
+def disassemble(address, image):
+    """The word at an address of the image as the program could have written it: assembled again it gives the same word, but for
+    the entry mark, which is not the word's own statement."""
+    word = MicroWord.from_bits(image.words[address])
     kinds = _form(word)
     text = f"{word.op.name.lower():<7} {', '.join(_operand(kind, word, image) for kind in kinds)}".rstrip()
-    return text if word.event is Event.NONE else f"{text} {_event(word, kinds)}"
+    if word.event is Event.NONE:
+        return text
+    if word.event is Event.WARN:
+        return f"{text} @WARN({image.warnings[address][0]})"
+    return f"{text} {_event(word, kinds)}"
 
 
 def _place(line):
@@ -82,7 +88,7 @@ def _program(image):
         yield from labels.pop(address, ())
         if address in image.lines:
             line = image.lines[address]
-            yield f"  {address:03x}  {raw:012x}  {disassemble(raw, image):<40}; {_place(line)}: {line.text}"
+            yield f"  {address:03x}  {raw:012x}  {disassemble(address, image):<40}; {_place(line)}: {line.text}"
         elif not skipped:
             yield "  ...  PANIC"
         skipped = address not in image.lines

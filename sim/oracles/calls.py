@@ -35,7 +35,7 @@ class EarlyReturn(Oracle):
     def _judge(self, record, call, late, what):
         if late and call.id not in self._told:
             self._told.add(call.id)
-            self.found(record.clock, f"{call} {what} at clock {record.clock}, but {listing(late)} had not finished the function",
+            self.found(record.clock, f"{listing(late)} had not finished the function when {call} {what} at clock {record.clock}",
                        calls=[call], cores=late)
 
 

@@ -45,7 +45,7 @@ class WellFormedList(Oracle):
         last = self._unlinked.get(csd)
         if last is not None and last.core == record.core and last.event is not record.event:
             # The same deletion's other half; a third one would be another deletion.
-            self._unlinked[csd] = record._replace(core=None)
+            self._unlinked[csd] = last._replace(core=None)
             return
         why = "which was never queued" if last is None else f"which is unlinked since clock {last.clock}"
         self._tell(record, tracker, csd, f"unlinked {{}} at clock {record.clock}, {why}")

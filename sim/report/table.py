@@ -34,8 +34,9 @@ def report_console(file=None):
 def print_report(report, console):
     """Print the whole report of a run (``sim.run.Result.to_json``)."""
     console.print(Text(report["scenario"], "bold") + Text(f": {report['title']}", "not bold"))
-    console.print(f"protocol {report['protocol']}, {report['config']['n_cores']} cores, seed {report['seed']}: "
-                  f"{report['cycles']} clocks, digest {report['digest']}")
+    without = f" without {', '.join(report['without'])}" if report["without"] else ""
+    console.print(f"protocol {report['protocol']}{without}, {report['config']['n_cores']} cores, memory {report['memory']}, "
+                  f"seed {report['seed']}: {report['cycles']} clocks, digest {report['digest']}")
     console.print()
     problems = {call for violation in report["violations"] for call in violation["calls"]}
     print_calls(report["calls"], console, problems)

@@ -123,6 +123,8 @@ class _Save:
                 with save.group(f"core {core}: memory port", closed=True):
                     for name in ("valid", "done", "op_text", "name", "data"):
                         self._trace(f"{scope}.port.{name}")
+                    if self._writer.config.store_buffer_depth:
+                        self._trace(f"{scope}.port.stores", datafmt="dec")
                 with save.group(f"core {core}: APIC", closed=True):
                     for name in ("irr", "isr", "tpr", "vector", "event_text", "event_vector", "event_destination", "count"):
                         self._trace(f"{apic}.{name}")

@@ -1,5 +1,6 @@
 """From a VCD back to records: all that a report needs, from the file alone."""
 
+import io
 import re
 import zlib
 from pathlib import Path
@@ -32,14 +33,15 @@ def read_records(path):
     """Read a VCD that ``WaveWriter`` has written. Raises InputError for any other file."""
     path = Path(path)
     try:
-        with path.open("rb") as file:
-            comment, end = _check(path, file)
+        content = path.read_bytes()
     except OSError as error:
-        raise InputError(f"cannot read this file: {error.strerror}", file=path) from None
+        raise InputError(f"cannot be read: {error.strerror}", file=path) from None
+    comment, end = _check(path, io.BytesIO(content))
     try:
         config, metadata = parse_header(comment, end)
         reader = _Reader(config)
-        VCDVCD(str(path), signals=reader.signals, store_tvs=False, callbacks=reader)
+        # As a string: vcdvcd leaves a file open that it stumbles over.
+        VCDVCD(vcd_string=content.decode("ascii"), signals=reader.signals, store_tvs=False, callbacks=reader)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         # The checksum is right, so nothing was lost: somebody has made this file.
         raise InputError(f"these waves contradict themselves: {error}", file=path) from None

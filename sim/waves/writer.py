@@ -434,6 +434,8 @@ class WaveWriter:
                 return _Number(self._add(core, f"r{index}", width))
             case "core", _:
                 return _Number(self._add(core, name, width))
+            case ("stores",):
+                return _Number(self._add((*core, "port"), "stores", width))
             case ("memory_valid" | "memory_done",):
                 return _Number(self._add((*core, "port"), name.removeprefix("memory_"), width))
             case "memory", "op":
@@ -470,10 +472,10 @@ class WaveWriter:
 
 
 def _leaves(layout, path=(), offset=0):
-    """(path, offset, width) of every field of a layout that is not itself made of fields."""
+    """(path, offset, width) of every field of a layout that is not itself made of fields, and not empty."""
     for name, field in layout:
         shape = field.shape
         if isinstance(shape, data.Layout):
             yield from _leaves(shape, (*path, name), offset + field.offset)
-        else:
+        elif field.width:
             yield (*path, name), offset + field.offset, field.width

@@ -55,7 +55,7 @@ def make_image(config):
         arena={names[f"cfd_data[{cpu}]"] + 7: names[f"cfd_mask[{cpu}]"] for cpu in range(config.n_cores)},
         constants={"CSD_FLAG_WAIT": WAIT, "CSD_FLAG_LOCK": LOCK},
         structs={kind.name: kind for kind in (list_head, csd, cfd, call_function)},
-        warnings={1: ("csd_unlock_not_locked", "csd_unlock() of a csd that is not locked")},
+        warnings={symbols["csd_unlock"]: ("csd_unlock_not_locked", "csd_unlock() of a csd that is not locked")},
         names={}, lines={}, percpu_base=64, percpu_shift=6, heap=64 + 64 * config.n_cores)
 
 

@@ -398,10 +398,10 @@ def test_knock_out_names(build):
 
 
 def test_warnings(build):
-    image = build('.warn first "a sentence"\n.warn second "another; one"\nnop @WARN(r0, second)')
-    assert image.warnings == {1: ("first", "a sentence"), 2: ("second", "another; one")}
-    assert image.constants["second"] == 2
-    assert image.words == (word(Op.NOP, event=Event.WARN, use_imm=1, imm=2),)
+    image = build('.warn first "a sentence"\nnop\nbeq r1, 2, 0 @WARN(second)\nnop @WARN(first)\n.warn second "another; one"')
+    assert image.warnings == {1: ("second", "another; one"), 2: ("first", "a sentence")}
+    assert "second" not in image.constants
+    assert image.words[1:] == (word(Op.BEQ, ra=1, use_imm=1, imm=2, event=Event.WARN), word(Op.NOP, event=Event.WARN))
 
 
 def test_title(build):
@@ -498,7 +498,10 @@ REFUSALS = [
     ("nop @CALL @RETURN", "1:11: a word says one event"),
     ("nop @CALL(3, r1)", "1:11: expected a register"),
     ("nop @CALL(lost)", "1:11: unknown name lost"),
-    ("beq r1, 0, 5 @WARN(3)", "1:14: @WARN cannot have this operand b: beq uses the field imm for another value"),
+    ("beq r1, 0, 5 @WAIT(3)", "1:14: @WAIT cannot have this operand b: beq uses the field imm for another value"),
+    ("nop @WARN", "1:5: which warning? @WARN takes the name of a .warn"),
+    ("nop @WARN(3)", "1:5: which warning? @WARN takes the name of a .warn"),
+    ('.warn busy "x"\nnop @WARN(bussy)', '2:11: unknown warning bussy (did you mean busy?)'),
     ("add r1, r2, r3 @CALL(r4)", "1:16: @CALL cannot have this operand a: add uses the field ra for another value"),
     ("mov r1, 3 @CALL(r4, 5)", "1:11: @CALL cannot have this operand b: mov uses the field imm for another value"),
     ("st [r1], r2 @CALL(r1, 5)", "1:23: expected a register"),

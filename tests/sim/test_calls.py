@@ -323,11 +323,11 @@ def test_what_waves_show_of_a_core():
             if tracker.context_of(core) != steps[-1]:
                 steps.append(tracker.context_of(core))
     assert [(call, stage.text) for call, stage in shown[0]] == [
-        (None, "none"), ("0.0", "call"), ("0.0", "lock"), ("0.0", "queue"), ("0.0", "ipi"), ("0.0", "wait"), ("0.0", "woken"),
-        (None, "none")]
+        (None, ""), ("0.0", "call"), ("0.0", "lock"), ("0.0", "queue"), ("0.0", "ipi"), ("0.0", "wait"), ("0.0", "woken"),
+        (None, "")]
     assert [(call, stage.text) for call, stage in shown[2]] == [
-        (None, "none"), (None, "gotipi"), (None, "handle"), ("0.0", "handle"), ("0.0", "unlock"), ("0.0", "entry"),
-        ("0.0", "exit"), ("0.0", "complete"), (None, "handle"), (None, "none")]
+        (None, ""), (None, "gotipi"), (None, "handle"), ("0.0", "handle"), ("0.0", "unlock"), ("0.0", "entry"),
+        ("0.0", "exit"), ("0.0", "complete"), (None, "handle"), (None, "")]
 
 
 def test_a_commit_belongs_to_the_call_that_executed_the_store():

@@ -100,7 +100,17 @@ def test_run_prints_a_report(crosscall, tmp_path):
     assert out.startswith("single: ")
     assert "clean: all " in out
     assert re.search(r"^O1 +holds", out, re.MULTILINE)
-    assert sorted(path.name for path in (tmp_path / "waves").iterdir()) == ["single.events.jsonl", "single.gtkw", "single.vcd"]
+    assert sorted(path.name for path in (tmp_path / "waves").iterdir()) == [
+        "single.events.jsonl", "single.filters", "single.gtkw", "single.vcd"]
+
+
+def test_run_without_a_barrier(crosscall):
+    code, out, err = crosscall("run", "single", "--no-vcd", "--without", "csd_unlock_wmb", "--without", "handler_mb")
+    assert (code, err) == (0, "")
+    assert "\nprotocol v4 without csd_unlock_wmb, handler_mb, 2 cores, seed 0: " in out
+    code, out, err = crosscall("run", "single", "--no-vcd", "--without", "csd_unlock_wbm")
+    assert (code, out) == (2, "")
+    assert 'v4.uasm: the protocol has no barrier or lock named csd_unlock_wbm, did you mean "csd_unlock_wmb"? (it has: ' in err
 
 
 def test_run_json(crosscall, tmp_path):
@@ -108,7 +118,7 @@ def test_run_json(crosscall, tmp_path):
     assert (code, err) == (0, "")
     result = json.loads(out)
     assert result["scenario"] == "single"
-    assert result["protocol"] == "v4"
+    assert (result["protocol"], result["without"]) == ("v4", [])
     assert result["seed"] == 5
     assert result["config"]["n_cores"] == 2
     assert result["straps"]["fabric_latency"] == 8
@@ -223,8 +233,8 @@ BAD_RUNS = [
      "--set arena_depth=100: arena_depth must be a power of two from 64 to 32768, not 100"),
     (["demo", "--set", "latency=9"], None, (
         "--set latency=9: there is no such setting, did you mean \"arena_latency\"? (there are: xlen, microcode_depth, "
-        "stack_depth, arena_depth, n_banks, n_vectors, fabric_latency, arena_latency, interrupt_entry, interrupt_return, "
-        "define.NAME)")),
+        "stack_depth, arena_depth, store_buffer_depth, n_banks, n_vectors, memory_model, x2apic, fabric_latency, arena_latency, "
+        "interrupt_entry, interrupt_return, define.NAME)")),
     (["demo", "--set", "n_cores=9"], None, "--set n_cores=9: the number of cores is set with --cores"),
     (["demo", "--cores", "20", "--set", "xlen=16"], None,
      "--set xlen=16: n_cores must be at most xlen, because a cpumask is one word: 20 cores do not fit 16 bits"),
@@ -288,11 +298,14 @@ class FailingEngine:
 
 
 def test_what_is_written_stays_when_a_run_is_interrupted(crosscall, tmp_path, monkeypatch):
+    def written():
+        return {path: path.read_bytes() for path in (tmp_path / "waves").rglob("*") if path.is_file()}
+
     crosscall("run", "single")
-    before = {path: path.read_bytes() for path in (tmp_path / "waves").iterdir()}
+    before = written()
     monkeypatch.setattr("sim.engines.make_engine", FailingEngine(KeyboardInterrupt()))
     assert crosscall("run", "single", "--seed", 1) == (130, "", "crosscall: interrupted\n")
-    assert {path: path.read_bytes() for path in (tmp_path / "waves").iterdir()} == before
+    assert written() == before
 
 
 def test_what_is_missing_is_exit_3(crosscall, monkeypatch):

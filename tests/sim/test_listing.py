@@ -1,5 +1,6 @@
 """Listing and disassembly of an image, and the tables of the documentation."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ main:
     spin slot.flags !lock
     fence WRITE !wmb
     apicwr t0, APIC_ICR
-    nop  @WARN(r0, busy)
+    beq  t0, 0, main @WARN(busy)
     ld   t0, [r4] @VISIT(r4, r5)
     jmp  .out
 .out:
@@ -64,7 +65,7 @@ main:
   007  {7}  bne     r0, 0, func+2 @WOKEN            ; p.uasm:16 < p.uasm:25: bne  t0, 0, .again @WOKEN
   008  {8}  fence   WRITE                           ; p.uasm:26: fence WRITE !wmb
   009  {9}  apicwr  r0, APIC_ICR                    ; p.uasm:27: apicwr t0, APIC_ICR
-  00a  {10}  nop @WARN(1)                            ; p.uasm:28: nop  @WARN(r0, busy)
+  00a  {10}  beq     r0, 0, func @WARN(busy)         ; p.uasm:28: beq  t0, 0, main @WARN(busy)
   00b  {11}  ld      r0, [r4] @VISIT(r4, r5)         ; p.uasm:29: ld   t0, [r4] @VISIT(r4, r5)
   00c  {12}  jmp     func+9                          ; p.uasm:30: jmp  .out
   00d  {13}  ret                                     ; p.uasm:32: ret
@@ -80,7 +81,6 @@ constants
   0x18  PERCPU_BASE
   3     PERCPU_SHIFT
   0x10  FLAG
-  1     busy
 
 arena: address, object, type, words
   0x0010                head      word  1
@@ -97,7 +97,7 @@ structs: words, offsets
        1  flags
 
 warnings
-  1  busy  the csd is busy
+  00a  busy  the csd is busy
 
 names for --without
   lock  006 007
@@ -126,11 +126,11 @@ def test_an_empty_program_has_a_listing(tmp_path):
 
 def _source(image):
     """The program that an image's disassembly is, with its labels in their places."""
-    lines = []
-    for address, raw in enumerate(image.words):
+    lines = [f'.warn {name} "{sentence}"' for name, sentence in dict.fromkeys(image.warnings.values())]
+    for address in range(len(image.words)):
         lines += [f".entry {name}" if name in image.entries else f"{name}:"
                   for name, place in image.symbols.items() if place == address]
-        lines.append(disassemble(raw, image))
+        lines.append(disassemble(address, image))
     return "\n".join(lines)
 
 
@@ -172,7 +172,7 @@ def _words(draw):
     if left_out:
         fields.update(use_imm=0, imm=0)
     fields["event"] = draw(st.sampled_from(list(Event)))
-    if fields["event"] is not Event.NONE:
+    if fields["event"] not in (Event.NONE, Event.WARN):
         fields.setdefault("ra", draw(_REGISTER))
         if op.value in MEMORY_OPS:
             fields.setdefault("rb", draw(_REGISTER))
@@ -197,13 +197,13 @@ def scratch(tmp_path_factory):
 @given(words=st.lists(_words(), min_size=1, max_size=30), xlen=st.sampled_from([16, 32, 64]))
 def test_disassembly_assembles_to_the_same_words(scratch, words, xlen):
     scratch.write_text("nop")
-    plain = assemble(scratch, n_cores=1, xlen=xlen)
-    lines = []
-    for address, raw in enumerate(words):
-        if MicroWord.from_bits(raw).entry:
-            lines.append(f".entry entry_{address}")
-        lines.append(disassemble(raw, plain))
-    scratch.write_text("\n".join(lines))
+    words_of = [MicroWord.from_bits(raw) for raw in words]
+    plain = replace(
+        assemble(scratch, n_cores=1, xlen=xlen), words=tuple(words),
+        symbols={f"entry_{address}": address for address, word in enumerate(words_of) if word.entry},
+        entries=frozenset(f"entry_{address}" for address, word in enumerate(words_of) if word.entry),
+        warnings={address: ("busy", "x") for address, word in enumerate(words_of) if word.event is Event.WARN})
+    scratch.write_text(_source(plain))
     again = assemble(scratch, n_cores=1, xlen=xlen)
     assert again.words == tuple(words)
     # And with labels in the place of numbers.

@@ -95,7 +95,7 @@ def test_o1_woken_while_another_target_has_not_finished(stream, cfd):
     stream.run(1)
     assert judge(stream).violations == [Violation(
         "O1", woken, ("0.0",), (1,),
-        f"{CALL} was woken at clock {woken}, but core 1 had not finished the function")]
+        f"core 1 had not finished the function when {CALL} was woken at clock {woken}")]
 
 
 def test_o1_returned_without_having_been_woken(stream, cfd):
@@ -104,7 +104,7 @@ def test_o1_returned_without_having_been_woken(stream, cfd):
     stream.interrupt(0, 1)
     stream.handle(1, 0, cfd)
     end = stream.say(0, "RETURN")
-    assert found(stream) == [f"O1: {CALL} returned at clock {end}, but cores 2 and 3 had not finished the function"]
+    assert found(stream) == [f"O1: cores 2 and 3 had not finished the function when {CALL} returned at clock {end}"]
 
 
 def test_o1_a_call_that_does_not_wait_may_return(stream, cfd):
@@ -132,7 +132,7 @@ def test_o1_a_wait_for_one_csd_is_for_its_target(stream):
 
 def test_o1_a_wait_for_one_csd_whose_target_is_late(stream):
     woken = _two_csds(stream, 710)
-    assert found(stream) == [f"O1: {CALL} was woken at clock {woken}, but core 2 had not finished the function"]
+    assert found(stream) == [f"O1: core 2 had not finished the function when {CALL} was woken at clock {woken}"]
 
 
 def test_o1_nobody_waits_for_what_the_caller_runs_itself(stream, cfd):
@@ -249,12 +249,14 @@ def test_o4_a_dequeue_and_its_list_del_are_one_deletion(stream):
 @pytest.mark.parametrize("place", ["csd_data[2]", "cfd_data[2]"])
 def test_o4_an_entry_that_is_its_own_successor(stream, place):
     csd = stream.address(place)
-    stream.store(0, csd, 16)
+    stream.store(0, csd, csd)
     assert found(stream) == []
+    stream.say(0, "QUEUE", 0, csd, store=(csd, 16))
+    assert found(stream, Ending.STOPPED) == []
     clock = stream.store(0, csd, csd)
     stream.read(1, csd)
     name = stream.image.name_of(csd).removesuffix(".list.next")
-    assert found(stream) == [f"O4: core 0 made {name} its own successor at clock {clock}"]
+    assert found(stream, Ending.STOPPED) == [f"O4: core 0 made {name} its own successor at clock {clock}"]
 
 
 def test_o4_an_empty_head_is_its_own_successor(stream):
@@ -558,11 +560,11 @@ def test_warn_names_the_warning(stream, cfd):
     stream.publish(0, [1], cfd)
     stream.interrupt(0, 1)
     stream.take(1, 0, cfd)
-    clock = stream.say(1, "WARN", b=1)
-    other = stream.say(2, "WARN", b=7)
+    clock = stream.say(1, "WARN", at="csd_unlock")
+    other = stream.say(2, "WARN", at="csd_unlock")
     assert found(stream) == [
         f"WARN: core 1 warned at clock {clock} in {CALL}: csd_unlock_not_locked: csd_unlock() of a csd that is not locked",
-        f"WARN: core 2 warned at clock {other}: number 7: the image has no such warning"]
+        f"WARN: core 2 warned at clock {other}: csd_unlock_not_locked: csd_unlock() of a csd that is not locked"]
 
 
 def test_trap_says_where(stream):

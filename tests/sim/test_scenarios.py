@@ -17,12 +17,11 @@ FIELDS = ("routine", "func", "target", "mask", "wait", "at", "delay", "repeat", 
 def image(n_cores=4, xlen=16, fields=FIELDS):
     """A protocol with nothing in it but what scenarios need."""
     word = ObjectType("word", 1, (Field("", 0),))
-    program = ObjectType("program", 2, (Field("first", 0), Field("count", 1)))
     objects = [StoredObject("boot_online", "boot_online", word, 16),
                StoredObject("allocation_failures", "allocation_failures", word, 17)]
     for core in range(n_cores):
-        objects.append(StoredObject(f"program[{core}]", "program", program, 32 + 4 * core, cpu=core))
-        objects.append(StoredObject(f"work_clocks[{core}]", "work_clocks", word, 34 + 4 * core, cpu=core))
+        objects.append(StoredObject(f"program[{core}]", "program", word, 32 + 4 * core, cpu=core))
+        objects.append(StoredObject(f"work_clocks[{core}]", "work_clocks", word, 33 + 4 * core, cpu=core))
     names = ["cmd_single", "cmd_many", "cmd_all", "cmd_cpu_up", "func_nop", "func_work", "func_nested"]
     symbols = {name: 100 + index for index, name in enumerate(names)}
     return Image(
@@ -88,7 +87,7 @@ commands = [{ call = "many", mask = [0, 2], func = "nested", nested = "next" }, 
     assert scenario.defines == {"KNOB": 1}
     assert scenario.expected == ("O1", "O12")
     assert scenario.online == 0b101
-    assert scenario.allocation_failures == 0b101
+    assert scenario.allocation_failures == 1 << 15 | 1 << 13
     assert scenario.work == (20, 10, 20)
     first, second = scenario.programs[1]
     assert (first.call, first.target, first.func, first.wait) == ("single", 2, "work", True)
@@ -134,10 +133,10 @@ def test_shipped_scenarios_fit_machines_from_4_cores_up(name, cores):
 def test_mask_may_be_a_struct_and_the_protocol_may_have_fields_of_its_own(scenario_file):
     small = image(fields=("own", *FIELDS[:3], "mask.bits", *FIELDS[4:], "csd.flags"))
     loaded = contents(read_scenario(scenario_file(program('call = "many", mask = [1, 2]')), seed=0), small, MachineConfig())
-    first = loaded.arena[small.address_of("program[0].first")]
+    first = loaded.arena[small.address_of("program[0]")]
     assert loaded.arena[first + 4] == 0b110
     assert first not in loaded.arena
-    assert loaded.arena[small.address_of("program[1].first")] == first + len(FIELDS) + 2
+    assert loaded.arena[small.address_of("program[1]")] == first + 2 * (len(FIELDS) + 2)
 
 
 def test_commands_stand_on_the_heap(scenario_file):
@@ -148,18 +147,18 @@ def test_commands_stand_on_the_heap(scenario_file):
     loaded = contents(read_scenario(path, seed=0), small, MachineConfig())
     assert loaded.microcode == small.words
     at = small.address_of
-    assert [loaded.arena[at(f"program[{core}].count")] for core in range(4)] == [1, 0, 1, 0]
     assert [loaded.arena[at(f"work_clocks[{core}]")] for core in range(4)] == [5, 6, 5, 6]
     assert loaded.arena[at("boot_online")] == 0b11
-    assert loaded.arena[at("allocation_failures")] == 0b10
+    assert loaded.arena[at("allocation_failures")] == 1 << 14
     assert loaded.arena[20] == 7
-    first = loaded.arena[at("program[0].first")]
-    assert first == small.heap
-    block = [loaded.arena[first + offset] for offset in range(len(FIELDS))]
+    # Core after core, each list ended by a block of zeros.
+    size = len(FIELDS)
+    first = small.heap
+    assert [loaded.arena[at(f"program[{core}]")] for core in range(4)] == [first + blocks * size for blocks in (0, 2, 3, 5)]
+    assert not any(loaded.arena.get(first + size + offset) for offset in range(2 * size))
+    block = [loaded.arena[first + offset] for offset in range(size)]
     assert block == [small.symbols["cmd_single"], small.symbols["func_work"], 1, 0, 1, 3, 4, 2, 0, 0, 0]
-    second = loaded.arena[at("program[2].first")]
-    assert second == first + len(FIELDS)
-    assert loaded.arena[second] == small.symbols["cmd_all"]
+    assert loaded.arena[first + 3 * size] == small.symbols["cmd_all"]
 
 
 # --- refusals -------------------------------------------------------------------------------------------------------
@@ -186,10 +185,10 @@ REFUSALS = [
      "x.toml:2:1: machine.n_cores is written as cores, at the top of the file\n    n_cores = 3\n    ^"),
     ("[machine]\nbanks = 2\n" + NOTHING,
      ('x.toml:2:1: machine.banks is not known here, did you mean "n_banks"? (known: xlen, microcode_depth, stack_depth, '
-      "arena_depth, n_banks, n_vectors)\n    banks = 2\n    ^")),
+      "arena_depth, store_buffer_depth, n_banks, n_vectors)\n    banks = 2\n    ^")),
     ("[straps]\nfabric_latencies = 3\n" + NOTHING,
-     ('x.toml:2:1: straps.fabric_latencies is not known here, did you mean "fabric_latency"? (known: fabric_latency, '
-     "arena_latency, interrupt_entry, interrupt_return)\n    fabric_latencies = 3\n    ^")),
+     ('x.toml:2:1: straps.fabric_latencies is not known here, did you mean "fabric_latency"? (known: memory_model, x2apic, '
+     "fabric_latency, arena_latency, interrupt_entry, interrupt_return)\n    fabric_latencies = 3\n    ^")),
     ("[defines]\nKNOB = 'on'\n" + NOTHING, "x.toml:2:1: defines.KNOB must be a whole number, not 'on'\n    KNOB = 'on'\n    ^"),
     ("[expect]\nviolations = [1]\n" + NOTHING,
      "x.toml:2:1: expect.violations must be a list of oracles such as \"O1\", not 1\n    violations = [1]\n    ^"),
@@ -199,7 +198,8 @@ REFUSALS = [
     ("[boot]\nonline = [0, 4]\n" + NOTHING,
      "x.toml:2:1: boot.online names core 4, but the machine has cores 0 to 3\n    online = [0, 4]\n    ^"),
     ("[boot]\nallocations_fail = [0]\n" + NOTHING,
-     "x.toml:2:1: boot.allocations_fail counts allocations from 1, so it cannot contain 0\n    allocations_fail = [0]\n    ^"),
+     ("x.toml:2:1: boot.allocations_fail counts allocations from 1 to 16, so it cannot contain 0\n"
+      "    allocations_fail = [0]\n    ^")),
     ("[functions]\nwork = -1\n" + NOTHING, "x.toml:2:1: functions.work must be at least 0, not -1\n    work = -1\n    ^"),
     ("[functions]\nwork = []\n" + NOTHING, "x.toml:2:1: functions.work must not be empty\n    work = []\n    ^"),
     ("[functions]\nwork = 'much'\n" + NOTHING,
@@ -318,7 +318,7 @@ def test_what_does_not_fit_is_refused(scenario_file):
     scenario = read_scenario(scenario_file(program('call = "all"')), seed=0)
     with pytest.raises(InputError) as refused:
         contents(scenario, image(), MachineConfig(arena_depth=64))
-    assert str(refused.value) == ("x.toml: the scenario and its protocol need 75 words of arena, but the machine has 64 "
+    assert str(refused.value) == ("x.toml: the scenario and its protocol need 119 words of arena, but the machine has 64 "
                                   "(--set arena_depth=128)")
     with pytest.raises(InputError) as refused:
         contents(scenario, image(), MachineConfig(microcode_depth=64))
@@ -340,4 +340,4 @@ def test_protocols_that_scenarios_cannot_use(scenario_file):
     assert refusal(image(fields=FIELDS[1:])) == (
         f"small.uasm: struct command of the protocol has no field routine (needed: {needed})")
     assert refusal(replace(image(), objects=())) == (
-        "small.uasm: the protocol does not declare program[0].first, which scenarios need")
+        "small.uasm: the protocol does not declare program[0], which scenarios need")

@@ -143,4 +143,4 @@ def test_contradictions(tmp_path, vcd, old, new):
 def test_no_file(tmp_path):
     with pytest.raises(InputError) as caught:
         read_records(tmp_path / "no.vcd")
-    assert str(caught.value) == f"{tmp_path / 'no.vcd'}: cannot read this file: No such file or directory"
+    assert str(caught.value) == f"{tmp_path / 'no.vcd'}: cannot be read: No such file or directory"

@@ -74,6 +74,11 @@ def test_signals_are_those_of_the_file(tmp_path, run):
     assert sorted(VCDVCD(str(tmp_path / "run.vcd")).references_to_ids) == sorted(writer.signals)
 
 
+def test_without_a_store_buffer_none_is_shown(tmp_path):
+    writer = write(Run(config_for(2, store_buffer_depth=0), 40), tmp_path / "run.vcd")
+    assert not [name for name in writer.signals if name.endswith("stores")]
+
+
 def test_probe_is_shown_clock_by_clock(tmp_path, run):
     write(run, tmp_path / "run.vcd")
     vcd = VCDVCD(str(tmp_path / "run.vcd"))
@@ -92,6 +97,7 @@ def test_probe_is_shown_clock_by_clock(tmp_path, run):
             assert shown("core{}.depth") == tile.core.depth
             assert [shown(f"core{{}}.r{number}") for number in range(8)] == list(tile.core.registers)
             assert shown("core{}.port.address") == tile.memory.address
+            assert shown("core{}.port.stores") == tile.stores
             assert shown("apic{}.irr") == tile.irr
             assert shown("fabric.core{}.busy") == shown("apic{}.icr_busy") == tile.icr_busy
             assert shown("fabric.core{}.vector") == tile.icr.vector

@@ -85,7 +85,8 @@ class Run:
     def _tile(self, chance):
         return {
             "core": {"state": CoreState.RUN, "go": 1, "pc": 0, "interrupts_on": 1, "depth": 0, "registers": [0] * 8},
-            "memory_valid": 0, "memory_done": 0, "memory": {"op": MemoryOp.READ, "address": 0, "data": 0, "compare": 0},
+            "stores": 0, "memory_valid": 0, "memory_done": 0,
+            "memory": {"op": MemoryOp.READ, "address": 0, "data": 0, "compare": 0},
             "irr": 0, "isr": 0, "tpr": 0, "interrupt": 0, "vector": 0, "icr_busy": 0,
             "icr": {"vector": 0, "mode": 0, "destination": 0},
         }
@@ -99,6 +100,7 @@ class Run:
             core["registers"][chance.randrange(8)] = chance.getrandbits(self.config.xlen)
         if chance.random() < 0.25:
             core["state"] = chance.choice([CoreState.RUN, CoreState.MEMORY])
+            tile["stores"] = chance.randint(0, self.config.store_buffer_depth)
             tile["memory_valid"] = int(core["state"] is CoreState.MEMORY)
             tile["memory"] = {"op": chance.choice(list(MemoryOp)), "address": self._address(chance),
                               "data": chance.getrandbits(self.config.xlen), "compare": 0}

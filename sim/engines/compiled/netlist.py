@@ -12,8 +12,8 @@ from amaranth.hdl import Fragment, Value, ValueCastable, _ir, _nir
 from amaranth.lib import wiring
 
 __all__ = [
-    "LIMIT", "BlackBox", "Graph", "MemoryInfo", "Node", "Register", "UnknownCellError", "build_graph", "cut", "flat_ports", "limbs",
-    "width_of",
+    "LIMIT", "BlackBox", "Graph", "MemoryInfo", "Node", "Register", "UnknownCellError", "build_graph", "cut", "early_outputs",
+    "flat_ports", "limbs", "reachable", "width_of",
 ]
 
 #: No node is wider; what is wider in the netlist is cut.
@@ -37,9 +37,11 @@ class Node:
     """One value of at most 64 bits.
 
     kind : "input" (of the unit), "box" (output of a black box), "register", "read" (output register of a synchronous read
-        port), or an operation: "~ - b | & ^ + * << >> == != < > <= >= mux matches first select", each on ``inputs`` as below.
+        port), or an operation: "~ - b | & ^ + * << >> == != < > <= >= mux matches first select choose", each on ``inputs``
+        as below.
     inputs : tuple of bits. mux: condition, if 1, if 0. matches: the value; ``patterns`` are (mask, value). select: default, then
-        condition and value in turn, the last one that holds wins. first: this input, then those that come before it.
+        condition and value in turn, the last one that holds wins. first: enable, this input, then those that come before it.
+        choose (only where it was asked for): a number, then the values that it chooses from, 0 beyond their end.
     name : of an input: (port, low); of a box's output: (box, port, low).
     """
 
@@ -163,6 +165,35 @@ def build_graph(component, *, tied=None, indexed=False):
     for cell in netlist.cells:
         cell.resolve_nets(netlist)
     return _Builder(netlist, {"rst": 0, **(tied or {})}, indexed).graph()
+
+
+def reachable(graph):
+    """Every node that something needs, operands first."""
+    order, seen = [], set()
+    roots = [register.next for register in graph.registers] + list(graph.outputs.values())
+    roots += [bits for box in graph.boxes for bits in box.inputs.values()]
+    for memory in graph.memories:
+        roots += [bits for port in memory.writes for bits in (port.address, port.data, port.enable)]
+        roots += [bits for port in memory.reads for bits in (port.address, port.enable)]
+    stack = [(node, False) for bits in roots for node, _, _ in bits if node is not None]
+    while stack:
+        node, done = stack.pop()
+        if done:
+            order.append(node)
+        elif node not in seen:
+            seen.add(node)
+            stack.append((node, True))
+            stack += [(item, False) for bits in node.inputs for item, _, _ in bits if item is not None]
+    return order
+
+
+def early_outputs(graph):
+    """Names of the outputs that are functions of state alone."""
+    asks = {}
+    for node in reachable(graph):
+        asks[node] = node.kind in ("input", "box") or any(asks[item] for bits in node.inputs for item, _, _ in bits
+                                                          if item is not None)
+    return {name for name, bits in graph.outputs.items() if not any(asks[node] for node, _, _ in bits if node is not None)}
 
 
 class _Builder:
@@ -355,9 +386,12 @@ class _Builder:
             self.compare(index, operator, *values)
             return
         if operator in ("+", "-") and width > LIMIT:
-            self.add_wide(index, operator, width, values)
+            self.sum(index, operator, values if len(values) == 2 else (_nir.Value.zeros(width), *values))
             return
-        if operator in ("*", "<<", "u>>") and width > LIMIT:
+        if operator in ("<<", "u>>") and width > LIMIT:
+            self.shift(index, operator, *map(self.bits, values))
+            return
+        if operator == "*" and width > LIMIT:
             # Only the low bits can be needed; the use of one above is refused where it is met.
             width = LIMIT
             values = tuple(value[:LIMIT] for value in values)
@@ -366,22 +400,35 @@ class _Builder:
             raise UnknownCellError(f"the operator {operator} on {len(values[0])} bits cannot be compiled")
         self.add(index, kinds[operator], width, *(self.bits(value) for value in values))
 
-    def add_wide(self, index, operator, width, values):
-        """A sum or difference of more than LIMIT bits, limb by limb. A unary minus is a difference from 0."""
-        left, right = values if len(values) == 2 else ([_nir.Net.from_const(0)] * width, values[0])
-        carry = None
-        pieces = self.pieces[index] = []
-        for low in range(0, width, LIMIT):
-            size = min(LIMIT, width - low)
-            a, b = self.bits(left[low:low + size]), self.bits(right[low:low + size])
-            total = ((Node(operator, size, (a, b)), 0, size),)
-            over = ((Node("<", 1, (total, a) if operator == "+" else (a, b)), 0, 1),)
+    def shift(self, index, operator, bits, amount):
+        """A shift of a value wider than LIMIT: a row of multiplexers for each bit of the amount."""
+        width = width_of(bits)
+        for number in range(width_of(amount)):
+            step = min(1 << number, width)
+            zeros = ((None, 0, step),)
+            moved = (*cut(bits, step, width - step), *zeros) if operator == "u>>" else (*zeros, *cut(bits, 0, width - step))
+            condition = cut(amount, number, 1)
+            nodes = [Node("mux", size, (condition, cut(moved, low, size), cut(bits, low, size)))
+                     for low, size in self.chunks(width)]
+            bits = tuple((node, 0, node.width) for node in nodes)
+        self.pieces[index] = [(low, size, piece) for (low, size), piece in zip(self.chunks(width), bits, strict=True)]
+
+    def sum(self, index, operator, values):
+        """A sum or difference in words of LIMIT, with a carry or borrow from each to the next."""
+        pieces, carry = [], None
+        for low, size in self.chunks(len(values[0])):
+            left, right = (self.bits(value[low:low + size]) for value in values)
+            node = Node(operator, size, (left, right))
+            over = Node("<", 1, (((node, 0, size),), left) if operator == "+" else (left, right))
             if carry is not None:
-                before, total = total, ((Node(operator, size, (total, carry)), 0, size),)
-                again = ((Node("<", 1, (total, before) if operator == "+" else (before, carry)), 0, 1),)
-                over = ((Node("|", 1, (over, again)), 0, 1),)
-            carry = over
-            pieces.append((low, size, total[0]))
+                before, extended = node, (*carry, (None, 0, size - 1)) if size > 1 else carry
+                node = Node(operator, size, (((before, 0, size),), extended))
+                again = ((node, 0, size),), ((before, 0, size),)
+                again = Node("<", 1, again if operator == "+" else (again[1], extended))
+                over = Node("|", 1, (((over, 0, 1),), ((again, 0, 1),)))
+            carry = ((over, 0, 1),)
+            pieces.append((low, size, (node, 0, size)))
+        self.pieces[index] = pieces
 
     def reduce(self, index, bits):
         parts = [Node("b", 1, (group,)) for group in limbs(bits)]
@@ -410,32 +457,38 @@ class _Builder:
             nets = cell.value[number * cell.stride:number * cell.stride + cell.width]
             if not nets and number * cell.stride >= len(cell.value):
                 break
-            elements.append([*nets, *[zero] * (cell.width - len(nets))])
+            elements.append(self.bits(_nir.Value([*nets, *[zero] * (cell.width - len(nets))])))
         pieces = self.pieces[index] = []
-        for position, width in self.chunks(cell.width):
-            for node, low, size in self.choose(offset, [self.bits(nets[position:position + width]) for nets in elements]):
-                pieces.append((position, size, (node, low, size)))
-                position += size
+        for low, size in self.chunks(cell.width):
+            position = low
+            for node, start, width in self.chosen([cut(element, low, size) for element in elements], offset, size):
+                pieces.append((position, width, (node, start, width)))
+                position += width
 
-    def choose(self, offset, elements):
-        """The bits in the list ``elements`` with number ``offset``; 0 beyond its end.
+    def chosen(self, elements, offset, width):
+        """One of the elements, by its number.
 
         Where all are there anyway (and not computed for the choice) it is one node, if the caller knows it; otherwise a tree of
         multiplexers over the bits of the offset, lowest first, because neighbours differ in it.
         """
-        width = width_of(elements[0])
         if self.indexed and all(node is None or not node.inputs for bits in elements for node, _, _ in bits):
             return ((Node("choose", width, (offset, *elements)), 0, width),)
-        level, nothing = elements, ((None, 0, width),)
+        nothing = ((None, 0, width),)
+        level = elements
         for bit in range(width_of(offset)):
             condition = cut(offset, bit, 1)
             merged = []
             for position in range(0, len(level), 2):
                 low = level[position]
                 high = level[position + 1] if position + 1 < len(level) else nothing
-                merged.append(low if low == high else ((Node("mux", width, (condition, high, low)), 0, width),))
+                if low == high:
+                    merged.append(low)
+                    continue
+                node = Node("mux", width, (condition, high, low))
+                merged.append(((node, 0, width),))
             level = merged or [nothing]
-        return level[0]
+        (result,) = level
+        return result
 
     def make_matches(self, index, cell):
         if len(cell.value) > LIMIT:

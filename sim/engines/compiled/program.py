@@ -10,7 +10,7 @@ import re
 from amaranth.hdl import Instance, Module
 from amaranth.lib import wiring
 
-from .netlist import LIMIT, UnknownCellError, build_graph, cut, flat_ports, limbs, width_of
+from .netlist import LIMIT, UnknownCellError, build_graph, cut, early_outputs, flat_ports, limbs, width_of
 from .scalar import Emitter, Unit
 
 __all__ = ["TileBox", "program"]
@@ -84,20 +84,21 @@ def _store(emitter, target, bits):
 def program(tile, machine, sources, *, tied):
     """The text of the program and what a loader must know of it.
 
-    tile : a Tile.  machine : a Machine with TileBoxes in place of its Tiles.  tied : input port of it -> constant.
+    tile : a Tile.  machine : a Rig with TileBoxes in place of its Tiles.  tied : input port of it -> constant.
     sources : (offset, width) of each record in the port ``trace``.
     Returns (text, inputs): the input words in the order of Control's, as (port, low, width).
     """
     ports = flat_ports(tile)
     tile = Unit("Tile", build_graph(tile, tied={"load_valid": 0, "load_address": 0, "load_word": 0}, indexed=True))
     top = Unit("Top", build_graph(machine, tied=tied, indexed=True))
-    early = tile.early()
+    early = early_outputs(tile.graph)
     n = len(top.graph.boxes)
 
     inputs = [(name, node.name[1], node.width) for name, nodes in top.graph.inputs.items() for node in nodes]
     slots = {(name, low): number for number, (name, low, _) in enumerate(inputs)}
-    probe_limbs = len(_offsets(width_of(top.graph.outputs["probe"])))
-    room = sum(1 + len(_offsets(width)) for _, width in sources)
+    probe_limbs, schedule_limbs, flags_limbs = (
+        len(_offsets(width_of(top.graph.outputs[name]))) for name in ("probe", "schedule", "flags"))
+    room = 1 + schedule_limbs + sum(1 + len(_offsets(width)) for _, width in sources)
 
     text = [_PREFACE, tile.struct(), top.struct()]
     text.append(_port_struct("TileIn", {name: len(value) for name, (value, is_input) in ports.items() if is_input}))
@@ -111,9 +112,10 @@ def program(tile, machine, sources, *, tied):
         "    uint64_t quiet, trapped;\n"
         "    int64_t traced;\n"
         "    uint64_t *records; int64_t used, room;\n"
+        f"    int64_t recorded; uint64_t schedule[{schedule_limbs}], flags[{flags_limbs}];\n"
         "    uint64_t *probes; int64_t probe_used, probe_room;\n"
         "} Control;\n")
-    text.append(_tile_functions(tile, early))
+    text.append(_tile_functions(tile, early, _asked_for(top)))
     text.append(_step_function(top, early, slots, sources, n))
     memories = _memories(top)
     reset = [*top.initial("(&m->top)"), f"for (int i = 0; i < {n}; i++) {{", "Tile *t = &m->tile[i];", *tile.initial("t"),
@@ -145,7 +147,26 @@ def _memories(top):
     return ["((Machine *)m)->microcode[row]", *(banks[number] for number in sorted(banks))]
 
 
-def _tile_functions(tile, early):
+def _asked_for(top):
+    """Ports of the Tiles that the machine itself needs: the others are only looked at."""
+    outputs = top.graph.outputs
+    stack = [node for bits in (*top.needs(), *(bits for box in top.graph.boxes for bits in box.inputs.values()),
+                               outputs["quiet"], outputs["trapped"])
+             for node, _, _ in bits if node is not None]
+    seen, ports = set(stack), set()
+    while stack:
+        node = stack.pop()
+        if node.kind == "box":
+            ports.add(node.name[1])
+        for bits in node.inputs:
+            for item, _, _ in bits:
+                if item is not None and item not in seen:
+                    seen.add(item)
+                    stack.append(item)
+    return ports
+
+
+def _tile_functions(tile, early, asked_for):
     """``tile_early`` and ``tile_fast``, ``tile_traced``."""
     def leaf(node):
         return f"in->{node.name[0]}_{node.name[1]}" if node.kind == "input" else tile.state(node, "t")
@@ -167,7 +188,7 @@ def _tile_functions(tile, early):
         body.need(bits)
     observed, plain = [], []
     for name, bits in late.items():
-        group = observed if name in ("core_record", "apic_record", "probe") else plain
+        group = plain if name in asked_for else observed
         group += _store(body, lambda low, name=name: f"out->{name}_{low}", bits)
     stores = tile.clock(body, "t")
     lines += [
@@ -204,7 +225,7 @@ def _step_function(top, early, slots, sources, n):
     trace, outputs = top.graph.outputs["trace"], top.graph.outputs
     emitter = Emitter(leaf, row)
     for bits in (*(bits for box in top.graph.boxes for bits in box.inputs.values()), *top.needs(),
-                 *(outputs[name] for name in ("quiet", "trapped", "trace", "probe"))):
+                 *(outputs[name] for name in ("quiet", "trapped", "trace", "probe", "schedule", "flags"))):
         emitter.need(bits)
     body = [f"TileOut to[{n}];", f"TileIn ti[{n}];", f"for (int i = 0; i < {n}; i++) tile_early(&m->tile[i], &to[i]);"]
     given = []
@@ -225,6 +246,14 @@ def _step_function(top, early, slots, sources, n):
         observed += [*emitter.flush(), f"if ({valid}) {{",
                      f"    uint64_t *r = c->records + c->used; r[0] = c->clock << 16 | {index};",
                      *("    " + line for line in words), f"    c->used += {1 + len(words)};", "}"]
+    in_force = _store(emitter, lambda low: f"s[{low // LIMIT}]", outputs["schedule"])
+    flags = _store(emitter, lambda low: f"c->flags[{low // LIMIT}]", outputs["flags"])
+    observed += [*emitter.flush(), *flags, "if (c->recorded) {", f"    uint64_t s[{len(in_force)}];",
+                 *("    " + line for line in in_force),
+                 "    if (memcmp(s, c->schedule, sizeof s)) {",
+                 f"        uint64_t *r = c->records + c->used; r[0] = c->clock << 16 | {len(sources)};",
+                 "        memcpy(c->schedule, s, sizeof s); memcpy(r + 1, s, sizeof s);",
+                 f"        c->used += {1 + len(in_force)};", "    }", "}"]
     probe = _store(emitter, lambda low: f"p[{low // LIMIT}]", outputs["probe"])
     observed += ["if (c->probes) {", "    uint64_t *p = c->probes + c->probe_used;", *("    " + line for line in emitter.flush()),
                  *("    " + line for line in probe), f"    c->probe_used += {len(probe)};", "}"]

@@ -311,33 +311,6 @@ class Unit:
                 return f"{pointer}->r{number}[{first} + %s]" if array[first:first + len(nodes)] == nodes else None
         return None
 
-    def early(self):
-        """Names of the outputs that are functions of state alone."""
-        names, known = set(), {}
-        for name, bits in self.graph.outputs.items():
-            if not any(self._asks_input(node, known) for node, _, _ in bits if node is not None):
-                names.add(name)
-        return names
-
-    def _asks_input(self, node, known):
-        stack = [node]
-        while stack:
-            top = stack[-1]
-            if top in known:
-                stack.pop()
-            elif not top.inputs:
-                known[top] = top.kind in ("input", "box")
-                stack.pop()
-            else:
-                operands = [item for bits in top.inputs for item, _, _ in bits if item is not None]
-                missing = [item for item in operands if item not in known]
-                if missing:
-                    stack.extend(missing)
-                else:
-                    known[top] = any(known[item] for item in operands)
-                    stack.pop()
-        return known[node]
-
     def needs(self):
         """All bits that ``clock`` asks for."""
         for register in self.graph.registers:

@@ -1,0 +1,1 @@
+"""Tops for FPGAs."""

@@ -1,0 +1,1 @@
+"""What a Monitor is made of."""

@@ -1,0 +1,427 @@
+"""The C program of many machines at once: a vector for every value, one function for the Tile, one for everything else.
+
+A clock is: the shared part up to the Tiles' inputs (from its own state and what the Tiles say from theirs), every Tile, the rest
+of the shared part, the new state. That this is possible is a rule of the design and is checked here. The program also has the
+queue: it starts the next job in the lane of one that has ended, so that Python is not asked between two jobs.
+"""
+
+from dataclasses import dataclass
+
+from .netlist import UnknownCellError, build_graph, cut, early_outputs, reachable, width_of
+from .vector import BITS, Unit, indent, lookup_function, operand, padded, plain
+
+__all__ = ["LaneProgram", "Slot", "lane_program"]
+
+_PREFACE = """\
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LANES %(lanes)d
+#define WIDE (defined(__AVX512BW__) && LANES == 32)
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+typedef uint16_t V __attribute__((vector_size(2 * LANES)));
+typedef uint16_t Row[LANES];
+#define K(x) ((V){} + (uint16_t)(x))
+#define CHOOSE(mask, yes, no) (((mask) & (yes)) | (~(mask) & (no)))
+
+/* One bit per lane whose element is not 0. */
+static inline uint64_t set(V v) {
+#if WIDE
+    return _mm512_test_epi16_mask((__m512i)v, (__m512i)v);
+#else
+    uint64_t result = 0;
+    for (int lane = 0; lane < LANES; lane++) result |= (uint64_t)(v[lane] != 0) << lane;
+    return result;
+#endif
+}
+
+static inline int any(V v) {
+    typedef uint64_t W __attribute__((vector_size(2 * LANES)));
+#if WIDE
+    return set(v) != 0;
+#else
+    W w = (W)v;
+    uint64_t all = 0;
+    for (int i = 0; i < LANES / 4; i++) all |= w[i];
+    return all != 0;
+#endif
+}
+
+static inline V gather(const Row *rows, V row) {
+#if WIDE
+    /* Words of 32 bits are read, of which the low half counts; behind every memory something follows. */
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    __m512i low = _mm512_add_epi32(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256((__m512i)row)), 5), lane);
+    __m512i high = _mm512_add_epi32(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64((__m512i)row, 1)), 5), lane);
+    __m256i a = _mm512_cvtepi32_epi16(_mm512_i32gather_epi32(low, rows, 2));
+    __m256i b = _mm512_cvtepi32_epi16(_mm512_i32gather_epi32(high, (const uint16_t *)rows + 16, 2));
+    return (V)_mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
+#else
+    V q;
+    for (int lane = 0; lane < LANES; lane++) q[lane] = rows[row[lane]][lane];
+    return q;
+#endif
+}
+
+static inline void scatter(Row *rows, V row, V enable, V data) {
+    for (uint64_t left = set(enable); left; left &= left - 1) {
+        int lane = __builtin_ctzll(left);
+        uint16_t *place = &rows[row[lane]][lane];
+        *place = (*place & ~enable[lane]) | (data[lane] & enable[lane]);
+    }
+}
+
+"""
+
+_DRIVER = """\
+#define ALL (LANES == 64 ? ~0ull : (1ull << LANES) - 1)
+
+typedef struct {
+    V input[%(inputs)d];
+    V output[%(outputs)d];
+    V end[%(ends)d];
+    Top top;
+%(tiles)s
+%(images)s
+    int64_t now, start[LANES], deadline[LANES], job[LANES], clocks[LANES], ending[LANES];
+    uint64_t active, fresh, settling;       /* lanes: with a job; before its clock 0; after its last clock */
+    uint64_t rows[LANES][%(kept)d + 1];
+} Machine;
+
+static inline void set_run(Machine *m, int lane, int value) { ((uint16_t *)&m->input[%(run)d])[lane] = value; }
+
+/* Jobs to run, and where their results go (as many as there are jobs and lanes together). */
+typedef struct {
+    int64_t count, next, done, more, budget;
+    const uint16_t *inputs;               /* [job][input] */
+    const int64_t *ids, *limits;
+    int64_t *results;                     /* [done] id, clocks, number of the end, or -1 */
+    uint16_t *outputs;                    /* [done][output] */
+    uint64_t *rows;                       /* [done] the memories of the shared part one after the other, or NULL */
+} Queue;
+
+%(step)s
+
+Machine *machine_new(void) {
+    Machine *m = aligned_alloc(64, (sizeof(Machine) + 63) / 64 * 64);
+    if (m) memset(m, 0, sizeof *m);
+    return m;
+}
+
+void machine_free(Machine *m) { free(m); }
+
+void machine_step(Machine *m) { step(m); m->now++; }
+
+/* Contents of a memory that every lane starts with. */
+void machine_fill(Machine *m, int which, const uint64_t *words, int64_t count) {
+    for (int64_t row = 0; row < count; row++) switch (which) {
+%(fill)s
+    }
+}
+
+void machine_read(Machine *m, int which, int lane, uint64_t *words, int64_t count) {
+    for (int64_t row = 0; row < count; row++) switch (which) {
+%(read)s
+    }
+}
+
+static void clear(V *s, const uint16_t *inits, int count, int lane) {
+    for (int i = 0; i < count; i++) ((uint16_t *)&s[i])[lane] = inits[i];
+}
+
+static void copy(Row *rows, const uint16_t *image, int count, int lane) {
+    for (int row = 0; row < count; row++) rows[row][lane] = image[row];
+}
+
+/* A lane as after reset. */
+void machine_reset(Machine *m, int lane) {
+%(reset)s
+}
+
+void machine_set(Machine *m, int input, int lane, int value) { ((uint16_t *)&m->input[input])[lane] = value; }
+int machine_get(Machine *m, int output, int lane) { return ((uint16_t *)&m->output[output])[lane]; }
+
+static void begin(Machine *m, Queue *q, int lane) {
+    machine_reset(m, lane);
+    for (int i = 0; i < %(inputs)d; i++) ((uint16_t *)&m->input[i])[lane] = q->inputs[q->next * %(inputs)d + i];
+    set_run(m, lane, 0);
+    m->start[lane] = m->now + 1;
+    m->deadline[lane] = m->start[lane] + q->limits[q->next];
+    m->job[lane] = q->ids[q->next++];
+    m->active |= 1ull << lane;
+    m->fresh |= 1ull << lane;
+}
+
+/* The run of a lane is over: what there is to tell of it now. */
+static void retire(Machine *m, Queue *q, int lane) {
+    m->clocks[lane] = m->now - m->start[lane];
+    m->ending[lane] = -1;
+    for (int i = %(ends)d - 1; i >= 0; i--) if (((uint16_t *)&m->end[i])[lane]) m->ending[lane] = i;
+    if (q->rows) {
+        uint64_t *rows = m->rows[lane];
+%(keep)s
+    }
+    m->deadline[lane] = m->now + %(settle)d;
+    m->settling |= 1ull << lane;
+    set_run(m, lane, 0);
+}
+
+/* It has settled: the rest, into the queue. */
+static void tell(Machine *m, Queue *q, int lane) {
+    int64_t *result = q->results + 3 * q->done;
+    result[0] = m->job[lane];
+    result[1] = m->clocks[lane];
+    result[2] = m->ending[lane];
+    for (int i = 0; i < %(outputs)d; i++) q->outputs[q->done * %(outputs)d + i] = ((uint16_t *)&m->output[i])[lane];
+    if (q->rows) memcpy(q->rows + q->done * %(kept)d, m->rows[lane], %(kept)d * sizeof(uint64_t));
+    q->done++;
+    m->settling &= ~(1ull << lane);
+    m->active &= ~(1ull << lane);
+}
+
+static inline uint64_t ended(Machine *m) {
+    V end = {};
+    for (int i = 0; i < %(ends)d; i++) end |= m->end[i];
+    return set(end);
+}
+
+void machine_cancel(Machine *m) { m->active = m->fresh = m->settling = 0; }
+
+/* Runs jobs until a lane has nothing to do (if no `more` jobs will come: all lanes), then returns 0, or until `budget` clocks have
+   passed, then returns 1. Before clock 0 of a job its lane is reset and has one clock with `run` low. */
+int machine_run(Machine *m, Queue *q) {
+    int64_t until = m->now + q->budget;
+    for (;;) {
+        for (uint64_t idle = ~m->active & ALL; idle && q->next < q->count; idle &= idle - 1) begin(m, q, __builtin_ctzll(idle));
+        if (!m->active || m->active != ALL && q->more) return 0;
+        if (m->now >= until) return 1;
+        int64_t stop = until;
+        for (uint64_t left = m->active; left; left &= left - 1) {
+            int64_t deadline = m->deadline[__builtin_ctzll(left)];
+            if (deadline < stop) stop = deadline;
+        }
+        uint64_t watched = m->active & ~m->settling, over = 0;
+        if (m->fresh) {
+            machine_step(m);
+            over = ended(m) & watched & ~m->fresh;
+            for (; m->fresh; m->fresh &= m->fresh - 1) set_run(m, __builtin_ctzll(m->fresh), 0xffff);
+        }
+        while (!over && m->now < stop) {
+            machine_step(m);
+            over = ended(m) & watched;
+        }
+        for (uint64_t left = m->active; left; left &= left - 1) {
+            int lane = __builtin_ctzll(left);
+            if (watched >> lane & 1 && (over >> lane & 1 || m->deadline[lane] <= m->now)) retire(m, q, lane);
+            if (m->settling >> lane & 1 && m->deadline[lane] <= m->now) tell(m, q, lane);
+        }
+    }
+}
+"""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One vector of an input or output: ``width`` bits of the port from bit ``low``. One bit is 0 or 0xffff."""
+
+    port: str
+    low: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A memory: its number for ``machine_fill`` and ``machine_read``, what it begins with, and where it begins in the words that
+    a queue tells (None if it does not)."""
+
+    number: int
+    depth: int
+    init: tuple
+    place: int | None
+
+
+@dataclass(frozen=True)
+class LaneProgram:
+    """The text, and what a loader must know of it.
+
+    inputs, outputs : Slots in the order of the program's.
+    memories : name -> Contents.  kept : how many words of memories a queue tells for a job.
+    """
+
+    text: str
+    inputs: tuple
+    outputs: tuple
+    memories: dict
+    kept: int
+
+class _Writer:
+    """Puts the text of a program together."""
+
+    def __init__(self, top, tile, lanes, run, ends, settle, outputs):
+        self.top, self.tile = top, tile
+        self.lanes, self.run, self.ends, self.settle, self.wanted = lanes, run, ends, settle, outputs
+        self.boxes = top.graph.boxes
+        self.memories = {}
+
+    def program(self):
+        top = self.top
+        inputs = tuple(_slots(top, top.graph.inputs))
+        outputs = tuple(Slot(name, low, width) for name in self.wanted
+                        for low, width in plain(width_of(top.graph.outputs[name])))
+        self.input_slots = {(slot.port, slot.low): number for number, slot in enumerate(inputs)}
+        units = [unit for unit in (top, self.tile) if unit]
+        tables = {padded(memory.depth) for unit in units for memory in unit.graph.memories if memory.constant}
+
+        text = [_PREFACE % {"lanes": self.lanes}, *map(lookup_function, sorted(tables)), *(unit.struct() for unit in units)]
+        if self.tile:
+            text.append(self._tile())
+        images, fill, read, reset, keep, kept = self._contents()
+        step = self._step(outputs)
+        text += [f"static const uint16_t {unit.name.lower()}_inits[] = {{ {', '.join(map(str, unit.inits or [0]))} }};\n"
+                 for unit in units]
+        text.append(_DRIVER % {
+            "inputs": max(1, len(inputs)), "outputs": max(1, len(outputs)), "ends": max(1, len(self.ends)),
+            "tiles": f"    Tile tile[{len(self.boxes)}];" if self.tile else "", "images": indent(images), "step": step,
+            "fill": indent(fill, 2), "read": indent(read, 2), "reset": indent(reset), "keep": indent(keep, 2),
+            "run": self.input_slots.get((self.run, 0), 0), "kept": kept, "settle": self.settle,
+        })
+        return LaneProgram("\n".join(text), inputs, outputs, self.memories, kept)
+
+    def _contents(self):
+        """How memories are declared, loaded, read, reset and kept."""
+        images, fill, read, reset, keep, kept = [], [], [], [], [], 0
+        for unit in (self.top, self.tile):
+            if unit is None:
+                continue
+            pointer, pad = ("m->top", "") if unit is self.top else ("m->tile[i]", "    ")
+            if unit is self.tile:
+                reset.append(f"for (int i = 0; i < {len(self.boxes)}; i++) {{")
+            reset.append(f"{pad}clear({pointer}.s, {unit.name.lower()}_inits, {len(unit.inits)}, lane);")
+            for memory in unit.graph.memories:
+                number, field, limbs = len(self.memories), unit.fields[memory.name], len(plain(memory.width))
+                told = unit is self.top and not memory.constant
+                self.memories[memory.name] = Contents(number, memory.depth, memory.init, kept if told else None)
+                depth = padded(memory.depth) if memory.constant else memory.depth
+                images.append(f"uint16_t image{number}[{limbs}][{depth}] __attribute__((aligned(64)));")
+                words = " ".join(f"m->image{number}[{limb}][row] = words[row] >> {BITS * limb};" for limb in range(limbs))
+                fill.append(f"case {number}: {words} break;")
+                if memory.constant:
+                    reset.append(f"{pad}{pointer}.{field} = m->image{number}[0];")
+                    continue
+                reset += [f"{pad}copy({pointer}.{field}[{limb}], m->image{number}[{limb}], {depth}, lane);"
+                          for limb in range(limbs)]
+                if told:
+                    word = " | ".join(f"(uint64_t){pointer}.{field}[{limb}][row][lane] << {BITS * limb}" for limb in range(limbs))
+                    read.append(f"case {number}: words[row] = {word}; break;")
+                    keep.append(f"machine_read(m, {number}, lane, rows + {kept}, {memory.depth});")
+                    kept += memory.depth
+            if unit is self.tile:
+                reset.append("}")
+        return images, fill, read, reset, keep, kept
+
+    def _tile(self):
+        """The function of the Tile: reads its inputs, writes the outputs that are not functions of state, and its state."""
+        tile = self.tile
+        self.early = early_outputs(tile.graph)
+        slots = {(slot.port, slot.low): number for number, slot in enumerate(_slots(tile, tile.graph.inputs))}
+        self.tile_inputs = slots
+
+        def leaf(node, segment):
+            if tile.holds(node):
+                return tile.state(node, segment, "t")
+            port, low = node.name
+            return f"in->i[{slots[port, low + tile.segments(node)[segment][0]]}]"
+
+        emitter = tile.emitter(leaf)
+        late = {node for node in reachable(self.top.graph) if node.kind == "box" and node.name[1] not in self.early}
+        late = sorted({(node.name[1], node.name[2] + low, width) for node in late for low, width in self.top.segments(node)})
+        self.tile_outputs = {(port, low): number for number, (port, low, _) in enumerate(late)}
+        stores = []
+        for number, (port, low, width) in enumerate(late):
+            stores.append(f"out->o[{number}] = {operand(emitter.segment(cut(tile.graph.outputs[port], low, width)))};")
+        stores += tile.clock(emitter, "t")
+        return "\n".join([
+            f"typedef struct {{ V i[{max(1, len(slots))}]; }} TileIn;", f"typedef struct {{ V o[{max(1, len(late))}]; }} TileOut;",
+            "static __attribute__((noinline)) void tile(Tile *restrict t, const TileIn *restrict in, TileOut *restrict out) {",
+            indent([*emitter.lines, *stores]), "}", ""])
+
+    def _step(self, outputs):
+        top, boxes = self.top, self.boxes
+        phase = {"late": False}
+        lines = []
+
+        def tile_state(number):
+            return lambda node, segment: self.tile.state(node, segment, f"(&m->tile[{number}])")
+
+        tiles = [self.tile.emitter(tile_state(box.number), lines, f"t{box.number}_") for box in boxes]
+
+        def leaf(node, segment):
+            if top.holds(node):
+                return top.state(node, segment, "(&m->top)")
+            low, width = top.segments(node)[segment]
+            if node.kind == "input":
+                return f"m->input[{self.input_slots[node.name[0], node.name[1] + low]}]"
+            number, port, start = node.name
+            if port in self.early:
+                return operand(tiles[number].segment(cut(self.tile.graph.outputs[port], start + low, width)))
+            if not phase["late"]:
+                raise UnknownCellError(f"the shared part needs {port} of the Tiles in the same clock to give them their inputs")
+            return f"out[{number}].o[{self.tile_outputs[port, start + low]}]"
+
+        emitter = top.emitter(leaf, lines)
+        if boxes:
+            # What the Tiles say from their state is read before they change it.
+            for node in reachable(top.graph):
+                if node.kind == "box" and node.name[1] in self.early:
+                    emitter.node(node)
+            given = []
+            for box in boxes:
+                for port, nodes in self.tile.graph.inputs.items():
+                    for node in nodes:
+                        for low, width in self.tile.segments(node):
+                            value = emitter.segment(cut(box.inputs[port], node.name[1] + low, width))
+                            given.append(f"in[{box.number}].i[{self.tile_inputs[port, node.name[1] + low]}] = {operand(value)};")
+            lines += [f"TileIn in[{len(boxes)}];", f"TileOut out[{len(boxes)}];", *given,
+                      f"for (int i = 0; i < {len(boxes)}; i++) tile(&m->tile[i], &in[i], &out[i]);"]
+        phase["late"] = True
+        stores = [f"m->end[{number}] = {operand(emitter.mask(top.graph.outputs[name]))};" for number, name in enumerate(self.ends)]
+        stores += [f"m->output[{number}] = {operand(emitter.segment(cut(top.graph.outputs[slot.port], slot.low, slot.width)))};"
+                   for number, slot in enumerate(outputs)]
+        stores += top.clock(emitter, "(&m->top)")
+        return "\n".join(["static void step(Machine *m) {", indent([*lines, *stores]), "}"])
+
+
+def _slots(unit, inputs):
+    for port, nodes in inputs.items():
+        for node in nodes:
+            for low, width in unit.segments(node):
+                yield Slot(port, node.name[1] + low, width)
+
+
+def lane_program(component, *, lanes, tile=None, tied=None, run=None, ends=(), settle=0, outputs=None):
+    """The program that runs ``lanes`` copies of a component at once.
+
+    component : anything; if it has black boxes, they are Tiles.  tile : Graph of the Tile.  tied : input port -> constant.
+    run : the input that is low in the one clock before a job begins.  ends : outputs of one bit that end a job.
+    outputs : ports whose value in the last clock of a job is told.
+    """
+    graph = build_graph(component, tied=tied)
+    outputs = tuple(graph.outputs) if outputs is None else outputs
+    graph.outputs = {name: bits for name, bits in graph.outputs.items() if name in ends or name in outputs}
+    n = len(graph.boxes)
+    tile_unit = None
+    ports = {}
+    if n:
+        used = {node.name[1] for node in reachable(graph) if node.kind == "box"}
+        tile.outputs = {name: bits for name, bits in tile.outputs.items() if name in used}
+        first = Unit("Tile", tile, {})
+        ports = {("box", name): first.edges(bits) for name, bits in tile.outputs.items()}
+    top = Unit("Top", graph, ports)
+    if n:
+        tile_unit = Unit("Tile", tile, {("input", name): top.edges(bits) for name, bits in graph.boxes[0].inputs.items()})
+    return _Writer(top, tile_unit, lanes, run, ends, settle, outputs).program()

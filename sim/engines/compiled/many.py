@@ -1,0 +1,260 @@
+"""Many runs at once: the lanes of a vector program, and the queue of jobs that keeps them busy."""
+
+import ctypes
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+
+from rtl.monitor import Monitor
+from rtl.rig import Rig
+from rtl.tile import Tile
+from sim.engines.engine import NEVER, Ending
+
+from .lanes import lane_program
+from .netlist import build_graph
+from .program import TileBox
+from .toolchain import load, vector_bits
+from .vector import BITS
+
+__all__ = ["Job", "LaneEngine", "LaneOutcome", "Lanes", "lane_count"]
+
+#: Jobs that are given to the lanes at a time.
+_BATCH = 1024
+#: Words of arenas that are told at a time.
+_WORDS = 1 << 20
+#: Clocks after which the program comes back, so that Ctrl-C is heard and a caller can show progress.
+_BUDGET = 1 << 17
+#: The outputs that end a job, the weightier one first.
+_ENDS = {"trapped": Ending.TRAP, "quiet": Ending.QUIET}
+#: The load port is not used: contents come through the back door.
+_TIED = {"load__valid": 0, "load__microcode": 0, "load__address": 0, "load__data": 0}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: what differs from the others of its queue.
+
+    inputs : input port -> its value, held during the run: a number, or what has ``as_const`` (Straps, Plan).
+    max_clocks : if not that of the queue.
+    """
+
+    inputs: Mapping[str, object] = field(default_factory=dict)
+    max_clocks: int | None = None
+
+
+@dataclass(frozen=True)
+class LaneOutcome:
+    """job : its number in the queue.  arena : its words at the end, or None.
+
+    outputs : port -> its value (of the flags, see ``sim.monitor.clocks_of_flags``).
+    """
+
+    job: int
+    clocks: int
+    ending: Ending
+    outputs: Mapping[str, int]
+    arena: tuple[int, ...] | None
+
+
+def lane_count():
+    """How many lanes one vector has here."""
+    return vector_bits() // BITS
+
+
+class Lanes:
+    """A loaded vector program: ``lanes`` copies of a component.
+
+    Takes the arguments of ``lane_program``; ``lanes`` is what fits a vector if nothing is said.
+    """
+
+    def __init__(self, component, *, lanes=None, **options):
+        self.lanes = lanes or lane_count()
+        self.program = lane_program(component, lanes=self.lanes, **options)
+        library = self._library = load(self.program.text, vectors=True)
+        pointer, integer = ctypes.c_void_p, ctypes.c_int
+        library.machine_new.restype = pointer
+        for name, arguments in {
+            "machine_free": [pointer], "machine_step": [pointer], "machine_reset": [pointer, integer],
+            "machine_fill": [pointer, integer, pointer, ctypes.c_int64],
+            "machine_read": [pointer, integer, integer, pointer, ctypes.c_int64],
+            "machine_set": [pointer, integer, integer, integer], "machine_get": [pointer, integer, integer],
+            "machine_run": [pointer, pointer], "machine_cancel": [pointer],
+        }.items():
+            getattr(library, name).argtypes = arguments
+        self._machine = library.machine_new()
+        if not self._machine:
+            raise MemoryError("no room for the lanes")
+        for name, memory in self.program.memories.items():
+            self.fill(name, memory.init)
+
+    def __del__(self):
+        if getattr(self, "_machine", None):
+            self._library.machine_free(self._machine)
+
+    def fill(self, memory, words):
+        """Contents of a memory that every lane begins with, from its next reset on."""
+        self._library.machine_fill(self._machine, self.program.memories[memory].number, (ctypes.c_uint64 * len(words))(*words),
+                                   len(words))
+
+    def read(self, memory, lane):
+        """The words of a memory of the shared part, as a lane sees them now."""
+        there = self.program.memories[memory]
+        words = (ctypes.c_uint64 * there.depth)()
+        self._library.machine_read(self._machine, there.number, lane, words, there.depth)
+        return tuple(words)
+
+    def reset(self, lane):
+        self._library.machine_reset(self._machine, lane)
+
+    def set(self, port, lane, value):
+        for number, slot in enumerate(self.program.inputs):
+            if slot.port == port:
+                self._library.machine_set(self._machine, number, lane, _element(slot, value))
+
+    def get(self, port, lane):
+        """The value of an output in the clock before the last edge."""
+        return _join(port, self.program.outputs, lambda number: self._library.machine_get(self._machine, number, lane))
+
+    def step(self):
+        """One clock, in every lane."""
+        self._library.machine_step(self._machine)
+
+    def run(self, queue):
+        """Whether something is left to do without new jobs; see ``machine_run`` in lanes.py."""
+        return bool(self._library.machine_run(self._machine, ctypes.byref(queue)))
+
+    def cancel(self):
+        self._library.machine_cancel(self._machine)
+
+
+def _element(slot, value):
+    """What a slot holds of the value of its port."""
+    value = value >> slot.low & (1 << slot.width) - 1
+    return 0xFFFF * value if slot.width == 1 else value
+
+
+def _join(port, slots, element):
+    result = 0
+    for number, slot in enumerate(slots):
+        if slot.port == port:
+            result |= (element(number) & (1 << slot.width) - 1) << slot.low
+    return result
+
+
+class _Queue(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("count", "next", "done", "more", "budget")),
+        ("inputs", ctypes.POINTER(ctypes.c_uint16)), ("ids", ctypes.POINTER(ctypes.c_int64)),
+        ("limits", ctypes.POINTER(ctypes.c_int64)), ("results", ctypes.POINTER(ctypes.c_int64)),
+        ("outputs", ctypes.POINTER(ctypes.c_uint16)), ("rows", ctypes.POINTER(ctypes.c_uint64)),
+    ]
+
+
+class LaneEngine:
+    """Rigs compiled to vector C. Built once for a config; runs any contents, any number of jobs.
+
+    Every job has the clocks, the ending, the flags and the arena that it has in PySim.
+
+    Parameters
+    ----------
+    config : MachineConfig
+    outputs : ports whose value at the end of a job is told.
+    settle : clocks, with ``run`` low, from its last clock until then; the Monitor needs those that are the default.
+    lanes : how many runs advance together; what fits a vector of this CPU if nothing is said.
+    tied : input port -> constant, for ports that are the same in all jobs.
+    """
+
+    def __init__(self, config, *, outputs=("flags",), settle=Monitor.LATENCY + 1, lanes=None, tied=None):
+        self.config = config
+        tile = Tile(config)
+        rig = Rig(config, tile=lambda _: TileBox(tile.signature))
+        self._locate = rig.machine.shared.arena.locate
+        self._shapes = {"straps": rig.straps.shape(), "plan": rig.plan.shape()}
+        self._outputs = tuple(outputs)
+        tile = build_graph(tile, tied={"load_valid": 0, "load_address": 0, "load_word": 0})
+        self._lanes = Lanes(rig, lanes=lanes, tile=tile, tied={**_TIED, **(tied or {})}, run="run", ends=tuple(_ENDS),
+                            settle=settle, outputs=self._outputs)
+        self.lanes = self._lanes.lanes
+
+    def _raw(self, port, value):
+        return self._shapes[port].const(value.as_const()).as_bits() if hasattr(value, "as_const") else value
+
+    def run_many(self, contents, straps, jobs, *, max_clocks, patience=NEVER, arena=False):
+        """Run a queue of jobs; gives a LaneOutcome for each, in the order of the jobs, while others still run.
+
+        One queue at a time: a new one forgets what an unfinished one has left.
+        contents, straps, patience : of all of them, as of the other engines; a job may have its own ``straps`` and ``patience``.
+        jobs : iterable of Job, read as lanes become free.  arena : whether the arena is told.
+        """
+        self._load(contents)
+        self._lanes.cancel()
+        common = {"straps": self._raw("straps", straps), "patience": patience}
+        size = _BATCH if not arena else max(self.lanes, _WORDS // self.config.arena_depth)
+        jobs, outcomes, expected, more = enumerate(jobs), {}, 0, True
+        while more:
+            batch = list(islice(jobs, size))
+            more = len(batch) == size
+            queue = self._queue(batch, common, max_clocks, arena, more)
+            busy = True
+            while busy:
+                queue.done = 0
+                busy = self._lanes.run(queue)
+                for number in range(queue.done):
+                    outcome = self._outcome(queue, number, arena)
+                    outcomes[outcome.job] = outcome
+                while expected in outcomes:
+                    yield outcomes.pop(expected)
+                    expected += 1
+
+    def _queue(self, batch, common, max_clocks, arena, more):
+        slots, room = self._lanes.program.inputs, len(batch) + self.lanes
+        blank = [_element(slot, common.get(slot.port, 0)) for slot in slots]
+        places = {}
+        for number, slot in enumerate(slots):
+            places.setdefault(slot.port, []).append((number, slot))
+        inputs, ids, limits = array("H"), array("q"), array("q")
+        for job, item in batch:
+            row = blank.copy()
+            for port, value in item.inputs.items():
+                value = self._raw(port, value)
+                for number, slot in places[port]:
+                    row[number] = _element(slot, value)
+            inputs.extend(row)
+            ids.append(job)
+            limits.append(max_clocks if item.max_clocks is None else item.max_clocks)
+        return _Queue(
+            len(batch), 0, 0, more, _BUDGET,
+            (ctypes.c_uint16 * len(inputs))(*inputs), (ctypes.c_int64 * len(ids))(*ids), (ctypes.c_int64 * len(limits))(*limits),
+            (ctypes.c_int64 * (3 * room))(), (ctypes.c_uint16 * (room * max(1, len(self._lanes.program.outputs))))(),
+            (ctypes.c_uint64 * (room * self._lanes.program.kept))() if arena else None)
+
+    def _outcome(self, queue, number, arena):
+        program = self._lanes.program
+        job, clocks, end = queue.results[3 * number:3 * number + 3]
+        told = queue.outputs[number * max(1, len(program.outputs)):(number + 1) * max(1, len(program.outputs))]
+        words = None
+        if arena:
+            first = number * self._lanes.program.kept
+            words = self._arena(queue.rows[first:first + self._lanes.program.kept])
+        ending = Ending.LIMIT if end < 0 else tuple(_ENDS.values())[end]
+        return LaneOutcome(job, clocks, ending, {port: _join(port, program.outputs, told.__getitem__) for port in self._outputs},
+                           words)
+
+    def _bank(self, number):
+        return next(name for name in self._lanes.program.memories if name.endswith(f".bank{number}.memory"))
+
+    def _load(self, contents):
+        config, memories = self.config, self._lanes.program.memories
+        store = next(name for name in memories if name.endswith("microcode"))
+        self._lanes.fill(store, [*contents.microcode, *[0] * (config.microcode_depth - len(contents.microcode))])
+        banks = [[0] * (config.arena_depth // config.n_banks) for _ in range(config.n_banks)]
+        for address, word in contents.arena.items():
+            bank, row = self._locate(address)
+            banks[bank][row] = word
+        for number, words in enumerate(banks):
+            self._lanes.fill(self._bank(number), words)
+
+    def _arena(self, words):
+        starts = [self._lanes.program.memories[self._bank(number)].place for number in range(self.config.n_banks)]
+        return tuple(words[starts[bank] + row] for bank, row in map(self._locate, range(self.config.arena_depth)))

@@ -1,0 +1,293 @@
+"""The memory models as programs: every final state that a litmus test may have, by trying all orders.
+
+This is the project's own expectation, independent of machine and of outside verdicts. A core executes its steps in order; between
+it and memory stands a buffer of stores that others do not see yet:
+
+SC : there is none. TSO : it is left in order. PSO : stores to different locations may leave in any order.
+
+A load reads the youngest store to its location in its own buffer, else memory. MFENCE waits until the buffer is empty, and so do
+atomic steps; SFENCE does so under PSO; LFENCE has no effect, because loads are executed in order.
+
+An interrupt is sent at once in x2APIC mode, and when the buffer is empty in xAPIC mode; a core has one on the way at a time. It
+arrives at any later time, and is accepted at any later time between two instructions, with interrupts on and no STI just before.
+Two that arrive before the first is accepted are one. The handler starts with the end of interrupt, a write to the local APIC: in
+xAPIC mode it waits for the buffer to be empty, too; and its IRET does in both.
+"""
+
+from enum import Enum
+from typing import NamedTuple
+
+from .parser import MASK
+from .steps import FLAGS, TEMPORARY, Alu, Atomic, Branch, Fence, Halt, Interrupts, Load, Order, Send, Sleep, Store, lower
+from .syntax import Mode
+
+__all__ = ["Model", "column_steps", "final_states"]
+
+
+class Model(Enum):
+    SC = "sc"
+    TSO = "tso"
+    PSO = "pso"
+
+
+class _Eoi(NamedTuple):
+    """The handler begins."""
+
+
+class _Return(NamedTuple):
+    """The handler is left."""
+
+
+class _End(NamedTuple):
+    """The thread is over."""
+
+
+class _Core(NamedTuple):
+    """The state of a core.
+
+    buffer : (location, value) of stores, oldest first.  shadow : the step before was STI.  pending : an interrupt has arrived.
+    sent : where the interrupt on its way goes, or None.  frame : where the handler returns to; None outside of it.
+    """
+
+    pc: int
+    registers: tuple
+    buffer: tuple
+    interrupts_on: bool
+    shadow: bool
+    pending: bool
+    sent: int | None
+    frame: int | None
+
+
+#: A minute of work.
+_MAX_STATES = 1_000_000
+
+_OPERATIONS = {
+    "mov": lambda left, value: value,
+    "not": lambda left, value: ~value,
+    "add": lambda left, value: left + value,
+    "sub": lambda left, value: left - value,
+    "and": lambda left, value: left & value,
+    "or": lambda left, value: left | value,
+    "xor": lambda left, value: left ^ value,
+    "swap": lambda left, value: value,
+}
+
+
+def column_steps(thread):
+    """(steps, first step of each instruction, label -> step) of one column."""
+    flags = any(instruction.op in ("JE", "JZ", "JNE", "JNZ") for instruction in thread.instructions)
+    steps, starts = [], []
+    for instruction in thread.instructions:
+        starts.append(len(steps))
+        steps += lower(instruction, flags)
+    return steps, starts, {name: [*starts, len(steps)][index] for name, index in thread.labels.items()}
+
+
+class _Program:
+    """All that a core executes: the steps of its thread, _End, and those of its handler behind it.
+
+    Registers are numbers here: those of thread and handler, and then a register for each constant, which nobody writes.
+
+    Members
+    -------
+    steps : with numbers for registers, locations and labels.  boundaries : where an interrupt may be accepted.
+    handler : the first step of the handler, or None.  end : the last step of the thread.
+    start : values of the registers.  place : (column, register) -> number.
+    """
+
+    def __init__(self, test, core, locations):
+        self.steps = []
+        self.start = []
+        self.place = {}
+        self._locations = locations
+        thread = test.threads[core]
+        starts = self._add(test, thread, [])
+        self.end = len(self.steps)
+        self.steps.append(_End())
+        self.boundaries = {*starts, self.end}
+        self.handler = None
+        for handler in test.threads:
+            if handler.is_handler and handler.core == core:
+                self.handler = len(self.steps)
+                # What it starts with is the same in each run.
+                first = [_Eoi(), *(Alu(name, "mov", None, value) for name, value in test.registers[handler.name].items())]
+                self._add(test, handler, first)
+                self.steps.append(_Return())
+
+    def _add(self, test, thread, first):
+        """Puts a column behind the steps; gives where its instructions start."""
+        for name, value in {**test.registers[thread.name], FLAGS: 0, TEMPORARY: 0}.items():
+            self._register(thread, name, value)
+        steps, starts, labels = column_steps(thread)
+        base = len(self.steps) + len(first)
+        for step in first + steps:
+            fields = {}
+            for field, value in step._asdict().items():
+                if field == "location":
+                    fields[field] = self._locations.index(value)
+                elif field == "label":
+                    fields[field] = base + labels[value]
+                elif field in ("register", "left", "value", "flags") and value is not None:
+                    fields[field] = self._register(thread, value, value)
+            self.steps.append(step._replace(**fields))
+        return [base + start for start in starts]
+
+    def _register(self, thread, name, value):
+        key = thread.name, name
+        if key not in self.place:
+            self.place[key] = len(self.start)
+            self.start.append(value)
+        return self.place[key]
+
+
+class _Machine:
+    """The states of a test under a model, and how they follow one another. A state is (memory, cores)."""
+
+    def __init__(self, test, model, mode):
+        self._model = model
+        self._mode = mode
+        self._locations = list(test.memory)
+        self._programs = [_Program(test, core, self._locations) for core in range(test.n_cores)]
+        self._observed = [self._finder(variable) for variable in test.observed]
+        self.start = tuple(test.memory.values()), tuple(
+            _Core(0, tuple(program.start), (), core not in test.interrupts_off, False, False, None, None)
+            for core, program in enumerate(self._programs))
+
+    def _finder(self, variable):
+        """Gives the value of a variable in a state."""
+        column, colon, name = variable.partition(":")
+        if not colon:
+            index = self._locations.index(variable)
+            return lambda memory, cores: memory[index]
+        column = column if column[0] == "H" else f"P{column}"
+        core = int(column[1:])
+        program = self._programs[core]
+        index = program.place[column, name]
+
+        def find(_memory, cores):
+            # The registers of a thread are stored at its end.
+            over = column[0] == "H" or cores[core].pc == program.end
+            return cores[core].registers[index] if over else program.start[index]
+
+        return find
+
+    def observe(self, state):
+        return tuple(find(*state) for find in self._observed)
+
+    def successors(self, state):
+        memory, cores = state
+        found = []
+        for number, (core, program) in enumerate(zip(cores, self._programs, strict=True)):
+            moves = self._local(core, program)
+            if moves is not None:
+                # It touches nothing that others see, and nothing can come before it: no other order needs to be tried.
+                return [(memory, (*cores[:number], moves, *cores[number + 1:]))]
+        for number, (core, program) in enumerate(zip(cores, self._programs, strict=True)):
+            for new_memory, new_core in self._moves(memory, core, program):
+                found.append((new_memory, (*cores[:number], new_core, *cores[number + 1:])))
+            if core.sent is not None:
+                arrived = list(cores)
+                arrived[number] = core._replace(sent=None)
+                arrived[core.sent] = arrived[core.sent]._replace(pending=True)
+                found.append((memory, tuple(arrived)))
+        return found
+
+    def _local(self, core, program):
+        """The core after its next step, if that step is its own affair; else None."""
+        if program.handler is not None and core.pc in program.boundaries:
+            return None
+        step = program.steps[core.pc]
+        if isinstance(step, (Alu, Branch, Interrupts, Halt)) or isinstance(step, Store) and self._model is not Model.SC:
+            return self._step((), core, program)[1]
+        return None
+
+    def _moves(self, memory, core, program):
+        """(memory, core) after each thing that this core may do."""
+        for index, (location, value) in enumerate(core.buffer):
+            older = core.buffer[:index]
+            if index == 0 or self._model is Model.PSO and all(place != location for place, _ in older):
+                yield _put(memory, location, value), core._replace(buffer=older + core.buffer[index + 1:])
+        asleep = isinstance(program.steps[core.pc], Sleep)
+        # Behind the last instruction the core goes on, and leaves the shadow.
+        may = asleep or core.pc == program.end or core.pc in program.boundaries and not core.shadow
+        if core.pending and core.interrupts_on and may:
+            frame = core.pc + asleep
+            yield memory, core._replace(pc=program.handler, interrupts_on=False, shadow=False, pending=False, frame=frame)
+        after = self._step(memory, core, program)
+        if after is not None:
+            yield after
+
+    def _step(self, memory, core, program):
+        """(memory, core) after the next step; None if it has to wait."""
+        step = program.steps[core.pc]
+        registers = core.registers
+        core = core._replace(pc=core.pc + 1, shadow=False)
+        match step:
+            case Load(register, location):
+                value = next((value for place, value in reversed(core.buffer) if place == location), memory[location])
+                return memory, core._replace(registers=_put(registers, register, value))
+            case Store(location, value):
+                if self._model is Model.SC:
+                    return _put(memory, location, registers[value]), core
+                return memory, core._replace(buffer=(*core.buffer, (location, registers[value])))
+            case Alu(register, operation, left, value):
+                result = _OPERATIONS[operation](registers[left] if left is not None else 0, registers[value]) & MASK
+                return memory, core._replace(registers=_put(registers, register, result))
+            case Atomic(register, operation, location, value):
+                if core.buffer:
+                    return None
+                old, new = memory[location], registers[value]
+                if operation == "cas":
+                    new = new if old == registers[register] else old
+                else:
+                    new = _OPERATIONS[operation](old, new) & MASK
+                return _put(memory, location, new), core._replace(registers=_put(registers, register, old))
+            case Fence(order):
+                waits = order is Order.FULL or order is Order.WRITE and self._model is Model.PSO
+                return None if waits and core.buffer else (memory, core)
+            case Branch(label, zero, flags):
+                taken = zero is None or (registers[flags] == 0) == zero
+                return memory, core._replace(pc=label) if taken else core
+            case Interrupts(on):
+                return memory, core._replace(interrupts_on=on, shadow=on and not core.interrupts_on)
+            case Send(target):
+                if core.sent is not None or self._mode is Mode.XAPIC and core.buffer:
+                    return None
+                return memory, core._replace(sent=target)
+            case _Eoi():
+                return None if self._mode is Mode.XAPIC and core.buffer else (memory, core)
+            case _Return():
+                return None if core.buffer else (memory, core._replace(pc=core.frame, interrupts_on=True, frame=None))
+            case Halt():
+                return memory, core
+            case Sleep() | _End():
+                return None
+
+
+def _put(values, index, value):
+    return (*values[:index], value, *values[index + 1:])
+
+
+def final_states(test, model, mode=None):
+    """Every final state of a LitmusTest: a frozenset of the values of ``test.observed``; what the filter drops is not in it.
+    None if there are too many states on the way.
+
+    mode : of the local APICs, if the test sends interrupts.
+    """
+    machine = _Machine(test, model, mode)
+    seen = {machine.start}
+    waiting = [machine.start]
+    final = set()
+    while waiting:
+        state = waiting.pop()
+        following = machine.successors(state)
+        if not following:
+            final.add(machine.observe(state))
+        for new in following:
+            if new not in seen:
+                seen.add(new)
+                waiting.append(new)
+        if len(seen) > _MAX_STATES:
+            return None
+    return frozenset(state for state in final if test.counts(state))

@@ -1,0 +1,232 @@
+"""Runs litmus tests on the machine and judges what was seen."""
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import Enum
+from random import Random
+
+from rtl.config import Straps
+from rtl.memory.path import MemoryModel
+from rtl.schedule import ScheduleKind
+from sim.engines.compiled import CompiledEngine
+from sim.engines.engine import Ending
+from sim.engines.pysim import PySimEngine
+from sim.errors import InputError, MissingToolError
+from sim.schedules import Plan
+from sim.waves.gtkw import write_gtkw
+from sim.waves.writer import WaveWriter
+
+from .models import Model, final_states
+from .syntax import LitmusTest, Mode
+from .translate import translate
+
+__all__ = ["Result", "Runner", "Verdict"]
+
+_MODELS = {model: MemoryModel[model.name].value for model in Model}
+#: A run that is not over by then will never be.
+_MAX_CLOCKS = 20_000
+#: What is drawn for each run. The threads begin one after another, in any order, so far apart, and each up to so much later; in
+#: clocks.
+_GAPS = (0, 8, 16, 24)
+_JITTER = 3
+#: How often a store buffer is held, and everything else (a core, an interrupt, a message), in 1/256 per clock; and how long at
+#: most, as a power of two. It begins a little before the threads, so that some are held when they begin and others are not.
+_DRAINS = (60, 100, 160)
+_OTHERS = (0, 16, 48)
+_LENGTHS = (4, 5, 6)
+_EARLY = 24
+
+
+
+class Verdict(Enum):
+    OK = "ok"
+    #: A final state that the model does not have, or that is expected not to be seen.
+    FORBIDDEN_SEEN = "forbidden-seen"
+    #: What the test asks about is allowed, and no run showed it.
+    NOT_OBSERVED = "not-observed"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the runs of one test showed.
+
+    mode : of the local APICs; None if the test sends no interrupts.  runs : how many there were.
+    states : final state (values of ``test.observed``, or None for a run that did not end) -> in how many runs.
+    possible : the final states that the model has; None if they are too many to try.
+    expected : whether the outcome that the test asks about may be seen; None if nobody knows.
+    files : waves of a forbidden run: kind -> path.
+    """
+
+    test: LitmusTest
+    model: Model
+    mode: Mode | None
+    runs: int
+    states: Counter
+    possible: frozenset | None
+    expected: bool | None
+    files: dict
+
+    @property
+    def name(self):
+        return f"{self.test.name} ({self.mode.value})" if self.mode else self.test.name
+
+    @property
+    def observed(self):
+        """Whether the outcome that the test asks about was seen (see LitmusTest.asked)."""
+        return any(state is not None and self.test.asked(state) for state in self.states)
+
+    @property
+    def holds(self):
+        """Whether the sentence of the file is true of what was seen."""
+        return self.test.proposition(state for state in self.states if state is not None)
+
+    def forbids(self, state):
+        """Whether a final state must not be seen."""
+        return _forbidden(self.test, state, self.possible, self.expected)
+
+    @property
+    def verdict(self):
+        if any(map(self.forbids, self.states)):
+            return Verdict.FORBIDDEN_SEEN
+        return Verdict.NOT_OBSERVED if self.expected and not self.observed else Verdict.OK
+
+    def to_json(self):
+        return {
+            "name": self.test.name,
+            "title": self.test.title,
+            "file": str(self.test.path),
+            "mode": self.mode and self.mode.value,
+            "runs": self.runs,
+            "states": [
+                {"state": state and dict(zip(self.test.observed, state, strict=True)), "count": count,
+                 "asked": state is not None and self.test.asked(state), "forbidden": self.forbids(state)}
+                for state, count in self.states.most_common()
+            ],
+            "holds": self.holds,
+            "observed": self.observed,
+            "expected": {None: None, True: "allowed", False: "forbidden"}[self.expected],
+            "verdict": self.verdict.value,
+            "files": {what: str(path) for what, path in self.files.items()},
+        }
+
+
+def _forbidden(test, state, possible, expected):
+    if state is None:
+        return True
+    return possible is not None and state not in possible or expected is False and test.asked(state)
+
+
+@dataclass(frozen=True)
+class _Schedule:
+    """What one run differs in from the others of its test.
+
+    delays : by thread: when it begins.  plan : who is held back, and whose store buffer.
+    """
+
+    delays: tuple[int, ...]
+    plan: Plan
+
+
+class Runner:
+    """Runs tests, each on the one machine for its number of threads.
+
+    Parameters
+    ----------
+    model : the Model of the machine.  runs : of each test.
+    seed : run ``i`` of a test is the same whenever seed, name, model and mode are.
+    expected : an Expected.  out : the folder for waves; None writes none.
+    """
+
+    def __init__(self, *, model, runs, seed, expected, out=None):
+        self._model = model
+        self._runs = runs
+        self._seed = seed
+        self._expected = expected
+        self._out = out
+        self.engines = {}
+
+    def run(self, test):
+        """A Result for each mode of a LitmusTest. Raises InputError if the machine cannot hold it."""
+        program = translate(test)
+        return [self._run(program, mode) for mode in test.modes or (None,)]
+
+    def _run(self, program, mode):
+        test = program.test
+        possible = final_states(test, self._model, mode)
+        expected = self._expect(test, mode, possible)
+        straps = _straps(self._model, mode)
+        states, files = Counter(), {}
+        for number in range(self._runs):
+            schedule = self._schedule(program, mode, number)
+            state = self._state(program, self._execute(program, schedule, straps, _Blind()))
+            if state is not None and not test.counts(state):
+                continue
+            states[state] += 1
+            if not files and self._out is not None and _forbidden(test, state, possible, expected):
+                files = self._waves(program, mode, schedule, straps, number)
+        return Result(test, self._model, mode, self._runs, states, possible, expected, files)
+
+    def _expect(self, test, mode, possible):
+        proposition = self._expected.proposition(test, self._model, mode)
+        if proposition is not None:
+            return test.allows(proposition)
+        return None if possible is None else any(map(test.asked, possible))
+
+    def _schedule(self, program, mode, number):
+        random = Random(f"{self._seed} {program.test.name} {mode and mode.value} {number}")
+        order = random.sample(range(program.test.n_cores), program.test.n_cores)
+        gap = random.choice(_GAPS)
+        others = random.choice(_OTHERS)
+        return _Schedule(
+            delays=tuple(gap * place + random.randint(0, _JITTER) for place in order),
+            plan=Plan(kind=ScheduleKind.BOUNDED, seed=random.getrandbits(32), start=program.start - _EARLY, stall=others,
+                      hold_drain=random.choice(_DRAINS), hold_interrupt=others, hold_message=others,
+                      delay=random.choice(_LENGTHS)),
+        )
+
+    def _engine(self, config):
+        if config not in self.engines:
+            try:
+                self.engines[config] = CompiledEngine(config)
+            except MissingToolError:
+                self.engines[config] = PySimEngine(config)
+        return self.engines[config]
+
+    def _execute(self, program, schedule, straps, sink, probe=False):
+        return self._engine(program.config).run(program.contents(schedule.delays), straps, max_clocks=_MAX_CLOCKS, sink=sink,
+                                                probe=probe, plan=schedule.plan)
+
+    @staticmethod
+    def _state(program, outcome):
+        return program.final_state(outcome.arena) if outcome.ending is Ending.QUIET else None
+
+    def _waves(self, program, mode, schedule, straps, number):
+        """The run once more, with waves."""
+        test = program.test
+        stem = f"{test.name}.{mode.value}" if mode else test.name
+        path = self._out / f"{stem}.vcd"
+        try:
+            self._out.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise InputError(f"cannot be made: {problem.strerror}", file=self._out) from None
+        contents = program.contents(schedule.delays)
+        meta = {"litmus": test.name, "memory": self._model.value, "mode": mode and mode.value, "seed": self._seed, "run": number}
+        with WaveWriter(path, program.config, program.image, arena=contents.arena, meta=meta,
+                        comment=f"litmus test {test.name}, run {number}") as writer:
+            outcome = self._execute(program, schedule, straps, writer, probe=True)
+            writer.close(outcome.clocks)
+            write_gtkw(writer)
+        return {"waves": path, "view": path.with_suffix(".gtkw")}
+
+
+class _Blind:
+    """A Sink that looks at nothing."""
+
+    def on_clock(self, clock, records, probe):
+        return False
+
+
+def _straps(model, mode):
+    """A machine whose interrupts come soon, so that what is in a store buffer is still there."""
+    return Straps(fabric_latency=1, interrupt_entry=0, interrupt_return=0, memory_model=_MODELS[model],
+                  x2apic=int(mode is Mode.X2APIC))

@@ -1,0 +1,187 @@
+"""What a litmus test is made of, as the parser gives it."""
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["And", "Constant", "Core", "Equal", "Instruction", "Label", "LitmusTest", "Location", "Mode", "Not", "Or", "Quantifier",
+           "Register", "Thread", "Truth"]
+
+
+class Register(NamedTuple):
+    """A register of a thread. ``EAX`` and ``RAX`` are one, and called EAX: a register is one word of the machine."""
+
+    name: str
+
+
+class Constant(NamedTuple):
+    value: int
+
+
+class Location(NamedTuple):
+    """A word of memory."""
+
+    name: str
+
+
+class Label(NamedTuple):
+    name: str
+
+
+class Core(NamedTuple):
+    """The target of an IPI."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """op : in capitals, without a suffix for the size.  locked : written with LOCK.  text : as it is shown."""
+
+    op: str
+    operands: tuple
+    locked: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class Thread:
+    """One column: a thread, or the handler of the interrupts that another thread takes.
+
+    name : ``P0``; ``H0`` is the handler of P0.  core : where it runs.
+    instructions : in order.  labels : name -> index of the instruction that follows.
+    """
+
+    name: str
+    core: int
+    is_handler: bool
+    instructions: tuple[Instruction, ...]
+    labels: dict
+
+
+class Mode(Enum):
+    """How the local APICs work; a word in the file."""
+
+    XAPIC = "xapic"
+    X2APIC = "x2apic"
+
+
+class Quantifier(Enum):
+    EXISTS = "exists"
+    NOT_EXISTS = "~exists"
+    FORALL = "forall"
+
+
+# --- conditions: ``holds`` takes variable -> value --------------------------------------------------------------------
+
+
+class Equal(NamedTuple):
+    variable: str
+    value: int
+
+    def holds(self, state):
+        return state[self.variable] == self.value
+
+    def variables(self):
+        yield self.variable
+
+
+class Truth(NamedTuple):
+    value: bool
+
+    def holds(self, state):
+        return self.value
+
+    def variables(self):
+        return iter(())
+
+
+class Not(NamedTuple):
+    condition: object
+
+    def holds(self, state):
+        return not self.condition.holds(state)
+
+    def variables(self):
+        return self.condition.variables()
+
+
+class And(NamedTuple):
+    conditions: tuple
+
+    def holds(self, state):
+        return all(item.holds(state) for item in self.conditions)
+
+    def variables(self):
+        for item in self.conditions:
+            yield from item.variables()
+
+
+class Or(NamedTuple):
+    conditions: tuple
+
+    def holds(self, state):
+        return any(item.holds(state) for item in self.conditions)
+
+    def variables(self):
+        for item in self.conditions:
+            yield from item.variables()
+
+
+@dataclass(frozen=True)
+class LitmusTest:
+    """One file.
+
+    Variables are written as in a condition: ``x`` is a word of memory, ``0:EAX`` a register of thread P0, ``H1:EAX`` one of
+    handler H1.
+
+    Parameters
+    ----------
+    path : the file.  name : its name without the suffix.  title : the name that the file gives itself.
+    threads : the columns, threads before handlers; thread ``i`` runs on core ``i``.
+    memory : location -> start value, for all locations.
+    registers : by thread name: register -> start value, for all registers.
+    interrupts_off : the cores that start with interrupts off.
+    observed : the variables of a final state, in the order in which it is shown.
+    quantifier, condition : the proposition.
+    filter : final states in which it does not hold are not looked at.
+    modes : of the local APICs; empty if no thread sends an interrupt.
+    """
+
+    path: Path
+    name: str
+    title: str
+    threads: tuple[Thread, ...]
+    memory: dict
+    registers: dict
+    interrupts_off: frozenset
+    observed: tuple[str, ...]
+    quantifier: Quantifier
+    condition: object
+    filter: object
+    modes: tuple[Mode, ...]
+
+    @property
+    def n_cores(self):
+        return sum(not thread.is_handler for thread in self.threads)
+
+    def asked(self, state):
+        """Whether this state is the one that the test asks about: it satisfies the condition of ``exists`` or ``~exists``,
+        or it is a counterexample to ``forall``. ``state``: the values of ``observed``."""
+        return self.condition.holds(self._values(state)) != (self.quantifier is Quantifier.FORALL)
+
+    def counts(self, state):
+        """Whether the filter lets this state pass."""
+        return self.filter.holds(self._values(state))
+
+    def _values(self, state):
+        return dict(zip(self.observed, state, strict=True))
+
+    def allows(self, proposition):
+        """Whether the outcome that the test asks about may be seen, if the sentence of the file is (not) true."""
+        return proposition == (self.quantifier is Quantifier.EXISTS)
+
+    def proposition(self, states):
+        """Whether the sentence of the file is true of a set of final states; those that the filter drops are not in it."""
+        return any(map(self.asked, states)) == (self.quantifier is Quantifier.EXISTS)

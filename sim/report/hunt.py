@@ -1,0 +1,25 @@
+"""A hunt as text."""
+
+from sim.report.table import report_console
+
+__all__ = ["print_finding", "print_report"]
+
+
+def print_finding(finding):
+    """Say a finding at once, so that nothing is lost if the hunt ends here."""
+    report_console().print(f"{finding.oracle} ({finding.flag}), run {finding.seed}, clock {finding.clock}: {finding.sentence}\n"
+                           f"    crosscall replay {finding.file}")
+
+
+def print_report(report, notebook):
+    """What a hunt came to."""
+    console = report_console()
+    console.print()
+    speed = report.here / report.seconds if report.seconds else 0
+    console.print(f"{report.runs} schedules, {report.clocks} clocks; here {report.here} in {report.seconds:.1f} s "
+                  f"({speed:.0f} a second)")
+    for sentence in report.disagreements:
+        console.print(f"monitor and oracles disagree: {sentence}")
+    found = len(report.findings)
+    console.print(f"{found or 'no'} {'kind' if found == 1 else 'kinds'} of violation found; the next number is {report.following} "
+                  f"(--resume goes on from {notebook})")

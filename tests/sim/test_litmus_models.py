@@ -1,0 +1,115 @@
+"""The models as programs: single instructions against x86's own words, the classics against what is known of them, and all
+files of an outside collection against its verdicts, if CROSSCALL_LITMUS names the folder."""
+
+import csv
+import os
+from pathlib import Path
+
+import pytest
+
+from sim.litmus.command import SHIPPED
+from sim.litmus.expected import read_expected
+from sim.litmus.models import Model, final_states
+from sim.litmus.parser import read_test
+from sim.litmus.syntax import Mode
+
+from .litmus_samples import SINGLE, litmus_test, single
+
+COLLECTION = os.environ.get("CROSSCALL_LITMUS")
+
+
+@pytest.mark.parametrize("init, instructions, final", SINGLE)
+@pytest.mark.parametrize("model", Model)
+def test_one_thread_has_one_final_state(model, init, instructions, final):
+    assert final_states(single(init, instructions, *final), model) == {tuple(final.values())}
+
+
+def test_stores_of_other_threads_come_between_the_halves_of_an_update():
+    test = litmus_test("{}\n P0 | P1 ;\n ADD [x],$1 | MOV [x],$4 ;\nlocations [x;]\nexists (true)")
+    assert final_states(test, Model.SC) == {(1,), (4,), (5,)}
+
+
+def test_a_filter_drops_states():
+    test = litmus_test("{}\n P0 | P1 ;\n MOV [x],$1 | MOV [x],$2 ;\nfilter ~x=1\nexists (x=1)")
+    assert final_states(test, Model.SC) == {(2,)}
+
+
+def test_a_thread_that_never_ends_shows_its_registers_as_they_began():
+    test = litmus_test("{ 0:EAX=3; }\n P0 | H0 ;\n MOV EAX,$1 | NOP ;\n HLT | ;\nexists (0:EAX=3)")
+    assert final_states(test, Model.TSO, Mode.XAPIC) == {(3,)}
+
+
+def test_a_program_that_goes_round_for_ever_has_no_final_state():
+    test = litmus_test("{}\n P0 ;\n again: JMP again ;\nexists (x=0)")
+    assert final_states(test, Model.PSO) == frozenset()
+
+
+def test_too_many_states_are_no_answer(monkeypatch):
+    monkeypatch.setattr("sim.litmus.models._MAX_STATES", 10)
+    assert final_states(read_test(SHIPPED / "IRIW.litmus"), Model.TSO) is None
+
+
+#: The classics, as textbooks have them: the model from which on the outcome that is asked about is possible; None: in none.
+CLASSICS = {
+    "SB": Model.TSO, "SB+mfences": None, "SB+mfence+po": Model.TSO, "SB+xchgs": None, "SB+locked-elsewhere": None,
+    "SB+sfences": Model.TSO, "SB+rfi-pos": Model.TSO, "SB+youngest": None, "MP": Model.PSO, "MP+sfence+po": None,
+    "MP+lock+po": None, "MP+spin": Model.PSO, "LB": None, "LB+cmpxchgs": None, "S": Model.PSO, "S+sfence+po": None, "R": Model.TSO,
+    "R+po+mfence": Model.PSO, "R+mfences": None, "2+2W": Model.PSO, "2+2W+sfences": None, "2+2W+xchgs": None, "IRIW": None,
+    "IRIW+internal": None, "WRC": None, "WRC+xadd": None, "CoRR": None, "INC": Model.SC, "INC+locks": None,
+}
+#: The same for interrupts: in xAPIC mode, and in x2APIC mode.
+INTERRUPTS = {
+    "MP+ipi": (None, Model.TSO), "MP+ipi+mfence": (None, None), "MP+ipi+lfence": (None, Model.TSO), "MP+ipi+lock": (None, None),
+    "MP+ipi+xchg": (None, None), "MP+ipi-self": (None, None), "WRC+ipi": (None, Model.TSO), "SB+ipi": (None, Model.TSO),
+    "scf-in": (None, None), "scf-out": (Model.PSO, Model.PSO), "coalesce": (None, None), "coalesce-1": (Model.SC, Model.SC),
+    "coalesce-2": (Model.SC, Model.SC), "sti-cli": (None, None), "sti-nop-cli": (Model.SC, Model.SC), "sti-hlt": (None, None),
+    "hlt": (Model.SC, Model.SC), "cli": (None, None),
+}
+_ORDER = list(Model)
+
+
+def possible(name, model, mode=None):
+    test = read_test(SHIPPED / f"{name}.litmus")
+    return any(map(test.asked, final_states(test, model, mode)))
+
+
+@pytest.mark.parametrize("name", CLASSICS)
+def test_classics(name):
+    first = CLASSICS[name]
+    assert [possible(name, model) for model in Model] == [
+        first is not None and _ORDER.index(model) >= _ORDER.index(first) for model in Model]
+
+
+@pytest.mark.parametrize("name", INTERRUPTS)
+@pytest.mark.parametrize("mode", Mode)
+def test_interrupts(name, mode):
+    first = INTERRUPTS[name][list(Mode).index(mode)]
+    assert [possible(name, model, mode) for model in Model] == [
+        first is not None and _ORDER.index(model) >= _ORDER.index(first) for model in Model]
+
+
+def test_a_fence_for_stores_holds_an_interrupt_back_only_where_it_waits():
+    """Under PSO it waits until the buffer is empty, so the interrupt behind it comes late, too; under TSO it does nothing."""
+    assert [possible("MP+ipi+sfence", model, Mode.X2APIC) for model in Model] == [False, True, False]
+
+
+def test_the_shipped_verdicts_are_those_of_the_models():
+    expected = read_expected(SHIPPED / "expected.csv")
+    for path in sorted(SHIPPED.glob("*.litmus")):
+        test = read_test(path)
+        for mode in test.modes or (None,):
+            states = [final_states(test, model, mode) for model in Model]
+            assert states[0] <= states[1] and (test.name == "MP+ipi+sfence" or states[1] <= states[2])
+            for model, found in zip(Model, states, strict=True):
+                assert expected.proposition(test, model, mode) is test.proposition(found), (path.name, model, mode)
+
+
+@pytest.mark.skipif(COLLECTION is None, reason="CROSSCALL_LITMUS does not name a folder of litmus tests with an expected.csv")
+def test_the_models_agree_with_an_outside_collection():
+    folder = Path(COLLECTION)
+    with (folder / "expected.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["file"] for row in rows} == {path.name for path in folder.glob("*.litmus")}
+    for row in rows:
+        test = read_test(folder / row["file"])
+        assert test.proposition(final_states(test, Model.TSO)) == (row["proposition_holds"] == "1"), row["file"]

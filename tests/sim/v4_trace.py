@@ -1,0 +1,175 @@
+"""What a core did, step by step, in the words of the protocol's description: ``R cfd_data[0].refs``, ``LK call_function.lock``."""
+
+import re
+
+from rtl.core.microword import Fence, MicroWord, Op
+from rtl.events import Event
+from rtl.memory.port import MemoryOp
+from rtl.probe import CoreState, probe_layout
+from sim.calls import Stage
+from sim.records import CoreRecord
+
+__all__ = ["Trace"]
+
+_FENCES = {Fence.FULL.value: "mb", Fence.WRITE.value: "wmb", Fence.READ.value: "rmb"}
+_FLAG = {Op.CLI: "irq off", Op.STI: "irq on", Op.IRQSAVE: "irq save", Op.IRQRESTORE: "irq restore"}
+_CSD = ("list.next", "list.prev", "func", "info", "flags")
+_ATOMIC = {Op.FADD: "ADD", Op.FANDN: "CLEAR", Op.FOR: "SET", Op.SWAP: "SWAP"}
+
+
+class Trace:
+    """The steps of a core, from a run with probes: (clock, event, text), the text None for a word that does nothing visible.
+
+    A step is a memory operation, a fence, a change of the interrupt flag, a write to ICR, or a word with an event. What a loop
+    did in vain is left out: of a wait that spins only the read that ended it is told, of a spin lock only its taking
+    (``LK``) and, with the store fence before it, its release (``UL``).
+
+    A csd on the stack is ``d``, a list head on the stack ``list``; a pointer is ``&`` and what it points at.
+    """
+
+    def __init__(self, run, core):
+        self._run, self._core, self._image = run, core, run.image
+        self._names = {address: name for name, addresses in self._image.names.items() for address in addresses}
+        self._words = [MicroWord.from_bits(word) for word in self._image.words]
+        self._objects = {item.name for item in self._image.objects}
+        self._commands = self._command_words()
+        self._stacks = [self._image.address_of(f"stack[{other}][0]") for other in range(self._image.n_cores)]
+        self.steps = self._collect()
+
+    def of_call(self, number):
+        """The texts of the ``number``-th call of this core, from CALL to RETURN."""
+        call = [call for call in self._run.result.calls if call.caller == self._core][number]
+        return [text for clock, _, text in self.steps
+                if text is not None and call.at(Stage.CALL) <= clock <= call.at(Stage.RETURN)]
+
+    def between(self, first, last, number=0):
+        """The texts from the ``number``-th step with the event ``first`` to the next one with the event ``last``."""
+        starts = [index for index, step in enumerate(self.steps) if step[1] is first]
+        texts = []
+        for _, event, text in self.steps[starts[number]:]:
+            if text is not None:
+                texts.append(text)
+            if event is last:
+                return texts
+        raise AssertionError(f"no {last} after the {first}")
+
+    # Names.
+
+    def _command_words(self):
+        """Address of each word of a command block -> its name."""
+        image, arena = self._image, self._run.prepared.contents.arena
+        struct = image.structs["command"]
+        words = {}
+        for core, program in enumerate(self._run.prepared.scenario.programs):
+            start = arena[image.address_of(f"program[{core}]")]
+            for number in range(len(program)):
+                for field in struct.fields:
+                    words[start + number * struct.size + field.offset] = f"command.{field.path}"
+        return words
+
+    def _name(self, address, frame):
+        if frame is not None and 0 <= address - frame < 2:
+            return ("list.next", "list.prev")[address - frame]
+        for stack in self._stacks:
+            if 0 <= address - stack < len(_CSD):
+                return f"d.{_CSD[address - stack]}"
+        return self._commands.get(address) or self._image.name_of(address)
+
+    def _value(self, name, value, frame):
+        image = self._image
+        field = name.rpartition(".")[2]
+        if field == "flags":
+            return {0: "0", 1: "WAIT", 2: "LOCK", 3: "WAIT|LOCK"}[value]
+        found = image.object_at(image.address_of(name)) if name.partition(".")[0] in self._objects else None
+        if found is not None and found[1].points_to == "cpumask":
+            return self._mask(value)
+        if field in ("next", "prev") and value:
+            for poison in ("LIST_POISON1", "LIST_POISON2"):
+                if value == image.constants[poison]:
+                    return poison
+            return "&" + re.sub(r"(\.list|(?<=list))?\.next$", "", self._name(value, frame))
+        if field == "func" and value:
+            return next(name for name in sorted(image.entries, reverse=True) if image.symbols[name] == value)
+        if field == "info" and value:
+            return "&" + re.sub(r"\.routine$", "", self._name(value, frame))
+        if name.endswith(".bits"):
+            return "{" + ",".join(str(core) for core in range(image.n_cores) if value >> core & 1) + "}"
+        return str(value)
+
+    def _mask(self, pointer):
+        if not pointer:
+            return "NULL"
+        item = self._image.object_at(pointer)[0]
+        # The pool's end is no mask.
+        return f"&{item.name}" if item.type.name == "cpumask" else "the end"
+
+    # Steps.
+
+    def _collect(self):
+        config = self._run.prepared.settings.config
+        tile = probe_layout(config)["tile"]
+        width = tile.shape.elem_shape.size
+        core = tile.shape.elem_shape["core"]
+        base = tile.offset + self._core * width + core.offset
+        state, go, pc = (core.shape[name] for name in ("state", "go", "pc"))
+        records = {record.clock: record for record in self._run.records
+                   if type(record) is CoreRecord and record.core == self._core}
+        steps, last = [], None
+        #: The list head on the stack of the single handler: where the stack ends when it is entered.
+        frame = None
+        single = False
+        for clock, raw in enumerate(self._run.probes):
+            raw >>= base
+            at = raw >> pc.offset & (1 << config.pc_bits) - 1
+            runs = raw >> state.offset & 7 == CoreState.RUN.value and raw >> go.offset & 1
+            # A word that takes more than one clock in RUN is one step.
+            executed = at if runs and at != last else None
+            last = at if runs else None
+            record = records.get(clock)
+            event = Event.NONE if record is None else record.event
+            if event is Event.HANDLE:
+                single = record.b == self._image.constants["CALL_FUNCTION_SINGLE_VECTOR"]
+            elif single and frame is None and record is not None:
+                frame = record.result
+            if record is not None and record.op is not None:
+                self._memory(steps, clock, record, frame)
+            elif executed is not None:
+                self._word(steps, clock, event, executed)
+            if record is not None and record.op is None and (not steps or steps[-1][0] != clock):
+                steps.append((clock, event, None))
+            if event is Event.HANDLE_END:
+                single, frame = False, None
+        return steps
+
+    def _memory(self, steps, clock, record, frame):
+        name = self._name(record.address, frame)
+        routine = self._image.routine(record.pc)
+        if record.event is Event.LOCK_TRY:
+            text = None if record.result else f"LK {name}"
+        elif record.event is Event.UNLOCK:
+            assert steps[-1][2] == "wmb spin_unlock_wmb", "the release of a spin lock is ordered behind what was stored under it"
+            steps.pop()
+            text = f"UL {name}"
+        elif routine == "spin_lock":
+            text = None
+        elif record.op is MemoryOp.READ:
+            text = f"R {name}"
+        elif record.op is MemoryOp.WRITE:
+            text = f"W {name} = {self._value(name, record.b, frame)}"
+        else:
+            text = f"{_ATOMIC[self._words[record.pc].op]} {name} {self._value(name, record.b, frame)}"
+        steps.append((clock, record.event, text))
+
+    def _word(self, steps, clock, event, at):
+        word = self._words[at]
+        if word.op is Op.PAUSE:
+            # The read before it was in vain.
+            steps.pop()
+        elif word.op is Op.FENCE:
+            steps.append((clock, event, " ".join(filter(None, (_FENCES[word.imm], self._names.get(at))))))
+        elif word.op in _FLAG:
+            steps.append((clock, event, _FLAG[word.op]))
+        elif word.op is Op.APICWR and word.imm == self._image.constants["APIC_ICR"]:
+            steps.append((clock, event, "ICR"))
+        elif word.op is Op.ICALL:
+            steps.append((clock, event, "call"))
