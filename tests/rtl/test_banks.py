@@ -92,7 +92,8 @@ def test_cores_get_their_turn(word, assembled):
 @pytest.mark.parametrize("latency", [0, 1, 7])
 def test_arena_latency(latency, memory_model, assembled):
     """Every operation of a core that waits for it takes so many clocks more; a store that is posted none."""
-    contents, _ = assembled("nop @COMMAND\nld r1, [40]\nnop @QUEUE\nfadd r1, [40], r0\nnop @TARGET\nstc [40], 1\nnop @TARGETS\nhalt")
+    contents, _ = assembled("nop @COMMAND\nld r1, [40]\nnop @QUEUE\nfadd r1, [40], r0\nnop @TARGET\n"
+                            "stc [40], 1\nnop @TARGETS\nhalt")
     run = bench().run(contents, replace(NO_WAITING, arena_latency=latency, memory_model=memory_model.value))
     clocks = [run.said(event)[0].clock for event in (Event.COMMAND, Event.QUEUE, Event.TARGET, Event.TARGETS)]
     waits = 3 + latency
