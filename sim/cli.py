@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from sim.errors import InputError, MissingToolError
+from sim.names import closest
 
 __all__ = ["app", "main"]
 
@@ -45,6 +46,10 @@ app = typer.Typer(cls=_Group, add_completion=False, no_args_is_help=True, rich_m
 
 _Memory = Annotated[str | None, typer.Option(metavar="sc|tso|pso", help="The memory model: short for --set memory_model=0, 1, 2.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+_Engine = Annotated[str | None, typer.Option(metavar="NAME", help="compiled (the default where there is a C compiler), pysim, "
+                                             "or verilator.")]
+_Window = Annotated[str, typer.Option(metavar="A:B", help="The clocks that are in the waves: from A to before B. The default, "
+                                      "auto: all, or in more than 100,000 those around the first violation.")]
 _Cores = Annotated[int | None, typer.Option(min=1, max=64, help="Number of cores, instead of the scenario's own.")]
 
 
@@ -79,6 +84,8 @@ def run(
         metavar="NAME", help="Leave out a named barrier or lock; `asm` lists them; may be repeated.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of what the scenario leaves to chance.")] = 0,
     max_cycles: Annotated[int, typer.Option(min=1, help="End the run after so many clocks.")] = 100_000,
+    engine: _Engine = None,
+    window: _Window = "auto",
     out: Annotated[Path, typer.Option(help="Where files are written.")] = Path("waves"),
     no_vcd: Annotated[bool, typer.Option("--no-vcd", help="Write no waves.")] = False,
     as_json: _Json = False,
@@ -88,13 +95,18 @@ def run(
     Exit code 0: all calls completed and every oracle holds. 1: an oracle is violated or a call never completes, even if the
     scenario expects it. 2: bad input. 3: something is missing here.
     """
-    from sim.run import prepare
+    from sim.engines import make_engine
+    from sim.run import prepare, window_of
     from sim.run import run as run_prepared
 
+    _check_engine(engine)
+    clocks = window_of(window)
     prepared = prepare(scenario, protocol=protocol, cores=cores, preset=preset, assignments=_assignments(assignments, memory),
                        without=without or (), seed=seed)
     with _progress(max_cycles) as progress:
-        result = run_prepared(prepared, max_clocks=max_cycles, out=out, waves=not no_vcd, progress=progress)
+        machine = make_engine(engine, prepared.settings.config, tell=_note)
+        result = run_prepared(prepared, engine=machine, max_clocks=max_cycles, out=out, waves=not no_vcd, window=clocks,
+                              progress=progress)
     _present(result, as_json)
 
 
@@ -160,23 +172,27 @@ def hunt(
 @app.command()
 def replay(
     file: Annotated[Path, typer.Argument(metavar="FILE.schedule", help="What a hunt has left.")],
+    engine: _Engine = None,
+    window: _Window = "auto",
     out: Annotated[Path, typer.Option(help="Where files are written.")] = Path("waves"),
     no_vcd: Annotated[bool, typer.Option("--no-vcd", help="Write no waves.")] = False,
     as_json: _Json = False,
 ):
     """Repeat a run of a hunt to the clock, with waves."""
     from rtl.schedule import ScheduleKind
-    from sim.run import prepare, run
-    from sim.schedule_file import read_schedule
-    from sim.schedules import Plan
+    from sim.engines import make_engine
+    from sim.run import prepare_recipe, run, window_of
+    from sim.schedules import Plan, read_recipe
 
-    item = read_schedule(file)
-    prepared = prepare(item.scenario, protocol=item.protocol, cores=item.cores, preset=item.preset,
-                       assignments=item.assignments, without=item.without, seed=item.seed)
-    item.check(prepared, file)
+    _check_engine(engine)
+    clocks = window_of(window)
+    recipe = read_recipe(file)
+    prepared = prepare_recipe(recipe, file)
+    again = recipe.plan if recipe.schedule is None else Plan(kind=ScheduleKind.REPLAY)
     with _progress(1_000_000) as progress:
-        result = run(prepared, max_clocks=1_000_000, out=out, waves=not no_vcd, plan=Plan(kind=ScheduleKind.REPLAY),
-                     replay=item.schedule, progress=progress)
+        machine = make_engine(engine, prepared.settings.config, tell=_note)
+        result = run(prepared, engine=machine, max_clocks=1_000_000, out=out, waves=not no_vcd, window=clocks,
+                     plan=again, replay=recipe.schedule or (), progress=progress)
     _present(result, as_json)
 
 
@@ -246,6 +262,79 @@ def view(
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         raise MissingToolError(f"there is no display to open GTKWave on. On a machine that has one: gtkwave {path}")
     raise typer.Exit(subprocess.run([program, str(path)], check=False).returncode)
+
+
+@app.command()
+def bench(
+    what: Annotated[str, typer.Argument(metavar="speed", help="How fast the engines run.")],
+    cores: Annotated[str, typer.Option(metavar="N,...", help="Numbers of cores.")] = "1,4,16,64",
+    engines: Annotated[str | None, typer.Option(metavar="NAME,...", help="Only these engines.")] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Processor time for each row.")] = 5.0,
+    as_json: _Json = False,
+):
+    """Measure the engines, all on the same workload, and check that they compute the same.
+
+    Verilator takes minutes to build at many cores; what was built once is kept. Exit code 1: two engines disagree.
+    """
+    from sim.bench.speed import CONTENDERS, bench_speed
+    from sim.report.speed import print_speed
+    from sim.report.table import report_console
+
+    if what != "speed":
+        raise InputError(f'there is no bench "{what}"{closest(what, ["speed"])} (there is: speed)')
+    chosen = engines.split(",") if engines else list(CONTENDERS)
+    for name in chosen:
+        _check_engine(name)
+    with _status() as status:
+        result = bench_speed(_numbers(cores, "--cores"), engines=chosen, seconds=seconds, progress=status, tell=_note)
+    if as_json:
+        _print_json(result)
+    else:
+        print_speed(result, report_console())
+    if not all(check["equal"] for check in result["checks"]):
+        raise typer.Exit(VIOLATED)
+
+
+@app.command()
+def export(
+    verilog: Annotated[str, typer.Option(metavar="PART", help="tile, shared, machine or apic.")],
+    cores: _Cores = None,
+    preset: Annotated[str, typer.Option(help="The machine: tiny, default or wide.")] = "default",
+    out: Annotated[Path | None, typer.Option(metavar="FILE.v", help="Default: PART.v")] = None,
+    as_json: _Json = False,
+):
+    """Write a part of the machine as Verilog, and the list of its ports beside it."""
+    from sim.export import export as export_part
+    from sim.settings import preset_config
+
+    config = preset_config(preset)
+    result = export_part(verilog, config.with_cores(cores) if cores else config, out or Path(f"{verilog}.v"))
+    if as_json:
+        _print_json(result)
+    else:
+        print(f"module {result['module']}: {', '.join(result['files'].values())}")
+
+
+def _numbers(text, option):
+    """``1,4,16`` -> numbers of cores."""
+    try:
+        numbers = [int(word) for word in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or not all(1 <= number <= 64 for number in numbers):
+        raise InputError(f"{option} {text}: must be numbers from 1 to 64, with commas between them")
+    return numbers
+
+
+def _check_engine(name):
+    from sim.engines import ENGINES
+
+    if name is not None and name not in ENGINES:
+        raise InputError(f'there is no engine "{name}"{closest(name, ENGINES)} (there are: {", ".join(ENGINES)})')
+
+
+def _note(line):
+    print(f"crosscall: {line}", file=sys.stderr)
 
 
 def _present(result, as_json):

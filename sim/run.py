@@ -1,5 +1,6 @@
 """One run: everything is joined here. First all that can be refused, then the machine with its observers, then the files."""
 
+import re
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 
@@ -23,12 +24,18 @@ from sim.waves.feed import STAGES, WaveFeed
 from sim.waves.gtkw import write_gtkw
 from sim.waves.writer import WaveWriter
 
-__all__ = ["Prepared", "Result", "patience", "prepare", "run"]
+__all__ = ["Prepared", "Result", "patience", "prepare", "prepare_recipe", "run", "window_of"]
 
 #: Clocks without progress, beyond what the scenario itself lets pass, after which a run is stuck.
 _PATIENCE = 5000
 #: Progress is told this often, in clocks.
 _PROGRESS = 500
+#: A run of at most so many clocks is shown whole.
+_WHOLE = 100_000
+#: What is shown of a longer one: so many clocks before its first violation (or its end), and after it.
+_BEFORE, _AFTER = 5000, 2000
+#: More clocks than any run has.
+_ENDLESS = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,18 @@ def prepare(name, *, protocol=None, cores=None, preset=None, assignments=(), wit
     return Prepared(scenario, chosen, image, contents(scenario, image, chosen.config), tuple(without))
 
 
+def prepare_recipe(recipe, path):
+    """What a RunRecipe says, ready to run. Raises InputError if it would be another run; ``path`` is its file."""
+    scenario = read_scenario(find_scenario(recipe.scenario), cores=recipe.config.n_cores, seed=recipe.seed)
+    chosen = Settings(recipe.config, recipe.straps, recipe.defines)
+    image = assemble(find_protocol(recipe.protocol), n_cores=recipe.config.n_cores, xlen=recipe.config.xlen,
+                     defines={**recipe.defines, **_mode(chosen)})
+    image = knock_out(image, recipe.without)
+    prepared = Prepared(scenario, chosen, image, contents(scenario, image, recipe.config), recipe.without)
+    recipe.check(prepared.contents, file=path)
+    return prepared
+
+
 def _mode(chosen):
     """What a kernel would find out at boot and the microcode is told: in x2APIC mode the send path has a fence."""
     return {"X2APIC": 1} if chosen.straps.x2apic else {}
@@ -75,10 +94,11 @@ class Result:
     clocks, ending : of the machine.  calls : every Call.  violations : by clock.  digest : of all records.
     facts : what the oracles measured.  unfinished : a sentence for each call that is not over.
     flags : of the Monitor: name -> clock.  schedule : what was in force, if it was recorded.
-    files : what was written: kind -> path, in the order in which to name them.
+    window : the clocks that are in the waves, or None.  files : what was written: kind -> path, in the order in which to name them.
     """
 
     prepared: Prepared
+    engine: str
     clocks: int
     ending: Ending
     calls: tuple
@@ -88,6 +108,7 @@ class Result:
     unfinished: tuple[str, ...]
     flags: dict
     schedule: tuple | None
+    window: range | None
     files: dict
 
     @property
@@ -109,6 +130,7 @@ class Result:
             "protocol": self.prepared.image.path.stem,
             "without": list(self.prepared.without),
             "seed": scenario.seed,
+            "engine": self.engine,
             "memory": chosen.memory,
             "config": asdict(chosen.config),
             "straps": asdict(chosen.straps),
@@ -124,20 +146,58 @@ class Result:
             "facts": self.facts,
             "unfinished": list(self.unfinished),
             "calls": [call.to_json() for call in self.calls],
+            "window": self.window and [self.window.start, self.window.stop],
             "files": {what: str(path) for what, path in self.files.items()},
         }
 
 
-def run(prepared, *, engine=None, max_clocks=100_000, out=None, waves=True, plan=PLAIN, record=False, replay=(),
+def window_of(text):
+    """The range of clocks that ``--window`` names: ``A:B``, ``A:`` or ``:B``; None for ``auto``. Raises InputError."""
+    if text == "auto":
+        return None
+    found = re.fullmatch(r"(\d*):(\d*)", text)
+    if not found:
+        raise InputError(f"--window {text}: must be written as A:B, the first clock and the one after the last, or as auto")
+    window = range(int(found[1] or 0), int(found[2] or _ENDLESS))
+    if not window:
+        raise InputError(f"--window {text}: there is no clock in it")
+    return window
+
+
+def run(prepared, *, engine=None, max_clocks=100_000, out=None, waves=True, window=None, plan=PLAIN, record=False, replay=(),
         progress=lambda clock: None):
     """Run, observe and judge. What is observed does not change the run.
 
     engine : to run on, of the same config; a new PySimEngine if None.  out : the folder for files; None writes none.
     waves : whether waves are among them.  plan, record, replay : of the schedule, as engines take them.
     progress : called with the clock now and then.
+    window : the clocks that the waves show. None: all, if they are at most 100,000; of a longer run those around the first
+        violation, or the last ones. (Where they are is not known before, so a run that may be long is done twice.)
     Files appear whole when the run is over; if it is interrupted, what was there before stays. Raises InputError if they
     cannot be written.
     """
+    engine = engine or PySimEngine(prepared.settings.config)
+
+    def once(out, window):
+        return _run(prepared, engine, max_clocks, out, window, progress, plan=plan, record=record, replay=replay)
+
+    if out is None or not waves:
+        return once(out, None)
+    if window is None and max_clocks > _WHOLE:
+        window = _interesting(once(None, None))
+    return once(out, range(_ENDLESS) if window is None else window)
+
+
+def _interesting(result):
+    """The window to show of a run."""
+    if result.clocks <= _WHOLE:
+        return range(result.clocks)
+    middle = result.violations[0].clock if result.violations else result.clocks
+    return range(max(0, middle - _BEFORE), min(result.clocks, middle + _AFTER))
+
+
+def _run(prepared, engine, max_clocks, out, window, progress, **schedule):
+    """One run, with files if there is a folder for them, with waves among them if there is a window."""
     config, image, scenario = prepared.settings.config, prepared.image, prepared.scenario
     observers = _Observers(prepared, progress)
     files = {}
@@ -149,22 +209,23 @@ def run(prepared, *, engine=None, max_clocks=100_000, out=None, waves=True, plan
                 raise InputError(f"cannot be made: {error.strerror}", file=out) from None
             files["events"] = out / f"{scenario.name}.events.jsonl"
             observers.log = stack.enter_context(EventLog(files["events"], image))
-        if out is not None and waves:
+        if window is not None:
             files["waves"] = out / f"{scenario.name}.vcd"
             files["view"] = out / f"{scenario.name}.gtkw"
             writer = stack.enter_context(WaveWriter(files["waves"], config, image, arena=prepared.contents.arena, stages=STAGES,
-                                                    meta=_meta(prepared), comment=f"{scenario.name}: {scenario.title}"))
-            observers.waves = WaveFeed(writer, observers.tracker, (*observers.jury.oracles, observers.watchdog))
-        engine = engine or PySimEngine(config)
+                                                    start=window.start, meta=_meta(prepared),
+                                                    comment=f"{scenario.name}: {scenario.title}"))
+            observers.waves = WaveFeed(writer, observers.tracker, (*observers.jury.oracles, observers.watchdog), end=window.stop)
         outcome = engine.run(prepared.contents, prepared.settings.straps, max_clocks=max_clocks, sink=observers,
-                             probe=observers.waves is not None, plan=plan, record=record, replay=replay)
+                             probe=window or False, **schedule)
         violations = observers.finish(outcome)
-        if observers.waves is not None:
+        if window is not None:
+            window = range(window.start, min(window.stop, outcome.clocks))
             observers.waves.close(outcome.clocks)
             write_gtkw(writer)
-    return Result(prepared, outcome.clocks, outcome.ending, tuple(observers.tracker.calls), violations,
+    return Result(prepared, engine.name, outcome.clocks, outcome.ending, tuple(observers.tracker.calls), violations,
                   observers.digest.value(), observers.jury.facts(), tuple(observers.watchdog.sentences()),
-                  dict(outcome.flags), outcome.schedule, files)
+                  dict(outcome.flags), outcome.schedule, window, files)
 
 
 class _Observers:

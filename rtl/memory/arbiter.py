@@ -41,9 +41,12 @@ class RoundRobin(wiring.Component):
         above = Signal(n)             # the requesters above the one granted last
         preferred = self.requests & above
         candidates = Mux(preferred.any(), preferred, self.requests)
-        m.d.comb += self.grant.eq(candidates & -candidates)
-        m.d.comb += self.index.eq(Cat((self.grant & sum(1 << i for i in range(n) if i >> bit & 1)).any()
-                                      for bit in range(len(self.index))))
+        # All of it under one condition, so that a simulator that computes only what is needed has nothing to do most of the time.
         with m.If(self.requests.any()):
+            m.d.comb += [
+                self.grant.eq(candidates & -candidates),
+                self.index.eq(Cat((self.grant & sum(1 << i for i in range(n) if i >> bit & 1)).any()
+                                  for bit in range(len(self.index)))),
+            ]
             m.d.sync += above.eq(~(self.grant | self.grant - 1))
         return m

@@ -1,1 +1,28 @@
-"""Engines: ways to run a Machine. All give the same records on the same clocks."""
+"""Engines: one interface, several machines behind it."""
+
+from sim.errors import MissingToolError
+
+__all__ = ["ENGINES", "make_engine"]
+
+#: What ``--engine`` takes.
+ENGINES = ("pysim", "compiled", "verilator")
+
+
+def make_engine(name, config, *, tell=lambda line: None):
+    """The Engine of this name for a machine. Raises MissingToolError if it cannot be had here.
+
+    name : of ENGINES; or None: the compiled engine, or PySim if there is no C compiler, and ``tell`` is told why.
+    """
+    if name == "verilator":
+        from .verilator import VerilatorEngine
+        return VerilatorEngine(config)
+    if name != "pysim":
+        from .compiled import CompiledEngine
+        try:
+            return CompiledEngine(config)
+        except MissingToolError as error:
+            if name is not None:
+                raise
+            tell(f"running on PySim, which is slow: {error}")
+    from .pysim import PySimEngine
+    return PySimEngine(config)

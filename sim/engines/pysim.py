@@ -17,6 +17,8 @@ _PERIOD = 1e-8
 class PySimEngine:
     """A Rig in PySim. Elaborated once; every ``run`` resets it and loads its contents through the back door."""
 
+    name = "pysim"
+
     def __init__(self, config):
         self.config = config
         self.rig = Rig(config)
@@ -58,19 +60,19 @@ class PySimEngine:
             ctx.set(replayed, upcoming.pop(1))
 
         valid_of = _valid_bits(rig)
+        window = probe if isinstance(probe, range) else range(max_clocks if probe else 0)
         signals = [rig.quiet, rig.trapped, rig.trace.as_value()]
-        if probe:
+        if window:
             signals.append(rig.probe.as_value())
         if record:
             signals.append(rig.schedule.as_value())
         ending = Ending.LIMIT
         clock = 0
-        raw_probe = None
         changes, in_force = [], 0
         async for sampled in ctx.tick().sample(*signals):
             quiet, trapped, trace = sampled[2:5]
-            if probe:
-                raw_probe = sampled[5]
+            watched = clock in window
+            raw_probe = sampled[5] if watched else None
             if record and sampled[-1] != in_force:
                 in_force = sampled[-1]
                 changes.append((clock, in_force))
@@ -80,7 +82,7 @@ class PySimEngine:
                     raw = trace >> shift & mask
                     if raw & 1:
                         records.append((index, raw))
-            stop = sink.on_clock(clock, records, raw_probe) if records or probe else False
+            stop = sink.on_clock(clock, records, raw_probe) if records or watched else False
             clock += 1
             if stop:
                 ending = Ending.STOPPED

@@ -15,10 +15,12 @@ class WaveFeed:
     ----------
     writer : the WaveWriter, made with ``stages=STAGES``.  tracker : the CallTracker.
     judges : oracles and watchdog; each has ``violations``.
+    end : the clock after the last that is written, if the run gets that far.
     """
 
-    def __init__(self, writer, tracker, judges):
+    def __init__(self, writer, tracker, judges, *, end):
         self._writer = writer
+        self._end = end
         self._tracker = tracker
         self._judges = tuple(judges)
         self._told = [0] * len(self._judges)
@@ -26,6 +28,8 @@ class WaveFeed:
 
     def on_clock(self, clock, records, probe):
         """One clock, after the tracker and the judges have seen its records."""
+        if clock >= self._end:
+            return
         self._writer.on_clock(clock, records, probe)
         if not records:
             return
@@ -38,8 +42,9 @@ class WaveFeed:
 
     def close(self, clocks):
         """The run is over after so many clocks, and the judges have finished."""
-        self._tell(clocks - 1)
-        self._writer.close(clocks)
+        if clocks <= self._end:
+            self._tell(clocks - 1)
+        self._writer.close(min(clocks, self._end))
 
     def _tell(self, clock):
         """Violations that have been found since the last time."""

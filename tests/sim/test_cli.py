@@ -290,7 +290,7 @@ class FailingEngine:
     def __init__(self, error):
         self._error = error
 
-    def __call__(self, config):
+    def __call__(self, name, config, *, tell):
         return self
 
     def run(self, *_, **__):
@@ -303,11 +303,11 @@ def test_what_is_written_stays_when_a_run_is_interrupted(crosscall, tmp_path, mo
 
     crosscall("run", "single")
     before = written()
-    monkeypatch.setattr("sim.run.PySimEngine", FailingEngine(KeyboardInterrupt()))
+    monkeypatch.setattr("sim.engines.make_engine", FailingEngine(KeyboardInterrupt()))
     assert crosscall("run", "single", "--seed", 1) == (130, "", "crosscall: interrupted\n")
     assert written() == before
 
 
 def test_what_is_missing_is_exit_3(crosscall, monkeypatch):
-    monkeypatch.setattr("sim.run.PySimEngine", FailingEngine(MissingToolError("there is no engine here")))
+    monkeypatch.setattr("sim.engines.make_engine", FailingEngine(MissingToolError("there is no engine here")))
     assert crosscall("run", "single") == (3, "", "crosscall: there is no engine here\n")

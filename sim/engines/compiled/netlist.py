@@ -37,9 +37,11 @@ class Node:
     """One value of at most 64 bits.
 
     kind : "input" (of the unit), "box" (output of a black box), "register", "read" (output register of a synchronous read
-        port), or an operation: "~ - b | & ^ + * << >> == != < > <= >= mux matches first select", each on ``inputs`` as below.
+        port), or an operation: "~ - b | & ^ + * << >> == != < > <= >= mux matches first select choose", each on ``inputs``
+        as below.
     inputs : tuple of bits. mux: condition, if 1, if 0. matches: the value; ``patterns`` are (mask, value). select: default, then
-        condition and value in turn, the last one that holds wins. first: this input, then those that come before it.
+        condition and value in turn, the last one that holds wins. first: enable, this input, then those that come before it.
+        choose (only where it was asked for): a number, then the values that it chooses from, 0 beyond their end.
     name : of an input: (port, low); of a box's output: (box, port, low).
     """
 
@@ -147,17 +149,22 @@ def flat_ports(component):
     return ports
 
 
-def build_graph(component, *, tied=None):
+def build_graph(component, *, tied=None, indexed=False):
     """The Graph of a component.
 
     tied : input port -> constant. The clock is not a port; reset is tied to 0.
+    indexed : whether the caller knows nodes of the kind "choose".
     """
     ports = {
         name: (value, _ir.PortDirection.Input if is_input else _ir.PortDirection.Output)
         for name, (value, is_input) in flat_ports(component).items()
     }
-    netlist = _ir.build_netlist(Fragment.get(component, None), ports=ports)
-    return _Builder(netlist, {"rst": 0, **(tied or {})}).graph()
+    # _ir.build_netlist, but for what only its own backends need: half of its time at 64 cores.
+    netlist = _nir.Netlist()
+    _ir._emit_netlist(netlist, Fragment.get(component, None).prepare(ports=ports, hierarchy=("top",)))
+    for cell in netlist.cells:
+        cell.resolve_nets(netlist)
+    return _Builder(netlist, {"rst": 0, **(tied or {})}, indexed).graph()
 
 
 def reachable(graph):
@@ -190,14 +197,17 @@ def early_outputs(graph):
 
 
 class _Builder:
-    def __init__(self, netlist, tied):
+    def __init__(self, netlist, tied, indexed):
         self.netlist = netlist
+        self.indexed = indexed
         self.cells = netlist.cells
         self.tied = tied
         #: cell -> list of (low, width) at which its output is cut
         self.cuts = {}
         #: cell -> list of (low, width, bits) of its output
         self.pieces = {}
+        #: cells that have been begun
+        self.making = set()
         self.inputs = {}
         self.registers = []
         self.memories = {}
@@ -207,38 +217,51 @@ class _Builder:
 
     def bits(self, value):
         """Nets -> bits."""
-        pieces = []
-        for net in value:
+        pieces, position = [], 0
+        while position < len(value):
+            net = value[position]
+            run = 1
             if net.is_const:
-                piece = (None, net.const, 1)
+                add = ((None, net.const, 1),)
             else:
-                piece = self.net(net)
-            if pieces:
-                node, low, width = pieces[-1]
-                if node is None and piece[0] is None:
-                    pieces[-1] = (None, low | piece[1] << width, width + 1)
-                    continue
-                if node is not None and node is piece[0] and low + width == piece[1]:
-                    pieces[-1] = (node, low, width + 1)
-                    continue
-            pieces.append(piece)
+                # Nets that follow each other in one cell differ by one.
+                while position + run < len(value) and value[position + run] == net + run:
+                    run += 1
+                add = self.part(net, run)
+            for node, low, width in add:
+                if pieces:
+                    before, start, size = pieces[-1]
+                    if before is node is None:
+                        pieces[-1] = (None, start | low << size, size + width)
+                        continue
+                    if before is node and start + size == low:
+                        pieces[-1] = (node, start, size + width)
+                        continue
+                pieces.append((node, low, width))
+            position += run
         return tuple(pieces)
 
-    def net(self, net):
-        """One net as a piece."""
-        outputs = self.output(net.cell)
-        bit = net.bit
-        for low, width, piece in outputs:
-            if low <= bit < low + width:
-                node, start, _ = piece
-                if node is None:
-                    return None, start >> bit - low & 1, 1
-                return node, start + bit - low, 1
-        raise UnknownCellError(f"bit {bit} cannot be compiled of {self.cells[net.cell]!r}")
+    def part(self, net, width):
+        """So many nets of one cell."""
+        first, result = net.bit, []
+        for low, size, (node, start, _) in self.output(net.cell):
+            begin, end = max(low, first), min(low + size, first + width)
+            if begin >= end:
+                continue
+            if node is None:
+                result.append((None, start >> begin - low & (1 << end - begin) - 1, end - begin))
+            else:
+                result.append((node, start + begin - low, end - begin))
+        if width_of(result) < width:
+            raise UnknownCellError(f"bits from {first} of a value cannot be compiled: {self.cells[net.cell]!r}")
+        return result
 
     def output(self, index):
         if index not in self.pieces:
             # Cells that hold state are made before the operands they wait for, so that loops through them end.
+            if index in self.making:
+                raise UnknownCellError(f"a combinational loop cannot be compiled: {self.cells[index]!r}")
+            self.making.add(index)
             self.make(index, self.cells[index])
         return self.pieces[index]
 
@@ -442,10 +465,14 @@ class _Builder:
                 pieces.append((position, width, (node, start, width)))
                 position += width
 
-    @staticmethod
-    def chosen(elements, offset, width):
-        """One of the elements, by its number: a tree of multiplexers over the bits of the offset, lowest first, because
-        neighbours differ in it."""
+    def chosen(self, elements, offset, width):
+        """One of the elements, by its number.
+
+        Where all are there anyway (and not computed for the choice) it is one node, if the caller knows it; otherwise a tree of
+        multiplexers over the bits of the offset, lowest first, because neighbours differ in it.
+        """
+        if self.indexed and all(node is None or not node.inputs for bits in elements for node, _, _ in bits):
+            return ((Node("choose", width, (offset, *elements)), 0, width),)
         nothing = ((None, 0, width),)
         level = elements
         for bit in range(width_of(offset)):

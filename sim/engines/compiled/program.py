@@ -5,6 +5,8 @@ rest of the shared part; the new state. That this is possible is a rule of the d
 of state), and is checked here: a shared part that needs more is refused.
 """
 
+import re
+
 from amaranth.hdl import Instance, Module
 from amaranth.lib import wiring
 
@@ -43,7 +45,6 @@ void machine_reset(Machine *m) {
 %(reset)s
 }
 
-/* Where contents go: memory `which` of the list that the engine knows, as 64-bit words from row 0. */
 void machine_fill(Machine *m, int which, const uint64_t *words, int64_t count) {
     for (int64_t row = 0; row < count; row++) switch (which) {
 %(fill)s
@@ -59,18 +60,11 @@ void machine_read(const Machine *m, int which, uint64_t *words, int64_t count) {
 /* Runs until `clocks` have passed, the machine is quiet or trapped, or a buffer is full; returns how many clocks it ran. */
 int64_t machine_run(Machine *m, Control *c, int64_t clocks) {
     int64_t ran = 0;
-    if (c->traced) {
-        while (ran < clocks && c->used + %(room)d <= c->room && (!c->probes || c->probe_used + %(limbs)d <= c->probe_room)) {
-            step_traced(m, c);
-            ran++;
-            if (c->quiet | c->trapped) break;
-        }
-    } else {
-        while (ran < clocks) {
-            step_fast(m, c);
-            ran++;
-            if (c->quiet | c->trapped) break;
-        }
+    while (ran < clocks) {
+        if (c->traced && (c->used + %(room)d > c->room || (c->probes && c->probe_used + %(limbs)d > c->probe_room))) break;
+        step(m, c);
+        ran++;
+        if (c->quiet | c->trapped) break;
     }
     return ran;
 }
@@ -92,12 +86,11 @@ def program(tile, machine, sources, *, tied):
 
     tile : a Tile.  machine : a Rig with TileBoxes in place of its Tiles.  tied : input port of it -> constant.
     sources : (offset, width) of each record in the port ``trace``.
-    Returns (text, inputs, memories): the input words in the order of Control's, as (port, low, width); the memories that
-    ``machine_fill`` and ``machine_read`` know, by name.
+    Returns (text, inputs): the input words in the order of Control's, as (port, low, width).
     """
     ports = flat_ports(tile)
-    tile = Unit("Tile", build_graph(tile, tied={"load_valid": 0, "load_address": 0, "load_word": 0}))
-    top = Unit("Top", build_graph(machine, tied=tied))
+    tile = Unit("Tile", build_graph(tile, tied={"load_valid": 0, "load_address": 0, "load_word": 0}, indexed=True))
+    top = Unit("Top", build_graph(machine, tied=tied, indexed=True))
     early = early_outputs(tile.graph)
     n = len(top.graph.boxes)
 
@@ -129,12 +122,12 @@ def program(tile, machine, sources, *, tied):
              f"t->{tile.memories[rom.name]} = m->microcode;", "}"]
     text.append(_DRIVER % {
         "reset": _indent(reset),
-        "fill": _indent([f"case {number}: {place} = words[row]; break;" for number, (_, place) in enumerate(memories)], 2),
-        "read": _indent([f"case {number}: words[row] = {place}; break;" for number, (_, place) in enumerate(memories)], 2),
+        "fill": _indent([f"case {number}: {place} = words[row]; break;" for number, place in enumerate(memories)], 2),
+        "read": _indent([f"case {number}: words[row] = {place}; break;" for number, place in enumerate(memories)], 2),
         "room": room,
         "limbs": probe_limbs,
     })
-    return "\n".join(text), inputs, [name for name, _ in memories]
+    return "\n".join(text), inputs
 
 
 def _indent(lines, depth=1):
@@ -147,11 +140,11 @@ def _port_struct(name, widths):
 
 
 def _memories(top):
-    """(name, place in C with ``row``) of each memory whose contents a run loads or reads."""
-    result = [("microcode", "((Machine *)m)->microcode[row]")]
+    """The place in C, with ``row``, of each memory whose contents a run loads or reads: the microcode, then the banks."""
+    banks = {}
     for memory in top.graph.memories:
-        result.append((memory.name, f"((Machine *)m)->top.{top.memories[memory.name]}[row]"))
-    return result
+        banks[int(re.search(r"bank(\d+)", memory.name)[1])] = f"((Machine *)m)->top.{top.memories[memory.name]}[row]"
+    return ["((Machine *)m)->microcode[row]", *(banks[number] for number in sorted(banks))]
 
 
 def _asked_for(top):
@@ -178,7 +171,10 @@ def _tile_functions(tile, early, asked_for):
     def leaf(node):
         return f"in->{node.name[0]}_{node.name[1]}" if node.kind == "input" else tile.state(node, "t")
 
-    first = Emitter(leaf)
+    def row(nodes):
+        return tile.row(nodes, "t")
+
+    first = Emitter(leaf, row)
     for name in early:
         first.need(tile.graph.outputs[name])
     stores = []
@@ -186,7 +182,7 @@ def _tile_functions(tile, early, asked_for):
         stores += _store(first, lambda low, name=name: f"out->{name}_{low}", tile.graph.outputs[name])
     lines = ["static inline void tile_early(const Tile *t, TileOut *out) {", _indent([*first.flush(), *stores]), "}", ""]
 
-    body = Emitter(leaf)
+    body = Emitter(leaf, row)
     late = {name: bits for name, bits in tile.graph.outputs.items() if name not in early}
     for bits in (*late.values(), *tile.needs()):
         body.need(bits)
@@ -206,7 +202,7 @@ def _tile_functions(tile, early, asked_for):
 
 
 def _step_function(top, early, slots, sources, n):
-    """``step_fast`` and ``step_traced``."""
+    """``step``: one clock of the machine."""
     phase = {"late": False}
 
     def leaf(node):
@@ -219,8 +215,15 @@ def _step_function(top, early, slots, sources, n):
             return f"to[{number}].{port}_{low}"
         return top.state(node, "(&m->top)")
 
+    def row(nodes):
+        if nodes[0].kind == "box":
+            _, port, low = nodes[0].name
+            if port in early and [node.name for node in nodes] == [(number, port, low) for number in range(len(nodes))]:
+                return f"to[%s].{port}_{low}"
+        return top.row(nodes, "(&m->top)")
+
     trace, outputs = top.graph.outputs["trace"], top.graph.outputs
-    emitter = Emitter(leaf)
+    emitter = Emitter(leaf, row)
     for bits in (*(bits for box in top.graph.boxes for bits in box.inputs.values()), *top.needs(),
                  *(outputs[name] for name in ("quiet", "trapped", "trace", "probe", "schedule", "flags"))):
         emitter.need(bits)
@@ -231,7 +234,7 @@ def _step_function(top, early, slots, sources, n):
             given += _store(emitter, lambda low, box=box, name=name: f"ti[{box.number}].{name}_{low}", bits)
     body += [*emitter.flush(), *given]
     phase["late"] = True
-    body.append(f"for (int i = 0; i < {n}; i++) (traced ? tile_traced : tile_fast)(&m->tile[i], &ti[i], &to[i]);")
+    body.append(f"for (int i = 0; i < {n}; i++) (c->traced ? tile_traced : tile_fast)(&m->tile[i], &ti[i], &to[i]);")
 
     stores = top.clock(emitter, "(&m->top)")
     stores += [f"c->{name} = {emitter.value(outputs[name])};" for name in ("quiet", "trapped")]
@@ -255,8 +258,6 @@ def _step_function(top, early, slots, sources, n):
     observed += ["if (c->probes) {", "    uint64_t *p = c->probes + c->probe_used;", *("    " + line for line in emitter.flush()),
                  *("    " + line for line in probe), f"    c->probe_used += {len(probe)};", "}"]
     return "\n".join([
-        "static inline __attribute__((always_inline)) void step_body(Machine *m, Control *c, int traced) {",
-        _indent(body), "    if (traced) {", _indent(observed, 2), "    }", _indent(stores), "    c->clock++;", "}", "",
-        "static void step_fast(Machine *m, Control *c) { step_body(m, c, 0); }",
-        "static void step_traced(Machine *m, Control *c) { step_body(m, c, 1); }", "",
+        "static void step(Machine *m, Control *c) {", _indent(body), "    if (c->traced) {", _indent(observed, 2), "    }",
+        _indent(stores), "    c->clock++;", "}", "",
     ])

@@ -1,6 +1,7 @@
 """Graphs -> C, one run at a time: every node a 64-bit word, the Tile one function that is called for every core."""
 
 from .netlist import Graph, width_of
+from .simplify import simplify
 
 __all__ = ["Emitter", "Unit", "word_type"]
 
@@ -43,10 +44,13 @@ class Emitter:
     Parameters
     ----------
     leaf : node -> expression in C, for inputs, registers, read ports and outputs of boxes.
+    row : the nodes that a "choose" chooses from -> what is subscripted in C to get them, with one %s, if they stand in a row; or
+        None.
     """
 
-    def __init__(self, leaf):
+    def __init__(self, leaf, row=lambda nodes: None):
         self._leaf = leaf
+        self._row = row
         self._body = _Place()
         self._needed = []
         self._places = None           # node -> _Place
@@ -123,22 +127,36 @@ class Emitter:
             if node is None:
                 constant |= low << position
             else:
-                text = self._names[node]
-                if low:
-                    text = f"({text} >> {low})"
-                if low + width < node.width:
-                    text = f"({text} & {_mask(width)})"
+                text = self._sliced(self._names[node], node, low, width)
                 terms.append(f"({text} << {position})" if position else text)
             position += width
         if constant or not terms:
             terms.append(f"{constant:#x}ull" if constant >> 32 else f"{constant:#x}u")
         return terms[0] if len(terms) == 1 else f"({' | '.join(terms)})"
 
+    @staticmethod
+    def _sliced(text, node, low, width):
+        if low:
+            text = f"({text} >> {low})"
+        return f"({text} & {_mask(width)})" if low + width < node.width else text
+
     def _write(self, node):
         lines = self._places[node].lines
         self._names[node] = name = f"v{len(self._names)}"
-        if not node.inputs:
+        if node.kind == "choose":
+            lines += self._chosen(node, name)
+        elif not node.inputs:
             lines.append(f"const uint64_t {name} = {self._leaf(node)};")
+        elif node.kind == "cat":
+            lines.append(f"const uint64_t {name} = {self._text([piece for bits in node.inputs for piece in bits])};")
+        elif node.kind == "transpose":
+            rows = ", ".join(self._text(bits) for bits in node.inputs)
+            lines += [f"uint64_t {name}[64] = {{0}};", "{", f"    const uint64_t row[] = {{{rows}}};",
+                      f"    for (int i = 0; i < {len(node.inputs)}; i++)",
+                      f"        for (uint64_t w = row[i]; w; w &= w - 1) {name}[__builtin_ctzll(w)] |= 1ull << i;", "}"]
+        elif node.kind == "column":
+            ((whole, _, _),), ((_, number, _),) = node.inputs
+            lines.append(f"const uint64_t {name} = {self._names[whole]}[{number}];")
         elif node.kind == "select":
             lines += self._choice(node, name)
         elif node.kind == "mux" and (self._branches[node, 1].lines or self._branches[node, 2].lines):
@@ -149,6 +167,19 @@ class Emitter:
 
     def _branch(self, node, number, name):
         return [*("    " + line for line in self._branches[node, number].lines), f"    {name} = {self._text(node.inputs[number])};"]
+
+    def _chosen(self, node, name):
+        number, *elements = node.inputs
+        index, count = self._text(number), len(elements)
+        guard = "" if count == 1 << width_of(number) else f"{index} >= {count} ? 0 : "
+        pieces = [bits[0] for bits in elements if len(bits) == 1]
+        row = None
+        if len(pieces) == count and None not in [piece[0] for piece in pieces] and len({piece[1:] for piece in pieces}) == 1:
+            row = self._row([piece[0] for piece in pieces])
+        if row:
+            return [f"const uint64_t {name} = {self._sliced(f'({guard}{row % index})', *pieces[0])};"]
+        return [f"const {word_type(node.width)} {name}_of[] = {{{', '.join(self._text(bits) for bits in elements)}}};",
+                f"const uint64_t {name} = {guard}{name}_of[{index}];"]
 
     def _choice(self, node, name):
         """A select: a switch if it asks one value for constants, else a chain of questions, the last condition first."""
@@ -236,10 +267,17 @@ class Unit:
 
     def __init__(self, name, graph: Graph):
         self.name = name
-        self.graph = graph
+        self.graph = graph = simplify(graph, concatenate=True)
         self._fields = {}             # node of state -> field
-        for number, register in enumerate(graph.registers):
-            self._fields[register.node] = f"r{number}"
+        # Registers of one width that follow each other are an array, in case that one is chosen by a number.
+        self._arrays = []
+        for register in graph.registers:
+            if not self._arrays or self._arrays[-1][0].width != register.node.width:
+                self._arrays.append([])
+            self._arrays[-1].append(register.node)
+        for number, nodes in enumerate(self._arrays):
+            for index, node in enumerate(nodes):
+                self._fields[node] = f"r{number}[{index}]"
         self.memories = {}            # MemoryInfo -> field
         for number, memory in enumerate(graph.memories):
             self.memories[memory.name] = f"m{number}"
@@ -248,7 +286,9 @@ class Unit:
 
     def struct(self):
         """The declaration of the state. A memory that nothing writes is a pointer: all units share its contents."""
-        lines = [f"{word_type(node.width)} {name};" for node, name in self._fields.items()]
+        lines = [f"{word_type(nodes[0].width)} r{number}[{len(nodes)}];" for number, nodes in enumerate(self._arrays)]
+        reads = (read.node for memory in self.graph.memories for read in memory.reads)
+        lines += [f"{word_type(node.width)} {self._fields[node]};" for node in reads]
         for number, memory in enumerate(self.graph.memories):
             kind = word_type(memory.width)
             lines.append(f"const {kind} *m{number};" if memory.constant else f"{kind} m{number}[{memory.depth}];")
@@ -263,8 +303,13 @@ class Unit:
     def state(self, node, pointer):
         return f"{pointer}->{self._fields[node]}"
 
-    def holds(self, node):
-        return node in self._fields
+    def row(self, nodes, pointer):
+        """As Emitter asks for it."""
+        for number, array in enumerate(self._arrays):
+            if nodes[0] in array:
+                first = array.index(nodes[0])
+                return f"{pointer}->r{number}[{first} + %s]" if array[first:first + len(nodes)] == nodes else None
+        return None
 
     def needs(self):
         """All bits that ``clock`` asks for."""
@@ -280,11 +325,10 @@ class Unit:
     def clock(self, emitter, pointer):
         """The end of the clock: (statements that compute what the state becomes, statements that store it)."""
         stores = []
-        for register in self.graph.registers:
-            field = self._fields[register.node]
+        for number, register in enumerate(self.graph.registers):
             if register.next != ((register.node, 0, register.node.width),):
-                emitter.local(f"n_{field}", register.next)
-                stores.append(f"{pointer}->{field} = n_{field};")
+                emitter.local(f"n{number}", register.next)
+                stores.append(f"{self.state(register.node, pointer)} = n{number};")
         for number, memory in enumerate(self.graph.memories):
             writes = []
             for port, write in enumerate(memory.writes):

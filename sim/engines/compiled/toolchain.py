@@ -1,7 +1,8 @@
-"""From C to a loaded library: which compiler, with what options, and the cache of what has been built.
+"""From source text to a loaded library: which compiler, with what options, and the cache of what has been built.
 
-A library is named by a hash of its source, its compiler and the options, in the user's cache directory, and appears there whole
-(a temporary file, then a rename): two processes may build the same one at once, and stale code can not be found.
+A library is named by a hash of everything that it is made from (source, compiler, options, kind of processor), in the user's
+cache directory, and appears there whole (built in a folder of its own, then a rename): two processes may build the same one at
+once, and stale code cannot be found.
 """
 
 import ctypes
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from sim.errors import MissingToolError
 
-__all__ = ["cache_folder", "compiler", "load", "vector_bits"]
+__all__ = ["cache_folder", "cached", "compiler", "cpu_seconds", "execute", "identity", "load", "vector_bits"]
 
 _OPTIONS = ("-O2", "-march=native", "-std=gnu11", "-fPIC", "-shared", "-w")
 
@@ -49,38 +50,66 @@ def compiler(*, vectors=False):
 @cache
 def vector_bits():
     """How wide a vector the code that the compiler makes for this processor can compute with at once: 512, 256 or 128."""
-    command = [*compiler(vectors=True), *_OPTIONS, "-dM", "-E", "-x", "c", os.devnull]
-    defined = subprocess.run(command, capture_output=True, text=True).stdout
+    defined = execute([*compiler(vectors=True), *_OPTIONS, "-dM", "-E", "-x", "c", os.devnull])
     return 512 if "__AVX512BW__" in defined else 256 if "__AVX2__" in defined else 128
 
 
-def _identity(command):
-    """What tells one compiler on one kind of processor from another."""
+def cpu_seconds():
+    """Processor time so far, of this process and of those that it has waited for."""
+    return sum(os.times()[:4])
+
+
+def execute(command, **options):
+    """What a tool prints. Raises MissingToolError, in one line, if it cannot be run or fails."""
     try:
-        version = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise MissingToolError(f"the compiler {' '.join(command)} does not work: {error}") from None
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, **options)
+    except OSError as error:
+        raise MissingToolError(f"{command[0]} cannot be run: {error.strerror}") from None
+    if done.returncode:
+        complaints = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        first = next((line for line in complaints if "error" in line.lower()), complaints[0] if complaints else "no message")
+        raise MissingToolError(f"{command[0]} failed with exit code {done.returncode}: {first[:300]}")
+    return done.stdout
+
+
+def identity(command):
+    """What tells one compiler on one kind of processor from another."""
     flags = ""
     info = Path("/proc/cpuinfo")
     if info.exists():
         flags = next((line for line in info.read_text().splitlines() if line.startswith("flags")), "")
-    return f"{version}\n{platform.machine()}\n{flags}"
+    return "\n".join((*command, execute([*command, "--version"]), platform.machine(), flags))
+
+
+def cached(parts, build):
+    """The library that is made from ``parts`` (texts), loaded. Its ``build_seconds`` are the processor time that making it took,
+    when that was.
+
+    build : called with a folder of its own if the library is not there; gives the path in it of the library that it made.
+    """
+    folder = cache_folder()
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+    path, note = folder / f"{key}.so", folder / f"{key}.seconds"
+    if not (path.exists() and note.exists()):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            scratch, before = Path(scratch), cpu_seconds()
+            built = build(scratch)
+            (scratch / note.name).write_text(str(cpu_seconds() - before))
+            os.replace(scratch / note.name, note)
+            os.replace(built, path)
+    library = ctypes.CDLL(str(path))
+    library.build_seconds = float(note.read_text())
+    return library
 
 
 def load(text, *, options=(), vectors=False):
-    """The library of a C program, built if need be. vectors : as of ``compiler``."""
-    command = compiler(vectors=vectors)
-    options = (*_OPTIONS, *options)
-    key = hashlib.sha256("\0".join((text, _identity(command), *options)).encode()).hexdigest()[:32]
-    folder = cache_folder()
-    path = folder / f"{key}.so"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            source, built = Path(scratch) / "machine.c", Path(scratch) / "machine.so"
-            source.write_text(text)
-            result = subprocess.run([*command, *options, "-o", str(built), str(source)], capture_output=True, text=True)
-            if result.returncode:
-                raise MissingToolError(f"the compiler {' '.join(command)} failed:\n{result.stderr.strip()[:2000]}")
-            os.replace(built, path)
-    return ctypes.CDLL(str(path))
+    """The library of a C program, as ``cached`` gives it. vectors : as of ``compiler``."""
+    command, options = compiler(vectors=vectors), (*_OPTIONS, *options)
+
+    def build(folder):
+        (folder / "machine.c").write_text(text)
+        execute([*command, *options, "-o", folder / "machine.so", folder / "machine.c"])
+        return folder / "machine.so"
+
+    return cached((text, identity(command), *options), build)

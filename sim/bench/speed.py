@@ -1,0 +1,139 @@
+"""How fast the engines run one workload, all in one table and one run.
+
+What is measured is processor time, not time on the wall: every engine here is one thread, and somebody else's load on the machine
+is not the engine's. The engines take turns, slice by slice, and the median of its slices is an engine's figure, so that a noisy
+minute is nobody's loss. Engines of native code run without records, PySim with a sink that looks at nothing. A build counts with
+everything that an edit of the hardware makes necessary: elaboration, generation, and the compiler, whose time is remembered with
+what it built.
+"""
+
+import time
+from pathlib import Path
+from statistics import median
+
+from sim.engines import make_engine
+from sim.engines.compiled.toolchain import cpu_seconds
+from sim.errors import MissingToolError
+from sim.run import prepare
+
+__all__ = ["CONTENDERS", "bench_speed"]
+
+_WORKLOAD = Path(__file__).with_name("contended.toml")
+_SLICES = 7
+#: Clocks after which all engines must agree; and those of native code once more, later.
+_AGREE, _AGREE_LATER = 2000, 100_000
+
+
+class _Native:
+    """One run of an engine of native code, which goes on from slice to slice. Loading is not counted."""
+
+    runs = 1
+
+    def __init__(self, engine, prepared):
+        self.build_seconds = engine.build_seconds
+        self._engine = engine
+        self._contents = prepared.contents, prepared.settings.straps
+        self._chunk = 1000
+
+    def arena(self, clocks):
+        """How many clocks were run, and the arena then."""
+        return self._engine.advance(self._engine.start(*self._contents), clocks), self._engine.arena()
+
+    def begin(self):
+        self._control = self._engine.start(*self._contents)
+
+    def slice(self, seconds):
+        """Clocks per second, of all runs together, over about so many seconds."""
+        clocks, spent = 0, 0.0
+        while spent < seconds:
+            started = time.process_time()
+            ran = self._engine.advance(self._control, self._chunk)
+            spent += time.process_time() - started
+            clocks += ran
+            if ran < self._chunk:
+                self.begin()                    # the program is over, even this one, after some millions of clocks
+            elif spent < seconds / 20:
+                self._chunk *= 2                # until the looks at the watch do not count
+        return clocks * self.runs / spent
+
+
+class _PySim:
+    """One run in PySim, which begins again with every slice; loading is not counted."""
+
+    runs = 1
+
+    def __init__(self, engine, prepared):
+        self.build_seconds = engine.build_seconds
+        self._engine = engine
+        self._prepared = prepared
+
+    def arena(self, clocks):
+        self._first, self._until = None, float("inf")
+        outcome = self._run(clocks)
+        return outcome.clocks, outcome.arena
+
+    def begin(self):
+        pass
+
+    def slice(self, seconds):
+        self._first, self._until = None, seconds
+        self._run(1 << 40)
+        (clock, begun), (last, now) = self._first, self._last
+        return (last - clock) / (now - begun)
+
+    def on_clock(self, clock, records, probe):
+        now = time.process_time()
+        self._last = clock, now
+        if self._first is None:
+            self._first = self._last
+        return now - self._first[1] >= self._until
+
+    def _run(self, clocks):
+        return self._engine.run(self._prepared.contents, self._prepared.settings.straps, max_clocks=clocks, sink=self)
+
+
+#: Every row of the table: name -> what runs it, from the engine of the same name. The place to enter a new one.
+CONTENDERS = {"pysim": _PySim, "compiled": _Native, "verilator": _Native}
+
+
+def bench_speed(cores, *, engines=tuple(CONTENDERS), seconds=5.0, progress=lambda what: None, tell=lambda line: None):
+    """Measure each engine at each number of cores.
+
+    seconds : of processor time for each row.  progress : told what is being done.  tell : told what is left out, and why.
+    Returns {"rows": [...], "checks": [...]}: a check says whether all engines had run the same clocks to the same arena.
+    """
+    rows, checks = [], []
+    for n_cores in cores:
+        prepared = prepare(_WORKLOAD, cores=n_cores)
+        contenders = {}
+        for name in engines:
+            progress(f"building {name} for {n_cores} cores")
+            before = cpu_seconds()
+            try:
+                engine = make_engine(name, prepared.settings.config)
+            except MissingToolError as error:
+                tell(f"without {name} at {n_cores} cores: {error}")
+                continue
+            if name == "pysim":
+                engine.build_seconds = cpu_seconds() - before
+            contenders[name] = CONTENDERS[name](engine, prepared)
+        progress(f"comparing at {n_cores} cores")
+        checks.append(_check(contenders, n_cores, max(100, _AGREE // n_cores)))
+        checks.append(_check({name: one for name, one in contenders.items() if name != "pysim"}, n_cores, _AGREE_LATER // n_cores))
+        speeds = {name: [] for name in contenders}
+        for contender in contenders.values():
+            contender.begin()
+        for number in range(_SLICES):
+            for name, contender in contenders.items():
+                progress(f"{name} at {n_cores} cores, slice {number + 1} of {_SLICES}")
+                speeds[name].append(contender.slice(seconds / _SLICES))
+        rows += [{"engine": name, "cores": n_cores, "runs_at_once": contender.runs,
+                  "clocks_per_second": round(median(speeds[name])), "build_seconds": round(contender.build_seconds, 2)}
+                 for name, contender in contenders.items()]
+    return {"workload": _WORKLOAD.stem, "time": "cpu", "rows": rows, "checks": checks}
+
+
+def _check(contenders, n_cores, clocks):
+    outcomes = [contender.arena(clocks) for contender in contenders.values()]
+    return {"cores": n_cores, "clocks": clocks, "engines": list(contenders),
+            "equal": all(outcome == outcomes[0] for outcome in outcomes)}

@@ -1,0 +1,216 @@
+"""What the engines of native code share: the C interface of a machine that has been built, and the runs on it.
+
+The interface is C, whoever wrote the code behind it::
+
+    size_t machine_size(void);                          // of the state; it is kept here
+    void machine_reset(void *state);
+    void machine_fill(void *state, int memory, const uint64_t *words, int64_t count);    // from row 0
+    void machine_read(void *state, int memory, uint64_t *words, int64_t count);
+    int64_t machine_run(void *state, Control *control, int64_t clocks);     // -> clocks that were run
+
+``machine_run`` ends after so many clocks, with a clock in which the machine is quiet or trapped, or when a buffer cannot take
+another clock. Memory 0 is the microcode, 1 and up are the banks of the arena. ``Control`` is what ``control_type`` says; what comes
+out through it, but ``quiet`` and ``trapped``, comes only while ``traced``:
+
+- records, in their buffer: a word ``clock << 16 | source``, then the raw record, lowest word first. If ``recorded``, a change of
+  the schedule in force is a record of the source after the last;
+- the probe of each clock, if ``probes`` is not NULL;
+- the flags of the last clock.
+"""
+
+import ctypes
+from bisect import bisect
+
+from rtl.config import straps_layout
+from rtl.monitor import Monitor, flags_layout
+from rtl.probe import probe_layout
+from rtl.schedule import plan_layout, schedule_layout
+from sim.monitor import clocks_of_flags
+from sim.records import Sources
+
+from .engine import NEVER, PLAIN, Ending, Outcome
+
+__all__ = ["LIMB", "NativeEngine", "control_type", "limbs_of"]
+
+#: Bits of the words in which everything comes and goes.
+LIMB = 64
+#: Words of each buffer through which records and probes come out.
+_ROOM = 1 << 16
+
+
+def limbs_of(width):
+    """How many words a value takes."""
+    return -(-width // LIMB)
+
+
+def control_type(config, inputs):
+    """The structure Control, of a program whose input words are ``inputs``."""
+    class Control(ctypes.Structure):
+        _fields_ = [
+            ("input", ctypes.c_uint64 * max(1, len(inputs))), ("clock", ctypes.c_uint64),
+            ("quiet", ctypes.c_uint64), ("trapped", ctypes.c_uint64), ("traced", ctypes.c_int64),
+            ("records", ctypes.c_void_p), ("used", ctypes.c_int64), ("room", ctypes.c_int64),
+            ("recorded", ctypes.c_int64), ("schedule", ctypes.c_uint64 * limbs_of(schedule_layout(config).size)),
+            ("flags", ctypes.c_uint64 * limbs_of(flags_layout.size)),
+            ("probes", ctypes.c_void_p), ("probe_used", ctypes.c_int64), ("probe_room", ctypes.c_int64),
+        ]
+
+    return Control
+
+
+class NativeEngine:
+    """A Rig in a loaded library. The records, the probe, the schedule, the flags, the ending and the arena are those of PySim,
+    clock for clock.
+
+    Parameters
+    ----------
+    config : MachineConfig.
+    library : as ``ctypes.CDLL`` loads it.
+    inputs : the words of ``Control.input`` as (port, low, width).
+    build_seconds : processor time that all of its making takes or, for what came from the cache, took.
+    """
+
+    def __init__(self, config, library, inputs, *, build_seconds):
+        self.config = config
+        self.build_seconds = build_seconds
+        self._library = library
+        self._inputs = inputs
+        sources = Sources(config)
+        self._limbs = [limbs_of(sources.layouts[kind].size) for kind in sources.kinds]
+        self._limbs.append(limbs_of(schedule_layout(config).size))
+        self._probe_limbs = limbs_of(probe_layout(config).size)
+        self._Control = control_type(config, inputs)
+        library.machine_size.restype = ctypes.c_size_t
+        library.machine_run.restype = ctypes.c_int64
+        library.machine_run.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]
+        for name in ("machine_fill", "machine_read"):
+            getattr(library, name).argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_int64]
+        library.machine_reset.argtypes = [ctypes.c_void_p]
+        self._state = ctypes.create_string_buffer(library.machine_size())
+        # Whatever the machine is, a clock of it fits.
+        self._records = (ctypes.c_uint64 * max(_ROOM, len(self._limbs) + sum(self._limbs)))()
+        self._probes = (ctypes.c_uint64 * max(_ROOM, self._probe_limbs))()
+
+    def run(self, contents, straps, *, max_clocks, sink, probe=False, plan=PLAIN, patience=NEVER, record=False, replay=()):
+        window = probe if isinstance(probe, range) else range(max_clocks if probe else 0)
+        replay = sorted(replay)
+        arguments = contents, straps, plan, patience, replay
+        control = self.start(*arguments)
+        control.traced, control.recorded = 1, record
+        clocks, ending, changes = 0, Ending.LIMIT, []
+        while clocks < max_clocks:
+            # A chunk lies within the window or outside of it.
+            edge = next((edge for edge in (window.start, window.stop) if edge > clocks), max_clocks)
+            control.probes = ctypes.addressof(self._probes) if clocks in window else None
+            control.used = control.probe_used = 0
+            ran = self._advance(control, clocks, min(edge, max_clocks), replay)
+            stop = self._tell(sink, clocks, ran, memoryview(self._records).cast("B").cast("Q")[:control.used],
+                              memoryview(self._probes).cast("B")[:8 * control.probe_used], changes)
+            if stop is not None:
+                # The machine has run on to the end of the chunk, and must not have: up to here once more.
+                clocks, ending = stop + 1, Ending.STOPPED
+                control = self.start(*arguments)
+                reached = 0
+                while reached < clocks:
+                    reached += self._advance(control, reached, clocks, replay)
+                changes = [change for change in changes if change[0] < clocks]
+                break
+            clocks += ran
+            if control.trapped or control.quiet:
+                ending = Ending.TRAP if control.trapped else Ending.QUIET
+                break
+        arena = self.arena()
+        return Outcome(clocks, ending, arena, self._flags(control), tuple(changes) if record else None)
+
+    def start(self, contents, straps, plan=PLAIN, patience=NEVER, replay=()):
+        """Reset and load: the Control of a machine that stands before clock 0, and gives no records."""
+        self._library.machine_reset(self._state)
+        self._load(contents)
+        control = self._Control()
+        control.records, control.room, control.probe_room = ctypes.addressof(self._records), len(self._records), len(self._probes)
+        self._set(control, "straps", straps_layout.const(straps.as_const()).as_bits())
+        self._set(control, "plan", plan_layout.const(plan.as_const()).as_bits())
+        self._set(control, "patience", patience)
+        self._set(control, "replay", dict(replay).get(0, 0))
+        self.advance(control, 1)                # word 0 reaches the output of the microcode store
+        self._set(control, "run", 1)
+        control.clock = 0
+        return control
+
+    def advance(self, control, clocks):
+        """Run on from where ``start`` or the last ``advance`` ended; how many clocks were run."""
+        return self._library.machine_run(self._state, ctypes.byref(control), clocks)
+
+    def _advance(self, control, clock, limit, replay):
+        """Run from ``clock`` to ``limit`` at the most, or to where the schedule that is replayed changes."""
+        if replay:
+            # What is in force in a clock is an input of the clock before.
+            position = bisect(replay, clock + 1, key=lambda change: change[0])
+            if position:
+                self._set(control, "replay", replay[position - 1][1])
+            if position < len(replay):
+                limit = min(limit, replay[position][0] - 1)
+        return self.advance(control, limit - clock)
+
+    def _flags(self, control):
+        """The flags, when the Monitor has seen the last clock."""
+        self._set(control, "run", 0)
+        control.traced, control.recorded, control.probes = 1, 0, None
+        for _ in range(Monitor.LATENCY + 1):
+            control.used = 0
+            self.advance(control, 1)
+        return clocks_of_flags(int.from_bytes(bytes(control.flags), "little"))
+
+    def arena(self):
+        """The words of the arena."""
+        n_banks = self.config.n_banks
+        words = [0] * self.config.arena_depth
+        depth = len(words) // n_banks
+        for bank in range(n_banks):
+            rows = (ctypes.c_uint64 * depth)()
+            self._library.machine_read(self._state, 1 + bank, rows, depth)
+            words[bank::n_banks] = rows
+        return tuple(words)
+
+    def _load(self, contents):
+        n_banks = self.config.n_banks
+        words = [0] * self.config.arena_depth
+        for address, word in contents.arena.items():
+            words[address] = word
+        self._fill(0, contents.microcode)
+        for bank in range(n_banks):
+            self._fill(1 + bank, words[bank::n_banks])
+
+    def _fill(self, memory, words):
+        self._library.machine_fill(self._state, memory, (ctypes.c_uint64 * len(words))(*words), len(words))
+
+    def _set(self, control, port, value):
+        for number, (name, low, width) in enumerate(self._inputs):
+            if name == port:
+                control.input[number] = value >> low & (1 << width) - 1
+
+    def _tell(self, sink, first, ran, words, probes, changes):
+        """Hand a chunk to the sink; the clock at which it wants to stop, or None. Collects changes of the schedule."""
+        by_clock, limbs = {}, self._limbs
+        words, position, schedule = words.tolist(), 0, len(limbs) - 1
+        while position < len(words):
+            clock, index = words[position] >> 16, words[position] & 0xFFFF
+            raw = words[position + 1]
+            for number in range(1, limbs[index]):
+                raw |= words[position + 1 + number] << number * LIMB
+            position += 1 + limbs[index]
+            if index == schedule:
+                changes.append((clock, raw))
+            elif clock in by_clock:
+                by_clock[clock].append((index, raw))
+            else:
+                by_clock[clock] = [(index, raw)]
+        on_clock = sink.on_clock
+        if not probes:
+            return next((clock for clock, records in by_clock.items() if on_clock(clock, records, None)), None)
+        size = 8 * self._probe_limbs
+        for clock in range(first, first + ran):
+            raw = int.from_bytes(probes[(clock - first) * size:(clock - first + 1) * size], "little")
+            if on_clock(clock, by_clock.get(clock, []), raw):
+                return clock
+        return None

@@ -1,0 +1,78 @@
+"""Parts of the machine as Verilog, with a list of their ports, for people whose flow is not Amaranth."""
+
+import re
+from contextlib import ExitStack
+from inspect import getdoc
+from pathlib import Path
+
+from rtl.apic.local_apic import LocalApic
+from rtl.machine import Machine
+from rtl.shared import Shared
+from rtl.tile import Tile
+from sim.engines.compiled.netlist import flat_ports
+from sim.errors import InputError
+from sim.names import closest
+from sim.verilog import component_verilog, hollow
+from sim.waves.output import OutputFile
+
+__all__ = ["PARTS", "export", "port_list"]
+
+#: What can be exported, by the name of its module.
+PARTS = {"tile": Tile, "shared": Shared, "machine": Machine, "apic": LocalApic}
+
+
+def export(part, config, out):
+    """Write the Verilog of a part to the file ``out``, and its ports as Markdown beside it; both whole, or none.
+
+    Returns {"module", "files", "ports"}. Raises InputError, and MissingToolError if there is no Yosys.
+    """
+    if part not in PARTS:
+        raise InputError(f'there is no part "{part}"{closest(part, PARTS)} (there are: {", ".join(PARTS)})')
+    out = Path(out)
+    component = hollow(Machine, config) if part == "machine" else PARTS[part](config)
+    ports = port_list(component)
+    verilog = component_verilog(component, part)
+    if part == "machine":
+        verilog = component_verilog(Tile(config), "tile") + verilog
+    files = {"verilog": out, "ports": out.with_suffix(".ports.md")}
+    with ExitStack() as stack:
+        written = []
+        for path, text in zip(files.values(), (verilog, _markdown(part, config, ports)), strict=True):
+            written.append(OutputFile(path))
+            stack.callback(written[-1].drop)
+            written[-1].write(text)
+        for file in written:
+            file.keep()
+        stack.pop_all()
+    return {"module": part, "files": {what: str(path) for what, path in files.items()}, "ports": ports}
+
+
+def port_list(component):
+    """The ports of a component's module: dicts of name, direction, width, meaning. Clock and reset come first."""
+    meanings = _members(getdoc(type(component)) or "")
+    result = [
+        {"name": "clk", "direction": "input", "width": 1, "meaning": "clock; everything happens at its rising edge"},
+        {"name": "rst", "direction": "input", "width": 1, "meaning": "synchronous reset, active high"},
+    ]
+    for name, (value, is_input) in flat_ports(component).items():
+        result.append({"name": name, "direction": "input" if is_input else "output", "width": len(value),
+                       "meaning": meanings.get(name.split("__")[0], "")})
+    return result
+
+
+def _members(text):
+    """name -> what the section Members of a docstring says of it."""
+    section = re.search(r"^Members\n-+\n(.*?)(?=^\S+\n-+\n|\Z)", text, re.MULTILINE | re.DOTALL)
+    meanings = {}
+    for entry in re.split(r"\n(?! )", section[1].strip()) if section else ():
+        # Several short entries may share a line.
+        for names, meaning in re.findall(r"(\w+(?:, \w+)*) : (.*?)(?=\.  \w+(?:, \w+)* : |\Z)", entry, re.DOTALL):
+            meanings.update(dict.fromkeys(names.split(", "), " ".join(meaning.split()).rstrip(".")))
+    return meanings
+
+
+def _markdown(part, config, ports):
+    """The list of ports for people."""
+    title = f"# Ports of `{part}`\n\nFor {config}.\n\nFields of packed ports are as `rtl/` declares them, the first one lowest."
+    rows = [f"| `{port['name']}` | {port['direction']} | {port['width']} | {port['meaning']} |" for port in ports]
+    return "\n".join([title, "", "| port | direction | bits | meaning |", "|---|---|---|---|", *rows, ""])
