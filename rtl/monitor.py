@@ -4,10 +4,9 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .check.context import Context
 from .check.deed import Deed, deed_layout
 from .check.keys import Keys
-from .check.ledger import Ledger
+from .check.witness import Witness
 from .events import Event, trace_layout
 
 __all__ = ["FLAGS", "Monitor", "flag_layout", "flags_layout"]
@@ -38,10 +37,9 @@ flags_layout = data.StructLayout(dict.fromkeys(FLAGS, flag_layout))
 class Monitor(wiring.Component):
     """Judges a run by its records, clock by clock.
 
-    A Context per core tells in the clock after a record what the core has done to a csd or a spin lock, and whether it goes on
-    after a wait. One deed is heard per clock, the lowest core first; more than one in a clock is rare, because they are
-    accesses to memory. It is heard by all Ledgers, one per core, and by the Keys. So a Monitor has registers for ``n_cores *
-    entries_per_core`` uses of csds, and comparators for as many.
+    There is a Witness per core. It tells, in the clock after a record, what its core has done to a csd or a spin lock. One deed is
+    heard per clock, that of the lowest core first; more than one in a clock is rare, because they go with accesses to memory.
+    It is heard by all Witnesses, which answer in the clock after, and by the Keys.
 
     A csd is expected to be locked and queued by one core, its owner, and a function that is run in a handler not to be interrupted
     by another handler. Where that, or the room, does not suffice, ``overflow`` says so.
@@ -55,6 +53,7 @@ class Monitor(wiring.Component):
     entries_per_core : uses of csds that one core can have going on at a time. In v4: a call that waits, one that interrupts it,
         and what has not been taken of csd_data and cfd_data.
     keys_per_core : spin locks that a core can hold at a time.
+    witness : what makes the repeated unit from config and ``entries_per_core``. (The fast engines put a black box in its place.)
 
     Members
     -------
@@ -66,10 +65,10 @@ class Monitor(wiring.Component):
 
     LATENCY = 8
 
-    def __init__(self, config, *, entries_per_core=4, keys_per_core=4):
+    def __init__(self, config, *, entries_per_core=4, keys_per_core=4, witness=Witness):
         self._config = config
-        self._entries_per_core = entries_per_core
-        self._keys_per_core = keys_per_core
+        self._witnesses = [witness(config, entries_per_core) for _ in range(config.n_cores)]
+        self._keys = Keys(config, keys_per_core)
         super().__init__({
             "run": In(1),
             "trace": In(trace_layout(config)),
@@ -80,40 +79,38 @@ class Monitor(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config, trace = self._config, self.trace
-        cores = range(config.n_cores)
-        contexts = [Context(config) for _ in cores]
-        ledgers = [Ledger(config, self._entries_per_core) for _ in cores]
-        m.submodules.keys = keys = Keys(config, self._keys_per_core)
-        for core in cores:
-            m.submodules[f"context{core}"] = contexts[core]
-            m.submodules[f"ledger{core}"] = ledgers[core]
+        config, trace, witnesses = self._config, self.trace, self._witnesses
+        m.submodules.keys = keys = self._keys
 
-        now = Signal(32)
-        with m.If(self.run | (now != 0)):
-            m.d.sync += now.eq(now + 1)
-
+        # What is heard in this clock, and what was in the last one, which is answered now.
         deed, by = Signal(deed_layout(config)), Signal(config.n_cores)
-        for core, context in enumerate(contexts):
-            with (m.Elif if core else m.If)(context.deed.valid):
-                m.d.comb += [deed.eq(context.deed), by.eq(1 << core)]
-        exits = Cat(context.exit for context in contexts)
+        answered, asked = Signal(deed_layout(config)), Signal(config.n_cores)
+        for core, witness in enumerate(witnesses):
+            with (m.Elif if core else m.If)(witness.does.valid):
+                m.d.comb += [deed.eq(witness.does), by.eq(1 << core)]
         m.d.comb += [keys.deed.eq(deed), keys.by.eq(by)]
-        for core, (context, ledger) in enumerate(zip(contexts, ledgers, strict=True)):
+        m.d.sync += answered.valid.eq(deed.valid)
+        with m.If(deed.valid):
+            m.d.sync += [answered.eq(deed), asked.eq(by)]
+
+        answers = [witness.answers for witness in witnesses]
+        told = answered.valid & (answered.deed == Deed.TAKE)
+        exits = Cat(witness.exit for witness in witnesses)
+        for core, witness in enumerate(witnesses):
+            m.submodules[f"witness{core}"] = witness
             with m.If(self.run):
-                m.d.comb += [context.record.eq(trace.core[core]), context.interrupt.eq(trace.apic[core])]
+                m.d.comb += [witness.record.eq(trace.core[core]), witness.interrupt.eq(trace.apic[core])]
             m.d.comb += [
-                context.heard.eq(by[core]),
-                context.taken.eq(Cat(other.taken for other in ledgers).any()),
-                ledger.deed.eq(deed),
-                ledger.by.eq(by),
-                ledger.own.eq(by[core]),
-                ledger.exits.eq(exits),
-                ledger.earlier.eq(exits[:core]),
-                ledger.resumption.eq(context.resumption),
+                witness.own.eq(by[core]),
+                witness.told.eq(told & asked[core]),
+                witness.taken.eq(_some("taken", answers)),
+                witness.deed.eq(deed),
+                witness.by.eq(by),
+                witness.exits.eq(exits),
+                witness.earlier.eq(exits[:core]),
             ]
 
-        # In the clock after its records everything is known of a clock.
+        # What has moved, known a clock later as everything else.
         ran, rested, moved = Signal(), Signal(), Signal()
         still = Signal(32)                # clocks since something moved
         m.d.sync += [ran.eq(self.run), rested.eq(self.run & self.quiet)]
@@ -127,27 +124,34 @@ class Monitor(wiring.Component):
         with m.If(ran):
             m.d.sync += still.eq(Mux(moved, 1, still + 1))
 
+        now = Signal(32)
+        with m.If(self.run | (now != 0)):
+            m.d.sync += now.eq(now + 1)
+
         def flag(name, found, clock):
             with m.If(found & ~self.flags[name].hit):
                 m.d.sync += [self.flags[name].hit.eq(1), self.flags[name].clock.eq(clock)]
 
-        def some(name, parts):
-            return Cat(getattr(part, name) for part in parts).any()
-
-        findings = [context.findings for context in contexts]
+        findings = [witness.findings for witness in witnesses]
         with m.If(Cat(findings).any()):
             for name in ("not_once", "refs", "mask", "warn", "trap", "overflow"):
-                flag(name, some(name, findings), now - 1)
-        flag("early_return", some("early", ledgers), now - 1)
+                flag(name, _some(name, findings), now - 1)
         with m.If(deed.valid):
-            clock = now - 1 - deed.age
-            flag("refs", some("bad_delete", ledgers), clock)
-            flag("unlock", (deed.deed == Deed.UNLOCK) & ~some("unlocked", ledgers), clock)
-            flag("owner", some("bad_lock", ledgers), clock)
-            flag("lock", keys.bad, clock)
-            flag("overflow", some("full", ledgers) | keys.full, clock)
+            flag("lock", keys.bad, now - 1 - deed.age)
+            flag("overflow", keys.full, now - 1 - deed.age)
+        flag("early_return", _some("early", answers), now - 2)
+        with m.If(answered.valid):
+            clock = now - 2 - answered.age
+            flag("refs", _some("bad_delete", answers), clock)
+            flag("unlock", (answered.deed == Deed.UNLOCK) & ~_some("unlocked", answers), clock)
+            flag("owner", _some("bad_lock", answers), clock)
+            flag("overflow", _some("full", answers), clock)
         with m.If(rested):
-            flag("lost", some("busy", contexts) | some("left", ledgers), now)
+            flag("lost", _some("busy", witnesses) | _some("left", witnesses), now)
         with m.Elif(ran & ~moved):
             flag("stuck", still > self.patience, now - 1)
         return m
+
+
+def _some(name, parts):
+    return Cat(getattr(part, name) for part in parts).any()

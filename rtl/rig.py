@@ -4,6 +4,7 @@ from amaranth.hdl import Module
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from .check.witness import Witness
 from .config import straps_layout
 from .events import trace_layout
 from .machine import LoadPort, Machine
@@ -21,7 +22,7 @@ class Rig(wiring.Component):
     Parameters
     ----------
     config : MachineConfig
-    tile : as of Machine.
+    tile : as of Machine.  witness : as of Monitor.
 
     Attributes
     ----------
@@ -36,10 +37,10 @@ class Rig(wiring.Component):
     flags : as of Monitor.
     """
 
-    def __init__(self, config, *, tile=Tile):
+    def __init__(self, config, *, tile=Tile, witness=Witness):
         self.machine = Machine(config, tile=tile)
         self._scheduler = Scheduler(config)
-        self._monitor = Monitor(config)
+        self._monitor = Monitor(config, witness=witness)
         super().__init__({
             "straps": In(straps_layout),
             "run": In(1),

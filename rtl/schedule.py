@@ -87,7 +87,7 @@ class Scheduler(wiring.Component):
     *Rates.* The word of core ``i`` has a byte for each kind of hold, the lowest for ``stall``, then ``hold_drain``,
     ``hold_interrupt``, ``hold_message``: what is below its rate holds in the next clock. For BOUNDED, no byte is looked at for as
     long as the core is held, which is 1 clock and the low ``delay`` bits of the common word in addition.
-    ``reorder_drain`` has no rate: it is the lowest bit of the byte for ``hold_drain``.
+    ``reorder_drain`` has no rate: it is the lowest bit of the byte for ``hold_drain``, unless that has the rate 0.
 
     *PCT.* The cores stand in a row, at first in random order. The first that is not halted has the turn; the others are stalled,
     except those that are halted: they must be able to take an interrupt. Who has the turn goes to the end of the row
@@ -179,9 +179,11 @@ class Scheduler(wiring.Component):
                 with m.If(left != 0):
                     m.d.sync += left.eq(left - 1)
                 with m.Else():
-                    m.d.sync += Cat(schedule.stall[core], schedule.hold_drain[core], schedule.hold_interrupt[core],
-                                    schedule.hold_message[core]).eq(hits)
-                    m.d.sync += schedule.reorder_drain[core].eq(word[8])
+                    m.d.sync += [
+                        Cat(schedule.stall[core], schedule.hold_drain[core], schedule.hold_interrupt[core],
+                            schedule.hold_message[core]).eq(hits),
+                        schedule.reorder_drain[core].eq(word[8] & plan.hold_drain.any()),
+                    ]
                     with m.If(hits.any()):
                         m.d.sync += left.eq(common & longest)
         return m

@@ -181,20 +181,18 @@ def replay(
     """Repeat a run of a hunt to the clock, with waves."""
     from rtl.schedule import ScheduleKind
     from sim.engines import make_engine
-    from sim.run import prepare, run, window_of
-    from sim.schedule_file import read_schedule
-    from sim.schedules import Plan
+    from sim.run import prepare_recipe, run, window_of
+    from sim.schedules import Plan, read_recipe
 
     _check_engine(engine)
     clocks = window_of(window)
-    item = read_schedule(file)
-    prepared = prepare(item.scenario, protocol=item.protocol, cores=item.cores, preset=item.preset,
-                       assignments=item.assignments, without=item.without, seed=item.seed)
-    item.check(prepared, file)
+    recipe = read_recipe(file)
+    prepared = prepare_recipe(recipe, file)
+    again = recipe.plan if recipe.schedule is None else Plan(kind=ScheduleKind.REPLAY)
     with _progress(1_000_000) as progress:
         machine = make_engine(engine, prepared.settings.config, tell=_note)
         result = run(prepared, engine=machine, max_clocks=1_000_000, out=out, waves=not no_vcd, window=clocks,
-                     plan=Plan(kind=ScheduleKind.REPLAY), replay=item.schedule, progress=progress)
+                     plan=again, replay=recipe.schedule or (), progress=progress)
     _present(result, as_json)
 
 

@@ -21,8 +21,7 @@ from sim.engines.compiled.many import Job, LaneEngine
 from sim.errors import InputError
 from sim.monitor import ORACLE_OF_FLAG, clocks_of_flags
 from sim.run import patience, prepare, run
-from sim.schedule_file import ScheduleFile, contents_digest, write_schedule
-from sim.schedules import Plan
+from sim.schedules import Plan, RunRecipe, contents_digest, write_recipe
 
 __all__ = ["Finding", "Hunt", "Report", "plan_of"]
 
@@ -180,14 +179,12 @@ class Hunt:
             self._tell(finding)
 
     def _write(self, path, plan, result, finding):
-        settings, arguments = self._prepared.settings, self._arguments
-        write_schedule(path, ScheduleFile(
-            scenario=arguments["name"], protocol=arguments.get("protocol"), cores=arguments.get("cores"),
-            preset=arguments.get("preset"), assignments=tuple(arguments.get("assignments", ())),
-            without=tuple(arguments.get("without", ())), seed=arguments.get("seed", 0), config=asdict(settings.config),
-            straps=asdict(settings.straps), contents=contents_digest(self._prepared.contents), plan=plan,
-            schedule=result.schedule,
-            found={"flag": finding.flag, "oracle": finding.oracle, "clock": finding.clock, "sentence": finding.sentence}))
+        settings, prepared = self._prepared.settings, self._prepared
+        write_recipe(path, RunRecipe(
+            scenario=self._arguments["name"], seed=prepared.scenario.seed, protocol=self._arguments.get("protocol")
+            or prepared.scenario.protocol, defines=settings.defines, without=prepared.without,
+            config=settings.config, straps=settings.straps, contents=contents_digest(prepared.contents), plan=plan,
+            schedule=result.schedule, violation=(finding.flag, finding.clock)))
 
     # --- the notebook: what is known so far, so that a hunt that is interrupted goes on ---------------------------------
 

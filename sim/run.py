@@ -24,7 +24,7 @@ from sim.waves.feed import STAGES, WaveFeed
 from sim.waves.gtkw import write_gtkw
 from sim.waves.writer import WaveWriter
 
-__all__ = ["Prepared", "Result", "patience", "prepare", "run", "window_of"]
+__all__ = ["Prepared", "Result", "patience", "prepare", "prepare_recipe", "run", "window_of"]
 
 #: Clocks without progress, beyond what the scenario itself lets pass, after which a run is stuck.
 _PATIENCE = 5000
@@ -68,6 +68,18 @@ def prepare(name, *, protocol=None, cores=None, preset=None, assignments=(), wit
                      defines={**chosen.defines, **_mode(chosen)})
     image = knock_out(image, without)
     return Prepared(scenario, chosen, image, contents(scenario, image, chosen.config), tuple(without))
+
+
+def prepare_recipe(recipe, path):
+    """What a RunRecipe says, ready to run. Raises InputError if it would be another run; ``path`` is its file."""
+    scenario = read_scenario(find_scenario(recipe.scenario), cores=recipe.config.n_cores, seed=recipe.seed)
+    chosen = Settings(recipe.config, recipe.straps, recipe.defines)
+    image = assemble(find_protocol(recipe.protocol), n_cores=recipe.config.n_cores, xlen=recipe.config.xlen,
+                     defines={**recipe.defines, **_mode(chosen)})
+    image = knock_out(image, recipe.without)
+    prepared = Prepared(scenario, chosen, image, contents(scenario, image, recipe.config), recipe.without)
+    recipe.check(prepared.contents, file=path)
+    return prepared
 
 
 def _mode(chosen):

@@ -1,10 +1,23 @@
-"""Plans of schedules, as people and files say them."""
+"""Plans of schedules, and the file that says how to repeat a run. The file is described in ``docs/schedules.md``."""
 
-from dataclasses import dataclass, fields
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 
-from rtl.schedule import ScheduleKind, plan_layout
+from rtl.config import MachineConfig, Straps
+from rtl.monitor import FLAGS
+from rtl.schedule import ScheduleKind, plan_layout, schedule_layout
 
-__all__ = ["Plan"]
+from .errors import InputError
+from .names import closest
+
+__all__ = ["Plan", "RunRecipe", "contents_digest", "read_recipe", "write_recipe"]
+
+_FORMAT = "crosscall schedule"
+_VERSION = 1
+#: Runs of the recorded schedule that stand on one line.
+_PER_LINE = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,3 +55,194 @@ class Plan:
     def as_const(self):
         """The value of the ``plan`` port, as ``data.Layout.const`` takes it."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
+
+
+def contents_digest(contents):
+    """What tells one Contents from another: the same for the same words, wherever they come from."""
+    digest = hashlib.sha256()
+    for address, word in enumerate(contents.microcode):
+        digest.update(f"microcode {address:x} {word:x}\n".encode())
+    for address, word in sorted(contents.arena.items()):
+        if word:
+            digest.update(f"arena {address:x} {word:x}\n".encode())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecipe:
+    """All that a run depends on, so that it can be repeated.
+
+    scenario, seed, protocol, defines, without : as ``sim.run.prepare`` takes them.
+    config, straps, plan : of the run.
+    contents : the ``contents_digest`` of what they gave.
+    schedule : as an Outcome has it, or None: then the plan draws it again.
+    violation : the flag that the run sets and its clock, or None.
+    """
+
+    scenario: str
+    seed: int = 0
+    protocol: str
+    defines: dict[str, int] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
+    config: MachineConfig
+    straps: Straps
+    contents: str
+    plan: Plan
+    schedule: tuple[tuple[int, int], ...] | None = None
+    violation: tuple[str, int] | None = None
+
+    def check(self, contents, *, file=None):
+        """Raise InputError if these are not the Contents of the run."""
+        found = contents_digest(contents)
+        if found != self.contents:
+            raise InputError(f'the run cannot be repeated: microcode and arena of scenario "{self.scenario}" with protocol '
+                             f'"{self.protocol}" are not what they were (digest {found[:12]}, recorded {self.contents[:12]}); '
+                             "the scenario, the protocol or the assembler has changed since", file=file)
+
+
+def write_recipe(path, recipe):
+    """Write the file: whole, or not at all. Raises InputError."""
+    document = {
+        "format": _FORMAT, "version": _VERSION, "scenario": recipe.scenario, "seed": recipe.seed, "protocol": recipe.protocol,
+        "defines": dict(recipe.defines), "without": list(recipe.without),
+        "config": asdict(recipe.config), "straps": asdict(recipe.straps),
+        "contents": recipe.contents, "plan": recipe.plan.as_const() | {"kind": recipe.plan.kind.name.lower()},
+        "schedule": None if recipe.schedule is None else _run_lengths(recipe.schedule),
+        "violation": None if recipe.violation is None else {"flag": recipe.violation[0], "clock": recipe.violation[1]},
+    }
+    path = Path(path)
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8", newline="\n")
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", file=path) from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_recipe(path):
+    """The RunRecipe of a file. Raises InputError that says what is wrong, and where."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError("there is no such file", file=path) from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise InputError(f"cannot be read: {reason}", file=path) from None
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        lines = text.splitlines() or [""]
+        cut = error.pos >= len(text.rstrip())
+        raise InputError("is cut off: the rest of the schedule is missing" if cut else f"is not JSON: {error.msg}", file=path,
+                         line=error.lineno, column=error.colno,
+                         text=lines[error.lineno - 1] if error.lineno <= len(lines) else None) from None
+    if not isinstance(document, dict) or document.get("format") != _FORMAT:
+        raise InputError(f'is no schedule file: it does not begin with "format": "{_FORMAT}"', file=path)
+    if document.get("version") != _VERSION:
+        raise InputError(f"has version {document.get('version')!r} of the format, and this crosscall reads version {_VERSION}: "
+                         "the run cannot be repeated", file=path)
+    return _Reader(path, document).recipe()
+
+
+def _run_lengths(schedule):
+    """[(clock, raw), ...] -> lines of "<clocks>x<raw>": for how many clocks what is in force; the last one has no end."""
+    starts = [(0, 0), *schedule] if not schedule or schedule[0][0] else list(schedule)
+    ends = [clock for clock, _ in starts[1:]] + [None]
+    runs = [f"{'' if end is None else end - clock}x{raw:x}" for (clock, raw), end in zip(starts, ends, strict=True)]
+    return [" ".join(runs[index:index + _PER_LINE]) for index in range(0, len(runs), _PER_LINE)]
+
+
+class _Reader:
+    """The document -> a RunRecipe; every refusal names its key."""
+
+    _KEYS = {"format": str, "version": int, "scenario": str, "seed": int, "protocol": str, "defines": dict, "without": list,
+             "config": dict, "straps": dict, "contents": str, "plan": dict, "schedule": list | None, "violation": dict | None}
+    _TYPES = {str: "a string", int: "a whole number", dict: "a table", list: "a list", list | None: "a list or null",
+              dict | None: "a table or null"}
+
+    def __init__(self, path, document):
+        self._path = path
+        self._document = document
+
+    def recipe(self):
+        document = self._document
+        self._keys(document, self._KEYS, "")
+        for key, kind in self._KEYS.items():
+            self._kind(document[key], kind, key)
+        for name, value in document["defines"].items():
+            self._kind(value, int, f"defines.{name}")
+        for number, name in enumerate(document["without"]):
+            self._kind(name, str, f"without[{number}]")
+        config = self._made(MachineConfig, "config", document["config"])
+        plan = dict(document["plan"])
+        self._keys(plan, [item.name for item in fields(Plan)], "plan")
+        kinds = {kind.name.lower(): kind for kind in ScheduleKind}
+        if plan["kind"] not in kinds:
+            raise self._refusal("plan.kind", f"must be one of {', '.join(kinds)}, not {plan['kind']!r}")
+        plan["kind"] = kinds[plan["kind"]]
+        return RunRecipe(
+            scenario=document["scenario"], seed=document["seed"], protocol=document["protocol"], defines=document["defines"],
+            without=tuple(document["without"]),
+            config=config, straps=self._made(Straps, "straps", document["straps"]), contents=document["contents"],
+            plan=self._made(Plan, "plan", plan), schedule=self._schedule(document["schedule"], schedule_layout(config).size),
+            violation=self._violation(document["violation"]),
+        )
+
+    def _schedule(self, lines, width):
+        if lines is None:
+            return None
+        result, clock, open_ = [], 0, True
+        for number, line in enumerate(lines):
+            for word in self._kind(line, str, f"schedule[{number}]").split():
+                length, cross, raw = word.partition("x")
+                try:
+                    raw = int(raw, 16)
+                    step = int(length) if length else None
+                except ValueError:
+                    cross = ""
+                if not cross or not open_ or step is not None and step < 1:
+                    raise self._refusal(f"schedule[{number}]", f'has "{word}" in the place of <clocks>x<what is held>')
+                if raw >> width:
+                    raise self._refusal(f"schedule[{number}]", f'has "{word}", which holds more than this machine has')
+                if raw or result:
+                    result.append((clock, raw))
+                open_ = step is not None
+                clock += step or 0
+        if open_:
+            raise self._refusal("schedule", "is cut off: its last entry must have no end")
+        return tuple(result)
+
+    def _violation(self, value):
+        if value is None:
+            return None
+        self._keys(value, ["flag", "clock"], "violation")
+        if value["flag"] not in FLAGS:
+            raise self._refusal("violation.flag", f"is not known{closest(value['flag'], FLAGS)} (there are: {', '.join(FLAGS)})")
+        return value["flag"], self._kind(value["clock"], int, "violation.clock")
+
+    def _made(self, kind, key, content):
+        self._keys(content, [item.name for item in fields(kind)], key)
+        try:
+            return kind(**content)
+        except (TypeError, ValueError) as error:
+            raise self._refusal(key, f"is refused: {error}") from None
+
+    def _keys(self, content, known, key):
+        where = f"{key}." if key else ""
+        for name in content:
+            if name not in known:
+                raise self._refusal(f"{where}{name}", f"is not known{closest(name, known)}: the run cannot be repeated")
+        for name in known:
+            if name not in content:
+                raise self._refusal(f"{where}{name}", "is missing")
+
+    def _kind(self, value, kind, key):
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise self._refusal(key, f"must be {self._TYPES[kind]}, not {value!r}")
+        return value
+
+    def _refusal(self, key, message):
+        return InputError(f"{key} {message}", file=self._path)

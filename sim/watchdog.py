@@ -44,19 +44,20 @@ class Watchdog:
         if progress:
             self._progress = record.clock
         elif record.clock - self._progress > self.patience:
-            self._stuck(record.clock)
+            self._stuck()
         return bool(self.violations)
 
     def finish(self, outcome):
         """The run has ended. If not in quiet, it may have been stuck without a single record since."""
-        if not self.violations and outcome.ending is not Ending.QUIET and outcome.clocks - self._progress > self.patience:
-            self._stuck(outcome.clocks)
+        if not self.violations and outcome.ending is not Ending.QUIET and outcome.clocks - 1 - self._progress > self.patience:
+            self._stuck()
 
     def sentences(self):
         """One for each call that is not over: how far it has come."""
         return [self._sentence(call) for call in self._tracker.calls if not call.over]
 
-    def _stuck(self, clock):
+    def _stuck(self):
+        clock = self._progress + self.patience + 1
         stuck = [call for call in self._tracker.calls if not call.over]
         for call in stuck:
             cores = tuple(sorted({call.caller, *call.unfinished}))

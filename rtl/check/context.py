@@ -31,7 +31,15 @@ def resumption_layout(config):
 #: What a Context finds by itself, each for one clock.
 findings_layout = data.StructLayout(dict.fromkeys(("not_once", "refs", "mask", "warn", "trap", "overflow"), 1))
 
+#: What looks at the top or moves it.
+_FRAMES = (Event.COMMAND, Event.IRET, Event.CALL, Event.RETURN, Event.TAKE, Event.DEQUEUE, Event.VISIT, Event.HANDLE_END,
+           Event.FUNC_ENTRY, Event.FUNC_EXIT)
+
 #: Event -> the deed, and where the record has the address.
+#: What looks at the top or moves it.
+_FRAMES = (Event.COMMAND, Event.IRET, Event.CALL, Event.RETURN, Event.TAKE, Event.DEQUEUE, Event.VISIT, Event.HANDLE_END,
+           Event.FUNC_ENTRY, Event.FUNC_EXIT)
+
 #: Event -> the deed, and where the record has the address.
 _DEEDS = {
     Event.CSD_LOCK: (Deed.LOCK, "a"),
@@ -54,15 +62,17 @@ class Context(wiring.Component):
     =============  ==========================================  ===============================================================
     frame          pushed by                                   popped by
     =============  ==========================================  ===============================================================
-    ``INTERRUPT``  ACCEPT                                      IRET, with what was left open above it
+    ``INTERRUPT``  ACCEPT                                      IRET
     ``CALL``       CALL, if the top is no ``CALL`` frame       the RETURN that closes its outermost CALL
-    ``HANDLER``    TAKE, DEQUEUE                               the next TAKE, DEQUEUE or VISIT, HANDLE_END
+    ``HANDLER``    TAKE, DEQUEUE                               the next TAKE, DEQUEUE or VISIT, HANDLE_END, IRET
     ``FUNCTION``   FUNC_ENTRY                                  FUNC_EXIT
     =============  ==========================================  ===============================================================
 
-    COMMAND pops all. The outputs of clock ``t + 1`` tell of the records of clock ``t``; a deed stays until it is heard. A deed that
-    waits for more than three clocks, or until the next one comes, is an overflow (what depends on each other is at least one
-    access to memory apart), and so is an event before the answer to a TAKE, or a handler in the middle of a handler.
+    COMMAND pops all. The outputs of clock ``t + 1`` tell of the records of clock ``t``; a deed stays until it is heard.
+
+    It is an overflow if a deed waits for more than three clocks or until the next one comes (what depends on each other is at
+    least one access to memory apart), if a handler goes on to its function before the answer to a TAKE, if the frames do not
+    suffice, if a handler begins in the middle of a handler, and if an IRET leaves a call or a function open.
 
     Parameters
     ----------
@@ -72,7 +82,7 @@ class Context(wiring.Component):
     -------
     record, interrupt : this core's records; 0 if they are not to be looked at.
     deed : what it has done to a csd or a spin lock.  heard : now.
-    taken : with ``heard`` and a TAKE: what was taken was for this core.
+    told, taken : after a TAKE was heard: whether what was taken was for this core.
     exit : it has ended a function that it ran in a handler.
     resumption, findings : pulses.
     busy : it is in a call or a function, or has left a call without RETURN.
@@ -85,6 +95,7 @@ class Context(wiring.Component):
             "interrupt": In(apic_record_layout(config)),
             "deed": Out(deed_layout(config)),
             "heard": In(1),
+            "told": In(1),
             "taken": In(1),
             "exit": Out(1),
             "resumption": Out(resumption_layout(config)),
@@ -109,9 +120,9 @@ class Context(wiring.Component):
         def has(kind, index=0):
             return (depth > index) & (frames[index].kind == kind)
 
-        def among(kind, end):
-            """Whether there is such a frame among the upper ``end``."""
-            return Cat(has(kind, index) for index in range(end)).any()
+        def among(kind):
+            """Whether there is such a frame."""
+            return Cat(has(kind, index) for index in range(MAX_FRAMES)).any()
 
         is_call, is_handler, is_function = Signal(), Signal(), Signal()
         lost = Signal()                   # a call was left without RETURN
@@ -119,7 +130,7 @@ class Context(wiring.Component):
             is_call.eq(has(_Kind.CALL)),
             is_handler.eq(has(_Kind.HANDLER)),
             is_function.eq(has(_Kind.FUNCTION)),
-            self.busy.eq(lost | among(_Kind.CALL, MAX_FRAMES) | among(_Kind.FUNCTION, MAX_FRAMES)),
+            self.busy.eq(lost | among(_Kind.CALL) | among(_Kind.FUNCTION)),
         ]
 
         def push(**frame):
@@ -130,18 +141,11 @@ class Context(wiring.Component):
         def pop(count=1):
             m.d.sync += [stack.eq(stack[count * width:]), depth.eq(depth - count)]
 
-        def leave(count, level):
-            """The upper ``count`` frames are left as they are; ``level`` is that of the lowest of them."""
-            with m.If(among(_Kind.CALL, count)):
-                m.d.sync += [lost.eq(1), resumption.over.eq(1), resumption.level.eq(level)]
-
         m.d.sync += [self.exit.eq(0), resumption.woken.eq(0), resumption.over.eq(0), resumption.waited.eq(0), findings.eq(0)]
         with m.If(deed.valid):
             m.d.sync += deed.age.eq(deed.age + 1)
             with m.If(self.heard):
                 m.d.sync += deed.valid.eq(0)
-                with m.If(deed.deed == Deed.TAKE):
-                    m.d.sync += top.spent.eq(~self.taken)
             with m.Elif(deed.age == 3):
                 m.d.sync += findings.overflow.eq(1)
 
@@ -149,21 +153,28 @@ class Context(wiring.Component):
         m.d.comb += accepts.eq(self.interrupt.valid & (self.interrupt.event == ApicEvent.ACCEPT))
         with m.If(accepts):
             push(kind=_Kind.INTERRUPT)
-        with m.If((accepts | (record.event != Event.NONE)) & deed.valid & (deed.deed == Deed.TAKE)):
+        asks = Signal()                   # whether what it has taken was for it
+        hangs = Signal()                  # on the answer, or on the top that waits for it
+        with m.Switch(record.event), m.Case(*_FRAMES):
+            m.d.comb += hangs.eq(1)
+        with m.If(asks & (accepts | hangs)):
             m.d.sync += findings.overflow.eq(1)
+        with m.If(self.told):
+            m.d.sync += [asks.eq(0), top.spent.eq(~self.taken)]
 
         does = Signal()
         with m.If(record.event != Event.NONE), m.Switch(record.event):
             with m.Case(Event.COMMAND):
-                leave(MAX_FRAMES, 1)
+                with m.If(among(_Kind.CALL)):
+                    m.d.sync += [lost.eq(1), resumption.over.eq(1), resumption.level.eq(0)]
                 m.d.sync += depth.eq(0)
             with m.Case(Event.IRET):
                 with m.If(has(_Kind.INTERRUPT)):
                     pop()
-                for index in range(1, MAX_FRAMES):
-                    with m.Elif(has(_Kind.INTERRUPT, index)):
-                        leave(index, depth - index + 1)
-                        pop(index + 1)
+                with m.Elif(is_handler & has(_Kind.INTERRUPT, 1)):
+                    pop(2)
+                with m.Elif(depth != 0):
+                    m.d.sync += findings.overflow.eq(1)
 
             with m.Case(Event.CALL):
                 with m.If(is_call):
@@ -188,11 +199,12 @@ class Context(wiring.Component):
                     m.d.sync += [resumption.over.eq(1), resumption.waited.eq(top.waited), resumption.level.eq(depth)]
 
             with m.Case(Event.TAKE, Event.DEQUEUE):
+                m.d.sync += asks.eq(1)
                 with m.If(is_handler):
                     m.d.sync += top.spent.eq(0)
                 with m.Else():
                     push(kind=_Kind.HANDLER)
-                    with m.If(among(_Kind.HANDLER, MAX_FRAMES)):
+                    with m.If(among(_Kind.HANDLER)):
                         m.d.sync += findings.overflow.eq(1)
             with m.Case(Event.VISIT, Event.HANDLE_END):
                 with m.If(is_handler):

@@ -7,18 +7,27 @@ from amaranth.lib.wiring import In, Out
 from .context import resumption_layout
 from .deed import LEVEL_BITS, Deed, deed_layout
 
-__all__ = ["Ledger"]
+__all__ = ["Ledger", "answers_layout"]
+
+answers_layout = data.StructLayout({
+    "taken": 1,           # what is taken was pending for this core
+    "unlocked": 1,        # what is unlocked was locked
+    "bad_lock": 1,        # what is locked was locked, or another call of the owner that is not over uses it
+    "bad_delete": 1,      # what is deleted has a count that is not 0, or targets that have not taken it
+    "full": 1,            # there is no room for the use that begins
+    "early": 1,           # the owner has waited, and goes on before the function has ended on every target
+})
 
 
 class Ledger(wiring.Component):
     """The uses of csds by one core, their owner.
 
     A use begins when the owner locks the csd or, if it does not, queues it. There may be several uses of one csd at a time, because
-    it may be locked again while targets of the use before have not taken it, or still run its function; what is done to a csd
-    is done to its latest use. A use is forgotten when the room is wanted, if the owner's call is over, every target has taken
-    it, the csd is not locked and, if its targets are counted, it has been deleted from its list.
+    it may be locked again while targets of the use before still run its function. What is done to a csd is done to its latest use;
+    what is taken is what was queued last. A use is forgotten when the room is wanted, if the owner's call is over, every target
+    has taken it, the csd is not locked and, if its targets are counted, it has been deleted from its list.
 
-    The outputs are functions of the inputs of this clock and of the entries, which follow at its end.
+    The answers of clock ``t + 1`` are to the deed, and about the resumption, of clock ``t``.
 
     Parameters
     ----------
@@ -31,12 +40,7 @@ class Ledger(wiring.Component):
     exits : cores that have ended a function that they ran in a handler.
     earlier : those that did before the owner went on, if that was in the same clock: then the lower number is the earlier one.
     resumption : the owner goes on.
-    taken : what is taken was pending for this core.
-    unlocked : what is unlocked was locked.
-    bad_lock : what is locked was locked, or is used by another call of the owner that is not over.
-    bad_delete : what is deleted has a count that is not 0, or targets that have not taken it.
-    early : who goes on waited, and the function has not ended on every target.
-    full : there is no room for the use that begins.
+    answers : see ``answers_layout``.
     left : a csd is locked, or has targets that have not taken it.
     """
 
@@ -51,101 +55,99 @@ class Ledger(wiring.Component):
             "exits": In(n),
             "earlier": In(n),
             "resumption": In(resumption_layout(config)),
-            "taken": Out(1),
-            "unlocked": Out(1),
-            "bad_lock": Out(1),
-            "bad_delete": Out(1),
-            "early": Out(1),
-            "full": Out(1),
+            "answers": Out(answers_layout),
             "left": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
-        config, deed, resumption = self._config, self.deed, self.resumption
-        entry_layout = data.StructLayout({
-            "csd": config.xlen,
-            "latest": 1,                  # there is no later use of this csd
-            "open": 1,                    # the owner's call is not over
-            "level": LEVEL_BITS,          # of that call
-            "locked": 1,
-            "queued": 1,
-            "counted": 1,                 # its targets are counted, and it has not been deleted since
-            "zero": 1,                    # the count is 0
-            "pending": config.n_cores,    # targets that have not taken it
-            "running": config.n_cores,    # targets that have, and have not ended the function
-        })
-        count = self._n_entries
-        entries = [Signal(entry_layout, name=f"entry{index}") for index in range(count)]
+        config, count, deed, resumption, answers = self._config, self._n_entries, self.deed, self.resumption, self.answers
 
-        def which(condition):
-            """Of which entries this holds, as bits."""
-            return Cat(condition(entry) for entry in entries)
+        def signals(name, shape):
+            return [Signal(shape, name=f"{name}{index}") for index in range(count)]
 
-        m.d.comb += self.left.eq(which(lambda entry: entry.locked | entry.pending.any()).any())
+        # Of each entry: a word, ...
+        csd = signals("csd", config.xlen)
+        level = signals("level", LEVEL_BITS)              # of the owner's call
+        pending = signals("pending", config.n_cores)      # targets that have not taken it
+        running = signals("running", config.n_cores)      # targets that have, and have not ended the function
+        # ... and a bit.
+        latest = Signal(count)            # there is no later use of this csd
+        public = Signal(count)            # ... no later one that was queued
+        open_ = Signal(count)             # the owner's call is not over
+        locked = Signal(count)
+        queued = Signal(count)
+        counted = Signal(count)           # its targets are counted, and it has not been deleted since
+        zero = Signal(count)              # the count is 0
 
-        # What is done, and to which entries.
-        meant, free, chosen, begins = Signal(count), Signal(count), Signal(count), Signal()
+        wanted = Signal(count)            # not taken by all
+        m.d.comb += [
+            wanted.eq(Cat(targets.any() for targets in pending)),
+            self.left.eq((locked | wanted).any()),
+        ]
+        m.d.sync += answers.eq(0)
+
+        # The owner goes on.
+        with m.If(resumption.woken | resumption.over):
+            late = Cat((awaited | active & ~self.earlier).any() for awaited, active in zip(pending, running, strict=True))
+            woken = Cat((of == resumption.csd) & (at == resumption.level) for of, at in zip(csd, level, strict=True))
+            over = Cat(at >= resumption.level for at in level)
+            with m.If(resumption.over):
+                m.d.sync += [open_.eq(open_ & ~over), answers.early.eq(resumption.waited & (open_ & over & late).any())]
+            with m.Else():
+                m.d.sync += answers.early.eq((open_ & woken & late).any())
+
+        # Targets have ended the function.
+        with m.If(self.exits.any()):
+            m.d.sync += [active.eq(active & ~self.exits) for active in running]
+
+        # Something is done to a csd.
+        same, meant, free, chosen = Signal(count), Signal(count), Signal(count), Signal(count)
+        begins = Signal()
         with m.If(deed.valid):
             m.d.comb += [
-                meant.eq(which(lambda entry: entry.latest & (entry.csd == deed.address))),
-                free.eq(which(lambda entry: ~(entry.open | entry.locked | entry.counted | entry.pending.any()))),
+                same.eq(Cat(of == deed.address for of in csd)),
+                meant.eq(same & latest),
+                free.eq(~(open_ | locked | counted | wanted)),
                 chosen.eq(free & -free),
-                self.full.eq(begins & (free == 0)),
             ]
             with m.Switch(deed.deed):
                 with m.Case(Deed.LOCK):
-                    m.d.comb += [
-                        begins.eq(self.own),
-                        self.bad_lock.eq(self.own & (meant & which(
-                            lambda entry: entry.locked | entry.open & (entry.level != deed.level))).any()),
-                    ]
+                    elsewhere = open_ & Cat(at != deed.level for at in level)
+                    m.d.comb += begins.eq(self.own)
+                    m.d.sync += answers.bad_lock.eq(self.own & (meant & (locked | elsewhere)).any())
                 with m.Case(Deed.UNLOCK):
-                    m.d.comb += self.unlocked.eq((meant & which(lambda entry: entry.locked)).any())
+                    m.d.sync += [answers.unlocked.eq((meant & locked).any()), locked.eq(locked & ~meant)]
                 with m.Case(Deed.QUEUE):
-                    m.d.comb += begins.eq(self.own & ~(meant & which(lambda entry: entry.open & ~entry.queued)).any())
+                    m.d.comb += begins.eq(self.own & ~(meant & open_ & ~queued).any())
+                    use = Mux(begins, chosen, meant)
+                    m.d.sync += [queued.eq(queued | use), public.eq(public & ~same | use)]
+                    for index in range(count):
+                        with m.If(use[index]):
+                            m.d.sync += pending[index].eq(deed.targets)
                 with m.Case(Deed.TAKE):
-                    m.d.comb += self.taken.eq((meant & which(lambda entry: (entry.pending & self.by).any())).any())
+                    for index in range(count):
+                        with m.If((same & public)[index] & (pending[index] & self.by).any()):
+                            m.d.sync += [
+                                pending[index].eq(pending[index] & ~self.by),
+                                running[index].eq(running[index] & ~self.exits | self.by),
+                                answers.taken.eq(1),
+                            ]
+                with m.Case(Deed.COUNT):
+                    m.d.sync += [counted.eq(counted | meant), zero.eq(Mux(deed.zero, zero | meant, zero & ~meant))]
                 with m.Case(Deed.DELETE):
-                    m.d.comb += self.bad_delete.eq((meant & which(
-                        lambda entry: entry.counted & (~entry.zero | entry.pending.any()))).any())
-
-        goes_on = Signal(count)
-        acts = Signal()
-        m.d.comb += acts.eq(deed.valid | resumption.woken | resumption.over | self.exits.any())
-        with m.If(acts):
-            for index, entry in enumerate(entries):
-                # The owner goes on.
-                with m.If(resumption.woken):
-                    m.d.comb += goes_on[index].eq(entry.open & (entry.level == resumption.level) & (entry.csd == resumption.csd))
-                with m.If(resumption.over & (entry.level >= resumption.level)):
-                    m.d.comb += goes_on[index].eq(entry.open & resumption.waited)
-                    m.d.sync += entry.open.eq(0)
-
-                # A target takes, or has ended the function.
-                takes = Signal(config.n_cores, name=f"takes{index}")
-                with m.If(meant[index] & (deed.deed == Deed.TAKE)):
-                    m.d.comb += takes.eq(entry.pending & self.by)
-                with m.If(takes.any() | self.exits.any()):
-                    m.d.sync += [entry.pending.eq(entry.pending & ~takes), entry.running.eq(entry.running & ~self.exits | takes)]
-
-                # Something is done to the csd.
-                with m.If(begins & chosen[index]):
-                    m.d.sync += [
-                        entry.csd.eq(deed.address), entry.latest.eq(1), entry.open.eq(deed.calling), entry.level.eq(deed.level),
-                        entry.locked.eq(deed.deed == Deed.LOCK), entry.queued.eq(deed.deed == Deed.QUEUE), entry.counted.eq(0),
-                        entry.pending.eq(Mux(deed.deed == Deed.QUEUE, deed.targets, 0)), entry.running.eq(0),
-                    ]
-                with m.Elif(begins & meant[index]):
-                    m.d.sync += [entry.latest.eq(0), entry.locked.eq(0), entry.counted.eq(0)]
-                with m.Elif(meant[index]), m.Switch(deed.deed):
-                    with m.Case(Deed.UNLOCK):
-                        m.d.sync += entry.locked.eq(0)
-                    with m.Case(Deed.QUEUE):
-                        m.d.sync += [entry.queued.eq(1), entry.pending.eq(deed.targets)]
-                    with m.Case(Deed.COUNT):
-                        m.d.sync += [entry.counted.eq(1), entry.zero.eq(deed.zero)]
-                    with m.Case(Deed.DELETE):
-                        m.d.sync += entry.counted.eq(0)
-        m.d.comb += self.early.eq((goes_on & which(lambda entry: (entry.pending | entry.running & ~self.earlier).any())).any())
+                    m.d.sync += [answers.bad_delete.eq((meant & counted & (~zero | wanted)).any()), counted.eq(counted & ~meant)]
+        with m.If(begins):
+            m.d.sync += [
+                answers.full.eq(free == 0),
+                latest.eq(latest & ~meant | chosen),
+                open_.eq(Mux(deed.calling, open_ | chosen, open_)),
+                locked.eq(locked & ~meant),
+                counted.eq(counted & ~meant),
+            ]
+            with m.If(deed.deed == Deed.LOCK):
+                m.d.sync += [locked.eq(locked & ~meant | chosen), queued.eq(queued & ~chosen), public.eq(public & ~chosen)]
+            for index in range(count):
+                with m.If(chosen[index]):
+                    m.d.sync += [csd[index].eq(deed.address), level[index].eq(deed.level), running[index].eq(0)]
         return m

@@ -23,9 +23,9 @@ class MemoryPath(wiring.Component):
 
     A drain starts at the end of a clock in which the buffer is not empty and the port is free, or the operation at it is done,
     unless an operation goes to the port then. So a core that does nothing but load does not keep its stores from the others: one
-    drains after each load. In a drain one store goes to the port; it leaves the buffer when it is done. Under TSO it is the oldest; under PSO, if
-    ``reorder`` is high, the youngest one that has no older one to the same address, else the oldest. ``hold`` and ``reorder`` are
-    sampled at the clock edge at which a drain would start.
+    drains after each load. In a drain one store goes to the port; it leaves the buffer when it is done. Under TSO it is the
+    oldest; under PSO, if ``reorder`` is high, the youngest one that has no older one to the same address, else the oldest.
+    ``hold`` and ``reorder`` are sampled at the clock edge at which a drain would start.
 
     Throughput: a store per clock into the buffer, and a drain every three clocks.
 

@@ -4,9 +4,10 @@ import re
 from pathlib import Path
 
 from sim.errors import InputError
+from sim.microcode.assembler import assemble
 from sim.names import closest
 
-__all__ = ["find_protocol", "shipped_protocols"]
+__all__ = ["barriers_and_locks", "find_protocol", "shipped_protocols"]
 
 _SOURCES = Path(__file__).parent / "sources"
 
@@ -32,3 +33,9 @@ def find_protocol(name):
         raise InputError(f'there is no protocol "{name}"{closest(name, known)} '
                          f"(shipped: {', '.join(known)}; your own: a path that ends in .uasm)")
     return _SOURCES / f"{name}.uasm"
+
+
+def barriers_and_locks(name):
+    """What of a protocol may be knocked out, in whatever mode the local APICs are, in the order of the program."""
+    image = assemble(find_protocol(name), n_cores=2, xlen=16, defines={"X2APIC": 1})
+    return sorted(image.names, key=lambda name: min(image.names[name]))

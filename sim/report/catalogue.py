@@ -3,7 +3,7 @@
 from dataclasses import asdict, fields
 
 from rtl.config import PRESETS, Straps
-from sim.microcode.protocols import shipped_protocols
+from sim.microcode.protocols import barriers_and_locks, shipped_protocols
 from sim.scenarios.reader import find_scenario, read_scenario, shipped_scenarios
 from sim.settings import MACHINE_SETTINGS
 
@@ -18,7 +18,8 @@ def catalogue():
     return {
         "scenarios": [{"name": item.name, "title": item.title, "protocol": item.protocol, "cores": item.n_cores,
                        "expected": list(item.expected)} for item in scenarios],
-        "protocols": [{"name": name, "title": title} for name, title in shipped_protocols().items()],
+        "protocols": [{"name": name, "title": title, "names": barriers_and_locks(name)}
+                      for name, title in shipped_protocols().items()],
         "presets": {name: asdict(config) for name, config in PRESETS.items()},
         "straps": [{"name": item.name, "default": item.default, "doc": item.metadata["doc"]} for item in fields(Straps)],
         "settings": [*MACHINE_SETTINGS, *(item.name for item in fields(Straps)), "define.NAME"],
@@ -39,6 +40,9 @@ def print_catalogue(what):
     heading("protocols (--protocol NAME)")
     for item in what["protocols"]:
         console.print(f"  {item['name']:<14}{item['title']}")
+    heading("barriers and locks (--without NAME)")
+    for item in what["protocols"]:
+        console.print(f"  {item['name']:<14}{', '.join(item['names'])}")
     heading("presets (--preset NAME)")
     for name, config in what["presets"].items():
         console.print(f"  {name:<14}{', '.join(f'{key} {value}' for key, value in config.items())}")

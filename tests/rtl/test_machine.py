@@ -64,7 +64,6 @@ def tile_of(modules, number):
             if name == prefix or name.startswith(prefix + ".")}
 
 
-@pytest.mark.slow
 def test_wide_machine_converts():
     assert "top.tile31.core.datapath" in modules(PRESETS["wide"])
 

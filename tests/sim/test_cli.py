@@ -107,7 +107,7 @@ def test_run_prints_a_report(crosscall, tmp_path):
 def test_run_without_a_barrier(crosscall):
     code, out, err = crosscall("run", "single", "--no-vcd", "--without", "csd_unlock_wmb", "--without", "handler_mb")
     assert (code, err) == (0, "")
-    assert "\nprotocol v4 without csd_unlock_wmb, handler_mb, 2 cores, seed 0: " in out
+    assert "\nprotocol v4 without csd_unlock_wmb, handler_mb, 2 cores, memory sc, seed 0: " in out
     code, out, err = crosscall("run", "single", "--no-vcd", "--without", "csd_unlock_wbm")
     assert (code, out) == (2, "")
     assert 'v4.uasm: the protocol has no barrier or lock named csd_unlock_wbm, did you mean "csd_unlock_wmb"? (it has: ' in err

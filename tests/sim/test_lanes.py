@@ -107,8 +107,8 @@ commands = [{ call = "all", func = "work", delay = "0..200", repeat = 3 }, { cal
 @pytest.mark.parametrize(("config", "lanes"), [
     (MachineConfig(n_cores=1), None),
     (MachineConfig(n_cores=2, xlen=32, n_vectors=32, n_banks=2), 16),
-    (MachineConfig(n_cores=3, xlen=64), 8),
-    (MachineConfig(n_cores=8, arena_depth=2048, n_banks=4), None),
+    pytest.param(MachineConfig(n_cores=3, xlen=64), 8, marks=pytest.mark.slow),
+    pytest.param(MachineConfig(n_cores=8, arena_depth=2048, n_banks=4), None, marks=pytest.mark.slow),
 ])
 def test_other_machines_and_widths(config, lanes, tmp_path):
     scenario = tmp_path / "busy.toml"

@@ -23,11 +23,12 @@ class _Scalar:
     """A component without black boxes as scalar C."""
 
     def __init__(self, component):
-        graph = build_graph(component)
+        graph = build_graph(component, indexed=True)
         unit = Unit("Unit", graph)
         self._inputs = [node for nodes in graph.inputs.values() for node in nodes]
         slots = {node.name: number for number, node in enumerate(self._inputs)}
-        emitter = Emitter(lambda node: unit.state(node, "u") if unit.holds(node) else f"in[{slots[node.name]}]")
+        emitter = Emitter(lambda node: f"in[{slots[node.name]}]" if node.kind == "input" else unit.state(node, "u"),
+                          lambda nodes: unit.row(nodes, "u"))
         self._outputs, values = [], []
         for name, bits in graph.outputs.items():
             for number, limb in enumerate(limbs(bits)):

@@ -38,7 +38,7 @@ CALLS = [
 
 def report(**changes):
     result = {
-        "scenario": "demo", "title": "a tour", "protocol": "v4", "without": [], "config": {"n_cores": 6},
+        "scenario": "demo", "title": "a tour", "protocol": "v4", "without": [], "memory": "sc", "config": {"n_cores": 6},
         "seed": 0, "cycles": 16000,
         "digest": "0x12345678", "ending": "quiet", "ok": True, "expected": [], "as_expected": True, "calls": CALLS,
         "oracles": [{"name": "O1", "title": "no early return"}, {"name": "O12", "title": "no empty mask"}], "violations": [],

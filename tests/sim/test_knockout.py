@@ -1,0 +1,200 @@
+"""Knock-out of barriers and locks, and what the memory models make of a protocol without them."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from rtl.core.microword import MicroWord, Op
+from rtl.events import Event
+from rtl.schedule import ScheduleKind
+from sim.cli import app
+from sim.engines.compiled import CompiledEngine
+from sim.errors import InputError
+from sim.microcode.assembler import assemble
+from sim.microcode.knockout import knock_out
+from sim.microcode.protocols import barriers_and_locks, find_protocol
+from sim.report import knockouts
+from sim.run import prepare, run
+from sim.schedules import Plan
+
+NAMES = {
+    "call_function_lock", "call_single_queue_lock", "cfd_lock", "csd_complete_wmb", "csd_unlock_wmb", "handler_mb",
+    "list_add_rcu_wmb", "smp_mb_before_ipi", "spin_unlock_wmb", "x2apic_fence",
+}
+
+
+@pytest.fixture(scope="module")
+def v4():
+    return assemble(find_protocol("v4"), n_cores=4, xlen=16, defines={"X2APIC": 1})
+
+
+# --- the words --------------------------------------------------------------------------------------------------------
+
+
+def test_v4_names_all_its_barriers_and_locks(v4):
+    """Every fence and every taking and giving back of a spin lock has a name."""
+    assert set(v4.names) == NAMES
+    assert barriers_and_locks("v4") == sorted(NAMES, key=lambda name: min(v4.names[name]))
+    named = {address for addresses in v4.names.values() for address in addresses}
+    for address, raw in enumerate(v4.words):
+        word = MicroWord.from_bits(raw)
+        locks = word.op is Op.CALL and v4.label(word.target) in ("spin_lock", "spin_unlock")
+        if word.op is Op.FENCE or locks:
+            assert address in named, v4.lines[address]
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_only_the_named_words_go(name, v4):
+    without = knock_out(v4, [name])
+    changed = {address for address, (old, new) in enumerate(zip(v4.words, without.words, strict=True)) if old != new}
+    assert changed == set(v4.names[name])
+    for address in changed:
+        old, new = (MicroWord.from_bits(image.words[address]) for image in (v4, without))
+        assert old.op in (Op.FENCE, Op.CALL)
+        assert new.op is Op.NOP
+        assert (new.event, new.entry) == (old.event, old.entry)
+
+
+def test_what_a_word_says_and_its_entry_mark_stay(tmp_path):
+    path = tmp_path / "own.uasm"
+    path.write_text("jmp start\n.entry start\nfence FULL @QUEUE(r3, r5) !mine\nfence FULL !other\nhalt\n")
+    image = assemble(path, n_cores=1, xlen=16)
+    word = MicroWord.from_bits(knock_out(image, ["mine"]).words[1])
+    assert (word.op, word.event, word.ra, word.rb, word.entry) == (Op.NOP, Event.QUEUE, 3, 5, 1)
+    assert knock_out(image, ["mine", "other"]).words[2] == MicroWord.const({"op": Op.NOP}).as_bits()
+    assert knock_out(image, []).words == image.words
+
+
+def test_an_unknown_name_is_refused(tmp_path):
+    path = tmp_path / "own.uasm"
+    path.write_text("fence FULL !mine\nfence FULL !yours\nhalt\n")
+    image = assemble(path, n_cores=1, xlen=16)
+    with pytest.raises(InputError) as refusal:
+        knock_out(image, ["mine", "mime"])
+    assert str(refusal.value) == (
+        f'{path}: the protocol has no barrier or lock named mime, did you mean "mine"? (it has: mine, yours)')
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def crosscall(*arguments):
+    result = CliRunner().invoke(app, list(arguments))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_memory_is_short_for_the_strap(tmp_path):
+    code, out, _ = crosscall("run", "single", "--memory", "pso", "--without", "handler_mb", "--no-vcd", "--json",
+                             "--out", str(tmp_path))
+    result = json.loads(out)
+    assert (code, result["memory"], result["straps"]["memory_model"], result["without"]) == (0, "pso", 2, ["handler_mb"])
+    code, out, _ = crosscall("run", "single", "--memory", "tso", "--no-vcd", "--out", str(tmp_path))
+    assert code == 0
+    assert "\nprotocol v4, 2 cores, memory tso, seed 0: " in out
+
+
+@pytest.mark.parametrize("name", ["TSO", "rmo", ""])
+def test_an_unknown_memory_model_is_refused(name, tmp_path):
+    for command in (("run", "single"), ("hunt", "single"), ("litmus",)):
+        code, out, err = crosscall(*command, "--memory", name, "--out", str(tmp_path))
+        assert (code, out, err) == (2, "", f"crosscall: --memory {name}: it is sc, tso or pso\n")
+
+
+def test_list_names_barriers_and_locks():
+    _, out, _ = crosscall("list", "--json")
+    v4, = (protocol for protocol in json.loads(out)["protocols"] if protocol["name"] == "v4")
+    assert set(v4["names"]) == NAMES
+    _, out, _ = crosscall("list")
+    assert all(name in out for name in NAMES)
+
+
+# --- the experiment ---------------------------------------------------------------------------------------------------
+
+BOTH = ("smp_mb_before_ipi", "x2apic_fence")
+
+
+@pytest.fixture(scope="module")
+def engine():
+    """The machine of both scenarios: they have different numbers of cores."""
+    made = {}
+
+    def get(config):
+        if config not in made:
+            made[config] = CompiledEngine(config)
+        return made[config]
+
+    return get
+
+
+def violated(engine, scenario, *, x2apic, without, memory=1, runs=12):
+    """The oracles that are violated in each of so many runs whose drains are held now and then, for up to 128 clocks."""
+    prepared = prepare(scenario, assignments=(f"memory_model={memory}", f"x2apic={x2apic}"), without=without)
+    plans = (Plan(kind=ScheduleKind.BOUNDED, seed=seed, hold_drain=20, delay=7) for seed in range(runs))
+    machine = engine(prepared.settings.config)
+    return [{item.oracle for item in run(prepared, engine=machine, plan=plan).violations} for plan in plans]
+
+
+def test_without_its_fences_the_many_path_loses_a_call(engine):
+    """TSO, x2APIC: the interrupt overtakes the list addition, and the handler walks a list without the call."""
+    found = violated(engine, "many", x2apic=1, without=BOTH)
+    lost = [oracles for oracles in found if oracles]
+    assert lost
+    assert set().union(*lost) <= {"O3", "O9", "WATCHDOG"}
+    # A caller that waits does so for ever; a call that nobody waits for is found at the end.
+    assert {"O3"} in lost and {"WATCHDOG"} in lost
+
+
+def test_the_single_path_does_not(engine):
+    """Its handler takes the queue's lock, and finds it held until the sender's stores are visible."""
+    assert not any(violated(engine, "single", x2apic=1, without=BOTH, runs=30))
+
+
+@pytest.mark.parametrize("without", [(), BOTH[:1], BOTH[1:]], ids=lambda names: " ".join(names) or "nothing")
+def test_either_fence_is_enough(without, engine):
+    assert not any(violated(engine, "many", x2apic=1, without=without))
+
+
+def test_in_xapic_mode_no_fence_is_needed(engine):
+    """The write to ICR waits for the stores before it."""
+    assert not any(violated(engine, "many", x2apic=0, without=BOTH[:1]))
+
+
+def test_under_sc_no_fence_is_needed(engine):
+    assert not any(violated(engine, "many", x2apic=1, without=BOTH, memory=0))
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_has_a_row_for_each_name(monkeypatch, capsys):
+    monkeypatch.setattr(knockouts, "SCENARIOS", ("many",))
+    asked = []
+
+    def violated(scenario, *, memory, mode, without=(), numbers):
+        asked.append((scenario, memory, mode, without, len(numbers)))
+        return {"O12": 3} if not without else {"O12": 2, "O3": 1, "TRAP": 2} if memory == "pso" else {}
+
+    monkeypatch.setattr(knockouts, "violated", violated)
+    assert knockouts.main(["--runs", "7", "--mode", "xapic"]) == 0
+    out = capsys.readouterr().out
+    assert "Not counted, because v4 does so by itself: O12." in out
+    rows = [line for line in out.splitlines() if line.startswith("| `")]
+    assert rows == [f"| `{name}` | - | - | TRAP 2, O3 1 |" for name in barriers_and_locks("v4") if name != "x2apic_fence"]
+    assert {item[2] for item in asked} == {"xapic"} and {item[4] for item in asked} == {7}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, memory", [
+    ("call_function_lock", "sc"), ("call_single_queue_lock", "sc"), ("cfd_lock", "sc"),
+    ("spin_unlock_wmb", "pso"), ("csd_complete_wmb", "pso"), ("csd_unlock_wmb", "pso"),
+])
+def test_what_carries_weight(name, memory):
+    """As docs/memory.md says: from this memory model on, and not before."""
+    models = ("sc", "tso", "pso")
+    said = [sum((knockouts.violated(scenario, memory=model, mode="x2apic", without=[name], numbers=range(60))
+                 for scenario in knockouts.SCENARIOS), start=knockouts.Counter()) for model in models]
+    assert [bool(set(found) - {"O1", "O12"}) for found in said] == [
+        models.index(model) >= models.index(memory) for model in models]
