@@ -29,11 +29,9 @@ def export(part, config, out):
     if part not in PARTS:
         raise InputError(f'there is no part "{part}"{closest(part, PARTS)} (there are: {", ".join(PARTS)})')
     out = Path(out)
-    component = hollow(Machine, config) if part == "machine" else PARTS[part](config)
+    component, inside = hollow(Machine, config) if part == "machine" else (PARTS[part](config), None)
     ports = port_list(component)
-    verilog = component_verilog(component, part)
-    if part == "machine":
-        verilog = component_verilog(Tile(config), "tile") + verilog
+    verilog = (component_verilog(inside, "tile") if inside else "") + component_verilog(component, part)
     files = {"verilog": out, "ports": out.with_suffix(".ports.md")}
     with ExitStack() as stack:
         written = []

@@ -3,10 +3,8 @@
 Where a component has Tiles, they may be instances of one module (``hollow``): the Verilog of ``tile`` then belongs beside it.
 """
 
-import warnings
-
 from amaranth.back import verilog
-from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, UnusedElaboratable, _ir
+from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, _ir
 from amaranth.lib import wiring
 
 from rtl.tile import Tile
@@ -47,9 +45,6 @@ def component_verilog(component, name, *, rename=None):
 
 
 def hollow(kind, config):
-    """A Machine or a Rig whose Tiles are instances of the module ``tile``."""
-    with warnings.catch_warnings():
-        # The Tile is there for its signature; nothing is made of it.
-        warnings.simplefilter("ignore", UnusedElaboratable)
-        signature = Tile(config).signature
-        return kind(config, tile=lambda _: _TileInstance(signature))
+    """A Machine or a Rig whose Tiles are instances of the module ``tile``, and the Tile to write as that module."""
+    tile = Tile(config)
+    return kind(config, tile=lambda _: _TileInstance(tile.signature)), tile

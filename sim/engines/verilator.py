@@ -14,7 +14,6 @@ from rtl.monitor import flags_layout
 from rtl.probe import probe_layout
 from rtl.rig import Rig
 from rtl.schedule import schedule_layout
-from rtl.tile import Tile
 from sim.errors import MissingToolError
 from sim.verilog import component_verilog, hollow
 
@@ -56,10 +55,10 @@ class VerilatorEngine(NativeEngine):
     def __init__(self, config):
         started = cpu_seconds()
         verilator = _verilator()
-        rig = hollow(Rig, config)
+        rig, tile = hollow(Rig, config)
         inputs = _inputs(rig)
         harness = _harness(config, inputs)
-        verilog = component_verilog(Tile(config), "tile") + component_verilog(rig, "machine", rename=_RENAMED)
+        verilog = component_verilog(tile, "tile") + component_verilog(rig, "machine", rename=_RENAMED)
 
         def build(folder):
             (folder / "machine.v").write_text(verilog)
