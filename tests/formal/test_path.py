@@ -36,7 +36,7 @@ def broken(contract, clocks, folder):
     return [sentence for number, sentence in enumerate(contract.sentences) if values[-1][-1 - number] == "1"]
 
 
-@pytest.mark.parametrize("depth, clocks", [(0, 10), (1, 11), (2, 10)])
+@pytest.mark.parametrize("depth, clocks", [(0, 10), (1, 13), (2, 12)])
 @pytest.mark.parametrize("memory_model", MemoryModel, ids=lambda model: model.name.lower())
 def test_contract(depth, clocks, memory_model, tmp_path):
     assert broken(PathContract(depth, memory_model), clocks, tmp_path) == []
