@@ -22,7 +22,7 @@ from sim.schedules import Plan
 __all__ = ["SCENARIOS", "holding", "main", "violated"]
 
 #: Between them: both handlers, every way of sending, csds that are used again at once, and several senders at a time.
-SCENARIOS = ("many", "storm", "reuse")
+SCENARIOS = ("many", "single", "storm", "reuse")
 #: A deep buffer shows more: a store that is left behind in it is not pushed out by those that follow.
 _DEPTH = 8
 #: Each covers for the other, so they are left out together, too. The second one stands in x2APIC mode only.
@@ -35,8 +35,8 @@ _MEMORY = tuple(model.name.lower() for model in MemoryModel)
 def holding(number):
     """The plan of run ``number``: drains are held for longer or shorter, and now and then a core stalls."""
     chance = random.Random(number)
-    return Plan(kind=ScheduleKind.BOUNDED, seed=chance.getrandbits(32), hold_drain=chance.choice((8, 20, 64)),
-                stall=chance.choice((0, 0, 2, 8)), hold_message=chance.choice((0, 0, 4)), delay=chance.choice((4, 6, 7, 8)))
+    return Plan(kind=ScheduleKind.BOUNDED, seed=chance.getrandbits(32), hold_drain=chance.choice((8, 20, 40, 64)),
+                stall=chance.choice((0, 0, 2, 8)), hold_message=chance.choice((0, 0, 4)), delay=chance.choice((4, 6, 8, 9)))
 
 
 @cache
@@ -66,7 +66,7 @@ def _cell(memory, mode, without, runs, own):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m sim.report.knockouts", description=__doc__.partition("\n\n")[0])
-    parser.add_argument("--runs", type=int, default=100, help="schedules of each scenario")
+    parser.add_argument("--runs", type=int, default=50, help="schedules of each scenario")
     parser.add_argument("--mode", choices=_MODES, default="x2apic", help="of the local APICs")
     chosen = parser.parse_args(arguments)
     try:

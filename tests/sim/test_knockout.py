@@ -1,6 +1,7 @@
 """Knock-out of barriers and locks, and what the memory models make of a protocol without them."""
 
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -18,6 +19,7 @@ from sim.report import knockouts
 from sim.run import prepare, run
 from sim.schedules import Plan
 
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "memory.md"
 NAMES = {
     "call_function_lock", "call_single_queue_lock", "cfd_lock", "csd_complete_wmb", "csd_unlock_wmb", "handler_mb",
     "list_add_rcu_wmb", "smp_mb_before_ipi", "spin_unlock_wmb", "x2apic_fence",
@@ -164,6 +166,22 @@ def test_in_xapic_mode_no_fence_is_needed(engine):
 
 def test_under_sc_no_fence_is_needed(engine):
     assert not any(violated(engine, "many", x2apic=1, without=BOTH, memory=0))
+
+
+# --- the documentation ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("row, scenario, number", [
+    ("single, one target (`single`)", "single", 0),
+    ("many, two targets (`many`)", "many", 2),
+    ("all others, three targets (`broadcast`)", "broadcast", 0),
+])
+def test_the_documented_clocks(row, scenario, number, engine):
+    clocks = []
+    for memory in range(3):
+        prepared = prepare(scenario, assignments=(f"memory_model={memory}",))
+        clocks.append(run(prepared, engine=engine(prepared.settings.config)).calls[number].to_json()["latency"])
+    assert f"| {row} | {clocks[0]} | {clocks[1]} | {clocks[2]} |" in DOCUMENTATION.read_text()
 
 
 # --- the table --------------------------------------------------------------------------------------------------------
