@@ -339,10 +339,8 @@ def test_a_spin_lock_given_back_by_another(watch, stream, held):
 @pytest.mark.parametrize("event, flag", [("WARN", "warn"), ("PANIC", "trap"), ("FAULT", "trap"), ("STACK_FAULT", "trap")])
 def test_what_the_machine_says_itself(watch, stream, event, flag):
     stream.say(1, "ONLINE", 0, 2)
-    clock = stream.say(1, event)
-    stream.records[-1] = stream.records[-1]._replace(pc=1)
-    stream.say(2, event)
-    stream.records[-1] = stream.records[-1]._replace(pc=1)
+    clock = stream.say(1, event, at="csd_unlock")
+    stream.say(2, event, at="csd_unlock")
     assert watch(stream) == {flag: clock}
 
 

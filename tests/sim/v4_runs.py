@@ -74,6 +74,7 @@ class _Listening:
     """An engine that keeps what a run says."""
 
     def __init__(self, engine, probe):
+        self.name = engine.name
         self.config = engine.config
         self.records = []
         self.probes = []
