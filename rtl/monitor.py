@@ -64,8 +64,10 @@ class Monitor(wiring.Component):
     """
 
     LATENCY = 8
+    #: ``entries_per_core``, if nothing is said.
+    ENTRIES = 4
 
-    def __init__(self, config, *, entries_per_core=4, keys_per_core=4, witness=Witness):
+    def __init__(self, config, *, entries_per_core=ENTRIES, keys_per_core=4, witness=Witness):
         self._config = config
         self._witnesses = [witness(config, entries_per_core) for _ in range(config.n_cores)]
         self._keys = Keys(config, keys_per_core)

@@ -1,5 +1,7 @@
 """The compiled engine: C generated from the netlists of the very same Tile and shared part that PySim simulates."""
 
+from rtl.check.witness import Witness
+from rtl.monitor import Monitor
 from rtl.rig import Rig
 from rtl.tile import Tile
 from sim.engines.native import NativeEngine
@@ -24,10 +26,11 @@ class CompiledEngine(NativeEngine):
     def __init__(self, config):
         started = cpu_seconds()
         compiler()
-        tile = Tile(config)
-        rig = Rig(config, tile=lambda _: TileBox(tile.signature))
+        tile, witness = Tile(config), Witness(config, Monitor.ENTRIES)
+        rig = Rig(config, tile=lambda _: TileBox(tile.signature), witness=lambda *_: TileBox(witness.signature, "witness"))
+        units = {"tile": (tile, {"load_valid": 0, "load_address": 0, "load_word": 0}), "witness": (witness, {})}
         tied = {"load__valid": 0, "load__microcode": 0, "load__address": 0, "load__data": 0}
-        text, inputs = program(tile, rig, trace_sources(rig.trace.shape()), tied=tied)
+        text, inputs = program(units, rig, trace_sources(rig.trace.shape()), tied=tied)
         generated = cpu_seconds() - started
         library = load(text, options=_OPTIONS)
         super().__init__(config, library, inputs, build_seconds=generated + library.build_seconds)

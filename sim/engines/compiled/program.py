@@ -17,14 +17,15 @@ __all__ = ["TileBox", "program"]
 
 
 class TileBox(wiring.Component):
-    """A black box with the ports of a Tile."""
+    """A black box with the ports of a Tile, or of another unit that is repeated: ``kind`` names it."""
 
-    def __init__(self, signature):
+    def __init__(self, signature, kind="tile"):
+        self._kind = kind
         super().__init__(signature)
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.tile = Instance("tile", **{
+        m.submodules.box = Instance(self._kind, **{
             f"{'i' if is_input else 'o'}_{name}": value for name, (value, is_input) in flat_ports(self).items()
         })
         return m
@@ -81,18 +82,51 @@ def _store(emitter, target, bits):
     return [f"{target(number * LIMIT)} = {emitter.value(limb)};" for number, limb in enumerate(limbs(bits))]
 
 
-def program(tile, machine, sources, *, tied):
+class _Kind:
+    """One sort of black box: the unit behind it, and where its ports are while a clock is computed.
+
+    Parameters
+    ----------
+    name : of the box.  component : behind it.  tied : input port of it -> constant.
+    boxes : numbers of the boxes of this kind, in their order.
+    """
+
+    def __init__(self, name, component, tied, boxes):
+        self.name = name
+        self.ports = flat_ports(component)
+        self.unit = Unit(name.capitalize(), build_graph(component, tied=tied, indexed=True))
+        self.early = early_outputs(self.unit.graph)
+        self.boxes = boxes
+        self.count = len(boxes)
+
+    def struct(self):
+        """The declarations of the state and of the ports."""
+        widths = {port: len(value) for port, (value, _) in self.ports.items()}
+        inputs = {port for port, (_, is_input) in self.ports.items() if is_input}
+        return "\n".join([
+            self.unit.struct(),
+            _port_struct(f"{self.unit.name}In", {port: width for port, width in widths.items() if port in inputs}),
+            _port_struct(f"{self.unit.name}Out", {port: width for port, width in widths.items() if port not in inputs}),
+        ])
+
+    def each(self, call):
+        """A loop over the boxes ``i``."""
+        return f"for (int i = 0; i < {self.count}; i++) {call};"
+
+
+def program(units, machine, sources, *, tied):
     """The text of the program and what a loader must know of it.
 
-    tile : a Tile.  machine : a Rig with TileBoxes in place of its Tiles.  tied : input port of it -> constant.
+    machine : a Rig with TileBoxes in place of its Tiles and of whatever else is repeated.  tied : input port of it -> constant.
+    units : what is behind the boxes: kind -> (component, input port of it -> constant), in the order in which they are run: the
+        inputs of one may hang on outputs in the same clock of those before it. The first is the Tile.
     sources : (offset, width) of each record in the port ``trace``.
     Returns (text, inputs): the input words in the order of Control's, as (port, low, width).
     """
-    ports = flat_ports(tile)
-    tile = Unit("Tile", build_graph(tile, tied={"load_valid": 0, "load_address": 0, "load_word": 0}, indexed=True))
     top = Unit("Top", build_graph(machine, tied=tied, indexed=True))
-    early = early_outputs(tile.graph)
-    n = len(top.graph.boxes)
+    kinds = {name: _Kind(name, component, constants, [box.number for box in top.graph.boxes if box.kind == name])
+             for name, (component, constants) in units.items()}
+    tile = kinds["tile"].unit
 
     inputs = [(name, node.name[1], node.width) for name, nodes in top.graph.inputs.items() for node in nodes]
     slots = {(name, low): number for number, (name, low, _) in enumerate(inputs)}
@@ -100,11 +134,10 @@ def program(tile, machine, sources, *, tied):
         len(_offsets(width_of(top.graph.outputs[name]))) for name in ("probe", "schedule", "flags"))
     room = 1 + schedule_limbs + sum(1 + len(_offsets(width)) for _, width in sources)
 
-    text = [_PREFACE, tile.struct(), top.struct()]
-    text.append(_port_struct("TileIn", {name: len(value) for name, (value, is_input) in ports.items() if is_input}))
-    text.append(_port_struct("TileOut", {name: len(value) for name, (value, is_input) in ports.items() if not is_input}))
+    text = [_PREFACE, top.struct(), *(kind.struct() for kind in kinds.values())]
     rom = next(memory for memory in tile.graph.memories if memory.name.endswith("microcode"))
-    text.append(f"typedef struct {{\n    Top top;\n    Tile tile[{n}];\n    uint64_t microcode[{rom.depth}];\n}} Machine;\n")
+    fields = [f"{kind.unit.name} {kind.name}[{kind.count}];" for kind in kinds.values()]
+    text.append(f"typedef struct {{\n    Top top;\n{_indent(fields)}\n    uint64_t microcode[{rom.depth}];\n}} Machine;\n")
     text.append(
         "typedef struct {\n"
         f"    uint64_t input[{max(1, len(inputs))}];\n"
@@ -115,11 +148,15 @@ def program(tile, machine, sources, *, tied):
         f"    int64_t recorded; uint64_t schedule[{schedule_limbs}], flags[{flags_limbs}];\n"
         "    uint64_t *probes; int64_t probe_used, probe_room;\n"
         "} Control;\n")
-    text.append(_tile_functions(tile, early, _asked_for(top)))
-    text.append(_step_function(top, early, slots, sources, n))
+    asked_for = _asked_for(top)
+    text += [_unit_functions(kind, asked_for) for kind in kinds.values()]
+    text.append(_step_function(top, kinds, slots, sources))
     memories = _memories(top)
-    reset = [*top.initial("(&m->top)"), f"for (int i = 0; i < {n}; i++) {{", "Tile *t = &m->tile[i];", *tile.initial("t"),
-             f"t->{tile.memories[rom.name]} = m->microcode;", "}"]
+    reset = top.initial("(&m->top)")
+    for kind in kinds.values():
+        reset += [f"for (int i = 0; i < {kind.count}; i++) {{", f"    {kind.unit.name} *t = &m->{kind.name}[i];",
+                  *("    " + line for line in kind.unit.initial("t")),
+                  *([f"    t->{tile.memories[rom.name]} = m->microcode;"] if kind.unit is tile else []), "}"]
     text.append(_DRIVER % {
         "reset": _indent(reset),
         "fill": _indent([f"case {number}: {place} = words[row]; break;" for number, place in enumerate(memories)], 2),
@@ -148,7 +185,7 @@ def _memories(top):
 
 
 def _asked_for(top):
-    """Ports of the Tiles that the machine itself needs: the others are only looked at."""
+    """(kind, port) of the boxes' outputs that the machine itself needs: the others are only looked at."""
     outputs = top.graph.outputs
     stack = [node for bits in (*top.needs(), *(bits for box in top.graph.boxes for bits in box.inputs.values()),
                                outputs["quiet"], outputs["trapped"])
@@ -157,7 +194,7 @@ def _asked_for(top):
     while stack:
         node = stack.pop()
         if node.kind == "box":
-            ports.add(node.name[1])
+            ports.add((top.graph.boxes[node.name[0]].kind, node.name[1]))
         for bits in node.inputs:
             for item, _, _ in bits:
                 if item is not None and item not in seen:
@@ -166,75 +203,88 @@ def _asked_for(top):
     return ports
 
 
-def _tile_functions(tile, early, asked_for):
-    """``tile_early`` and ``tile_fast``, ``tile_traced``."""
+def _unit_functions(kind, asked_for):
+    """``<kind>_early``: the outputs that are functions of state. ``<kind>_fast``, ``<kind>_traced``: the others, and the clock."""
+    unit, name = kind.unit, kind.name
+
     def leaf(node):
-        return f"in->{node.name[0]}_{node.name[1]}" if node.kind == "input" else tile.state(node, "t")
+        return f"in->{node.name[0]}_{node.name[1]}" if node.kind == "input" else unit.state(node, "t")
 
     def row(nodes):
-        return tile.row(nodes, "t")
+        return unit.row(nodes, "t")
 
     first = Emitter(leaf, row)
-    for name in early:
-        first.need(tile.graph.outputs[name])
+    for port in kind.early:
+        first.need(unit.graph.outputs[port])
     stores = []
-    for name in sorted(early):
-        stores += _store(first, lambda low, name=name: f"out->{name}_{low}", tile.graph.outputs[name])
-    lines = ["static inline void tile_early(const Tile *t, TileOut *out) {", _indent([*first.flush(), *stores]), "}", ""]
+    for port in sorted(kind.early):
+        stores += _store(first, lambda low, port=port: f"out->{port}_{low}", unit.graph.outputs[port])
+    lines = [f"static inline void {name}_early(const {unit.name} *t, {unit.name}Out *out) {{", _indent([*first.flush(), *stores]),
+             "}", ""]
 
     body = Emitter(leaf, row)
-    late = {name: bits for name, bits in tile.graph.outputs.items() if name not in early}
-    for bits in (*late.values(), *tile.needs()):
+    late = {port: bits for port, bits in unit.graph.outputs.items() if port not in kind.early}
+    for bits in (*late.values(), *unit.needs()):
         body.need(bits)
     observed, plain = [], []
-    for name, bits in late.items():
-        group = plain if name in asked_for else observed
-        group += _store(body, lambda low, name=name: f"out->{name}_{low}", bits)
-    stores = tile.clock(body, "t")
+    for port, bits in late.items():
+        group = plain if (name, port) in asked_for else observed
+        group += _store(body, lambda low, port=port: f"out->{port}_{low}", bits)
+    stores = unit.clock(body, "t")
+    parameters = f"({unit.name} *t, const {unit.name}In *in, {unit.name}Out *out"
     lines += [
-        "static inline __attribute__((always_inline)) void tile_body(Tile *t, const TileIn *in, TileOut *out, int traced) {",
+        f"static inline __attribute__((always_inline)) void {name}_body{parameters}, int traced) {{",
         _indent(body.flush()), _indent(plain), "    if (traced) {", _indent(observed, 2), "    }", _indent(stores), "}", "",
-        *(f"static __attribute__((noinline)) void tile_{name}(Tile *t, const TileIn *in, TileOut *out)"
-          f" {{ tile_body(t, in, out, {traced}); }}" for name, traced in (("fast", 0), ("traced", 1))),
+        *(f"static __attribute__((noinline)) void {name}_{form}{parameters}) {{ {name}_body(t, in, out, {traced}); }}"
+          for form, traced in (("fast", 0), ("traced", 1))),
         "",
     ]
     return "\n".join(lines)
 
 
-def _step_function(top, early, slots, sources, n):
+def _step_function(top, kinds, slots, sources):
     """``step``: one clock of the machine."""
-    phase = {"late": False}
+    ran = set()                       # kinds whose outputs are all there
+    places = {number: (kind, index) for kind in kinds.values() for index, number in enumerate(kind.boxes)}
 
     def leaf(node):
         if node.kind == "input":
             return f"c->input[{slots[node.name]}]"
         if node.kind == "box":
             number, port, low = node.name
-            if port not in early and not phase["late"]:
-                raise UnknownCellError(f"the shared part needs {port} of the Tiles in the same clock to give them their inputs")
-            return f"to[{number}].{port}_{low}"
+            kind, index = places[number]
+            if port not in kind.early and kind not in ran:
+                raise UnknownCellError(f"the shared part needs {port} of a {kind.name} in the same clock to give it its inputs")
+            return f"{kind.name}_out[{index}].{port}_{low}"
         return top.state(node, "(&m->top)")
 
     def row(nodes):
-        if nodes[0].kind == "box":
-            _, port, low = nodes[0].name
-            if port in early and [node.name for node in nodes] == [(number, port, low) for number in range(len(nodes))]:
-                return f"to[%s].{port}_{low}"
-        return top.row(nodes, "(&m->top)")
+        if nodes[0].kind != "box":
+            return top.row(nodes, "(&m->top)")
+        number, port, low = nodes[0].name
+        kind, _ = places[number]
+        if port in kind.early and [node.name for node in nodes] == [(number, port, low) for number in kind.boxes[:len(nodes)]]:
+            return f"{kind.name}_out[%s].{port}_{low}"
+        return None
 
     trace, outputs = top.graph.outputs["trace"], top.graph.outputs
     emitter = Emitter(leaf, row)
     for bits in (*(bits for box in top.graph.boxes for bits in box.inputs.values()), *top.needs(),
                  *(outputs[name] for name in ("quiet", "trapped", "trace", "probe", "schedule", "flags"))):
         emitter.need(bits)
-    body = [f"TileOut to[{n}];", f"TileIn ti[{n}];", f"for (int i = 0; i < {n}; i++) tile_early(&m->tile[i], &to[i]);"]
-    given = []
-    for box in top.graph.boxes:
-        for name, bits in box.inputs.items():
-            given += _store(emitter, lambda low, box=box, name=name: f"ti[{box.number}].{name}_{low}", bits)
-    body += [*emitter.flush(), *given]
-    phase["late"] = True
-    body.append(f"for (int i = 0; i < {n}; i++) (c->traced ? tile_traced : tile_fast)(&m->tile[i], &ti[i], &to[i]);")
+    body = []
+    for kind in kinds.values():
+        body += [f"{kind.unit.name}Out {kind.name}_out[{kind.count}];", f"{kind.unit.name}In {kind.name}_in[{kind.count}];",
+                 kind.each(f"{kind.name}_early(&m->{kind.name}[i], &{kind.name}_out[i])")]
+    for kind in kinds.values():
+        given = []
+        for index, number in enumerate(kind.boxes):
+            for port, bits in top.graph.boxes[number].inputs.items():
+                given += _store(emitter, lambda low, at=f"{kind.name}_in[{index}].{port}": f"{at}_{low}", bits)
+        body += [*emitter.flush(), *given]
+        call = f"(&m->{kind.name}[i], &{kind.name}_in[i], &{kind.name}_out[i])"
+        body.append(kind.each(f"(c->traced ? {kind.name}_traced : {kind.name}_fast){call}"))
+        ran.add(kind)
 
     stores = top.clock(emitter, "(&m->top)")
     stores += [f"c->{name} = {emitter.value(outputs[name])};" for name in ("quiet", "trapped")]

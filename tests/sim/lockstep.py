@@ -1,0 +1,47 @@
+"""Two engines, one run: everything that they say must be the same."""
+
+from functools import cache
+
+from sim.engines import make_engine
+from sim.run import prepare
+
+__all__ = ["Told", "assert_same", "engine", "told"]
+
+
+@cache
+def engine(name, config):
+    """Built once for all tests of a process."""
+    return make_engine(name, config)
+
+
+class Told:
+    """A sink that keeps all it is told, and asks for the end at a clock."""
+
+    def __init__(self, until=None):
+        self.until = until
+        self.clocks = []
+
+    def on_clock(self, clock, records, probe):
+        self.clocks.append((clock, list(records), probe))
+        return self.until is not None and clock >= self.until
+
+
+def told(name, prepared, *, straps=None, until=None, max_clocks=100_000, **options):
+    """(what the sink was told, Outcome) of a run."""
+    sink = Told(until)
+    outcome = engine(name, prepared.settings.config).run(prepared.contents, straps or prepared.settings.straps,
+                                                         max_clocks=max_clocks, sink=sink, **options)
+    return sink.clocks, outcome
+
+
+def assert_same(scenario, *, engines=("pysim", "compiled"), cores=None, seed=0, settings=(), **options):
+    """The event stream, probe, schedule, flags, ending, clocks and arena of a scenario on engines; the Outcome."""
+    prepared = prepare(scenario, cores=cores, seed=seed, assignments=settings)
+    reference, outcome = told(engines[0], prepared, **options)
+    for name in engines[1:]:
+        stream, other = told(name, prepared, **options)
+        for mine, theirs in zip(reference, stream, strict=False):
+            assert mine == theirs, f"{name} differs first at clock {mine[0]}"
+        assert len(stream) == len(reference)
+        assert other == outcome
+    return outcome

@@ -1,0 +1,67 @@
+"""`crosscall bench speed` on what is quick to build."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from sim.bench.speed import CONTENDERS, bench_speed
+from sim.cli import app
+from sim.engines import ENGINES
+from sim.errors import MissingToolError
+
+
+def _call(*arguments):
+    result = CliRunner().invoke(app, list(arguments))
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_json():
+    code, out, err = _call("bench", "speed", "--cores", "1,2", "--engines", "pysim,compiled", "--seconds", "0.2", "--json")
+    assert (code, err) == (0, "")
+    result = json.loads(out)
+    assert [(row["engine"], row["cores"], row["runs_at_once"]) for row in result["rows"]] == [
+        ("pysim", 1, 1), ("compiled", 1, 1), ("pysim", 2, 1), ("compiled", 2, 1)]
+    assert all(row["clocks_per_second"] > 100 and row["build_seconds"] > 0 for row in result["rows"])
+    slow, fast = (row["clocks_per_second"] for row in result["rows"][:2])
+    assert fast > 50 * slow
+    assert all(check["equal"] and check["clocks"] >= 100 for check in result["checks"])
+    assert {tuple(check["engines"]) for check in result["checks"]} == {("pysim", "compiled"), ("compiled",)}
+
+
+def test_table():
+    code, out, err = _call("bench", "speed", "--cores", "1", "--engines", "pysim,compiled", "--seconds", "0.1")
+    assert (code, err) == (0, "")
+    assert "1 cores, 2,000 clocks, the arena then: equal in pysim, compiled" in out
+
+
+def test_every_contender_is_an_engine():
+    assert set(CONTENDERS) <= set(ENGINES)
+
+
+def test_what_is_missing_is_left_out_and_told(monkeypatch):
+    def refuse(name, config):
+        raise MissingToolError("not here")
+
+    monkeypatch.setattr("sim.bench.speed.make_engine", refuse)
+    told = []
+    result = bench_speed([2], engines=["verilator"], tell=told.append)
+    assert (result["rows"], told) == ([], ["without verilator at 2 cores: not here"])
+
+
+def test_engines_that_disagree_are_exit_1(monkeypatch):
+    arenas = iter(range(100))
+    monkeypatch.setattr("sim.bench.speed._PySim.arena", lambda self, clocks: next(arenas))
+    code, out, _ = _call("bench", "speed", "--cores", "1", "--engines", "pysim,compiled", "--seconds", "0.1")
+    assert code == 1
+    assert "DIFFERENT in pysim, compiled" in out
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["spede"], 'there is no bench "spede", did you mean "speed"? (there is: speed)'),
+    (["speed", "--cores", "1,x"], "--cores 1,x: must be numbers from 1 to 64, with commas between them"),
+    (["speed", "--cores", "65"], "--cores 65: must be numbers from 1 to 64, with commas between them"),
+    (["speed", "--engines", "fast"], 'there is no engine "fast" (there are: pysim, compiled, verilator)'),
+])
+def test_bad_input(arguments, message):
+    assert _call("bench", *arguments) == (2, "", f"crosscall: {message}\n")

@@ -1,0 +1,302 @@
+"""The compiled engine in lockstep with PySim, its cache, and what is said where there is no compiler."""
+
+import json
+import multiprocessing
+import shutil
+from dataclasses import replace
+
+import pytest
+from typer.testing import CliRunner
+
+from rtl.config import Straps
+from rtl.memory.bank import Bank
+from rtl.schedule import ScheduleKind
+from sim.cli import app
+from sim.engines.compiled import CompiledEngine
+from sim.engines.compiled.toolchain import cache_folder, load
+from sim.engines.engine import Ending
+from sim.errors import InputError, MissingToolError
+from sim.run import prepare
+from sim.scenarios.reader import shipped_scenarios
+from sim.schedules import Plan
+
+from .lockstep import assert_same, engine, told
+
+PLANS = [
+    Plan(),
+    Plan(kind=ScheduleKind.RANDOM, seed=7, stall=60, hold_drain=40, hold_interrupt=30, hold_message=50),
+    Plan(kind=ScheduleKind.PCT, seed=11, changes=3, horizon=10),
+    Plan(kind=ScheduleKind.BOUNDED, seed=13, stall=40, hold_message=40, delay=5),
+]
+#: Each latency at both ends of what it can be, and in between.
+STRAPS = [
+    Straps(fabric_latency=0, arena_latency=0, interrupt_entry=0, interrupt_return=0),
+    Straps(fabric_latency=1, arena_latency=3, interrupt_entry=8, interrupt_return=0, memory_model=1),
+    Straps(fabric_latency=8, arena_latency=0, interrupt_entry=0, interrupt_return=8, memory_model=2, x2apic=1),
+    Straps(fabric_latency=200, arena_latency=3, interrupt_entry=8, interrupt_return=8),
+]
+
+
+# --- lockstep -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scenario", shipped_scenarios())
+def test_every_shipped_scenario(scenario):
+    assert_same(scenario, max_clocks=2500)
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("plan", PLANS[:2], ids=lambda plan: plan.kind.name)
+def test_core_counts_and_schedules(cores, plan):
+    assert_same("storm", cores=cores, seed=cores, max_clocks=2400 // cores, plan=plan, record=True, patience=300)
+
+
+@pytest.mark.parametrize("settings", [
+    (), ("n_banks=2",), ("n_banks=4", "n_vectors=256"), ("xlen=32",), ("xlen=64", "store_buffer_depth=0"),
+], ids=" ".join)
+def test_structures_and_straps(settings):
+    for number, straps in enumerate(STRAPS):
+        assert_same("storm", cores=2, seed=number, settings=settings, straps=straps, plan=PLANS[number], max_clocks=500)
+
+
+def test_to_the_end():
+    assert assert_same("single").ending is Ending.QUIET
+
+
+def test_a_sink_that_stops():
+    outcome = assert_same("single", until=300, plan=PLANS[1], record=True)
+    assert outcome.ending is Ending.STOPPED
+    assert 300 < outcome.clocks < 400
+
+
+@pytest.mark.parametrize("probe", [True, range(40, 90), range(250, 10_000), range(1)], ids=str)
+def test_probe(probe):
+    assert_same("single", probe=probe, max_clocks=400)
+
+
+def test_a_recorded_schedule_is_replayed():
+    prepared = prepare("storm", cores=3)
+    first, outcome = told("compiled", prepared, plan=PLANS[1], record=True, max_clocks=1500)
+    for name in ("compiled", "pysim"):
+        again, other = told(name, prepared, plan=Plan(kind=ScheduleKind.REPLAY), replay=outcome.schedule, record=True,
+                            max_clocks=1500)
+        assert (again, other) == (first, outcome)
+
+
+def test_buffers_that_fill_up(monkeypatch):
+    prepared = prepare("storm", cores=2)
+    whole = told("compiled", prepared, max_clocks=1000, probe=True)
+    native = engine("compiled", prepared.settings.config)
+    room = len(native._limbs) + sum(native._limbs)
+    start = native.start
+
+    def narrow(*arguments):
+        control = start(*arguments)
+        control.room, control.probe_room = room, 3 * native._probe_limbs
+        return control
+
+    monkeypatch.setattr(native, "start", narrow)
+    assert told("compiled", prepared, max_clocks=1000, probe=True) == whole
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cores", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("scenario", shipped_scenarios())
+def test_every_shipped_scenario_at_every_size(scenario, cores):
+    for number, straps in enumerate(STRAPS):
+        try:
+            assert_same(scenario, cores=cores, seed=number, straps=straps, plan=PLANS[number], max_clocks=8000, record=True)
+        except InputError:
+            pytest.skip("the scenario is not for so few cores")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cores", [16, 32])
+def test_many_cores(cores):
+    assert_same("storm", cores=cores, plan=PLANS[1], record=True, max_clocks=20_000 // cores)
+
+
+# --- the command ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def crosscall(tmp_path, monkeypatch):
+    """Runs the command in an empty folder; gives (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.exit_code, result.stdout, result.stderr
+
+    return call
+
+
+@pytest.mark.parametrize("window", ["auto", "0:40", "333:777", "700:"])
+def test_waves_are_those_of_pysim_to_the_byte(crosscall, tmp_path, window):
+    results = {}
+    for name in ("pysim", "compiled"):
+        code, out, err = crosscall("run", "single", "--engine", name, "--window", window, "--json", "--seed", 3)
+        assert (code, err) == (0, "")
+        results[name] = json.loads(out), (tmp_path / "waves" / "single.vcd").read_bytes()
+    (reference, vcd), (result, other) = results.values()
+    assert other == vcd
+    assert (reference.pop("engine"), result.pop("engine")) == ("pysim", "compiled")
+    assert result == reference
+    assert f"#{result['window'][0] * 10}\n".encode() in vcd
+    assert f"\n#{result['window'][1] * 10}\n$comment" in vcd.decode()
+
+
+def test_window_of_a_long_run_is_around_the_violation(crosscall, monkeypatch):
+    monkeypatch.setattr("sim.run._WHOLE", 500)
+    monkeypatch.setattr("sim.run._BEFORE", 300)
+    monkeypatch.setattr("sim.run._AFTER", 100)
+    code, out, _ = crosscall("run", "early-return", "--json")
+    assert code == 1
+    result = json.loads(out)
+    clock = result["violations"][0]["clock"]
+    assert result["window"] == [clock - 300, clock + 100]
+    code, out, _ = crosscall("run", "single", "--json", "--max-cycles", 600)
+    result = json.loads(out)
+    assert (code, result["window"]) == (1, [300, 600])
+
+
+@pytest.mark.parametrize("window, message", [
+    ("5", "--window 5: must be written as A:B, the first clock and the one after the last, or as auto"),
+    ("9:9", "--window 9:9: there is no clock in it"),
+    ("60:50", "--window 60:50: there is no clock in it"),
+    ("a:b", "--window a:b: must be written as A:B, the first clock and the one after the last, or as auto"),
+])
+def test_bad_windows(crosscall, tmp_path, window, message):
+    assert crosscall("run", "single", "--window", window) == (2, "", f"crosscall: {message}\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_window_behind_the_end(crosscall, tmp_path):
+    code, out, err = crosscall("run", "single", "--window", "90000:")
+    assert (code, out) == (2, "")
+    assert err.startswith("crosscall: the waves start at clock 90000, but the run was over after ")
+    assert not list((tmp_path / "waves").iterdir())
+
+
+def test_unknown_engine(crosscall):
+    assert crosscall("run", "single", "--engine", "compield") == (
+        2, "", 'crosscall: there is no engine "compield", did you mean "compiled"? (there are: pysim, compiled, verilator)\n')
+
+
+@pytest.fixture
+def no_compiler(monkeypatch):
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr("sim.engines.compiled.toolchain.shutil.which", lambda name: None)
+    monkeypatch.setattr("sim.engines.compiled.toolchain.find_spec", lambda name: None)
+
+
+NEEDS = ("the compiled engine needs a C compiler: `apt-get install gcc`, or `pip install ziglang`; without one, use --engine pysim")
+
+
+def test_without_a_compiler_pysim_runs_and_one_line_says_so(crosscall, no_compiler):
+    code, out, err = crosscall("run", "single", "--no-vcd", "--json")
+    assert (code, err) == (0, f"crosscall: running on PySim, which is slow: {NEEDS}\n")
+    assert json.loads(out)["engine"] == "pysim"
+
+
+def test_without_a_compiler_asked_for_it_is_exit_3(crosscall, no_compiler):
+    assert crosscall("run", "single", "--engine", "compiled") == (3, "", f"crosscall: {NEEDS}\n")
+
+
+def test_a_broken_compiler_is_one_line(crosscall, tmp_path, monkeypatch):
+    compiler = tmp_path / "broken"
+    compiler.write_text("#!/bin/sh\n[ $1 = --version ] && exit 0\necho; echo 'machine.c: error: no such luck'; echo more; exit 1\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CC", str(compiler))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert crosscall("run", "single", "--engine", "compiled") == (
+        3, "", f"crosscall: {compiler} failed with exit code 1: machine.c: error: no such luck\n")
+    code, _, err = crosscall("run", "single", "--no-vcd")
+    assert (code, err.count("\n")) == (0, 1)
+
+
+# --- the cache ------------------------------------------------------------------------------------------------------
+
+
+SOURCE = "int answer(void) { return %d; }\n"
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return cache_folder()
+
+
+def _libraries(folder):
+    return {path.name for path in folder.glob("*.so")}
+
+
+def test_what_is_built_is_found_again_and_nothing_else(cache):
+    assert load(SOURCE % 1).answer() == 1
+    (library,) = cache.glob("*.so")
+    stamp = library.stat().st_mtime_ns
+    assert load(SOURCE % 1).build_seconds > 0
+    assert library.stat().st_mtime_ns == stamp
+    assert load(SOURCE % 2).answer() == 2
+    assert load(SOURCE % 2, options=("-O0",)).answer() == 2
+    assert len(_libraries(cache)) == 3
+    assert {path.suffix for path in cache.iterdir()} == {".so", ".seconds"}
+
+
+def test_another_processor_or_compiler_is_another_library(cache, monkeypatch):
+    load(SOURCE % 1)
+    monkeypatch.setattr("sim.engines.compiled.toolchain.platform.machine", lambda: "another")
+    load(SOURCE % 1)
+    assert len(_libraries(cache)) == 2
+
+
+def test_a_build_that_fails_leaves_nothing(cache):
+    with pytest.raises(MissingToolError, match="failed with exit code 1: .*error"):
+        load("int answer(void) { return }\n")
+    assert list(cache.iterdir()) == []
+
+
+def _build(barrier, results):
+    barrier.wait()
+    results.put(load(SOURCE % 42).answer())
+
+
+def test_two_processes_build_at_once(cache):
+    context = multiprocessing.get_context("spawn")
+    barrier, results = context.Barrier(2), context.Queue()
+    processes = [context.Process(target=_build, args=(barrier, results)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    assert [results.get(timeout=60) for _ in processes] == [42, 42]
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert len(_libraries(cache)) == 1
+    assert {path.suffix for path in cache.iterdir()} == {".so", ".seconds"}
+
+
+def test_an_edit_of_the_hardware_is_another_library(cache, monkeypatch):
+    """Stale code is never run: what differs in the text differs in the name."""
+    config = replace(prepare("single").settings.config, n_cores=1)
+    CompiledEngine(config)
+    before = _libraries(cache)
+    monkeypatch.setattr("rtl.memory.bank.Bank.elaborate", _tampered(Bank.elaborate))
+    CompiledEngine(config)
+    assert len(_libraries(cache) - before) == 1
+
+
+def _tampered(elaborate):
+    def changed(self, platform):
+        m = elaborate(self, platform)
+        m.d.sync += self.done.eq(0)
+        return m
+
+    return changed
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+def test_the_environment_chooses_the_compiler(cache, monkeypatch):
+    monkeypatch.setenv("CC", "gcc")
+    assert load(SOURCE % 5).answer() == 5
