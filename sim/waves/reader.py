@@ -40,6 +40,8 @@ def read_records(path):
         config, metadata = parse_header(comment, end)
         reader = _Reader(config)
         VCDVCD(str(path), signals=reader.signals, store_tvs=False, callbacks=reader)
+        if reader.problem:
+            raise ValueError(reader.problem)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         # The checksum is right, so nothing was lost: somebody has made this file.
         raise InputError(f"these waves contradict themselves: {error}", file=path) from None
@@ -101,13 +103,15 @@ class _Reader(StreamParserCallbacks):
                 scope = pattern.format(number)
                 self._sources[f"{scope}.{count}"] = (len(self._sources), maker, scope, number)
                 self.signals += [f"{scope}.{name}" for name in (count, *names.split())]
+        #: What is wrong, or None. Not raised from a callback: vcdvcd would leave the file open.
+        self.problem = None
         self._values = {}             # full name -> number
         self._changed = set()         # full names, in this clock
 
     def enddefinitions(self, vcd, signals, cur_sig_vals):
-        for name in self.signals:
-            if name not in vcd.references_to_ids:
-                raise ValueError(f"there is no signal {name}")
+        missing = [name for name in self.signals if name not in vcd.references_to_ids]
+        if missing:
+            self.problem = f"there is no signal {missing[0]}"
 
     def value(self, vcd, time, value, identifier_code, cur_sig_vals):
         name = vcd.data[identifier_code].references[0]
@@ -119,8 +123,12 @@ class _Reader(StreamParserCallbacks):
 
     def time(self, vcd, time, cur_sig_vals):
         """The clock before the one that begins is over, or the file is."""
-        for _, maker, scope, number in sorted(self._sources[name] for name in self._changed if name in self._sources):
-            self.records.append(maker(time // CLOCK_NS, scope, number))
+        clock = time // CLOCK_NS
+        try:
+            for _, maker, scope, number in sorted(self._sources[name] for name in self._changed if name in self._sources):
+                self.records.append(maker(clock, scope, number))
+        except (KeyError, ValueError) as error:
+            self.problem = self.problem or f"{error} at clock {clock}"
         self._changed.clear()
 
     def _get(self, scope, *names):

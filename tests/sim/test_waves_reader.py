@@ -131,10 +131,12 @@ def test_damaged(tmp_path, vcd):
     (rb'"words": \[', b'"words": [[['),
     (rb"\$var wire 6 (\S+) event \$end", rb"$var wire 6 \1 evont $end"),
     (rb"\$scope module core0 \$end", b"$scope module care0 $end"),
+    (rb"(\$var wire 6 (\S+) event \$end.*\n)b[01]+ \2\n", rb"\1b111111 \2\n"),
 ])
 def test_contradictions(tmp_path, vcd, old, new):
-    """Somebody has edited the header and set the checksum right."""
-    body = re.sub(old, new, vcd[1], count=1)
+    """Somebody has edited the file and set the checksum right."""
+    body, changes = re.subn(old, new, vcd[1], count=1, flags=re.DOTALL)
+    assert changes
     body = body[:body.rindex(b"$comment crosscall end")]
     message = refusal(tmp_path, body + b"$comment crosscall end %08x $end\n" % zlib.crc32(body))
     assert message.startswith(": these waves contradict themselves: ")
