@@ -26,7 +26,7 @@ class CompiledEngine(NativeEngine):
     def __init__(self, config):
         started = cpu_seconds()
         compiler()
-        tile, witness = Tile(config), Witness(config, Monitor.ENTRIES)
+        tile, witness = Tile(config), Witness(config, *Monitor.ROOM)
         rig = Rig(config, tile=lambda _: TileBox(tile.signature), witness=lambda *_: TileBox(witness.signature, "witness"))
         units = {"tile": (tile, {"load_valid": 0, "load_address": 0, "load_word": 0}), "witness": (witness, {})}
         tied = {"load__valid": 0, "load__microcode": 0, "load__address": 0, "load__data": 0}

@@ -224,8 +224,9 @@ def _unit_functions(kind, asked_for):
 
     body = Emitter(leaf, row)
     late = {port: bits for port, bits in unit.graph.outputs.items() if port not in kind.early}
-    for bits in (*late.values(), *unit.needs()):
+    for bits in late.values():
         body.need(bits)
+    unit.announce(body)
     observed, plain = [], []
     for port, bits in late.items():
         group = plain if (name, port) in asked_for else observed
@@ -269,9 +270,10 @@ def _step_function(top, kinds, slots, sources):
 
     trace, outputs = top.graph.outputs["trace"], top.graph.outputs
     emitter = Emitter(leaf, row)
-    for bits in (*(bits for box in top.graph.boxes for bits in box.inputs.values()), *top.needs(),
+    for bits in (*(bits for box in top.graph.boxes for bits in box.inputs.values()),
                  *(outputs[name] for name in ("quiet", "trapped", "trace", "probe", "schedule", "flags"))):
         emitter.need(bits)
+    top.announce(emitter)
     body = []
     for kind in kinds.values():
         body += [f"{kind.unit.name}Out {kind.name}_out[{kind.count}];", f"{kind.unit.name}In {kind.name}_in[{kind.count}];",
