@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from .check.deed import Deed, deed_layout
 from .check.witness import Witness
-from .events import Event, trace_layout
+from .events import trace_layout
 from .share import share
 
 __all__ = ["FLAGS", "Monitor", "flag_layout", "flags_layout"]
@@ -93,7 +93,9 @@ class Monitor(wiring.Component):
             m.d.sync += [answered.eq(deed), asked.eq(by)]
 
         answers = [witness.answers for witness in witnesses]
-        told = answered.valid & (answered.deed == Deed.TAKE)
+        told = Signal(config.n_cores)
+        with m.If(answered.valid & (answered.deed == Deed.TAKE)):
+            m.d.comb += told.eq(asked)
         exits = Signal(config.n_cores)
         m.d.comb += exits.eq(Cat(witness.exit for witness in witnesses))
         taken = Signal()
@@ -104,8 +106,8 @@ class Monitor(wiring.Component):
                   taken=taken)
             m.d.comb += [
                 witness.own.eq(by[core]),
-                witness.told.eq(told & asked[core]),
-                witness.earlier.eq(exits[:core]),
+                witness.told.eq(told[core]),
+                witness.below.eq((1 << core) - 1),
             ]
 
         # What has moved, known a clock later as everything else.
@@ -114,13 +116,12 @@ class Monitor(wiring.Component):
         m.d.sync += [ran.eq(self.run), rested.eq(self.run & self.quiet)]
         with m.If(self.run):
             m.d.sync += moved.eq(Cat(
-                *((core.event != Event.NONE) & ~((core.event == Event.LOCK_TRY) & core.result.any()) for core in trace.core),
-                *(record.valid for record in trace.apic),
                 *(record.valid for record in trace.message),
                 *(record.valid & (record.old != record.new) for record in trace.bank),
             ).any())
+        moves = moved | _some("moved", witnesses)
         with m.If(ran):
-            m.d.sync += still.eq(Mux(moved, 1, still + 1))
+            m.d.sync += still.eq(Mux(moves, 1, still + 1))
 
         now = Signal(32)
         with m.If(self.run | (now != 0)):
@@ -146,7 +147,7 @@ class Monitor(wiring.Component):
             flag("overflow", _some("full", answers), clock)
         with m.If(rested):
             flag("lost", _some("busy", witnesses) | _some("left", witnesses), now)
-        with m.Elif(ran & ~moved):
+        with m.Elif(ran & ~moves):
             flag("stuck", still > self.patience, now - 1)
         return m
 

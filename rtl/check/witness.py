@@ -4,7 +4,7 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..events import apic_record_layout, core_record_layout
+from ..events import Event, apic_record_layout, core_record_layout
 from .context import Context, findings_layout
 from .deed import deed_layout
 from .keyring import Keyring
@@ -28,7 +28,8 @@ class Witness(wiring.Component):
     does : what this core has done.  own : it is heard.
     told, taken : after a TAKE of this core was heard: whether what was taken was for it.
     deed, by : what is heard, and whose it is, as one bit.
-    exit : this core has ended a function.  exits, earlier : those that have (see Ledger).
+    exit : this core has ended a function.  exits : those that have.  below : the cores of lower number; held.
+    moved : it said an event that is no vain try of a lock, or an interrupt moved, in the last clock with ``run`` high.
     answers, held, findings, busy, left : see Ledger, Keyring and Context; ``answers.full`` is also the Keyring's.
     """
 
@@ -48,7 +49,8 @@ class Witness(wiring.Component):
             "by": In(config.n_cores),
             "exit": Out(1),
             "exits": In(config.n_cores),
-            "earlier": In(config.n_cores),
+            "below": In(config.n_cores),
+            "moved": Out(1),
             "answers": Out(answers_layout),
             "held": Out(1),
             "findings": Out(findings_layout),
@@ -63,6 +65,9 @@ class Witness(wiring.Component):
         m.submodules.keyring = keyring = Keyring(self._config, self._n_keys)
         with m.If(self.run):
             m.d.comb += [context.record.eq(self.record), context.interrupt.eq(self.interrupt)]
+            m.d.sync += self.moved.eq(
+                self.interrupt.valid
+                | (self.record.event != Event.NONE) & ~((self.record.event == Event.LOCK_TRY) & self.record.result.any()))
         m.d.comb += [
             context.heard.eq(self.own),
             context.told.eq(self.told),
@@ -71,7 +76,7 @@ class Witness(wiring.Component):
             ledger.by.eq(self.by),
             ledger.own.eq(self.own),
             ledger.exits.eq(self.exits),
-            ledger.earlier.eq(self.earlier),
+            ledger.earlier.eq(self.exits & self.below),
             ledger.resumption.eq(context.resumption),
             keyring.deed.eq(self.deed),
             keyring.own.eq(self.own),

@@ -34,8 +34,9 @@ class _Scalar:
             for number, limb in enumerate(limbs(bits)):
                 self._outputs.append((name, number * 64))
                 values.append(limb)
-        for bits in (*unit.needs(), *values):
+        for bits in values:
             emitter.need(bits)
+        unit.announce(emitter)
         told = [f"out[{number}] = {emitter.value(limb)};" for number, limb in enumerate(values)]
         stores = unit.clock(emitter, "u")
         fill = []

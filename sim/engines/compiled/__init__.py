@@ -23,14 +23,14 @@ class CompiledEngine(NativeEngine):
 
     name = "compiled"
 
-    def __init__(self, config):
+    def __init__(self, config, *, lanes=None):
         started = cpu_seconds()
         compiler()
         tile, witness = Tile(config), Witness(config, *Monitor.ROOM)
         rig = Rig(config, tile=lambda _: TileBox(tile.signature), witness=lambda *_: TileBox(witness.signature, "witness"))
         units = {"tile": (tile, {"load_valid": 0, "load_address": 0, "load_word": 0}), "witness": (witness, {})}
         tied = {"load__valid": 0, "load__microcode": 0, "load__address": 0, "load__data": 0}
-        text, inputs = program(units, rig, trace_sources(rig.trace.shape()), tied=tied)
+        text, inputs = program(units, rig, trace_sources(rig.trace.shape()), tied=tied, lanes=lanes)
         generated = cpu_seconds() - started
         library = load(text, options=_OPTIONS)
         super().__init__(config, library, inputs, build_seconds=generated + library.build_seconds)

@@ -329,7 +329,11 @@ class _Builder:
         if cell.clk_edge != "pos" or not (cell.arst.is_const and cell.arst.const == 0):
             raise UnknownCellError("a flip-flop with an asynchronous reset or a falling edge cannot be compiled")
         pieces = self.pieces[index] = []
+        constant = all(not net.is_const and (net.cell, net.bit) == (index, bit) for bit, net in enumerate(cell.data))
         for low, width in self.chunks(len(cell.data), self.bounds(cell.data)):
+            if constant:
+                pieces.append((low, width, (None, cell.init >> low & (1 << width) - 1, width)))
+                continue
             node = Node("register", width)
             register = Register(node, cell.init >> low & (1 << width) - 1)
             self.registers.append((register, cell.data[low:low + width]))

@@ -45,11 +45,13 @@ class Emitter:
     leaf : node -> expression in C, for inputs, registers, read ports and outputs of boxes.
     row : the nodes that a "choose" chooses from -> what is subscripted in C to get them, with one %s, if they stand in a row; or
         None.
+    together : the pieces that a "cat" puts together -> expression, if there is a shorter one than to do so; or None.
     """
 
-    def __init__(self, leaf, row=lambda nodes: None):
+    def __init__(self, leaf, row=lambda nodes: None, together=lambda pieces: None):
         self._leaf = leaf
         self._row = row
+        self._together = together
         self._body = _Place()
         self._needed = []
         self._places = None           # node -> _Place
@@ -163,7 +165,8 @@ class Emitter:
         elif not node.inputs:
             lines.append(f"const uint64_t {name} = {self._leaf(node)};")
         elif node.kind == "cat":
-            lines.append(f"const uint64_t {name} = {self._text([piece for bits in node.inputs for piece in bits])};")
+            pieces = [piece for bits in node.inputs for piece in bits]
+            lines.append(f"const uint64_t {name} = {self._together(pieces) or self._text(pieces)};")
         elif node.kind == "transpose":
             rows = ", ".join(self._text(bits) for bits in node.inputs)
             lines += [f"uint64_t {name}[64] = {{0}};", "{", f"    const uint64_t row[] = {{{rows}}};",
