@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from .check.deed import Deed, deed_layout
 from .check.witness import Witness
 from .events import trace_layout
+from .memory.arbiter import number_of
 from .share import share
 
 __all__ = ["FLAGS", "Monitor", "flag_layout", "flags_layout"]
@@ -85,9 +86,14 @@ class Monitor(wiring.Component):
         # What is heard in this clock, and what was in the last one, which is answered now.
         deed, by = Signal(deed_layout(config)), Signal(config.n_cores)
         answered, asked = Signal(deed_layout(config)), Signal(config.n_cores)
-        for core, witness in enumerate(witnesses):
-            with (m.Elif if core else m.If)(witness.does.valid):
-                m.d.comb += [deed.eq(witness.does), by.eq(1 << core)]
+        deeds = Signal(data.ArrayLayout(deed_layout(config), config.n_cores))
+        waiting = Signal(config.n_cores)
+        m.d.comb += [
+            deeds.eq(Cat(witness.does for witness in witnesses)),
+            waiting.eq(Cat(witness.does.valid for witness in witnesses)),
+        ]
+        with m.If(waiting.any()):
+            m.d.comb += [by.eq(waiting & -waiting), deed.eq(deeds[number_of(by)])]
         m.d.sync += answered.valid.eq(deed.valid)
         with m.If(deed.valid):
             m.d.sync += [answered.eq(deed), asked.eq(by)]

@@ -81,13 +81,13 @@ int64_t machine_run(void *state, Control *c, int64_t clocks) {
 """
 
 
-def program(units, machine, sources, *, tied, lanes=None):
+def program(units, machine, sources, *, tied, lanes=0):
     """The text of the program and what a loader must know of it.
 
     machine : a Rig with TileBoxes in place of its Tiles and of whatever else is repeated.  tied : input port of it -> constant.
     units : what is behind the boxes: kind -> (component, input port of it -> constant), in the order in which they are run: the
         inputs of one may hang on outputs in the same clock of those before it. The first is the Tile.
-    lanes : if the repeated units are to be side by side: of a vector.
+    lanes : of a vector, if the repeated units are to be side by side; or 0.
     sources : (offset, width) of each record in the port ``trace``.
     Returns (text, inputs): the input words in the order of Control's, as (port, low, width).
     """
@@ -105,7 +105,8 @@ def program(units, machine, sources, *, tied, lanes=None):
     room = 1 + schedule_limbs + sum(1 + len(offsets(width)) for _, width in sources)
 
     asked_for = _asked_for(top)
-    text = [_PREFACE, *([preface(lanes)] if lanes else []), top.struct(), *(kind.declarations(asked_for[kind.name]) for kind in kinds)]
+    text = [_PREFACE, *([preface(lanes)] if lanes else []), top.struct()]
+    text += [kind.declarations(asked_for[kind.name]) for kind in kinds]
     # The vectors first: they are the ones with an alignment. Behind a memory there must be something, see gather().
     fields = [*(field for kind in kinds for field in kind.fields()), "Top top;"]
     text.append(f"typedef struct {{\n{indent(fields)}\n}} Machine;\n")
