@@ -74,11 +74,12 @@ class Engine(Protocol):
     name: str
     config: MachineConfig
 
-    def run(self, contents: Contents, straps: Straps, *, max_clocks: int, sink: Sink, probe: bool | range = False,
+    def run(self, contents: Contents, straps: Straps, *, max_clocks: int, sink: Sink | None, probe: bool | range = False,
             plan: Plan = PLAIN, patience: int = NEVER, record: bool = False,
             replay: Sequence[tuple[int, int]] = ()) -> Outcome:
         """Load, run from reset to the end. Every call starts afresh.
 
+        sink : None if nobody looks at the run; then it takes less time.
         probe : whether the sink is given the probe: always, never, or in a range of clocks.
         plan : what draws the schedule.  replay : with the plan REPLAY: a schedule as it was recorded.
         patience : of the Monitor.  record : whether the Outcome has the schedule.

@@ -36,6 +36,8 @@ __all__ = ["LIMB", "NativeEngine", "control_type", "limbs_of"]
 LIMB = 64
 #: Words of each buffer through which records and probes come out.
 _ROOM = 1 << 16
+#: Clocks after which the code comes back even if nobody looks, so that Ctrl-C is heard.
+_CHUNK = 1 << 17
 
 
 def limbs_of(width):
@@ -96,16 +98,18 @@ class NativeEngine:
         replay = sorted(replay)
         arguments = contents, straps, plan, patience, replay
         control = self.start(*arguments)
-        control.traced, control.recorded = 1, record
+        control.traced, control.recorded = sink is not None or record, record
         clocks, ending, changes = 0, Ending.LIMIT, []
         while clocks < max_clocks:
             # A chunk lies within the window or outside of it.
             edge = next((edge for edge in (window.start, window.stop) if edge > clocks), max_clocks)
             control.probes = ctypes.addressof(self._probes) if clocks in window else None
             control.used = control.probe_used = 0
-            ran = self._advance(control, clocks, min(edge, max_clocks), replay)
-            stop = self._tell(sink, clocks, ran, memoryview(self._records).cast("B").cast("Q")[:control.used],
-                              memoryview(self._probes).cast("B")[:8 * control.probe_used], changes)
+            ran = self._advance(control, clocks, min(edge, max_clocks, clocks + _CHUNK), replay)
+            stop = None
+            if control.traced:
+                stop = self._tell(sink, clocks, ran, memoryview(self._records).cast("B").cast("Q")[:control.used],
+                                  memoryview(self._probes).cast("B")[:8 * control.probe_used], changes)
             if stop is not None:
                 # The machine has run on to the end of the chunk, and must not have: up to here once more.
                 clocks, ending = stop + 1, Ending.STOPPED
@@ -205,6 +209,8 @@ class NativeEngine:
                 by_clock[clock].append((index, raw))
             else:
                 by_clock[clock] = [(index, raw)]
+        if sink is None:
+            return None
         on_clock = sink.on_clock
         if not probes:
             return next((clock for clock, records in by_clock.items() if on_clock(clock, records, None)), None)

@@ -60,7 +60,7 @@ class PySimEngine:
             ctx.set(replayed, upcoming.pop(1))
 
         valid_of = _valid_bits(rig)
-        window = probe if isinstance(probe, range) else range(max_clocks if probe else 0)
+        window = probe if isinstance(probe, range) else range(max_clocks if probe and sink is not None else 0)
         signals = [rig.quiet, rig.trapped, rig.trace.as_value()]
         if window:
             signals.append(rig.probe.as_value())
@@ -77,7 +77,7 @@ class PySimEngine:
                 in_force = sampled[-1]
                 changes.append((clock, in_force))
             records = []
-            if trace:
+            if trace and sink is not None:
                 for index, shift, mask in valid_of:
                     raw = trace >> shift & mask
                     if raw & 1:

@@ -74,6 +74,14 @@ def test_to_the_end():
     assert assert_same("single").ending is Ending.QUIET
 
 
+@pytest.mark.parametrize("name", [*FORMS, "pysim"])
+def test_a_run_that_nobody_looks_at(name):
+    prepared = prepare("early-return")
+    _, expected = told(name, prepared)
+    outcome = engine(name, prepared.settings.config).run(prepared.contents, prepared.settings.straps, max_clocks=100_000, sink=None)
+    assert outcome == expected and outcome.flags
+
+
 def test_a_sink_that_stops():
     outcome = assert_same("single", until=300, plan=PLANS[1], record=True)
     assert outcome.ending is Ending.STOPPED
