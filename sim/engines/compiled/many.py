@@ -165,6 +165,8 @@ class LaneEngine:
     tied : input port -> constant, for ports that are the same in all jobs.
     """
 
+    name = "lanes"
+
     def __init__(self, config, *, outputs=("flags",), settle=Monitor.LATENCY + 1, lanes=None, tied=None):
         self.config = config
         tile = Tile(config)
