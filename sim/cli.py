@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -147,6 +148,7 @@ def litmus(
     runs: Annotated[int, typer.Option(min=1, help="Runs of each test.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Of the schedules.")] = 0,
     expected: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Verdicts to compare with.")] = None,
+    engine: _Engine = None,
     out: Annotated[Path, typer.Option(help="Where waves of a forbidden outcome are written.")] = Path("waves"),
     as_json: _Json = False,
 ):
@@ -155,9 +157,14 @@ def litmus(
     Without --expected a test is judged by all final states that the memory model has. Exit code 0: nothing forbidden was seen.
     1: a forbidden outcome was seen. 2: bad input; the other files are run.
     """
+    from sim.engines import make_engine
     from sim.litmus.command import show
 
-    report = show(paths or [], memory=memory, runs=runs, seed=seed, expected=expected, out=out, as_json=as_json)
+    _check_engine(engine)
+    # The machines of tests with more threads are made like the first one, and what there is to say of that is said once.
+    note = cache(_note)
+    report = show(paths or [], memory=memory, runs=runs, seed=seed, expected=expected, out=out, as_json=as_json,
+                  make=lambda config: make_engine(engine, config, tell=note))
     if report.forbidden or report.refused:
         raise typer.Exit(VIOLATED if report.forbidden else BAD_INPUT)
 

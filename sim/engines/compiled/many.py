@@ -154,7 +154,8 @@ class _Queue(ctypes.Structure):
 class LaneEngine:
     """Rigs compiled to vector C. Built once for a config; runs any contents, any number of jobs.
 
-    Every job has the clocks, the ending, the flags and the arena that it has in PySim.
+    Every job has the clocks, the ending, the flags and the arena that it has in PySim. Raises MissingToolError if there is no C
+    compiler, before anything is elaborated.
 
     Parameters
     ----------
@@ -169,6 +170,7 @@ class LaneEngine:
 
     def __init__(self, config, *, outputs=("flags",), settle=Monitor.LATENCY + 1, lanes=None, tied=None):
         self.config = config
+        lanes = lanes or lane_count()
         tile = Tile(config)
         rig = Rig(config, tile=lambda _: TileBox(tile.signature))
         self._locate = rig.machine.shared.arena.locate
