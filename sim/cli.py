@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
+from sim.engines import ENGINES
 from sim.errors import InputError, MissingToolError
 from sim.names import closest
 
@@ -327,7 +328,7 @@ def bench(
         raise InputError(f'there is no bench "{what}"{closest(what, ["speed"])} (there is: speed)')
     chosen = engines.split(",") if engines else list(CONTENDERS)
     for name in chosen:
-        _check_engine(name)
+        _check_engine(name, CONTENDERS)
     with _status() as status:
         result = bench_speed(_numbers(cores, "--cores"), engines=chosen, seconds=seconds, progress=status, tell=_note)
     if as_json:
@@ -369,11 +370,9 @@ def _numbers(text, option):
     return numbers
 
 
-def _check_engine(name):
-    from sim.engines import ENGINES
-
-    if name is not None and name not in ENGINES:
-        raise InputError(f'there is no engine "{name}"{closest(name, ENGINES)} (there are: {", ".join(ENGINES)})')
+def _check_engine(name, engines=ENGINES):
+    if name is not None and name not in engines:
+        raise InputError(f'there is no engine "{name}"{closest(name, engines)} (there are: {", ".join(engines)})')
 
 
 def _note(line):

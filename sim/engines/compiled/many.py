@@ -14,7 +14,7 @@ from sim.engines.engine import NEVER, Ending
 from .lanes import lane_program
 from .netlist import build_graph
 from .program import TileBox
-from .toolchain import load, vector_bits
+from .toolchain import cpu_seconds, load, vector_bits
 from .vector import BITS
 
 __all__ = ["Job", "LaneEngine", "LaneOutcome", "Lanes", "lane_count"]
@@ -25,6 +25,8 @@ _BATCH = 1024
 _WORDS = 1 << 20
 #: Clocks after which the program comes back, so that Ctrl-C is heard and a caller can show progress.
 _BUDGET = 1 << 17
+#: More clocks than any run has.
+_ENDLESS = 1 << 40
 #: The outputs that end a job, the weightier one first.
 _ENDS = {"trapped": Ending.TRAP, "quiet": Ending.QUIET}
 #: The load port is not used: contents come through the back door.
@@ -70,8 +72,12 @@ class Lanes:
 
     def __init__(self, component, *, lanes=None, **options):
         self.lanes = lanes or lane_count()
+        started = cpu_seconds()
         self.program = lane_program(component, lanes=self.lanes, **options)
+        generated = cpu_seconds() - started
         library = self._library = load(self.program.text, vectors=True)
+        #: As of NativeEngine.
+        self.build_seconds = generated + library.build_seconds
         pointer, integer = ctypes.c_void_p, ctypes.c_int
         library.machine_new.restype = pointer
         for name, arguments in {
@@ -170,6 +176,7 @@ class LaneEngine:
 
     def __init__(self, config, *, outputs=("flags",), settle=Monitor.LATENCY + 1, lanes=None, tied=None):
         self.config = config
+        started = cpu_seconds()
         lanes = lanes or lane_count()
         tile = Tile(config)
         rig = Rig(config, tile=lambda _: TileBox(tile.signature))
@@ -177,9 +184,11 @@ class LaneEngine:
         self._shapes = {"straps": rig.straps.shape(), "plan": rig.plan.shape()}
         self._outputs = tuple(outputs)
         tile = build_graph(tile, tied={"load_valid": 0, "load_address": 0, "load_word": 0})
+        elaborated = cpu_seconds() - started
         self._lanes = Lanes(rig, lanes=lanes, tile=tile, tied={**_TIED, **(tied or {})}, run="run", ends=tuple(_ENDS),
                             settle=settle, outputs=self._outputs)
         self.lanes = self._lanes.lanes
+        self.build_seconds = elaborated + self._lanes.build_seconds
 
     def _raw(self, port, value):
         return self._shapes[port].const(value.as_const()).as_bits() if hasattr(value, "as_const") else value
@@ -210,6 +219,19 @@ class LaneEngine:
                 while expected in outcomes:
                     yield outcomes.pop(expected)
                     expected += 1
+
+    def start(self, contents, straps, jobs):
+        """Load, for runs that ``advance`` takes on clock by clock, a job for each lane: what a bench needs. Ends what ``run_many``
+        was doing."""
+        self._load(contents)
+        self._lanes.cancel()
+        self._started = self._queue(list(enumerate(jobs)), {"straps": self._raw("straps", straps), "patience": NEVER}, _ENDLESS,
+                                    False, False)
+
+    def advance(self, clocks):
+        """Run every lane for so many clocks; whether all are still at it."""
+        self._started.budget = clocks
+        return self._lanes.run(self._started) and not self._started.done
 
     def _queue(self, batch, common, max_clocks, arena, more):
         slots, room = self._lanes.program.inputs, len(batch) + self.lanes
