@@ -6,12 +6,14 @@ import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from typer.core import TyperGroup
 
+from sim.engines import ENGINES
 from sim.errors import InputError, MissingToolError
 from sim.names import closest
 
@@ -22,22 +24,51 @@ VIOLATED = 1
 BAD_INPUT = 2
 MISSING_TOOL = 3
 INTERRUPTED = 130
+#: Nobody reads standard output any more (``| head``): as if SIGPIPE had ended it.
+NO_READER = 141
+
+#: What typer raises for an option or argument that it cannot take. It has no public name in all versions.
+_UsageError = typer.BadParameter.__base__
 
 
 class _Group(TyperGroup):
-    """The two ways to refuse, and Ctrl-C, for every command in one place."""
+    """The ways to refuse, Ctrl-C, and a reader that has gone away, for every command in one place."""
+
+    def main(self, *args, **options):
+        try:
+            code = super().main(*args, **{**options, "standalone_mode": False})
+        except _UsageError as error:
+            code, message = BAD_INPUT, error.format_message().removesuffix(".")
+            if "\n" in message:                 # without any argument: the help
+                print(message, file=sys.stderr)
+            else:
+                _refuse(code, message[:1].lower() + message[1:])
+        sys.exit(code)
 
     def invoke(self, ctx):
         try:
-            return super().invoke(ctx)
+            try:
+                super().invoke(ctx)
+            finally:
+                print(end="", flush=True)
         except InputError as error:
-            code, message = BAD_INPUT, str(error)
+            code = _refuse(BAD_INPUT, error)
         except MissingToolError as error:
-            code, message = MISSING_TOOL, str(error)
+            code = _refuse(MISSING_TOOL, error)
         except KeyboardInterrupt:
-            code, message = INTERRUPTED, "interrupted"
-        print(f"crosscall: {message}", file=sys.stderr)
+            code = _refuse(INTERRUPTED, "interrupted")
+        except BrokenPipeError:
+            # What Python would still write at its end has no reader either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = NO_READER
+        else:
+            code = 0
         raise typer.Exit(code)
+
+
+def _refuse(code, message):
+    print(f"crosscall: {message}", file=sys.stderr)
+    return code
 
 
 app = typer.Typer(cls=_Group, add_completion=False, no_args_is_help=True, rich_markup_mode=None,
@@ -118,6 +149,7 @@ def litmus(
     runs: Annotated[int, typer.Option(min=1, help="Runs of each test.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Of the schedules.")] = 0,
     expected: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Verdicts to compare with.")] = None,
+    engine: _Engine = None,
     out: Annotated[Path, typer.Option(help="Where waves of a forbidden outcome are written.")] = Path("waves"),
     as_json: _Json = False,
 ):
@@ -126,9 +158,14 @@ def litmus(
     Without --expected a test is judged by all final states that the memory model has. Exit code 0: nothing forbidden was seen.
     1: a forbidden outcome was seen. 2: bad input; the other files are run.
     """
+    from sim.engines import make_engine
     from sim.litmus.command import show
 
-    report = show(paths or [], memory=memory, runs=runs, seed=seed, expected=expected, out=out, as_json=as_json)
+    _check_engine(engine)
+    # The machines of tests with more threads are made like the first one, and what there is to say of that is said once.
+    note = cache(_note)
+    report = show(paths or [], memory=memory, runs=runs, seed=seed, expected=expected, out=out, as_json=as_json,
+                  make=lambda config: make_engine(engine, config, tell=note))
     if report.forbidden or report.refused:
         raise typer.Exit(VIOLATED if report.forbidden else BAD_INPUT)
 
@@ -143,29 +180,35 @@ def hunt(
         "--set", metavar="KEY=VALUE", help="A field of the machine, a strap, or define.NAME; may be repeated.")] = None,
     memory: _Memory = None,
     without: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Leave out a named barrier or lock.")] = None,
-    runs: Annotated[int, typer.Option(min=1, help="How many schedules.")] = 20_000,
-    seconds: Annotated[float | None, typer.Option(min=0, help="Begin no more after so long.")] = None,
+    runs: Annotated[int | None, typer.Option(min=1, help="How many schedules; 20,000 if there are no --seconds.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0, help="Stop after so long.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Number of the first schedule.")] = 0,
+    engine: _Engine = None,
     processes: Annotated[int | None, typer.Option(min=1, help="One per CPU if not said.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the hunt whose notebook is in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the hunt that is noted in --out; its runs count.")] = False,
     out: Annotated[Path, typer.Option(help="Where schedules of findings are written.")] = Path("waves"),
     as_json: _Json = False,
 ):
-    """Run thousands of schedules; explain the first violation of each kind, and leave its schedule."""
+    """Run thousands of schedules; explain the first violation of each kind, and leave its schedule.
+
+    Exit code 0: nothing was found. 1: something was. 2: bad input. 130: interrupted; --resume goes on.
+    """
     from sim.hunt import Hunt
     from sim.report.hunt import print_finding, print_report
 
+    _check_engine(engine)
     arguments = {"name": scenario, "protocol": protocol, "cores": cores, "preset": preset,
                  "assignments": _assignments(assignments, memory), "without": tuple(without or ())}
     with _status() as show:
-        this = Hunt(arguments, out=out, processes=processes, tell=(lambda finding: None) if as_json else print_finding,
+        this = Hunt(arguments, out=out, engine=engine, processes=processes, tell=_note,
+                    found=(lambda finding: None) if as_json else print_finding,
                     progress=lambda runs, clocks, past: show(f"{runs} schedules, {clocks} clocks, {past:.0f} s"))
         report = this.run(runs=runs, first=seed, seconds=seconds, resume=resume)
     if as_json:
         _print_json(report.to_json())
     else:
         print_report(report, this.notebook)
-    if report.findings or report.disagreements:
+    if report.violations or report.disagreements:
         raise typer.Exit(VIOLATED)
 
 
@@ -181,7 +224,7 @@ def replay(
     """Repeat a run of a hunt to the clock, with waves."""
     from rtl.schedule import ScheduleKind
     from sim.engines import make_engine
-    from sim.run import prepare_recipe, run, window_of
+    from sim.run import patience_of, prepare_recipe, run, window_of
     from sim.schedules import Plan, read_recipe
 
     _check_engine(engine)
@@ -192,8 +235,9 @@ def replay(
     with _progress(1_000_000) as progress:
         machine = make_engine(engine, prepared.settings.config, tell=_note)
         result = run(prepared, engine=machine, max_clocks=1_000_000, out=out, waves=not no_vcd, window=clocks,
-                     plan=again, replay=recipe.schedule or (), progress=progress)
-    _present(result, as_json)
+                     plan=again, replay=recipe.schedule or (), patience=patience_of(prepared.scenario, recipe.plan),
+                     progress=progress)
+    _present(result, as_json, lambda: recipe.check_violation(result.flags, file=file))
 
 
 @app.command("list")
@@ -284,7 +328,7 @@ def bench(
         raise InputError(f'there is no bench "{what}"{closest(what, ["speed"])} (there is: speed)')
     chosen = engines.split(",") if engines else list(CONTENDERS)
     for name in chosen:
-        _check_engine(name)
+        _check_engine(name, CONTENDERS)
     with _status() as status:
         result = bench_speed(_numbers(cores, "--cores"), engines=chosen, seconds=seconds, progress=status, tell=_note)
     if as_json:
@@ -326,24 +370,23 @@ def _numbers(text, option):
     return numbers
 
 
-def _check_engine(name):
-    from sim.engines import ENGINES
-
-    if name is not None and name not in ENGINES:
-        raise InputError(f'there is no engine "{name}"{closest(name, ENGINES)} (there are: {", ".join(ENGINES)})')
+def _check_engine(name, engines=ENGINES):
+    if name is not None and name not in engines:
+        raise InputError(f'there is no engine "{name}"{closest(name, engines)} (there are: {", ".join(engines)})')
 
 
 def _note(line):
     print(f"crosscall: {line}", file=sys.stderr)
 
 
-def _present(result, as_json):
-    """Say what came out of a run, and exit as it deserves."""
+def _present(result, as_json, check=lambda: None):
+    """Say what came out of a run, and exit as it deserves. check : raises InputError if it is not the run that was meant."""
     if as_json:
         _print_json(result.to_json())
     else:
         from sim.report.table import print_report, report_console
         print_report(result.to_json(), report_console())
+    check()
     if not result.ok:
         raise typer.Exit(VIOLATED)
 

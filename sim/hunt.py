@@ -3,32 +3,40 @@
 Each schedule is drawn by a plan, and the plan by a number, so that a hunt is repeated by its first number. The runs go through the
 lanes of one process per CPU. What a Monitor flags is run again with all records, and must be what an oracle sees: a finding that
 only one of them has is an error of ours, and is said.
+
+Results are taken in the order of the numbers, whichever process is the first: so a hunt finds the same, however many there are and
+however often it is interrupted.
 """
 
 import json
 import os
 import random
-import signal
 import time
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from math import inf
 from pathlib import Path
 
 from rtl.schedule import ScheduleKind
-from sim.engines.compiled import CompiledEngine
+from sim.engines import make_engine
 from sim.engines.compiled.many import Job, LaneEngine
-from sim.errors import InputError
+from sim.errors import InputError, MissingToolError
+from sim.files import make_folder, write_whole
 from sim.monitor import ORACLE_OF_FLAG, clocks_of_flags
-from sim.run import patience, prepare, run
+from sim.run import patience_of, prepare, run
 from sim.schedules import Plan, RunRecipe, contents_digest, write_recipe
+from sim.workers import Workers
 
 __all__ = ["Finding", "Hunt", "Report", "plan_of"]
 
-#: Runs that a process is given at a time.
-_BATCH = 2048
+#: Runs of a hunt, if nothing is said.
+_RUNS = 20_000
 #: A run is given up after so many clocks; one that is stuck has been flagged long before.
 _LIMIT = 100_000
+#: A process is given as much at a time as will take it about so many seconds: long enough that the lanes which are done before the
+#: last one do not count, short enough to hear of it soon. How much that is, is known only when something has been run.
+_BATCH_SECONDS = 0.5
+#: And never so many times more than the last time.
+_GROWTH = 4
 
 
 def plan_of(number):
@@ -47,36 +55,36 @@ def plan_of(number):
 class Finding:
     """The first run that shows a violation of one kind.
 
-    flag : of the Monitor.  oracle, sentence : of the Python oracle that explains it.  seed : number of the run.
-    clock : of the Monitor's first hit.  file : its schedule.
+    oracle, sentence : of the Python oracle that explains it.  flag, clock : of the Monitor, and of its first hit.
+    seed : number of the run.  schedule : the file that repeats it.
     """
 
-    flag: str
     oracle: str
+    flag: str
     seed: int
     clock: int
     sentence: str
-    file: str
+    schedule: str
 
 
 @dataclass(frozen=True)
 class Report:
-    """runs, clocks : how many in all.  here, seconds : how many runs now, and in what time.
-    findings : in the order of their discovery.
-    disagreements : what only one of Monitor and oracles has seen.  following : the number to go on with."""
+    """engine : what ran.  runs, clocks : how many in all.  here, seconds : how many runs now, and in what time.
+    following : the number to go on with.  violations : a Finding each, by number.
+    disagreements : what only one of Monitor and oracles has seen."""
 
+    engine: str
     runs: int
     clocks: int
     here: int
     seconds: float
-    findings: tuple[Finding, ...]
-    disagreements: tuple[str, ...]
     following: int
+    violations: tuple[Finding, ...]
+    disagreements: tuple[str, ...]
 
     def to_json(self):
         """The command's ``--json``."""
-        parts = asdict(self)
-        return {**parts, "violations": parts.pop("findings")}
+        return asdict(self)
 
 
 class Hunt:
@@ -85,98 +93,134 @@ class Hunt:
     Parameters
     ----------
     arguments : what ``sim.run.prepare`` takes, by name.
-    out : folder for schedule files and the notebook.  processes : one per CPU if None.
-    tell : called with each Finding at once.  progress : called with (runs, clocks, seconds) now and then.
+    out : folder for schedule files and the notebook.
+    engine : as ``make_engine`` takes it. Of the compiled one, the lanes; any other has one run at a time in each process.
+    processes : one per CPU if None.
+    found : called with each Finding at once, when it is safe.  progress : called with (runs, clocks, seconds) now and then.
+    tell : called with what is to be said of the engine.
     """
 
-    def __init__(self, arguments, *, out, processes=None, tell=lambda finding: None, progress=lambda *numbers: None):
+    def __init__(self, arguments, *, out, engine=None, processes=None, found=lambda finding: None,
+                 progress=lambda *numbers: None, tell=lambda line: None):
         self._arguments = arguments
         self._prepared = prepare(**arguments)
         self._out = Path(out)
+        self._chosen = engine
         self._processes = processes or len(os.sched_getaffinity(0))
-        self._tell = tell
+        self._found = found
         self._progress = progress
-        self._engine = None
+        self._tell = tell
+        self._witness = None          # the engine with all records
         self._findings = {}           # flag -> Finding
-        self._disagreements = []
-        self._runs = self._clocks = 0
+        self._disagreements = {}      # flag or oracle -> sentence
+        self._first = self._following = self._clocks = 0
+        self._end = inf
 
     @property
     def notebook(self):
         """The file by which a hunt is gone on with."""
         return self._out / f"{self._prepared.scenario.name}.hunt.json"
 
-    def run(self, *, runs, first=0, seconds=None, resume=False):
-        """Run the numbers from ``first`` on, ``runs`` of them, or until ``seconds`` are over. Returns the Report."""
-        self._make_out()
-        if resume:
-            first = self._resume()
-        started, before = time.monotonic(), self._runs
-        following, end = first, first + runs
-        done = {}                     # first number of a finished batch -> its length
-        reached = first
-        # Built once here, so that the processes find it.
-        _lanes(self._prepared.settings.config)
-        context = get_context("fork")
-        pool = ProcessPoolExecutor(self._processes, mp_context=context, initializer=_begin,
-                                   initargs=(self._prepared.settings, self._prepared.contents, patience(self._prepared.scenario)))
-        pending = set()
-        try:
-            while pending or following < end:
-                late = seconds is not None and time.monotonic() - started >= seconds
-                if late and not pending:
-                    break
-                while not late and following < end and len(pending) < 2 * self._processes:
-                    size = min(_BATCH, end - following)
-                    pending.add(pool.submit(_batch, following, size))
-                    following += size
-                ready, pending = wait(pending, return_when=FIRST_COMPLETED)
-                for batch in sorted((item.result() for item in ready), key=lambda item: item[0]):
-                    start, size, clocks, hits = batch
-                    self._runs += size
-                    self._clocks += clocks
-                    done[start] = size
-                    for number, raw in hits:
-                        self._look(number, raw)
-                    while reached in done:
-                        reached += done.pop(reached)
-                    self._note(reached)
-                self._progress(self._runs, self._clocks, time.monotonic() - started)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            self._note(reached)
-        findings = tuple(item for item in self._findings.values() if item is not None)
-        return Report(self._runs, self._clocks, self._runs - before, time.monotonic() - started, findings,
-                      tuple(self._disagreements), reached)
+    def run(self, *, runs=None, first=0, seconds=None, resume=False):
+        """Run the numbers from ``first`` on. Returns the Report.
 
-    def _look(self, number, raw):
-        """A flagged run: if it is the first of a kind, repeat it with all records and let the oracles explain it."""
-        flags = clocks_of_flags(raw)
-        news = [flag for flag in flags if flag not in self._findings]
-        if not news:
+        runs : how many. If nothing is said: 20,000, or without end if there are ``seconds``.
+        seconds : stop after so long, but not before something has been run.
+        resume : go on with the hunt of the notebook, which has its own ``first``. ``runs`` counts what has been run before; if it
+            is not said, what was interrupted is finished, and what was finished goes on.
+        """
+        make_folder(self._out)
+        if resume:
+            self._resume()
+        else:
+            self._first = self._following = first
+        if runs is not None:
+            self._end = self._first + runs
+        elif seconds is not None:
+            self._end = inf
+        elif not resume or self._end <= self._following:
+            self._end = self._following + _RUNS
+        # Built here, so that the processes have it.
+        engine = self._engine()
+        self._note()
+        before, started = self._following, time.monotonic()
+        until = None if seconds is None else started + seconds
+        with Workers(self._processes, lambda batch: _run_batch(engine, self._prepared, *batch)) as workers:
+            self._drive(workers, engine, before, until, started)
+        return Report(engine.name, self._following - self._first, self._clocks, self._following - before,
+                      time.monotonic() - started, self._following, tuple(self._findings.values()),
+                      tuple(self._disagreements.values()))
+
+    def _drive(self, workers, engine, before, until, started):
+        lanes = getattr(engine, "lanes", 1)
+        given, size, waiting = before, lanes, {}
+        while True:
+            while workers.hungry and given < self._end:
+                batch = min(size, max(lanes, (self._end - given) // self._processes), self._end - given)
+                workers.give((given, batch))
+                given += batch
+            if not workers.busy or until is not None and time.monotonic() >= until and self._following > before:
+                return
+            for result in workers.results(until if self._following > before else None):
+                waiting[result.first] = result
+                size = max(lanes, int(result.size * min(_GROWTH, _BATCH_SECONDS / result.seconds)))
+            while self._following in waiting:
+                result = waiting.pop(self._following)
+                for number, flags in result.hits:
+                    self._look(number, flags)
+                self._following += result.size
+                self._clocks += result.clocks
+                self._note()
+            self._progress(self._following - self._first, self._clocks, time.monotonic() - started)
+
+    def _engine(self):
+        config = self._prepared.settings.config
+        if self._chosen in (None, "compiled"):
+            try:
+                return LaneEngine(config)
+            except MissingToolError:
+                if self._chosen is not None:
+                    raise
+        return make_engine(self._chosen, config, tell=self._tell)
+
+    def _look(self, number, flags):
+        """A flagged run: if it shows something new, repeat it with all records and let the oracles explain it."""
+        if all(flag in self._findings or flag not in ORACLE_OF_FLAG and flag in self._disagreements for flag in flags):
             return
         plan = plan_of(number)
-        if self._engine is None:
-            self._engine = CompiledEngine(self._prepared.settings.config)
-        result = run(self._prepared, engine=self._engine, max_clocks=_LIMIT, plan=plan, record=True)
+        if self._witness is None:
+            self._witness = make_engine(self._chosen, self._prepared.settings.config)
+        result = run(self._prepared, engine=self._witness, max_clocks=_LIMIT, plan=plan, record=True)
         explained = {}
         for violation in result.violations:
             explained.setdefault(violation.oracle, violation)
-        for flag in news:
+        for flag, clock in flags.items():
             oracle = ORACLE_OF_FLAG.get(flag)
             if oracle is None:
-                self._disagreements.append(f"run {number}: the monitor ran out of room ({flag}), so it can say nothing of this run")
-                self._findings[flag] = None
-                continue
-            if oracle not in explained:
-                self._disagreements.append(f"run {number}: the monitor says {flag} at clock {flags[flag]}, but {oracle} holds")
-                continue
-            violation = explained[oracle]
-            path = self._out / f"{self._prepared.scenario.name}.{flag}.schedule"
-            finding = Finding(flag, oracle, number, flags[flag], violation.sentence, str(path))
-            self._write(path, plan, result, finding)
-            self._findings[flag] = finding
-            self._tell(finding)
+                self._disagree(flag, number, f"the monitor ran out of room ({flag}), so it can say nothing of this run")
+            elif oracle in explained:
+                self._keep(flag, number, clock, explained[oracle], plan, result)
+            # The oracles have not seen what comes after the end of a run that is stuck.
+            elif clock <= result.clocks:
+                self._disagree(flag, number, f"the monitor says {flag} at clock {clock}, but {oracle} holds")
+        for flag, oracle in ORACLE_OF_FLAG.items():
+            if oracle in explained and flag not in flags and "overflow" not in flags:
+                clock = explained[oracle].clock
+                self._disagree(flag, number, f"{oracle} is violated at clock {clock}, but the monitor does not say {flag}")
+
+    def _disagree(self, flag, number, sentence):
+        self._disagreements.setdefault(flag, f"run {number}: {sentence}")
+
+    def _keep(self, flag, number, clock, violation, plan, result):
+        if flag in self._findings:
+            return
+        path = self._out / f"{self._prepared.scenario.name}.{flag}.schedule"
+        finding = Finding(violation.oracle, flag, number, clock, violation.sentence, str(path))
+        self._write(path, plan, result, finding)
+        self._findings[flag] = finding
+        # What has been told is never lost: first the files.
+        self._note()
+        self._found(finding)
 
     def _write(self, path, plan, result, finding):
         settings, prepared = self._prepared.settings, self._prepared
@@ -188,35 +232,27 @@ class Hunt:
 
     # --- the notebook: what is known so far, so that a hunt that is interrupted goes on ---------------------------------
 
-    def _make_out(self):
-        try:
-            self._out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"cannot be made: {error.strerror}", file=self._out) from None
-
     def _identity(self):
         settings = self._prepared.settings
-        return contents_digest(self._prepared.contents), asdict(settings.config), asdict(settings.straps)
+        return {"contents": contents_digest(self._prepared.contents), "config": asdict(settings.config),
+                "straps": asdict(settings.straps)}
 
-    def _note(self, reached):
-        contents, config, straps = self._identity()
-        temporary = self.notebook.with_suffix(f".{os.getpid()}")
-        temporary.write_text(json.dumps({
-            "contents": contents, "config": config, "straps": straps, "following": reached, "runs": self._runs,
-            "clocks": self._clocks, "disagreements": self._disagreements,
-            "findings": [asdict(item) for item in self._findings.values() if item is not None],
-        }, indent=1))
-        os.replace(temporary, self.notebook)
+    def _note(self):
+        write_whole(self.notebook, json.dumps({
+            **self._identity(), "first": self._first, "following": self._following,
+            "end": None if self._end == inf else self._end, "clocks": self._clocks, "disagreements": self._disagreements,
+            "findings": [asdict(item) for item in self._findings.values()],
+        }, indent=1) + "\n")
 
     def _resume(self):
-        """Take up the notebook; the number to go on with."""
+        """Take up the notebook."""
         try:
-            parts = json.loads(self.notebook.read_text())
-            identity = parts["contents"], parts["config"], parts["straps"]
+            parts = json.loads(self.notebook.read_text(encoding="utf-8"))
+            identity = {name: parts[name] for name in self._identity()}
             findings = [Finding(**item) for item in parts["findings"]]
-            following = int(parts["following"])
-            self._runs, self._clocks = int(parts["runs"]), int(parts["clocks"])
-            self._disagreements = list(parts["disagreements"])
+            self._first, self._following, self._clocks = (int(parts[name]) for name in ("first", "following", "clocks"))
+            self._end = inf if parts["end"] is None else int(parts["end"])
+            self._disagreements = dict(parts["disagreements"])
         except FileNotFoundError:
             raise InputError("there is no hunt to go on with", file=self.notebook) from None
         except (OSError, ValueError, KeyError, TypeError):
@@ -225,32 +261,50 @@ class Hunt:
             raise InputError("is the notebook of another hunt: its protocol, scenario or machine is another", file=self.notebook)
         for finding in findings:
             self._findings[finding.flag] = finding
-            self._tell(finding)
-        return following
-
-
-def _lanes(config):
-    return LaneEngine(config)
+            self._found(finding)
 
 
 # --- in the processes -------------------------------------------------------------------------------------------------
 
-_work = {}
+
+@dataclass(frozen=True)
+class _Result:
+    """Of the runs ``first`` to before ``first + size``. hits : (number, {flag: clock}) of those that show a flag which none before
+    it in the batch has."""
+
+    first: int
+    size: int
+    clocks: int
+    seconds: float
+    hits: list
 
 
-def _begin(settings, contents, patience):
-    # Ctrl-C is for the process that waits for all of us.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _work.update(settings=settings, contents=contents, patience=patience, engine=_lanes(settings.config))
+def _run_batch(engine, prepared, first, size):
+    started = time.monotonic()
+    clocks, hits, seen = 0, [], set()
+    for number, (ran, flags) in enumerate(_outcomes(engine, prepared, map(plan_of, range(first, first + size))), first):
+        clocks += ran
+        if not seen.issuperset(flags):
+            seen.update(flags)
+            hits.append((number, flags))
+    return _Result(first, size, clocks, time.monotonic() - started, hits)
 
 
-def _batch(first, size):
-    """(first, size, clocks, [(number, raw flags) of the runs that were flagged])."""
-    jobs = (Job({"plan": plan_of(number)}) for number in range(first, first + size))
-    clocks, hits = 0, []
-    for outcome in _work["engine"].run_many(_work["contents"], _work["settings"].straps, jobs, max_clocks=_LIMIT,
-                                               patience=_work["patience"]):
-        clocks += outcome.clocks
-        if clocks_of_flags(outcome.outputs["flags"]):
-            hits.append((first + outcome.job, outcome.outputs["flags"]))
-    return first, size, clocks, hits
+def _outcomes(engine, prepared, plans):
+    """(clocks, {flag: clock}) of each run."""
+    contents, straps = prepared.contents, prepared.settings.straps
+    inputs = ({"plan": plan, "patience": patience_of(prepared.scenario, plan)} for plan in plans)
+    if isinstance(engine, LaneEngine):
+        for outcome in engine.run_many(contents, straps, map(Job, inputs), max_clocks=_LIMIT):
+            yield outcome.clocks, clocks_of_flags(outcome.outputs["flags"])
+    else:
+        for item in inputs:
+            outcome = engine.run(contents, straps, max_clocks=_LIMIT, sink=_Nobody(), **item)
+            yield outcome.clocks, outcome.flags
+
+
+class _Nobody:
+    """A Sink that looks at nothing: the Monitor does."""
+
+    def on_clock(self, clock, records, probe):
+        return False

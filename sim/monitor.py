@@ -1,6 +1,6 @@
 """What the Monitor's flags say: their names, their clocks, and the oracles that explain them."""
 
-from rtl.monitor import flags_layout
+from rtl.monitor import flag_layout, flags_layout
 
 __all__ = ["ORACLE_OF_FLAG", "clocks_of_flags"]
 
@@ -22,5 +22,9 @@ ORACLE_OF_FLAG = {
 
 def clocks_of_flags(raw):
     """{name: clock of the first hit} of the flags that are set, in their order, from the raw ``flags`` port."""
-    flags = flags_layout.from_bits(raw)
-    return {name: flags[name].clock for name, _ in flags_layout if flags[name].hit}
+    return {name: raw >> clock & _CLOCK for name, hit, clock in _PLACES if raw >> hit & 1}
+
+
+#: (flag, where its bit ``hit`` is in the raw port, where its clock is). A hunt looks at thousands of these in a second.
+_PLACES = [(name, *(field.offset + field.shape[part].offset for part in ("hit", "clock"))) for name, field in flags_layout]
+_CLOCK = (1 << flag_layout["clock"].width) - 1

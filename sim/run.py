@@ -3,12 +3,14 @@
 import re
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from math import ceil
 
 from sim.calls import CallTracker
 from sim.engines.engine import PLAIN, Contents, Ending
 from sim.engines.pysim import PySimEngine
 from sim.errors import InputError
 from sim.events import EventLog
+from sim.files import make_folder
 from sim.microcode.assembler import assemble
 from sim.microcode.image import Image
 from sim.microcode.knockout import knock_out
@@ -24,7 +26,7 @@ from sim.waves.feed import STAGES, WaveFeed
 from sim.waves.gtkw import write_gtkw
 from sim.waves.writer import WaveWriter
 
-__all__ = ["Prepared", "Result", "patience", "prepare", "prepare_recipe", "run", "window_of"]
+__all__ = ["Prepared", "Result", "patience_of", "prepare", "prepare_recipe", "run", "window_of"]
 
 #: Clocks without progress, beyond what the scenario itself lets pass, after which a run is stuck.
 _PATIENCE = 5000
@@ -165,11 +167,12 @@ def window_of(text):
 
 
 def run(prepared, *, engine=None, max_clocks=100_000, out=None, waves=True, window=None, plan=PLAIN, record=False, replay=(),
-        progress=lambda clock: None):
+        patience=None, progress=lambda clock: None):
     """Run, observe and judge. What is observed does not change the run.
 
     engine : to run on, of the same config; a new PySimEngine if None.  out : the folder for files; None writes none.
     waves : whether waves are among them.  plan, record, replay : of the schedule, as engines take them.
+    patience : clocks without progress after which the run is stuck; as the scenario and the plan need it, if None.
     progress : called with the clock now and then.
     window : the clocks that the waves show. None: all, if they are at most 100,000; of a longer run those around the first
         violation, or the last ones. (Where they are is not known before, so a run that may be long is done twice.)
@@ -177,9 +180,11 @@ def run(prepared, *, engine=None, max_clocks=100_000, out=None, waves=True, wind
     cannot be written.
     """
     engine = engine or PySimEngine(prepared.settings.config)
+    if patience is None:
+        patience = patience_of(prepared.scenario, plan)
 
     def once(out, window):
-        return _run(prepared, engine, max_clocks, out, window, progress, plan=plan, record=record, replay=replay)
+        return _run(prepared, engine, max_clocks, out, window, progress, patience, plan=plan, record=record, replay=replay)
 
     if out is None or not waves:
         return once(out, None)
@@ -196,17 +201,14 @@ def _interesting(result):
     return range(max(0, middle - _BEFORE), min(result.clocks, middle + _AFTER))
 
 
-def _run(prepared, engine, max_clocks, out, window, progress, **schedule):
+def _run(prepared, engine, max_clocks, out, window, progress, patience, **schedule):
     """One run, with files if there is a folder for them, with waves among them if there is a window."""
     config, image, scenario = prepared.settings.config, prepared.image, prepared.scenario
-    observers = _Observers(prepared, progress)
+    observers = _Observers(prepared, progress, patience)
     files = {}
     with ExitStack() as stack:
         if out is not None:
-            try:
-                out.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise InputError(f"cannot be made: {error.strerror}", file=out) from None
+            make_folder(out)
             files["events"] = out / f"{scenario.name}.events.jsonl"
             observers.log = stack.enter_context(EventLog(files["events"], image))
         if window is not None:
@@ -217,7 +219,7 @@ def _run(prepared, engine, max_clocks, out, window, progress, **schedule):
                                                     comment=f"{scenario.name}: {scenario.title}"))
             observers.waves = WaveFeed(writer, observers.tracker, (*observers.jury.oracles, observers.watchdog), end=window.stop)
         outcome = engine.run(prepared.contents, prepared.settings.straps, max_clocks=max_clocks, sink=observers,
-                             probe=window or False, **schedule)
+                             probe=window or False, patience=patience, **schedule)
         violations = observers.finish(outcome)
         if window is not None:
             window = range(window.start, min(window.stop, outcome.clocks))
@@ -231,13 +233,13 @@ def _run(prepared, engine, max_clocks, out, window, progress, **schedule):
 class _Observers:
     """The Sink of a run: digest, tracker, oracles, watchdog, and the writers of files if there are any."""
 
-    def __init__(self, prepared, progress):
+    def __init__(self, prepared, progress, patience):
         config, image = prepared.settings.config, prepared.image
         self.sources = Sources(config)
         self.digest = Digest(self.sources)
         self.tracker = CallTracker.for_image(config, image)
         self.jury = Jury(make_oracles(config, image, arena=prepared.contents.arena))
-        self.watchdog = Watchdog(self.tracker, patience=patience(prepared.scenario))
+        self.watchdog = Watchdog(self.tracker, patience=patience)
         self.log = None
         self.waves = None
         self._progress = progress
@@ -278,7 +280,7 @@ def _meta(prepared):
     }
 
 
-def patience(scenario):
-    """After how many clocks without progress a run is stuck: more than the scenario itself lets pass."""
+def patience_of(scenario, plan=PLAIN):
+    """After how many clocks without progress a run is stuck: more than the scenario itself lets pass, and the plan holds it up."""
     commands = [command for program in scenario.programs for command in program]
-    return _PATIENCE + max(scenario.work) + max(command.at + command.delay for command in commands)
+    return ceil((_PATIENCE + max(scenario.work)) * plan.slowness) + max(command.at + command.delay for command in commands)

@@ -10,12 +10,15 @@ from rtl.monitor import FLAGS
 from rtl.schedule import ScheduleKind, plan_layout, schedule_layout
 
 from .errors import InputError
+from .files import write_whole
 from .names import closest
 
 __all__ = ["Plan", "RunRecipe", "contents_digest", "read_recipe", "write_recipe"]
 
 _FORMAT = "crosscall schedule"
 _VERSION = 1
+#: What a rate is a part of.
+_RATES = 256
 #: Runs of the recorded schedule that stand on one line.
 _PER_LINE = 16
 
@@ -51,6 +54,19 @@ class Plan:
                 raise TypeError(f"{item.name} must be an integer, not {value!r}")
             if not 0 <= value <= limit:
                 raise ValueError(f"{item.name} must be from 0 to {limit}, not {value}")
+
+    @property
+    def slowness(self):
+        """How many times slower a run gets, roughly: the mean number of clocks until one in which a core is not stalled and what it
+        waits for is not held."""
+        return self._slowness(self.stall) * max(map(self._slowness, (self.hold_drain, self.hold_interrupt, self.hold_message)))
+
+    def _slowness(self, rate):
+        if self.kind is ScheduleKind.RANDOM:
+            return _RATES / (_RATES - rate)
+        if self.kind is ScheduleKind.BOUNDED:
+            return 1 + rate * (1 + 2**self.delay) / 2 / _RATES
+        return 1
 
     def as_const(self):
         """The value of the ``plan`` port, as ``data.Layout.const`` takes it."""
@@ -99,6 +115,16 @@ class RunRecipe:
                              f'"{self.protocol}" are not what they were (digest {found[:12]}, recorded {self.contents[:12]}); '
                              "the scenario, the protocol or the assembler has changed since", file=file)
 
+    def check_violation(self, flags, *, file=None):
+        """Raise InputError if this was not the run: ``flags`` of the Monitor are {name: clock}."""
+        if self.violation is None:
+            return
+        flag, clock = self.violation
+        if flags.get(flag) != clock:
+            found = f"came at clock {flags[flag]}" if flag in flags else "did not come"
+            raise InputError(f"this is not the run that was recorded: {flag} {found}, recorded at clock {clock}; the hardware has "
+                             "changed since", file=file)
+
 
 def write_recipe(path, recipe):
     """Write the file: whole, or not at all. Raises InputError."""
@@ -110,15 +136,7 @@ def write_recipe(path, recipe):
         "schedule": None if recipe.schedule is None else _run_lengths(recipe.schedule),
         "violation": None if recipe.violation is None else {"flag": recipe.violation[0], "clock": recipe.violation[1]},
     }
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8", newline="\n")
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", file=path) from None
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(path, json.dumps(document, indent=2) + "\n")
 
 
 def read_recipe(path):

@@ -41,10 +41,11 @@ class Watchdog:
             progress = record.event is not Event.NONE and not (record.event is Event.LOCK_TRY and record.result)
         else:
             progress = kind is not CommitRecord or record.old != record.new
-        if progress:
-            self._progress = record.clock
-        elif record.clock - self._progress > self.patience:
+        # A silence that was too long is not mended by its end.
+        if record.clock - self._progress - progress > self.patience:
             self._stuck()
+        elif progress:
+            self._progress = record.clock
         return bool(self.violations)
 
     def finish(self, outcome):

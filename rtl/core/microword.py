@@ -12,7 +12,7 @@ from ..events import Event
 from ..memory.port import Fence
 
 __all__ = [
-    "CONDITIONAL_OPS", "ENTRY_INTERRUPT", "ENTRY_RESET", "IMMEDIATE_BITS", "MEMORY_OPS", "OPERATIONS", "SAVED_REGISTERS",
+    "CONDITIONAL_OPS", "ENTRY_INTERRUPT", "ENTRY_RESET", "IMMEDIATE_BITS", "MEMORY_OPS", "NO_OPS", "OPERATIONS", "SAVED_REGISTERS",
     "TARGET_BITS", "Fence", "MicroWord", "Op", "Operation",
 ]
 
@@ -26,7 +26,7 @@ TARGET_BITS = 9
 
 
 class Op(enum.Enum, shape=6):
-    """Operations. Words that the program does not fill are 0, so PANIC."""
+    """Operations. Words that the program does not fill are 0, so PANIC; a number that is no operation does the same."""
 
     PANIC = 0x00
     NOP = 0x01
@@ -89,6 +89,10 @@ class Op(enum.Enum, shape=6):
     POP = 0x3C
     PUSHA = 0x3D
     POPA = 0x3E
+
+
+#: The numbers that are no operation.
+NO_OPS = tuple(sorted(set(range(1 << Op.as_shape().width)) - {op.value for op in Op}))
 
 
 class MicroWord(data.Struct):

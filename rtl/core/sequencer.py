@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..events import Event
 from ..probe import CoreState
-from .microword import ENTRY_INTERRUPT, ENTRY_RESET, SAVED_REGISTERS, MicroWord, Op
+from .microword import ENTRY_INTERRUPT, ENTRY_RESET, NO_OPS, SAVED_REGISTERS, MicroWord, Op
 
 __all__ = ["Sequencer"]
 
@@ -161,7 +161,7 @@ class Sequencer(wiring.Component):
                 m.d.comb += self.trap.eq(Event.PANIC)
             with m.Else():
                 m.d.comb += self.completes.eq(1)
-                with m.Switch(word.op):
+                with m.Switch(word.op.as_value()):
                     with m.Case(Op.ST, Op.STC):
                         m.d.comb += self.completes.eq(0)
                         with m.If(outside):
@@ -213,7 +213,7 @@ class Sequencer(wiring.Component):
                         m.d.sync += self.interrupts_on.eq(0)
                     with m.Case(Op.STI):
                         m.d.sync += self.interrupts_on.eq(1)
-                    with m.Case(Op.PANIC):
+                    with m.Case(Op.PANIC, *NO_OPS):
                         m.d.comb += [self.trap.eq(Event.PANIC), self.completes.eq(0)]
         with m.Elif(state == CoreState.MEMORY):
             m.d.comb += self.completes.eq(self.memory_done)

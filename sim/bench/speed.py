@@ -1,20 +1,24 @@
 """How fast the engines run one workload, all in one table and one run.
 
 What is measured is processor time, not time on the wall: every engine here is one thread, and somebody else's load on the machine
-is not the engine's. The engines take turns, slice by slice, and the median of its slices is an engine's figure, so that a noisy
-minute is nobody's loss. Engines of native code run without records, PySim with a sink that looks at nothing. A build counts with
-everything that an edit of the hardware makes necessary: elaboration, generation, and the compiler, whose time is remembered with
-what it built.
+is not the engine's. The clocks of all runs count that go on at once. The engines take turns, slice by slice, and the median of its
+slices is an engine's figure, so that a noisy minute is nobody's loss. Engines of native code run without records, PySim with a sink
+that looks at nothing. A build counts with everything that an edit of the hardware makes necessary: elaboration, generation, and the
+compiler, whose time is remembered with what it built.
 """
 
 import time
 from pathlib import Path
 from statistics import median
 
+from rtl.schedule import ScheduleKind
 from sim.engines import make_engine
+from sim.engines.compiled.many import Job, LaneEngine
 from sim.engines.compiled.toolchain import cpu_seconds
+from sim.engines.engine import PLAIN
 from sim.errors import MissingToolError
 from sim.run import prepare
+from sim.schedules import Plan
 
 __all__ = ["CONTENDERS", "bench_speed"]
 
@@ -22,6 +26,31 @@ _WORKLOAD = Path(__file__).with_name("contended.toml")
 _SLICES = 7
 #: Clocks after which all engines must agree; and those of native code once more, later.
 _AGREE, _AGREE_LATER = 2000, 100_000
+
+
+def _plans(count):
+    """What makes runs of the one workload differ."""
+    return [Plan(kind=ScheduleKind.RANDOM, seed=seed, stall=8, hold_drain=8, hold_interrupt=8, hold_message=8)
+            for seed in range(count)]
+
+
+def _speed(seconds, chunk, advance, begin):
+    """(clocks per second over about so many seconds, the chunk to go on with).
+
+    advance : runs so many clocks; how many there were, or less if the program is over, even this one, after some millions of
+        clocks: then it begins again.
+    """
+    clocks, spent = 0, 0.0
+    while spent < seconds:
+        started = time.process_time()
+        ran = advance(chunk)
+        spent += time.process_time() - started
+        clocks += ran
+        if ran < chunk:
+            begin()
+        elif spent < seconds / 20:
+            chunk *= 2                          # until the looks at the watch do not count
+    return clocks / spent, chunk
 
 
 class _Native:
@@ -35,26 +64,39 @@ class _Native:
         self._contents = prepared.contents, prepared.settings.straps
         self._chunk = 1000
 
-    def arena(self, clocks):
-        """How many clocks were run, and the arena then."""
-        return self._engine.advance(self._engine.start(*self._contents), clocks), self._engine.arena()
+    def arenas(self, clocks, plans):
+        """For each plan, how many clocks were run, and the arena then."""
+        return [(self._engine.advance(self._engine.start(*self._contents, plan), clocks), self._engine.arena()) for plan in plans]
 
     def begin(self):
         self._control = self._engine.start(*self._contents)
 
     def slice(self, seconds):
         """Clocks per second, of all runs together, over about so many seconds."""
-        clocks, spent = 0, 0.0
-        while spent < seconds:
-            started = time.process_time()
-            ran = self._engine.advance(self._control, self._chunk)
-            spent += time.process_time() - started
-            clocks += ran
-            if ran < self._chunk:
-                self.begin()                    # the program is over, even this one, after some millions of clocks
-            elif spent < seconds / 20:
-                self._chunk *= 2                # until the looks at the watch do not count
-        return clocks * self.runs / spent
+        speed, self._chunk = _speed(seconds, self._chunk, lambda clocks: self._engine.advance(self._control, clocks), self.begin)
+        return speed
+
+
+class _Lanes:
+    """A run in each lane, all with plans of their own."""
+
+    def __init__(self, engine, prepared):
+        self.build_seconds = engine.build_seconds
+        self.runs = engine.lanes
+        self._engine = engine
+        self._contents = prepared.contents, prepared.settings.straps
+        self._chunk = 1000
+
+    def arenas(self, clocks, plans):
+        outcomes = self._engine.run_many(*self._contents, [Job({"plan": plan}) for plan in plans], max_clocks=clocks, arena=True)
+        return [(outcome.clocks, outcome.arena) for outcome in outcomes]
+
+    def begin(self):
+        self._engine.start(*self._contents, [Job({"plan": plan}) for plan in _plans(self.runs)])
+
+    def slice(self, seconds):
+        speed, self._chunk = _speed(seconds, self._chunk, lambda clocks: clocks if self._engine.advance(clocks) else 0, self.begin)
+        return speed * self.runs
 
 
 class _PySim:
@@ -67,17 +109,17 @@ class _PySim:
         self._engine = engine
         self._prepared = prepared
 
-    def arena(self, clocks):
+    def arenas(self, clocks, plans):
         self._first, self._until = None, float("inf")
-        outcome = self._run(clocks)
-        return outcome.clocks, outcome.arena
+        outcomes = [self._run(clocks, plan) for plan in plans]
+        return [(outcome.clocks, outcome.arena) for outcome in outcomes]
 
     def begin(self):
         pass
 
     def slice(self, seconds):
         self._first, self._until = None, seconds
-        self._run(1 << 40)
+        self._run(1 << 40, PLAIN)
         (clock, begun), (last, now) = self._first, self._last
         return (last - clock) / (now - begun)
 
@@ -88,19 +130,25 @@ class _PySim:
             self._first = self._last
         return now - self._first[1] >= self._until
 
-    def _run(self, clocks):
-        return self._engine.run(self._prepared.contents, self._prepared.settings.straps, max_clocks=clocks, sink=self)
+    def _run(self, clocks, plan):
+        return self._engine.run(self._prepared.contents, self._prepared.settings.straps, max_clocks=clocks, sink=self, plan=plan)
 
 
-#: Every row of the table: name -> what runs it, from the engine of the same name. The place to enter a new one.
-CONTENDERS = {"pysim": _PySim, "compiled": _Native, "verilator": _Native}
+#: Every row of the table: name -> what runs it. The place to enter a new one.
+CONTENDERS = {"pysim": _PySim, "compiled": _Native, "lanes": _Lanes, "verilator": _Native}
+
+
+def _make(name, config):
+    """What the contender of this name runs on."""
+    return LaneEngine(config) if name == "lanes" else make_engine(name, config)
 
 
 def bench_speed(cores, *, engines=tuple(CONTENDERS), seconds=5.0, progress=lambda what: None, tell=lambda line: None):
     """Measure each engine at each number of cores.
 
     seconds : of processor time for each row.  progress : told what is being done.  tell : told what is left out, and why.
-    Returns {"rows": [...], "checks": [...]}: a check says whether all engines had run the same clocks to the same arena.
+    Returns {"rows": [...], "checks": [...]}: a check says whether all engines had run the same clocks of so many runs to the same
+    arenas.
     """
     rows, checks = [], []
     for n_cores in cores:
@@ -110,7 +158,7 @@ def bench_speed(cores, *, engines=tuple(CONTENDERS), seconds=5.0, progress=lambd
             progress(f"building {name} for {n_cores} cores")
             before = cpu_seconds()
             try:
-                engine = make_engine(name, prepared.settings.config)
+                engine = _make(name, prepared.settings.config)
             except MissingToolError as error:
                 tell(f"without {name} at {n_cores} cores: {error}")
                 continue
@@ -118,8 +166,12 @@ def bench_speed(cores, *, engines=tuple(CONTENDERS), seconds=5.0, progress=lambd
                 engine.build_seconds = cpu_seconds() - before
             contenders[name] = CONTENDERS[name](engine, prepared)
         progress(f"comparing at {n_cores} cores")
-        checks.append(_check(contenders, n_cores, max(100, _AGREE // n_cores)))
-        checks.append(_check({name: one for name, one in contenders.items() if name != "pysim"}, n_cores, _AGREE_LATER // n_cores))
+        checks.append(_check(contenders, n_cores, max(100, _AGREE // n_cores), [PLAIN]))
+        native = {name: one for name, one in contenders.items() if name != "pysim"}
+        checks.append(_check(native, n_cores, _AGREE_LATER // n_cores, [PLAIN]))
+        if "lanes" in contenders:
+            many = {name: one for name, one in contenders.items() if name in ("compiled", "lanes")}
+            checks.append(_check(many, n_cores, _AGREE_LATER // n_cores, _plans(many["lanes"].runs)))
         speeds = {name: [] for name in contenders}
         for contender in contenders.values():
             contender.begin()
@@ -133,7 +185,7 @@ def bench_speed(cores, *, engines=tuple(CONTENDERS), seconds=5.0, progress=lambd
     return {"workload": _WORKLOAD.stem, "time": "cpu", "rows": rows, "checks": checks}
 
 
-def _check(contenders, n_cores, clocks):
-    outcomes = [contender.arena(clocks) for contender in contenders.values()]
-    return {"cores": n_cores, "clocks": clocks, "engines": list(contenders),
+def _check(contenders, n_cores, clocks, plans):
+    outcomes = [contender.arenas(clocks, plans) for contender in contenders.values()]
+    return {"cores": n_cores, "clocks": clocks, "runs": len(plans), "engines": list(contenders),
             "equal": all(outcome == outcomes[0] for outcome in outcomes)}

@@ -24,11 +24,13 @@ class PySimEngine:
         self.rig = Rig(config)
         self._simulator = Simulator(self.rig)
         self._simulator.add_clock(_PERIOD)
-        self._simulator.add_testbench(self._testbench)
         self._run = None
 
     def run(self, contents, straps, *, max_clocks, sink, probe=False, plan=PLAIN, patience=NEVER, record=False, replay=()):
-        if self._run is not None:
+        if self._run is None:
+            # Not before: Python complains of a testbench that is never run.
+            self._simulator.add_testbench(self._testbench)
+        else:
             self._simulator.reset()
         self._run = contents, straps, max_clocks, sink, probe, plan, patience, record, replay
         self._simulator.run()

@@ -52,9 +52,10 @@ class Report:
         }
 
 
-def litmus(paths, *, memory, runs, seed, expected, out, progress=lambda done, total, name: None, tell=lambda item: None):
+def litmus(paths, *, memory, runs, seed, expected, out, make, progress=lambda done, total, name: None, tell=lambda item: None):
     """Runs the tests of files and folders; the shipped ones if there are none.
 
+    make : config -> Engine.
     progress : called before each test.  tell : called with each Result, and each InputError, as soon as it is there.
     A file that is malformed does not keep the others from being run. Raises InputError for what is wrong with the arguments.
     """
@@ -67,7 +68,7 @@ def litmus(paths, *, memory, runs, seed, expected, out, progress=lambda done, to
     else:
         verdicts = Expected() if paths else read_expected(SHIPPED / "expected.csv")
     files = _files(paths or [SHIPPED])
-    runner = Runner(model=model, runs=runs, seed=seed, expected=verdicts, out=out)
+    runner = Runner(model=model, runs=runs, seed=seed, expected=verdicts, out=out, make=make)
     report = Report(model, runs, seed)
     for number, path in enumerate(files):
         progress(number, len(files), path.stem)

@@ -3,15 +3,15 @@
 from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from random import Random
 
 from rtl.config import Straps
 from rtl.memory.path import MemoryModel
 from rtl.schedule import ScheduleKind
-from sim.engines.compiled import CompiledEngine
+from sim.engines import make_engine
 from sim.engines.engine import Ending
-from sim.engines.pysim import PySimEngine
-from sim.errors import InputError, MissingToolError
+from sim.errors import InputError
 from sim.schedules import Plan
 from sim.waves.gtkw import write_gtkw
 from sim.waves.writer import WaveWriter
@@ -135,14 +135,16 @@ class Runner:
     model : the Model of the machine.  runs : of each test.
     seed : run ``i`` of a test is the same whenever seed, name, model and mode are.
     expected : an Expected.  out : the folder for waves; None writes none.
+    make : config -> Engine.
     """
 
-    def __init__(self, *, model, runs, seed, expected, out=None):
+    def __init__(self, *, model, runs, seed, expected, out=None, make=partial(make_engine, None)):
         self._model = model
         self._runs = runs
         self._seed = seed
         self._expected = expected
         self._out = out
+        self._make = make
         self.engines = {}
 
     def run(self, test):
@@ -186,10 +188,7 @@ class Runner:
 
     def _engine(self, config):
         if config not in self.engines:
-            try:
-                self.engines[config] = CompiledEngine(config)
-            except MissingToolError:
-                self.engines[config] = PySimEngine(config)
+            self.engines[config] = self._make(config)
         return self.engines[config]
 
     def _execute(self, program, schedule, straps, sink, probe=False):

@@ -8,7 +8,7 @@ __all__ = ["print_finding", "print_report"]
 def print_finding(finding):
     """Say a finding at once, so that nothing is lost if the hunt ends here."""
     report_console().print(f"{finding.oracle} ({finding.flag}), run {finding.seed}, clock {finding.clock}: {finding.sentence}\n"
-                           f"    crosscall replay {finding.file}")
+                           f"    crosscall replay {finding.schedule}")
 
 
 def print_report(report, notebook):
@@ -20,6 +20,6 @@ def print_report(report, notebook):
                   f"({speed:.0f} a second)")
     for sentence in report.disagreements:
         console.print(f"monitor and oracles disagree: {sentence}")
-    found = len(report.findings)
+    found = len(report.violations)
     console.print(f"{found or 'no'} {'kind' if found == 1 else 'kinds'} of violation found; the next number is {report.following} "
                   f"(--resume goes on from {notebook})")

@@ -23,5 +23,6 @@ def print_speed(result, console):
     for check in result["checks"]:
         if len(check["engines"]) > 1:
             verdict = "equal" if check["equal"] else "DIFFERENT"
-            console.print(f"{check['cores']} cores, {check['clocks']:,} clocks, the arena then: "
+            runs = f" of each of {check['runs']} runs" if check["runs"] > 1 else ""
+            console.print(f"{check['cores']} cores, {check['clocks']:,} clocks{runs}, the arena then: "
                           f"{verdict} in {', '.join(check['engines'])}")

@@ -26,9 +26,15 @@ _SHORT = {
 }
 
 
+class _Console(Console):
+    def on_broken_pipe(self):
+        """It is for the command to say how it ends."""
+        raise BrokenPipeError
+
+
 def report_console(file=None):
     """A console that colours on a terminal only, and never breaks a line of text itself."""
-    return Console(file=file or sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    return _Console(file=file or sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def print_report(report, console):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from rtl.config import MachineConfig, Straps
-from rtl.core.microword import CONDITIONAL_OPS, MEMORY_OPS, OPERATIONS, MicroWord, Op
+from rtl.core.microword import CONDITIONAL_OPS, MEMORY_OPS, NO_OPS, OPERATIONS, MicroWord, Op
 from rtl.events import ApicEvent, Event
 from sim.engines.engine import Contents, Ending
 from sim.engines.pysim import PySimEngine
@@ -21,7 +21,8 @@ POPS = (Op.RET, Op.POP, Op.POPA, Op.IRET, Op.IRQRESTORE)
 
 
 def contents_of(words, arena=None):
-    return Contents(microcode=[MicroWord.const(word).as_bits() for word in words], arena=arena or {})
+    raw = [word if isinstance(word, int) else MicroWord.const(word).as_bits() for word in words]
+    return Contents(microcode=raw, arena=arena or {})
 
 
 def events(records):
@@ -359,6 +360,12 @@ def trapped(words):
 def test_panic():
     assert trapped([{"op": Op.NOP}, {"op": Op.JMP, "target": 40}])[2:] == (Event.PANIC, 40, 0, 0, None, 0, 0)
     assert trapped([{"op": Op.PANIC, "event": Event.COMMAND}])[2:] == (Event.PANIC, 0, 0, 0, None, 0, 0)
+
+
+@pytest.mark.parametrize("number", NO_OPS)
+def test_what_is_no_operation_is_a_panic(number):
+    busy = MicroWord.const({"rd": 1, "ra": 1, "imm": 20, "target": 9, "event": Event.COMMAND}).as_bits()
+    assert trapped([{"op": Op.NOP}, busy | number])[2:] == (Event.PANIC, 1, 0, 0, None, 0, 0)
 
 
 @pytest.mark.parametrize("function, lands", [(3, 3), (4, None), (200, 200), (0xFF10, 0xFF10 % 512), (4 + 512, 4)])

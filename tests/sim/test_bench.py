@@ -5,9 +5,10 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from sim.bench.speed import CONTENDERS, bench_speed
+from sim.bench.speed import CONTENDERS, _Lanes, bench_speed
 from sim.cli import app
 from sim.engines import ENGINES
+from sim.engines.compiled.many import lane_count
 from sim.errors import MissingToolError
 
 
@@ -17,16 +18,18 @@ def _call(*arguments):
 
 
 def test_json():
-    code, out, err = _call("bench", "speed", "--cores", "1,2", "--engines", "pysim,compiled", "--seconds", "0.2", "--json")
+    code, out, err = _call("bench", "speed", "--cores", "2", "--engines", "pysim,compiled,lanes", "--seconds", "0.2", "--json")
     assert (code, err) == (0, "")
     result = json.loads(out)
+    lanes = lane_count()
     assert [(row["engine"], row["cores"], row["runs_at_once"]) for row in result["rows"]] == [
-        ("pysim", 1, 1), ("compiled", 1, 1), ("pysim", 2, 1), ("compiled", 2, 1)]
+        ("pysim", 2, 1), ("compiled", 2, 1), ("lanes", 2, lanes)]
     assert all(row["clocks_per_second"] > 100 and row["build_seconds"] > 0 for row in result["rows"])
-    slow, fast = (row["clocks_per_second"] for row in result["rows"][:2])
-    assert fast > 50 * slow
+    slow, fast, many = (row["clocks_per_second"] for row in result["rows"])
+    assert fast > 50 * slow and many > 50 * slow
     assert all(check["equal"] and check["clocks"] >= 100 for check in result["checks"])
-    assert {tuple(check["engines"]) for check in result["checks"]} == {("pysim", "compiled"), ("compiled",)}
+    assert {(check["runs"], *check["engines"]) for check in result["checks"]} == {
+        (1, "pysim", "compiled", "lanes"), (1, "compiled", "lanes"), (lanes, "compiled", "lanes")}
 
 
 def test_table():
@@ -36,7 +39,7 @@ def test_table():
 
 
 def test_every_contender_is_an_engine():
-    assert set(CONTENDERS) <= set(ENGINES)
+    assert set(CONTENDERS) == {*ENGINES, "lanes"}
 
 
 def test_what_is_missing_is_left_out_and_told(monkeypatch):
@@ -51,17 +54,31 @@ def test_what_is_missing_is_left_out_and_told(monkeypatch):
 
 def test_engines_that_disagree_are_exit_1(monkeypatch):
     arenas = iter(range(100))
-    monkeypatch.setattr("sim.bench.speed._PySim.arena", lambda self, clocks: next(arenas))
+    monkeypatch.setattr("sim.bench.speed._PySim.arenas", lambda self, clocks, plans: next(arenas))
     code, out, _ = _call("bench", "speed", "--cores", "1", "--engines", "pysim,compiled", "--seconds", "0.1")
     assert code == 1
     assert "DIFFERENT in pysim, compiled" in out
+
+
+def test_a_lane_that_goes_wrong_is_exit_1(monkeypatch):
+    """Each lane is held against the scalar run of its own job."""
+    arenas = _Lanes.arenas
+
+    def spoilt(self, clocks, plans):
+        *others, (clocks, arena) = arenas(self, clocks, plans)
+        return [*others, (clocks, (arena[0] ^ 1, *arena[1:]) if others else arena)]
+
+    monkeypatch.setattr("sim.bench.speed._Lanes.arenas", spoilt)
+    code, out, _ = _call("bench", "speed", "--cores", "1", "--engines", "compiled,lanes", "--seconds", "0.1")
+    assert code == 1
+    assert f"1 cores, 100,000 clocks of each of {lane_count()} runs, the arena then: DIFFERENT in compiled, lanes" in out
 
 
 @pytest.mark.parametrize("arguments, message", [
     (["spede"], 'there is no bench "spede", did you mean "speed"? (there is: speed)'),
     (["speed", "--cores", "1,x"], "--cores 1,x: must be numbers from 1 to 64, with commas between them"),
     (["speed", "--cores", "65"], "--cores 65: must be numbers from 1 to 64, with commas between them"),
-    (["speed", "--engines", "fast"], 'there is no engine "fast" (there are: pysim, compiled, verilator)'),
+    (["speed", "--engines", "fast"], 'there is no engine "fast" (there are: pysim, compiled, lanes, verilator)'),
 ])
 def test_bad_input(arguments, message):
     assert _call("bench", *arguments) == (2, "", f"crosscall: {message}\n")

@@ -1,6 +1,7 @@
 """The command: help, exit codes, the shape of its JSON, and what it says about bad input."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from sim.cli import app
 from sim.errors import MissingToolError
 from sim.scenarios.reader import shipped_scenarios
 
-COMMANDS = ("run", "list", "asm", "report", "view")
+COMMANDS = ("run", "litmus", "hunt", "replay", "list", "asm", "report", "view", "bench", "export")
 
 
 @pytest.fixture
@@ -256,14 +257,41 @@ def test_bad_input_is_one_message_and_exit_2(crosscall, tmp_path, arguments, sce
     assert sorted(tmp_path.iterdir()) == before
 
 
-@pytest.mark.parametrize("arguments", [
-    ["run", "--cores", "0"], ["run", "--cores", "65"], ["run", "--cores", "four"], ["run", "--max-cycles", "0"],
-    ["run", "--seed", "-1"], ["run", "--wat"], ["jump"], ["asm"], ["report"],
+@pytest.mark.parametrize("arguments, message", [
+    (["run", "--cores", "0"], "invalid value for '--cores': "),
+    (["run", "--cores", "65"], "invalid value for '--cores': "),
+    (["run", "--cores", "four"], "invalid value for '--cores': "),
+    (["run", "--max-cycles", "0"], "invalid value for '--max-cycles': "),
+    (["run", "--seed", "-1"], "invalid value for '--seed': "),
+    (["run", "--wat"], "no such option: --wat"),
+    (["--wat"], "no such option: --wat"),
+    (["jump"], "no such command 'jump'"),
+    (["asm"], "missing argument 'FILE.uasm|NAME'"),
+    (["report"], "missing argument 'FILE.vcd'"),
 ])
-def test_usage_errors_are_exit_2(crosscall, arguments):
+def test_usage_errors_are_one_line_and_exit_2(crosscall, arguments, message):
     code, out, err = crosscall(*arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"crosscall: {message}")
+
+
+def test_without_arguments_it_says_how(crosscall):
+    code, out, err = crosscall()
     assert (code, out) == (2, "")
-    assert "Usage:" in err
+    assert err.startswith("Usage: ") and "  hunt " in err
+
+
+@pytest.mark.parametrize("arguments", [
+    ["list"], ["list", "--json"], ["asm", "v4"], ["run", "--help"], ["run", "single", "--no-vcd"],
+])
+def test_a_reader_that_goes_away_is_no_error(tmp_path, arguments):
+    """As `crosscall list | head -1`, but for sure before the first line is written."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-c", "from sim.cli import main; main()", *arguments], cwd=tmp_path, stdout=writer,
+                          stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": os.getcwd()})
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 @pytest.mark.parametrize("arguments, message", [

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from sim.cli import app
 from sim.engines.pysim import PySimEngine
+from sim.errors import MissingToolError
 from sim.litmus.command import SHIPPED
 from sim.litmus.expected import Expected, read_expected
 from sim.litmus.models import Model, final_states
@@ -186,6 +187,23 @@ def test_json(crosscall):
     for item in report["tests"]:
         assert sum(state["count"] for state in item["states"]) == item["runs"] == 5
         assert item["observed"] == any(state["asked"] for state in item["states"])
+
+
+def test_the_engine_is_chosen(crosscall, monkeypatch):
+    arguments = (SHIPPED / "MP.litmus", "--runs", 2, "--json")
+    reports = [crosscall(*arguments, "--engine", engine).stdout for engine in ("pysim", "compiled")]
+    assert reports[0] == reports[1] != ""
+
+    def refuse(config):
+        raise MissingToolError("there is no compiler here")
+
+    monkeypatch.setattr("sim.engines.compiled.CompiledEngine", refuse)
+    done = crosscall(*arguments, SHIPPED / "IRIW.litmus")
+    assert (done.exit_code, done.stderr) == (0, "crosscall: running on PySim, which is slow: there is no compiler here\n")
+    done = crosscall(*arguments, "--engine", "compiled")
+    assert (done.exit_code, done.stdout, done.stderr) == (3, "", "crosscall: there is no compiler here\n")
+    done = crosscall("--engine", "fast")
+    assert (done.exit_code, done.stderr) == (2, 'crosscall: there is no engine "fast" (there are: pysim, compiled, verilator)\n')
 
 
 def test_malformed_files_do_not_stop_the_others(crosscall, tmp_path):

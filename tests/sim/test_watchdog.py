@@ -152,3 +152,16 @@ def test_what_is_not_over_can_be_asked_for(stream):
     stream.say(0, "CALL", 112, 5, at="smp_call_function_many")
     watchdog, _ = watch(stream)
     assert watchdog.sentences() == [f"call 0.1 smp_call_function_many from core 0 got no further than call at {stream.clock}"]
+
+
+@pytest.mark.parametrize("silence, stuck", [(PATIENCE, False), (PATIENCE + 1, True)])
+def test_a_silence_that_was_too_long_is_not_mended_by_its_end(stream, silence, stuck):
+    """As the Monitor has it: there were more than so many clocks without anything."""
+    stream.store(0, 900, 1)
+    last = stream.records[-1].clock
+    stream.store(0, 900, 2)
+    change = next(record for record in stream.records if record.clock > last and hasattr(record, "new"))
+    watchdog = Watchdog(stream.tracked(), patience=PATIENCE)
+    for record in stream.records[:stream.records.index(change)]:
+        assert not watchdog.add(record)
+    assert watchdog.add(change._replace(clock=last + silence + 1)) is stuck

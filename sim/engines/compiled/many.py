@@ -15,7 +15,7 @@ from sim.engines.engine import NEVER, Ending
 from .lanes import lane_program
 from .netlist import build_graph
 from .program import TileBox
-from .toolchain import load, vector_bits
+from .toolchain import cpu_seconds, load, vector_bits
 from .vector import BITS
 
 __all__ = ["Job", "LaneEngine", "LaneOutcome", "Lanes", "lane_count"]
@@ -26,6 +26,8 @@ _BATCH = 1024
 _WORDS = 1 << 20
 #: Clocks after which the program comes back, so that Ctrl-C is heard and a caller can show progress.
 _BUDGET = 1 << 17
+#: More clocks than any run has.
+_ENDLESS = 1 << 40
 #: The outputs that end a job, the weightier one first.
 _ENDS = {"trapped": Ending.TRAP, "quiet": Ending.QUIET}
 #: The load port is not used: contents come through the back door.
@@ -71,8 +73,12 @@ class Lanes:
 
     def __init__(self, component, *, lanes=None, **options):
         self.lanes = lanes or lane_count()
+        started = cpu_seconds()
         self.program = lane_program(component, lanes=self.lanes, **options)
+        generated = cpu_seconds() - started
         library = self._library = load(self.program.text, vectors=True)
+        #: As of NativeEngine.
+        self.build_seconds = generated + library.build_seconds
         pointer, integer = ctypes.c_void_p, ctypes.c_int
         library.machine_new.restype = pointer
         for name, arguments in {
@@ -155,7 +161,8 @@ class _Queue(ctypes.Structure):
 class LaneEngine:
     """Rigs compiled to vector C. Built once for a config; runs any contents, any number of jobs.
 
-    Every job has the clocks, the ending, the flags and the arena that it has in PySim.
+    Every job has the clocks, the ending, the flags and the arena that it has in PySim. Raises MissingToolError if there is no C
+    compiler, before anything is elaborated.
 
     Parameters
     ----------
@@ -166,8 +173,12 @@ class LaneEngine:
     tied : input port -> constant, for ports that are the same in all jobs.
     """
 
+    name = "lanes"
+
     def __init__(self, config, *, outputs=("flags",), settle=Monitor.LATENCY + 1, lanes=None, tied=None):
         self.config = config
+        started = cpu_seconds()
+        lanes = lanes or lane_count()
         tile, witness = Tile(config), Witness(config, *Monitor.ROOM)
         rig = Rig(config, tile=lambda _: TileBox(tile.signature), witness=lambda *_: TileBox(witness.signature, "witness"))
         self._locate = rig.machine.shared.arena.locate
@@ -175,9 +186,11 @@ class LaneEngine:
         self._outputs = tuple(outputs)
         units = {"tile": build_graph(tile, tied={"load_valid": 0, "load_address": 0, "load_word": 0}),
                  "witness": build_graph(witness)}
+        elaborated = cpu_seconds() - started
         self._lanes = Lanes(rig, lanes=lanes, units=units, tied={**_TIED, **(tied or {})}, run="run", ends=tuple(_ENDS),
                             settle=settle, outputs=self._outputs)
         self.lanes = self._lanes.lanes
+        self.build_seconds = elaborated + self._lanes.build_seconds
 
     def _raw(self, port, value):
         return self._shapes[port].const(value.as_const()).as_bits() if hasattr(value, "as_const") else value
@@ -208,6 +221,19 @@ class LaneEngine:
                 while expected in outcomes:
                     yield outcomes.pop(expected)
                     expected += 1
+
+    def start(self, contents, straps, jobs):
+        """Load, for runs that ``advance`` takes on clock by clock, a job for each lane: what a bench needs. Ends what ``run_many``
+        was doing."""
+        self._load(contents)
+        self._lanes.cancel()
+        self._started = self._queue(list(enumerate(jobs)), {"straps": self._raw("straps", straps), "patience": NEVER}, _ENDLESS,
+                                    False, False)
+
+    def advance(self, clocks):
+        """Run every lane for so many clocks; whether all are still at it."""
+        self._started.budget = clocks
+        return self._lanes.run(self._started) and not self._started.done
 
     def _queue(self, batch, common, max_clocks, arena, more):
         slots, room = self._lanes.program.inputs, len(batch) + self.lanes

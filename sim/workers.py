@@ -1,0 +1,99 @@
+"""Processes that do pieces of work side by side."""
+
+import signal
+import time
+import warnings
+from multiprocessing import get_context
+from multiprocessing.connection import wait
+
+from .errors import MissingToolError
+
+__all__ = ["Workers"]
+
+#: Tasks that a process is given at a time: one to work on and one to go on with.
+_AHEAD = 2
+
+
+class Workers:
+    """Processes that are forked from this one, so that what has been built here is there. A context: they end with it, at once.
+
+    If this process is killed, they end with what they are doing, because nobody is left to read its result.
+
+    Parameters
+    ----------
+    count : how many.  work : called in one of them with each task; gives its result.
+    """
+
+    def __init__(self, count, work):
+        self._processes = {}            # our end of its pipe -> the process
+        self._given = {}                # the same -> how many tasks it has
+        context = get_context("fork")
+        # Ctrl-C is for the process that waits for all of them: they inherit the mask.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            for _ in range(count):
+                ours, theirs = context.Pipe()
+                process = context.Process(target=_serve, args=(work, theirs, [ours, *self._processes]), daemon=True)
+                with warnings.catch_warnings():
+                    # Newer Pythons warn of forks beside threads. The only one here draws the status line, which they leave alone.
+                    warnings.simplefilter("ignore", DeprecationWarning)
+                    process.start()
+                theirs.close()
+                self._processes[ours], self._given[ours] = process, 0
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for pipe, process in self._processes.items():
+            process.kill()
+            process.join()
+            pipe.close()
+
+    @property
+    def busy(self):
+        """Something has been given whose result has not come."""
+        return any(self._given.values())
+
+    @property
+    def hungry(self):
+        """Another task would be begun at once, or as soon as a process is done with its own."""
+        return min(self._given.values()) < _AHEAD
+
+    def give(self, task):
+        """A task for the process that has the least to do."""
+        pipe = min(self._given, key=self._given.get)
+        self._given[pipe] += 1
+        self._talk(pipe, lambda: pipe.send(task))
+
+    def results(self, until=None):
+        """Wait for results, but not longer than to a time of ``time.monotonic``; those that have come."""
+        timeout = None if until is None else max(0, until - time.monotonic())
+        results = []
+        for pipe in wait([pipe for pipe, given in self._given.items() if given], timeout):
+            results.append(self._talk(pipe, pipe.recv))
+            self._given[pipe] -= 1
+        return results
+
+    def _talk(self, pipe, action):
+        try:
+            return action()
+        except (EOFError, ConnectionError):
+            process = self._processes[pipe]
+            process.join()
+            code = process.exitcode
+            how = f"was killed by signal {-code} (is there enough memory?)" if code < 0 else f"ended with exit code {code}"
+            raise MissingToolError(f"one of {len(self._processes)} processes {how}") from None
+
+
+def _serve(work, pipe, others):
+    # As long as this process had them open, the others would not hear that their reader is gone.
+    for other in others:
+        other.close()
+    try:
+        while True:
+            pipe.send(work(pipe.recv()))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return
