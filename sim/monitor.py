@@ -22,5 +22,7 @@ ORACLE_OF_FLAG = {
 
 def clocks_of_flags(raw):
     """{name: clock of the first hit} of the flags that are set, in their order, from the raw ``flags`` port."""
+    if not raw:
+        return {}
     flags = flags_layout.from_bits(raw)
     return {name: flags[name].clock for name, _ in flags_layout if flags[name].hit}

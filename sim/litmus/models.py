@@ -21,7 +21,7 @@ from .parser import MASK
 from .steps import FLAGS, TEMPORARY, Alu, Atomic, Branch, Fence, Halt, Interrupts, Load, Order, Send, Sleep, Store, lower
 from .syntax import Mode
 
-__all__ = ["Model", "column_steps", "final_states"]
+__all__ = ["Model", "Move", "column_steps", "explore", "final_states"]
 
 
 class Model(Enum):
@@ -40,6 +40,17 @@ class _Return(NamedTuple):
 
 class _End(NamedTuple):
     """The thread is over."""
+
+
+class Move(NamedTuple):
+    """What a core does between one state and the next: it executes a step, or a store leaves its buffer.
+
+    step : its number in the thread; None: a store leaves.  index : of that store in the buffer; 0 is the oldest.
+    """
+
+    core: int
+    step: int | None
+    index: int | None = None
 
 
 class _Core(NamedTuple):
@@ -176,21 +187,22 @@ class _Machine:
         return tuple(find(*state) for find in self._observed)
 
     def successors(self, state):
+        """(Move, state) for each that may follow; no Move for what interrupts do."""
         memory, cores = state
         found = []
         for number, (core, program) in enumerate(zip(cores, self._programs, strict=True)):
             moves = self._local(core, program)
             if moves is not None:
                 # It touches nothing that others see, and nothing can come before it: no other order needs to be tried.
-                return [(memory, (*cores[:number], moves, *cores[number + 1:]))]
+                return [(Move(number, core.pc), (memory, (*cores[:number], moves, *cores[number + 1:])))]
         for number, (core, program) in enumerate(zip(cores, self._programs, strict=True)):
-            for new_memory, new_core in self._moves(memory, core, program):
-                found.append((new_memory, (*cores[:number], new_core, *cores[number + 1:])))
+            for move, new_memory, new_core in self._moves(number, memory, core, program):
+                found.append((move, (new_memory, (*cores[:number], new_core, *cores[number + 1:]))))
             if core.sent is not None:
                 arrived = list(cores)
                 arrived[number] = core._replace(sent=None)
                 arrived[core.sent] = arrived[core.sent]._replace(pending=True)
-                found.append((memory, tuple(arrived)))
+                found.append((None, (memory, tuple(arrived))))
         return found
 
     def _local(self, core, program):
@@ -202,21 +214,23 @@ class _Machine:
             return self._step((), core, program)[1]
         return None
 
-    def _moves(self, memory, core, program):
-        """(memory, core) after each thing that this core may do."""
+    def _moves(self, number, memory, core, program):
+        """(Move, memory, core) for each thing that this core may do."""
         for index, (location, value) in enumerate(core.buffer):
             older = core.buffer[:index]
             if index == 0 or self._model is Model.PSO and all(place != location for place, _ in older):
-                yield _put(memory, location, value), core._replace(buffer=older + core.buffer[index + 1:])
+                after = core._replace(buffer=older + core.buffer[index + 1:])
+                yield Move(number, None, index), _put(memory, location, value), after
         asleep = isinstance(program.steps[core.pc], Sleep)
         # Behind the last instruction the core goes on, and leaves the shadow.
         may = asleep or core.pc == program.end or core.pc in program.boundaries and not core.shadow
         if core.pending and core.interrupts_on and may:
             frame = core.pc + asleep
-            yield memory, core._replace(pc=program.handler, interrupts_on=False, shadow=False, pending=False, frame=frame)
+            accepted = core._replace(pc=program.handler, interrupts_on=False, shadow=False, pending=False, frame=frame)
+            yield None, memory, accepted
         after = self._step(memory, core, program)
         if after is not None:
-            yield after
+            yield Move(number, core.pc), *after
 
     def _step(self, memory, core, program):
         """(memory, core) after the next step; None if it has to wait."""
@@ -269,25 +283,39 @@ def _put(values, index, value):
     return (*values[:index], value, *values[index + 1:])
 
 
-def final_states(test, model, mode=None):
-    """Every final state of a LitmusTest: a frozenset of the values of ``test.observed``; what the filter drops is not in it.
-    None if there are too many states on the way.
+def explore(test, model, mode=None):
+    """Every final state of a LitmusTest, as the values of ``test.observed`` -> the Moves of one way to it, from the start; what
+    the filter drops is not in it. None if there are too many states on the way.
 
     mode : of the local APICs, if the test sends interrupts.
     """
     machine = _Machine(test, model, mode)
-    seen = {machine.start}
+    before = {machine.start: None}          # state -> (state, Move) that led to it
     waiting = [machine.start]
-    final = set()
+    final = {}
     while waiting:
         state = waiting.pop()
         following = machine.successors(state)
         if not following:
-            final.add(machine.observe(state))
-        for new in following:
-            if new not in seen:
-                seen.add(new)
+            final.setdefault(machine.observe(state), state)
+        for move, new in following:
+            if new not in before:
+                before[new] = state, move
                 waiting.append(new)
-        if len(seen) > _MAX_STATES:
+        if len(before) > _MAX_STATES:
             return None
-    return frozenset(state for state in final if test.counts(state))
+    return {values: _way(before, state) for values, state in final.items() if test.counts(values)}
+
+
+def _way(before, state):
+    moves = []
+    while before[state] is not None:
+        state, move = before[state]
+        moves.append(move)
+    return tuple(reversed(moves))
+
+
+def final_states(test, model, mode=None):
+    """Every final state, as ``explore`` finds it: a frozenset; or None."""
+    ways = explore(test, model, mode)
+    return None if ways is None else frozenset(ways)

@@ -16,7 +16,8 @@ from sim.schedules import Plan
 from sim.waves.gtkw import write_gtkw
 from sim.waves.writer import WaveWriter
 
-from .models import Model, final_states
+from .guide import guide
+from .models import Model, explore
 from .syntax import LitmusTest, Mode
 from .translate import translate
 
@@ -120,11 +121,12 @@ def _forbidden(test, state, possible, expected):
 class _Schedule:
     """What one run differs in from the others of its test.
 
-    delays : by thread: when it begins.  plan : who is held back, and whose store buffer.
+    delays : by thread: when it begins.  plan, replay : who is held back, and whose store buffer.
     """
 
     delays: tuple[int, ...]
     plan: Plan
+    replay: tuple[tuple[int, int], ...] = ()
 
 
 class Runner:
@@ -152,12 +154,14 @@ class Runner:
 
     def _run(self, program, mode):
         test = program.test
-        possible = final_states(test, self._model, mode)
+        ways = explore(test, self._model, mode)
+        possible = None if ways is None else frozenset(ways)
         expected = self._expect(test, mode, possible)
         straps = _straps(self._model, mode)
         states, files = Counter(), {}
+        guided = self._guided(program, ways)
         for number in range(self._runs):
-            schedule = self._schedule(program, mode, number)
+            schedule = number % 2 and next(guided, None) or self._drawn(program, mode, number)
             state = self._state(program, self._execute(program, schedule, straps, _Blind()))
             if state is not None and not test.counts(state):
                 continue
@@ -172,7 +176,16 @@ class Runner:
             return test.allows(proposition)
         return None if possible is None else any(map(test.asked, possible))
 
-    def _schedule(self, program, mode, number):
+    def _guided(self, program, ways):
+        """A _Schedule for each final state: the one way to it that is known; first for those that the test asks about."""
+        test = program.test
+        # What interrupts do is not guided.
+        if ways is None or len(test.threads) != test.n_cores:
+            return
+        for state in sorted(ways, key=lambda state: (not test.asked(state), state)):
+            yield _Schedule((0,) * test.n_cores, Plan(kind=ScheduleKind.REPLAY), guide(program, self._model, ways[state]))
+
+    def _drawn(self, program, mode, number):
         random = Random(f"{self._seed} {program.test.name} {mode and mode.value} {number}")
         order = random.sample(range(program.test.n_cores), program.test.n_cores)
         gap = random.choice(_GAPS)
@@ -194,7 +207,7 @@ class Runner:
 
     def _execute(self, program, schedule, straps, sink, probe=False):
         return self._engine(program.config).run(program.contents(schedule.delays), straps, max_clocks=_MAX_CLOCKS, sink=sink,
-                                                probe=probe, plan=schedule.plan)
+                                                probe=probe, plan=schedule.plan, replay=schedule.replay)
 
     @staticmethod
     def _state(program, outcome):
