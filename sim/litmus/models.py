@@ -14,6 +14,7 @@ Two that arrive before the first is accepted are one. The handler starts with th
 xAPIC mode it waits for the buffer to be empty, too; and its IRET does in both.
 """
 
+from collections import deque
 from enum import Enum
 from typing import NamedTuple
 
@@ -284,24 +285,27 @@ def _put(values, index, value):
 
 
 def explore(test, model, mode=None):
-    """Every final state of a LitmusTest, as the values of ``test.observed`` -> the Moves of one way to it, from the start; what
-    the filter drops is not in it. None if there are too many states on the way.
+    """Every final state of a LitmusTest, as the values of ``test.observed`` -> the Moves of one way to it, on which as few stores
+    as possible overtake others; what the filter drops is not in it. None if there are too many states on the way.
 
     mode : of the local APICs, if the test sends interrupts.
     """
     machine = _Machine(test, model, mode)
-    before = {machine.start: None}          # state -> (state, Move) that led to it
-    waiting = [machine.start]
+    before = {}                                 # state -> (state, Move) that led to it
+    waiting = deque([(machine.start, None)])    # at the right, those to which fewer stores have overtaken others
     final = {}
     while waiting:
-        state = waiting.pop()
+        state, came = waiting.pop()
+        if state in before:
+            continue
+        before[state] = came
         following = machine.successors(state)
         if not following:
             final.setdefault(machine.observe(state), state)
-        for move, new in following:
+        for move, new in reversed(following):
             if new not in before:
-                before[new] = state, move
-                waiting.append(new)
+                overtakes = move is not None and move.index
+                (waiting.appendleft if overtakes else waiting.append)((new, (state, move)))
         if len(before) > _MAX_STATES:
             return None
     return {values: _way(before, state) for values, state in final.items() if test.counts(values)}

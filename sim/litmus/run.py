@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
+from itertools import count
 from random import Random
 
 from rtl.config import Straps
@@ -26,7 +27,7 @@ __all__ = ["Result", "Runner", "Verdict"]
 _MODELS = {model: MemoryModel[model.name].value for model in Model}
 #: A run that is not over by then will never be.
 _MAX_CLOCKS = 20_000
-#: What is drawn for each run. The threads begin one after another, in any order, so far apart, and each up to so much later; in
+#: What is drawn for a run. The threads begin one after another, in any order, so far apart, and each up to so much later; in
 #: clocks.
 _GAPS = (0, 8, 16, 24)
 _JITTER = 3
@@ -36,7 +37,6 @@ _DRAINS = (60, 100, 160)
 _OTHERS = (0, 16, 48)
 _LENGTHS = (4, 5, 6)
 _EARLY = 24
-
 
 
 class Verdict(Enum):
@@ -159,9 +159,7 @@ class Runner:
         expected = self._expect(test, mode, possible)
         straps = _straps(self._model, mode)
         states, files = Counter(), {}
-        guided = self._guided(program, ways)
-        for number in range(self._runs):
-            schedule = number % 2 and next(guided, None) or self._drawn(program, mode, number)
+        for number, schedule in zip(range(self._runs), self._schedules(program, mode, ways), strict=False):
             state = self._state(program, self._execute(program, schedule, straps, _Blind()))
             if state is not None and not test.counts(state):
                 continue
@@ -176,14 +174,27 @@ class Runner:
             return test.allows(proposition)
         return None if possible is None else any(map(test.asked, possible))
 
+    def _schedules(self, program, mode, ways):
+        """A _Schedule for each run, without end. Every second one is guided, for as long as there are such: a schedule that is
+        drawn seldom has all threads in the one order, and the one store held, that some final states need."""
+        guided = self._guided(program, ways)
+        for number in count():
+            yield (next(guided, None) if number % 2 else None) or self._drawn(program, mode, number)
+
     def _guided(self, program, ways):
-        """A _Schedule for each final state: the one way to it that is known; first for those that the test asks about."""
+        """A _Schedule for each final state, by the way on which the model comes there; what the test asks about comes first. Then
+        for each that only a weaker model has: on the same way a machine that is what it says does not come there."""
         test = program.test
         # What interrupts do is not guided.
         if ways is None or len(test.threads) != test.n_cores:
             return
-        for state in sorted(ways, key=lambda state: (not test.asked(state), state)):
-            yield _Schedule((0,) * test.n_cores, Plan(kind=ScheduleKind.REPLAY), guide(program, self._model, ways[state]))
+        models, known = list(Model), set()
+        for model in models[models.index(self._model):]:
+            if model is not self._model:
+                ways = explore(test, model) or {}
+            for state in sorted(ways.keys() - known, key=lambda state: (not test.asked(state), state)):
+                yield _Schedule((0,) * test.n_cores, Plan(kind=ScheduleKind.REPLAY), guide(program, model, ways[state]))
+            known |= ways.keys()
 
     def _drawn(self, program, mode, number):
         random = Random(f"{self._seed} {program.test.name} {mode and mode.value} {number}")
