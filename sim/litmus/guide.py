@@ -16,7 +16,8 @@ def guide(program, model, way):
     ``program.start``. All stand still then, but for what starts the move whose turn it is, and that in a single clock. Behind the
     last, nobody is held.
 
-    The machine can take every way but those on which a store leaves the buffer before an older one and a younger one.
+    The machine can take every way but those on which more stores wait than fit the buffer, or a store leaves before an older one
+    and a younger one.
     """
     layout = schedule_layout(program.config)
     stall, hold, reorder = (layout[name].offset for name in ("stall", "hold_drain", "reorder_drain"))

@@ -156,9 +156,10 @@ class _Program:
 class _Machine:
     """The states of a test under a model, and how they follow one another. A state is (memory, cores)."""
 
-    def __init__(self, test, model, mode):
+    def __init__(self, test, model, mode, *, barriers):
         self._model = model
         self._mode = mode
+        self._barriers = barriers
         self._locations = list(test.memory)
         self._programs = [_Program(test, core, self._locations) for core in range(test.n_cores)]
         self._observed = [self._finder(variable) for variable in test.observed]
@@ -250,7 +251,7 @@ class _Machine:
                 result = _OPERATIONS[operation](registers[left] if left is not None else 0, registers[value]) & MASK
                 return memory, core._replace(registers=_put(registers, register, result))
             case Atomic(register, operation, location, value):
-                if core.buffer:
+                if core.buffer and self._barriers:
                     return None
                 old, new = memory[location], registers[value]
                 if operation == "cas":
@@ -259,7 +260,7 @@ class _Machine:
                     new = _OPERATIONS[operation](old, new) & MASK
                 return _put(memory, location, new), core._replace(registers=_put(registers, register, old))
             case Fence(order):
-                waits = order is Order.FULL or order is Order.WRITE and self._model is Model.PSO
+                waits = self._barriers and (order is Order.FULL or order is Order.WRITE and self._model is Model.PSO)
                 return None if waits and core.buffer else (memory, core)
             case Branch(label, zero, flags):
                 taken = zero is None or (registers[flags] == 0) == zero
@@ -284,13 +285,14 @@ def _put(values, index, value):
     return (*values[:index], value, *values[index + 1:])
 
 
-def explore(test, model, mode=None):
+def explore(test, model, mode=None, *, barriers=True):
     """Every final state of a LitmusTest, as the values of ``test.observed`` -> the Moves of one way to it, on which as few stores
     as possible overtake others; what the filter drops is not in it. None if there are too many states on the way.
 
     mode : of the local APICs, if the test sends interrupts.
+    barriers : whether fences and atomic steps wait until the buffer is empty. That they do not is a fault, and no model.
     """
-    machine = _Machine(test, model, mode)
+    machine = _Machine(test, model, mode, barriers=barriers)
     before = {}                                 # state -> (state, Move) that led to it
     waiting = deque([(machine.start, None)])    # at the right, those to which fewer stores have overtaken others
     final = {}

@@ -182,19 +182,18 @@ class Runner:
             yield (next(guided, None) if number % 2 else None) or self._drawn(program, mode, number)
 
     def _guided(self, program, ways):
-        """A _Schedule for each final state, by the way on which the model comes there; what the test asks about comes first. Then
-        for each that only a weaker model has: on the same way a machine that is what it says does not come there."""
+        """A _Schedule for each final state, by the way on which the model comes there. Then for each that only a weaker model has,
+        or this one without barriers: on the same way a machine that is what it says does not come there."""
         test = program.test
         # What interrupts do is not guided.
         if ways is None or len(test.threads) != test.n_cores:
             return
-        models, known = list(Model), set()
-        for model in models[models.index(self._model):]:
-            if model is not self._model:
-                ways = explore(test, model) or {}
-            for state in sorted(ways.keys() - known, key=lambda state: (not test.asked(state), state)):
-                yield _Schedule((0,) * test.n_cores, Plan(kind=ScheduleKind.REPLAY), guide(program, model, ways[state]))
-            known |= ways.keys()
+        models = list(Model)
+        weaker = [(model, True) for model in models[models.index(self._model) + 1:]]
+        yield from _guides(program, self._model, ways)
+        for model, barriers in [*weaker, (self._model, False)]:
+            found = explore(test, model, barriers=barriers) or {}
+            yield from _guides(program, model, {state: way for state, way in found.items() if state not in ways})
 
     def _drawn(self, program, mode, number):
         random = Random(f"{self._seed} {program.test.name} {mode and mode.value} {number}")
@@ -241,6 +240,12 @@ class Runner:
             writer.close(outcome.clocks)
             write_gtkw(writer)
         return {"waves": path, "view": path.with_suffix(".gtkw")}
+
+
+def _guides(program, model, ways):
+    """Those to what the test asks about come first."""
+    for state in sorted(ways, key=lambda state: (not program.test.asked(state), state)):
+        yield _Schedule((0,) * program.test.n_cores, Plan(kind=ScheduleKind.REPLAY), guide(program, model, ways[state]))
 
 
 class _Blind:

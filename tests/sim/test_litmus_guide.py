@@ -14,6 +14,7 @@ from sim.litmus.parser import read_test
 from sim.litmus.run import _MODELS, Runner, Verdict
 from sim.litmus.translate import translate
 from sim.schedules import Plan
+from tests.rtl.path_model import mutant
 
 from .litmus_samples import litmus_test
 
@@ -72,9 +73,22 @@ def test_the_middle_one_of_three_stores_does_not_leave_first(reached):
     (Model.TSO, Model.PSO, ("MP", "S", "2+2W", "R+po+mfence")),
 ], ids=["TSO for SC", "PSO for TSO"])
 def test_a_machine_that_is_weaker_than_it_says_is_found(said, really, names, monkeypatch):
-    """Also where that takes a schedule that is seldom drawn: every test that tells the two apart does so in few runs."""
     monkeypatch.setitem(_MODELS, said, MemoryModel[really.name].value)
-    runner = Runner(model=said, runs=16, seed=0, expected=Expected())
+    found_in_few_runs(said, names)
+
+
+@pytest.mark.parametrize("fault, names", [
+    ("fence that does nothing", ("SB+mfences", "R+mfences", "R+po+mfence")),
+    ("locked operation that does not drain", ("2+2W+xchgs", "MP+lock+po", "SB+locked-elsewhere")),
+])
+def test_a_barrier_that_is_none_is_found(fault, names, monkeypatch):
+    monkeypatch.setattr("rtl.tile.MemoryPath", mutant(fault))
+    found_in_few_runs(Model.TSO, names)
+
+
+def found_in_few_runs(model, names):
+    """Whatever the runs that are drawn show."""
+    runner = Runner(model=model, runs=16, seed=0, expected=Expected())
     for name in names:
         result, = runner.run(read_test(SHIPPED / f"{name}.litmus"))
         assert result.verdict is Verdict.FORBIDDEN_SEEN, name
