@@ -5,9 +5,10 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .check.deed import Deed, deed_layout
-from .check.keys import Keys
 from .check.witness import Witness
-from .events import Event, trace_layout
+from .events import trace_layout
+from .memory.arbiter import number_of
+from .share import share
 
 __all__ = ["FLAGS", "Monitor", "flag_layout", "flags_layout"]
 
@@ -39,7 +40,7 @@ class Monitor(wiring.Component):
 
     There is a Witness per core. It tells, in the clock after a record, what its core has done to a csd or a spin lock. One deed is
     heard per clock, that of the lowest core first; more than one in a clock is rare, because they go with accesses to memory.
-    It is heard by all Witnesses, which answer in the clock after, and by the Keys.
+    It is heard by all Witnesses, which answer in the clock after.
 
     A csd is expected to be locked and queued by one core, its owner, and a function that is run in a handler not to be interrupted
     by another handler. Where that, or the room, does not suffice, ``overflow`` says so.
@@ -53,7 +54,8 @@ class Monitor(wiring.Component):
     entries_per_core : uses of csds that one core can have going on at a time. In v4: a call that waits, one that interrupts it,
         and what has not been taken of csd_data and cfd_data.
     keys_per_core : spin locks that a core can hold at a time.
-    witness : what makes the repeated unit from config and ``entries_per_core``. (The fast engines put a black box in its place.)
+    witness : what makes the repeated unit from config, ``entries_per_core`` and ``keys_per_core``. (The fast engines put a black
+        box in its place.)
 
     Members
     -------
@@ -64,13 +66,12 @@ class Monitor(wiring.Component):
     """
 
     LATENCY = 8
-    #: ``entries_per_core``, if nothing is said.
-    ENTRIES = 4
+    #: ``entries_per_core`` and ``keys_per_core``, if nothing is said.
+    ROOM = (4, 4)
 
-    def __init__(self, config, *, entries_per_core=ENTRIES, keys_per_core=4, witness=Witness):
+    def __init__(self, config, *, entries_per_core=ROOM[0], keys_per_core=ROOM[1], witness=Witness):
         self._config = config
-        self._witnesses = [witness(config, entries_per_core) for _ in range(config.n_cores)]
-        self._keys = Keys(config, keys_per_core)
+        self._witnesses = [witness(config, entries_per_core, keys_per_core) for _ in range(config.n_cores)]
         super().__init__({
             "run": In(1),
             "trace": In(trace_layout(config)),
@@ -82,34 +83,37 @@ class Monitor(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config, trace, witnesses = self._config, self.trace, self._witnesses
-        m.submodules.keys = keys = self._keys
-
         # What is heard in this clock, and what was in the last one, which is answered now.
         deed, by = Signal(deed_layout(config)), Signal(config.n_cores)
         answered, asked = Signal(deed_layout(config)), Signal(config.n_cores)
-        for core, witness in enumerate(witnesses):
-            with (m.Elif if core else m.If)(witness.does.valid):
-                m.d.comb += [deed.eq(witness.does), by.eq(1 << core)]
-        m.d.comb += [keys.deed.eq(deed), keys.by.eq(by)]
+        deeds = Signal(data.ArrayLayout(deed_layout(config), config.n_cores))
+        waiting = Signal(config.n_cores)
+        m.d.comb += [
+            deeds.eq(Cat(witness.does for witness in witnesses)),
+            waiting.eq(Cat(witness.does.valid for witness in witnesses)),
+        ]
+        with m.If(waiting.any()):
+            m.d.comb += [by.eq(waiting & -waiting), deed.eq(deeds[number_of(by)])]
         m.d.sync += answered.valid.eq(deed.valid)
         with m.If(deed.valid):
             m.d.sync += [answered.eq(deed), asked.eq(by)]
 
         answers = [witness.answers for witness in witnesses]
-        told = answered.valid & (answered.deed == Deed.TAKE)
-        exits = Cat(witness.exit for witness in witnesses)
+        told = Signal(config.n_cores)
+        with m.If(answered.valid & (answered.deed == Deed.TAKE)):
+            m.d.comb += told.eq(asked)
+        exits = Signal(config.n_cores)
+        m.d.comb += exits.eq(Cat(witness.exit for witness in witnesses))
+        taken = Signal()
+        m.d.comb += taken.eq(_some("taken", answers))
         for core, witness in enumerate(witnesses):
             m.submodules[f"witness{core}"] = witness
-            with m.If(self.run):
-                m.d.comb += [witness.record.eq(trace.core[core]), witness.interrupt.eq(trace.apic[core])]
+            share(witness, run=self.run, record=trace.core[core], interrupt=trace.apic[core], deed=deed, by=by, exits=exits,
+                  taken=taken)
             m.d.comb += [
                 witness.own.eq(by[core]),
-                witness.told.eq(told & asked[core]),
-                witness.taken.eq(_some("taken", answers)),
-                witness.deed.eq(deed),
-                witness.by.eq(by),
-                witness.exits.eq(exits),
-                witness.earlier.eq(exits[:core]),
+                witness.told.eq(told[core]),
+                witness.below.eq((1 << core) - 1),
             ]
 
         # What has moved, known a clock later as everything else.
@@ -118,13 +122,12 @@ class Monitor(wiring.Component):
         m.d.sync += [ran.eq(self.run), rested.eq(self.run & self.quiet)]
         with m.If(self.run):
             m.d.sync += moved.eq(Cat(
-                *((core.event != Event.NONE) & ~((core.event == Event.LOCK_TRY) & core.result.any()) for core in trace.core),
-                *(record.valid for record in trace.apic),
                 *(record.valid for record in trace.message),
                 *(record.valid & (record.old != record.new) for record in trace.bank),
             ).any())
+        moves = moved | _some("moved", witnesses)
         with m.If(ran):
-            m.d.sync += still.eq(Mux(moved, 1, still + 1))
+            m.d.sync += still.eq(Mux(moves, 1, still + 1))
 
         now = Signal(32)
         with m.If(self.run | (now != 0)):
@@ -138,19 +141,19 @@ class Monitor(wiring.Component):
         with m.If(Cat(findings).any()):
             for name in ("not_once", "refs", "mask", "warn", "trap", "overflow"):
                 flag(name, _some(name, findings), now - 1)
-        with m.If(deed.valid):
-            flag("lock", keys.bad, now - 1 - deed.age)
-            flag("overflow", keys.full, now - 1 - deed.age)
         flag("early_return", _some("early", answers), now - 2)
         with m.If(answered.valid):
             clock = now - 2 - answered.age
+            held = Cat(witness.held for witness in witnesses)
+            flag("lock", (answered.deed == Deed.HOLD) & held.any(), clock)
+            flag("lock", (answered.deed == Deed.RELEASE) & ~(held & asked).any(), clock)
             flag("refs", _some("bad_delete", answers), clock)
             flag("unlock", (answered.deed == Deed.UNLOCK) & ~_some("unlocked", answers), clock)
             flag("owner", _some("bad_lock", answers), clock)
             flag("overflow", _some("full", answers), clock)
         with m.If(rested):
             flag("lost", _some("busy", witnesses) | _some("left", witnesses), now)
-        with m.Elif(ran & ~moved):
+        with m.Elif(ran & ~moves):
             flag("stuck", still > self.patience, now - 1)
         return m
 

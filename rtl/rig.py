@@ -11,6 +11,7 @@ from .machine import LoadPort, Machine
 from .monitor import Monitor, flags_layout
 from .probe import probe_layout
 from .schedule import Scheduler, plan_layout, schedule_layout, status_layout
+from .share import share
 from .tile import Tile
 
 __all__ = ["Rig"]
@@ -62,28 +63,8 @@ class Rig(wiring.Component):
         m.submodules.machine = machine = self.machine
         m.submodules.scheduler = scheduler = self._scheduler
         m.submodules.monitor = monitor = self._monitor
-        wiring.connect(m, wiring.flipped(self.load), machine.load)
-        m.d.comb += [
-            machine.straps.eq(self.straps),
-            machine.run.eq(self.run),
-            machine.schedule.eq(scheduler.schedule),
-
-            scheduler.run.eq(self.run),
-            scheduler.plan.eq(self.plan),
-            scheduler.status.eq(machine.status),
-            scheduler.replay.eq(self.replay),
-
-            monitor.run.eq(self.run),
-            monitor.patience.eq(self.patience),
-            monitor.trace.eq(machine.trace),
-            monitor.quiet.eq(machine.quiet),
-
-            self.status.eq(machine.status),
-            self.quiet.eq(machine.quiet),
-            self.trapped.eq(machine.trapped),
-            self.trace.eq(machine.trace),
-            self.probe.eq(machine.probe),
-            self.schedule.eq(scheduler.schedule),
-            self.flags.eq(monitor.flags),
-        ]
+        share(machine, straps=self.straps, run=self.run, load=self.load, schedule=self.schedule, status=self.status,
+              quiet=self.quiet, trapped=self.trapped, trace=self.trace, probe=self.probe)
+        share(scheduler, run=self.run, plan=self.plan, status=self.status, replay=self.replay, schedule=self.schedule)
+        share(monitor, run=self.run, patience=self.patience, trace=self.trace, quiet=self.quiet, flags=self.flags)
         return m

@@ -1,4 +1,4 @@
-"""A deed: what a core has done to a csd or a spin lock, as its Context tells it to the Ledgers and the Keys."""
+"""A deed: what a core has done to a csd or a spin lock, as its Context tells it to all Ledgers and Keyrings."""
 
 from amaranth.lib import data, enum
 

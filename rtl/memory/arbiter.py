@@ -5,7 +5,13 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-__all__ = ["RoundRobin"]
+__all__ = ["RoundRobin", "number_of"]
+
+
+def number_of(one_hot):
+    """The number of the bit that is set; 0 if none is."""
+    n = len(one_hot)
+    return Cat((one_hot & sum(1 << i for i in range(n) if i >> bit & 1)).any() for bit in range(max(1, ceil_log2(n))))
 
 
 class RoundRobin(wiring.Component):
@@ -45,8 +51,7 @@ class RoundRobin(wiring.Component):
         with m.If(self.requests.any()):
             m.d.comb += [
                 self.grant.eq(candidates & -candidates),
-                self.index.eq(Cat((self.grant & sum(1 << i for i in range(n) if i >> bit & 1)).any()
-                                  for bit in range(len(self.index)))),
+                self.index.eq(number_of(self.grant)),
             ]
             m.d.sync += above.eq(~(self.grant | self.grant - 1))
         return m

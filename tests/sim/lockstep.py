@@ -3,15 +3,20 @@
 from functools import cache
 
 from sim.engines import make_engine
+from sim.engines.compiled import CompiledEngine
+from sim.engines.compiled.many import lane_count
 from sim.run import prepare
 
-__all__ = ["Told", "assert_same", "engine", "told"]
+__all__ = ["FORMS", "Told", "assert_same", "engine", "told"]
+
+#: Both forms of the compiled engine, whichever it would choose by itself.
+FORMS = {"one by one": 0, "side by side": lane_count()}
 
 
 @cache
 def engine(name, config):
     """Built once for all tests of a process."""
-    return make_engine(name, config)
+    return CompiledEngine(config, lanes=FORMS[name]) if name in FORMS else make_engine(name, config)
 
 
 class Told:
@@ -34,7 +39,7 @@ def told(name, prepared, *, straps=None, until=None, max_clocks=100_000, **optio
     return sink.clocks, outcome
 
 
-def assert_same(scenario, *, engines=("pysim", "compiled"), cores=None, seed=0, settings=(), **options):
+def assert_same(scenario, *, engines=("pysim", *FORMS), cores=None, seed=0, settings=(), **options):
     """The event stream, probe, schedule, flags, ending, clocks and arena of a scenario on engines; the Outcome."""
     prepared = prepare(scenario, cores=cores, seed=seed, assignments=settings)
     reference, outcome = told(engines[0], prepared, **options)

@@ -20,7 +20,7 @@ from sim.run import prepare
 from sim.scenarios.reader import shipped_scenarios
 from sim.schedules import Plan
 
-from .lockstep import assert_same, engine, told
+from .lockstep import FORMS, Told, assert_same, engine, told
 
 PLANS = [
     Plan(),
@@ -59,6 +59,17 @@ def test_structures_and_straps(settings):
         assert_same("storm", cores=2, seed=number, settings=settings, straps=straps, plan=PLANS[number], max_clocks=500)
 
 
+def test_vectors_of_other_widths():
+    prepared = prepare("storm", cores=3)
+    run = {"max_clocks": 800, "plan": PLANS[1], "probe": True}
+    expected = told("pysim", prepared, **run)
+    for lanes in (8, 16):
+        sink = Told()
+        outcome = CompiledEngine(prepared.settings.config, lanes=lanes).run(
+            prepared.contents, prepared.settings.straps, sink=sink, **run)
+        assert (sink.clocks, outcome) == expected
+
+
 def test_to_the_end():
     assert assert_same("single").ending is Ending.QUIET
 
@@ -77,7 +88,7 @@ def test_probe(probe):
 def test_a_recorded_schedule_is_replayed():
     prepared = prepare("storm", cores=3)
     first, outcome = told("compiled", prepared, plan=PLANS[1], record=True, max_clocks=1500)
-    for name in ("compiled", "pysim"):
+    for name in (*FORMS, "pysim"):
         again, other = told(name, prepared, plan=Plan(kind=ScheduleKind.REPLAY), replay=outcome.schedule, record=True,
                             max_clocks=1500)
         assert (again, other) == (first, outcome)

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from sim.engines.compiled import scalar
 from sim.engines.compiled.netlist import UnknownCellError, build_graph, early_outputs, limbs
 from sim.engines.compiled.scalar import Emitter, Unit
 from sim.engines.compiled.toolchain import load
@@ -34,8 +35,9 @@ class _Scalar:
             for number, limb in enumerate(limbs(bits)):
                 self._outputs.append((name, number * 64))
                 values.append(limb)
-        for bits in (*unit.needs(), *values):
+        for bits in values:
             emitter.need(bits)
+        unit.announce(emitter)
         told = [f"out[{number}] = {emitter.value(limb)};" for number, limb in enumerate(values)]
         stores = unit.clock(emitter, "u")
         fill = []
@@ -69,8 +71,10 @@ class _Scalar:
 
 @settings(derandomize=True, max_examples=25, deadline=None, database=None, phases=[Phase.generate],
           suppress_health_check=list(HealthCheck))
+@pytest.mark.parametrize("group", [1, 8])
 @given(st.data())
-def test_scalar_code_computes_what_pysim_computes(data):
+def test_scalar_code_computes_what_pysim_computes(monkeypatch, group, data):
+    monkeypatch.setattr(scalar, "_GROUP", group)
     component = data.draw(components())
     stimulus = data.draw(stimuli(component, _CLOCKS))
     assert _Scalar(component).run(stimulus) == simulate(component, stimulus)

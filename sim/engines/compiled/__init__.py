@@ -7,32 +7,43 @@ from rtl.tile import Tile
 from sim.engines.native import NativeEngine
 
 from .program import TileBox, program
-from .toolchain import compiler, cpu_seconds, load
+from .toolchain import compiler, cpu_seconds, load, vector_bits
+from .vector import BITS
 
 __all__ = ["CompiledEngine", "trace_sources"]
 
-#: -O2 takes gcc three times as long at 64 cores, and the machine is no faster.
-_OPTIONS = ("-O1",)
+#: From so many cores on, with AVX-512, they are faster side by side.
+_SIDE_BY_SIDE = 4
+#: -O2 takes gcc three times as long, and the machine is no faster. With many cores most of the text is what there is one of, -O1
+#: takes three times as long as -Og, and the same is true again.
+_MANY = 24
 
 
 class CompiledEngine(NativeEngine):
     """A Rig compiled to C. Built once for a config (from the cache, if it was built before); runs any contents.
 
     Raises MissingToolError if there is no C compiler, before anything is elaborated.
+
+    Parameters
+    ----------
+    config : MachineConfig
+    lanes : of the vectors in which the cores are side by side; 0: one core after the other. What is faster if nothing is said.
     """
 
     name = "compiled"
 
-    def __init__(self, config):
+    def __init__(self, config, *, lanes=None):
         started = cpu_seconds()
         compiler()
-        tile, witness = Tile(config), Witness(config, Monitor.ENTRIES)
+        if lanes is None:
+            lanes = vector_bits() // BITS if config.n_cores >= _SIDE_BY_SIDE and vector_bits() == 512 else 0
+        tile, witness = Tile(config), Witness(config, *Monitor.ROOM)
         rig = Rig(config, tile=lambda _: TileBox(tile.signature), witness=lambda *_: TileBox(witness.signature, "witness"))
         units = {"tile": (tile, {"load_valid": 0, "load_address": 0, "load_word": 0}), "witness": (witness, {})}
         tied = {"load__valid": 0, "load__microcode": 0, "load__address": 0, "load__data": 0}
-        text, inputs = program(units, rig, trace_sources(rig.trace.shape()), tied=tied)
+        text, inputs = program(units, rig, trace_sources(rig.trace.shape()), tied=tied, lanes=lanes)
         generated = cpu_seconds() - started
-        library = load(text, options=_OPTIONS)
+        library = load(text, options=("-O1" if config.n_cores < _MANY else "-Og",))
         super().__init__(config, library, inputs, build_seconds=generated + library.build_seconds)
 
 

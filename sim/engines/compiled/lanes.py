@@ -1,82 +1,18 @@
-"""The C program of many machines at once: a vector for every value, one function for the Tile, one for everything else.
+"""The C program of many machines at once: a vector for every value, one function for the Tile, one for the Witness, one for
+everything else.
 
-A clock is: the shared part up to the Tiles' inputs (from its own state and what the Tiles say from theirs), every Tile, the rest
-of the shared part, the new state. That this is possible is a rule of the design and is checked here. The program also has the
-queue: it starts the next job in the lane of one that has ended, so that Python is not asked between two jobs.
+A clock is: the shared part up to the Tiles' inputs (from its own state and what the Tiles say from theirs), every Tile, the same
+for the Witnesses, the rest of the shared part, the new state. That this is possible is a rule of the design and is checked here.
+The program also has the queue: it starts the next job in the lane of one that has ended, so that Python is not asked between two
+jobs.
 """
 
 from dataclasses import dataclass
 
 from .netlist import UnknownCellError, build_graph, cut, early_outputs, reachable, width_of
-from .vector import BITS, Unit, indent, lookup_function, operand, padded, plain
+from .vector import BITS, Unit, indent, lookup_function, operand, padded, plain, preface
 
 __all__ = ["LaneProgram", "Slot", "lane_program"]
-
-_PREFACE = """\
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define LANES %(lanes)d
-#define WIDE (defined(__AVX512BW__) && LANES == 32)
-#if defined(__AVX2__)
-#include <immintrin.h>
-#endif
-
-typedef uint16_t V __attribute__((vector_size(2 * LANES)));
-typedef uint16_t Row[LANES];
-#define K(x) ((V){} + (uint16_t)(x))
-#define CHOOSE(mask, yes, no) (((mask) & (yes)) | (~(mask) & (no)))
-
-/* One bit per lane whose element is not 0. */
-static inline uint64_t set(V v) {
-#if WIDE
-    return _mm512_test_epi16_mask((__m512i)v, (__m512i)v);
-#else
-    uint64_t result = 0;
-    for (int lane = 0; lane < LANES; lane++) result |= (uint64_t)(v[lane] != 0) << lane;
-    return result;
-#endif
-}
-
-static inline int any(V v) {
-    typedef uint64_t W __attribute__((vector_size(2 * LANES)));
-#if WIDE
-    return set(v) != 0;
-#else
-    W w = (W)v;
-    uint64_t all = 0;
-    for (int i = 0; i < LANES / 4; i++) all |= w[i];
-    return all != 0;
-#endif
-}
-
-static inline V gather(const Row *rows, V row) {
-#if WIDE
-    /* Words of 32 bits are read, of which the low half counts; behind every memory something follows. */
-    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    __m512i low = _mm512_add_epi32(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256((__m512i)row)), 5), lane);
-    __m512i high = _mm512_add_epi32(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64((__m512i)row, 1)), 5), lane);
-    __m256i a = _mm512_cvtepi32_epi16(_mm512_i32gather_epi32(low, rows, 2));
-    __m256i b = _mm512_cvtepi32_epi16(_mm512_i32gather_epi32(high, (const uint16_t *)rows + 16, 2));
-    return (V)_mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
-#else
-    V q;
-    for (int lane = 0; lane < LANES; lane++) q[lane] = rows[row[lane]][lane];
-    return q;
-#endif
-}
-
-static inline void scatter(Row *rows, V row, V enable, V data) {
-    for (uint64_t left = set(enable); left; left &= left - 1) {
-        int lane = __builtin_ctzll(left);
-        uint16_t *place = &rows[row[lane]][lane];
-        *place = (*place & ~enable[lane]) | (data[lane] & enable[lane]);
-    }
-}
-
-"""
 
 _DRIVER = """\
 #define ALL (LANES == 64 ? ~0ull : (1ull << LANES) - 1)
@@ -86,7 +22,7 @@ typedef struct {
     V output[%(outputs)d];
     V end[%(ends)d];
     Top top;
-%(tiles)s
+%(repeated)s
 %(images)s
     int64_t now, start[LANES], deadline[LANES], job[LANES], clocks[LANES], ending[LANES];
     uint64_t active, fresh, settling;       /* lanes: with a job; before its clock 0; after its last clock */
@@ -259,13 +195,53 @@ class LaneProgram:
     memories: dict
     kept: int
 
+
+class _Kind:
+    """All boxes of one kind: the unit behind them, and where its ports are while a clock is computed.
+
+    early : outputs that are functions of the unit's state.  inputs : (port, offset) -> number of the vector.
+    late : the outputs that the machine needs of the others, as (port, offset, width).
+    """
+
+    def __init__(self, name, unit, top):
+        self.name, self.unit = name, unit
+        self.boxes = [box for box in top.graph.boxes if box.kind == name]
+        self.early = early_outputs(unit.graph)
+        self.inputs = {(slot.port, slot.low): number for number, slot in enumerate(_slots(unit, unit.graph.inputs))}
+        needed = {(node.name[1], node.name[2] + low, width) for node in reachable(top.graph)
+                  if node.kind == "box" and node.name[1] in unit.graph.outputs and node.name[1] not in self.early
+                  for low, width in top.segments(node)}
+        self.late = sorted(needed)
+        self.outputs = {(port, low): number for number, (port, low, _) in enumerate(self.late)}
+
+    def function(self):
+        """Reads the inputs, writes the outputs that are not functions of state, and the state."""
+        unit, name = self.unit, self.unit.name
+
+        def leaf(node, segment):
+            if unit.holds(node):
+                return unit.state(node, segment, "t")
+            port, low = node.name
+            return f"in->i[{self.inputs[port, low + unit.segments(node)[segment][0]]}]"
+
+        emitter = unit.emitter(leaf)
+        stores = [f"out->o[{number}] = {operand(emitter.segment(cut(unit.graph.outputs[port], low, width)))};"
+                  for number, (port, low, width) in enumerate(self.late)]
+        stores += unit.clock(emitter, "t")
+        return "\n".join([
+            f"typedef struct {{ V i[{max(1, len(self.inputs))}]; }} {name}In;",
+            f"typedef struct {{ V o[{max(1, len(self.late))}]; }} {name}Out;",
+            f"static __attribute__((noinline)) void {self.name}",
+            f"({name} *restrict t, const {name}In *restrict in, {name}Out *restrict out) {{",
+            indent([*emitter.lines, *stores]), "}", ""])
+
+
 class _Writer:
     """Puts the text of a program together."""
 
-    def __init__(self, top, tile, lanes, run, ends, settle, outputs):
-        self.top, self.tile = top, tile
+    def __init__(self, top, kinds, lanes, run, ends, settle, outputs):
+        self.top, self.kinds = top, kinds
         self.lanes, self.run, self.ends, self.settle, self.wanted = lanes, run, ends, settle, outputs
-        self.boxes = top.graph.boxes
         self.memories = {}
 
     def program(self):
@@ -274,19 +250,19 @@ class _Writer:
         outputs = tuple(Slot(name, low, width) for name in self.wanted
                         for low, width in plain(width_of(top.graph.outputs[name])))
         self.input_slots = {(slot.port, slot.low): number for number, slot in enumerate(inputs)}
-        units = [unit for unit in (top, self.tile) if unit]
+        units = [top, *(kind.unit for kind in self.kinds)]
         tables = {padded(memory.depth) for unit in units for memory in unit.graph.memories if memory.constant}
 
-        text = [_PREFACE % {"lanes": self.lanes}, *map(lookup_function, sorted(tables)), *(unit.struct() for unit in units)]
-        if self.tile:
-            text.append(self._tile())
+        text = [preface(self.lanes), *map(lookup_function, sorted(tables)), *(unit.struct() for unit in units)]
+        text += [kind.function() for kind in self.kinds]
         images, fill, read, reset, keep, kept = self._contents()
         step = self._step(outputs)
         text += [f"static const uint16_t {unit.name.lower()}_inits[] = {{ {', '.join(map(str, unit.inits or [0]))} }};\n"
                  for unit in units]
         text.append(_DRIVER % {
             "inputs": max(1, len(inputs)), "outputs": max(1, len(outputs)), "ends": max(1, len(self.ends)),
-            "tiles": f"    Tile tile[{len(self.boxes)}];" if self.tile else "", "images": indent(images), "step": step,
+            "repeated": indent(f"{kind.unit.name} {kind.name}[{len(kind.boxes)}];" for kind in self.kinds),
+            "images": indent(images), "step": step,
             "fill": indent(fill, 2), "read": indent(read, 2), "reset": indent(reset), "keep": indent(keep, 2),
             "run": self.input_slots.get((self.run, 0), 0), "kept": kept, "settle": self.settle,
         })
@@ -295,16 +271,14 @@ class _Writer:
     def _contents(self):
         """How memories are declared, loaded, read, reset and kept."""
         images, fill, read, reset, keep, kept = [], [], [], [], [], 0
-        for unit in (self.top, self.tile):
-            if unit is None:
-                continue
-            pointer, pad = ("m->top", "") if unit is self.top else ("m->tile[i]", "    ")
-            if unit is self.tile:
-                reset.append(f"for (int i = 0; i < {len(self.boxes)}; i++) {{")
+        for kind in (None, *self.kinds):
+            unit, pointer, pad = (kind.unit, f"m->{kind.name}[i]", "    ") if kind else (self.top, "m->top", "")
+            if kind:
+                reset.append(f"for (int i = 0; i < {len(kind.boxes)}; i++) {{")
             reset.append(f"{pad}clear({pointer}.s, {unit.name.lower()}_inits, {len(unit.inits)}, lane);")
             for memory in unit.graph.memories:
                 number, field, limbs = len(self.memories), unit.fields[memory.name], len(plain(memory.width))
-                told = unit is self.top and not memory.constant
+                told = kind is None and not memory.constant
                 self.memories[memory.name] = Contents(number, memory.depth, memory.init, kept if told else None)
                 depth = padded(memory.depth) if memory.constant else memory.depth
                 images.append(f"uint16_t image{number}[{limbs}][{depth}] __attribute__((aligned(64)));")
@@ -320,45 +294,23 @@ class _Writer:
                     read.append(f"case {number}: words[row] = {word}; break;")
                     keep.append(f"machine_read(m, {number}, lane, rows + {kept}, {memory.depth});")
                     kept += memory.depth
-            if unit is self.tile:
+            if kind:
                 reset.append("}")
         return images, fill, read, reset, keep, kept
 
-    def _tile(self):
-        """The function of the Tile: reads its inputs, writes the outputs that are not functions of state, and its state."""
-        tile = self.tile
-        self.early = early_outputs(tile.graph)
-        slots = {(slot.port, slot.low): number for number, slot in enumerate(_slots(tile, tile.graph.inputs))}
-        self.tile_inputs = slots
-
-        def leaf(node, segment):
-            if tile.holds(node):
-                return tile.state(node, segment, "t")
-            port, low = node.name
-            return f"in->i[{slots[port, low + tile.segments(node)[segment][0]]}]"
-
-        emitter = tile.emitter(leaf)
-        late = {node for node in reachable(self.top.graph) if node.kind == "box" and node.name[1] not in self.early}
-        late = sorted({(node.name[1], node.name[2] + low, width) for node in late for low, width in self.top.segments(node)})
-        self.tile_outputs = {(port, low): number for number, (port, low, _) in enumerate(late)}
-        stores = []
-        for number, (port, low, width) in enumerate(late):
-            stores.append(f"out->o[{number}] = {operand(emitter.segment(cut(tile.graph.outputs[port], low, width)))};")
-        stores += tile.clock(emitter, "t")
-        return "\n".join([
-            f"typedef struct {{ V i[{max(1, len(slots))}]; }} TileIn;", f"typedef struct {{ V o[{max(1, len(late))}]; }} TileOut;",
-            "static __attribute__((noinline)) void tile(Tile *restrict t, const TileIn *restrict in, TileOut *restrict out) {",
-            indent([*emitter.lines, *stores]), "}", ""])
-
     def _step(self, outputs):
-        top, boxes = self.top, self.boxes
-        phase = {"late": False}
+        top, kinds = self.top, self.kinds
+        places = {box.number: (kind, index) for kind in kinds for index, box in enumerate(kind.boxes)}
+        ran = set()                   # kinds whose outputs are all there
         lines = []
 
-        def tile_state(number):
-            return lambda node, segment: self.tile.state(node, segment, f"(&m->tile[{number}])")
+        def said(number):
+            """What writes the early outputs of a box."""
+            kind, index = places[number]
+            return kind.unit.emitter(lambda node, segment: kind.unit.state(node, segment, f"(&m->{kind.name}[{index}])"),
+                                     lines, f"{kind.name}{index}_")
 
-        tiles = [self.tile.emitter(tile_state(box.number), lines, f"t{box.number}_") for box in boxes]
+        early = {number: said(number) for number in places}
 
         def leaf(node, segment):
             if top.holds(node):
@@ -367,28 +319,31 @@ class _Writer:
             if node.kind == "input":
                 return f"m->input[{self.input_slots[node.name[0], node.name[1] + low]}]"
             number, port, start = node.name
-            if port in self.early:
-                return operand(tiles[number].segment(cut(self.tile.graph.outputs[port], start + low, width)))
-            if not phase["late"]:
-                raise UnknownCellError(f"the shared part needs {port} of the Tiles in the same clock to give them their inputs")
-            return f"out[{number}].o[{self.tile_outputs[port, start + low]}]"
+            kind, index = places[number]
+            if port in kind.early:
+                return operand(early[number].segment(cut(kind.unit.graph.outputs[port], start + low, width)))
+            if kind not in ran:
+                raise UnknownCellError(f"the shared part needs {port} of a {kind.name} in the same clock to give it its inputs")
+            return f"{kind.name}_out[{index}].o[{kind.outputs[port, start + low]}]"
 
         emitter = top.emitter(leaf, lines)
-        if boxes:
-            # What the Tiles say from their state is read before they change it.
-            for node in reachable(top.graph):
-                if node.kind == "box" and node.name[1] in self.early:
-                    emitter.node(node)
+        # What they say from their state is read before they change it.
+        for node in reachable(top.graph):
+            if node.kind == "box" and node.name[1] in places[node.name[0]][0].early:
+                emitter.node(node)
+        for kind in kinds:
             given = []
-            for box in boxes:
-                for port, nodes in self.tile.graph.inputs.items():
+            for index, box in enumerate(kind.boxes):
+                for port, nodes in kind.unit.graph.inputs.items():
                     for node in nodes:
-                        for low, width in self.tile.segments(node):
+                        for low, width in kind.unit.segments(node):
                             value = emitter.segment(cut(box.inputs[port], node.name[1] + low, width))
-                            given.append(f"in[{box.number}].i[{self.tile_inputs[port, node.name[1] + low]}] = {operand(value)};")
-            lines += [f"TileIn in[{len(boxes)}];", f"TileOut out[{len(boxes)}];", *given,
-                      f"for (int i = 0; i < {len(boxes)}; i++) tile(&m->tile[i], &in[i], &out[i]);"]
-        phase["late"] = True
+                            number = kind.inputs[port, node.name[1] + low]
+                            given.append(f"{kind.name}_in[{index}].i[{number}] = {operand(value)};")
+            count, kind_type, name = len(kind.boxes), kind.unit.name, kind.name
+            lines += [f"{kind_type}In {name}_in[{count}];", f"{kind_type}Out {name}_out[{count}];", *given,
+                      f"for (int i = 0; i < {count}; i++) {name}(&m->{name}[i], &{name}_in[i], &{name}_out[i]);"]
+            ran.add(kind)
         stores = [f"m->end[{number}] = {operand(emitter.mask(top.graph.outputs[name]))};" for number, name in enumerate(self.ends)]
         stores += [f"m->output[{number}] = {operand(emitter.segment(cut(top.graph.outputs[slot.port], slot.low, slot.width)))};"
                    for number, slot in enumerate(outputs)]
@@ -403,25 +358,30 @@ def _slots(unit, inputs):
                 yield Slot(port, node.name[1] + low, width)
 
 
-def lane_program(component, *, lanes, tile=None, tied=None, run=None, ends=(), settle=0, outputs=None):
+def lane_program(component, *, lanes, units=None, tied=None, run=None, ends=(), settle=0, outputs=None):
     """The program that runs ``lanes`` copies of a component at once.
 
-    component : anything; if it has black boxes, they are Tiles.  tile : Graph of the Tile.  tied : input port -> constant.
+    units : what is behind the component's black boxes: kind -> Graph, in the order in which they are run: the inputs of one may
+        hang on outputs in the same clock of those before it.  tied : input port -> constant.
     run : the input that is low in the one clock before a job begins.  ends : outputs of one bit that end a job.
     outputs : ports whose value in the last clock of a job is told.
     """
-    graph = build_graph(component, tied=tied)
+    graph, units = build_graph(component, tied=tied), units or {}
     outputs = tuple(graph.outputs) if outputs is None else outputs
     graph.outputs = {name: bits for name, bits in graph.outputs.items() if name in ends or name in outputs}
-    n = len(graph.boxes)
-    tile_unit = None
+    kinds = {box.number: box.kind for box in graph.boxes}
+    used = {(kinds[node.name[0]], node.name[1]) for node in reachable(graph) if node.kind == "box"}
     ports = {}
-    if n:
-        used = {node.name[1] for node in reachable(graph) if node.kind == "box"}
-        tile.outputs = {name: bits for name, bits in tile.outputs.items() if name in used}
-        first = Unit("Tile", tile, {})
-        ports = {("box", name): first.edges(bits) for name, bits in tile.outputs.items()}
+    for name, unit in units.items():
+        unit.outputs = {port: bits for port, bits in unit.outputs.items() if (name, port) in used}
+        whole = Unit(name, unit, {})
+        edges = {("box", port): whole.edges(bits) for port, bits in unit.outputs.items()}
+        assert not edges.keys() & ports.keys(), "two kinds of boxes have an output of one name"
+        ports |= edges
     top = Unit("Top", graph, ports)
-    if n:
-        tile_unit = Unit("Tile", tile, {("input", name): top.edges(bits) for name, bits in graph.boxes[0].inputs.items()})
-    return _Writer(top, tile_unit, lanes, run, ends, settle, outputs).program()
+    repeated = []
+    for name, unit in units.items():
+        first = next(box for box in graph.boxes if box.kind == name)
+        cuts = {("input", port): top.edges(bits) for port, bits in first.inputs.items()}
+        repeated.append(_Kind(name, Unit(name.capitalize(), unit, cuts), top))
+    return _Writer(top, repeated, lanes, run, ends, settle, outputs).program()

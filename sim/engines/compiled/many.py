@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
+from rtl.check.witness import Witness
 from rtl.monitor import Monitor
 from rtl.rig import Rig
 from rtl.tile import Tile
@@ -167,13 +168,14 @@ class LaneEngine:
 
     def __init__(self, config, *, outputs=("flags",), settle=Monitor.LATENCY + 1, lanes=None, tied=None):
         self.config = config
-        tile = Tile(config)
-        rig = Rig(config, tile=lambda _: TileBox(tile.signature))
+        tile, witness = Tile(config), Witness(config, *Monitor.ROOM)
+        rig = Rig(config, tile=lambda _: TileBox(tile.signature), witness=lambda *_: TileBox(witness.signature, "witness"))
         self._locate = rig.machine.shared.arena.locate
         self._shapes = {"straps": rig.straps.shape(), "plan": rig.plan.shape()}
         self._outputs = tuple(outputs)
-        tile = build_graph(tile, tied={"load_valid": 0, "load_address": 0, "load_word": 0})
-        self._lanes = Lanes(rig, lanes=lanes, tile=tile, tied={**_TIED, **(tied or {})}, run="run", ends=tuple(_ENDS),
+        units = {"tile": build_graph(tile, tied={"load_valid": 0, "load_address": 0, "load_word": 0}),
+                 "witness": build_graph(witness)}
+        self._lanes = Lanes(rig, lanes=lanes, units=units, tied={**_TIED, **(tied or {})}, run="run", ends=tuple(_ENDS),
                             settle=settle, outputs=self._outputs)
         self.lanes = self._lanes.lanes
 

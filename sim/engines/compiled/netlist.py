@@ -5,6 +5,8 @@ words, switches and memories, which the generated code should keep. It is privat
 touches it; an operator that is not known here is refused by name. (Amaranth is pinned below 0.6.)
 """
 
+import gc
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -159,12 +161,31 @@ def build_graph(component, *, tied=None, indexed=False):
         name: (value, _ir.PortDirection.Input if is_input else _ir.PortDirection.Output)
         for name, (value, is_input) in flat_ports(component).items()
     }
-    # _ir.build_netlist, but for what only its own backends need: half of its time at 64 cores.
-    netlist = _nir.Netlist()
-    _ir._emit_netlist(netlist, Fragment.get(component, None).prepare(ports=ports, hierarchy=("top",)))
-    for cell in netlist.cells:
-        cell.resolve_nets(netlist)
-    return _Builder(netlist, {"rst": 0, **(tied or {})}, indexed).graph()
+    with _uncollected():
+        # _ir.build_netlist, but for what only its own backends need: half of its time at 64 cores.
+        design = Fragment.get(component, None).prepare(ports=ports, hierarchy=("top",))
+        netlist = _nir.Netlist()
+        _NetlistEmitter(netlist, design).emit_fragment(design.fragment, None)
+        for cell in netlist.cells:
+            cell.resolve_nets(netlist)
+        return _Builder(netlist, {"rst": 0, **(tied or {})}, indexed).graph()
+
+
+class _NetlistEmitter(_ir.NetlistEmitter):
+    def emit_signal_fields(self):
+        """Names of the fields of signals: nobody asks for them here."""
+
+
+@contextmanager
+def _uncollected():
+    """Without garbage collection: what is made here stays, and to look it through again and again is a sixth of the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def reachable(graph):
@@ -281,6 +302,8 @@ class _Builder:
         """Where the sources of a value change from one cell to another."""
         result = []
         for position, (before, net) in enumerate(zip(value, value[1:], strict=False), 1):
+            if before.is_const and net.is_const:
+                continue
             if before.is_const or net.is_const or before.cell != net.cell or before.bit + 1 != net.bit:
                 result.append(position)
             elif isinstance(self.cells[net.cell], _nir.AssignmentList) and net.bit in self.edges(net.cell):
@@ -329,7 +352,11 @@ class _Builder:
         if cell.clk_edge != "pos" or not (cell.arst.is_const and cell.arst.const == 0):
             raise UnknownCellError("a flip-flop with an asynchronous reset or a falling edge cannot be compiled")
         pieces = self.pieces[index] = []
+        constant = all(not net.is_const and (net.cell, net.bit) == (index, bit) for bit, net in enumerate(cell.data))
         for low, width in self.chunks(len(cell.data), self.bounds(cell.data)):
+            if constant:
+                pieces.append((low, width, (None, cell.init >> low & (1 << width) - 1, width)))
+                continue
             node = Node("register", width)
             register = Register(node, cell.init >> low & (1 << width) - 1)
             self.registers.append((register, cell.data[low:low + width]))

@@ -16,11 +16,10 @@ def _mask(width):
 
 
 class _Place:
-    """Where nodes are written: the body of a function, or one branch of a choice inside another place."""
+    """Where nodes are written: the body of a function, or one branch inside another place."""
 
-    def __init__(self, parent=None, choice=None):
+    def __init__(self, parent=None):
         self.parent = parent
-        self.choice = choice
         self.depth = 0 if parent is None else parent.depth + 1
         self.lines = []
 
@@ -46,24 +45,30 @@ class Emitter:
     leaf : node -> expression in C, for inputs, registers, read ports and outputs of boxes.
     row : the nodes that a "choose" chooses from -> what is subscripted in C to get them, with one %s, if they stand in a row; or
         None.
+    together : the pieces that a "cat" puts together -> expression, if there is a shorter one than to do so; or None.
     """
 
-    def __init__(self, leaf, row=lambda nodes: None):
+    def __init__(self, leaf, row=lambda nodes: None, together=lambda pieces: None):
         self._leaf = leaf
         self._row = row
+        self._together = together
         self._body = _Place()
         self._needed = []
         self._places = None           # node -> _Place
-        self._branches = {}           # (choice, number) -> _Place
+        self._branches = {}           # (node, number of an input) -> _Place
         self._names = {}
 
-    def need(self, bits):
-        """These bits will be asked for."""
+    def need(self, bits, place=None):
+        """These bits will be asked for; in a branch, if ``place`` is one."""
         assert self._places is None
-        self._needed.append(bits)
+        self._needed.append((bits, place or self._body))
+
+    def branch(self):
+        """A place of its own, for what is needed under one condition only; see ``guarded``."""
+        return _Place(self._body)
 
     def value(self, bits):
-        """An expression for bits of at most 64, valid in the body."""
+        """An expression for bits of at most 64, valid where they are needed."""
         if self._places is None:
             self._plan()
         for node, _, _ in bits:
@@ -76,6 +81,12 @@ class Emitter:
         text = self.value(bits)
         self._body.lines.append(f"const uint64_t {name} = {text};")
 
+    def guarded(self, test, place, values):
+        """Give (name, bits), needed in a branch, names of their own, which have a value only if the test (an expression) holds."""
+        assignments = [f"    {name} = {self.value(bits)};" for name, bits in values]
+        self._body.lines += [f"uint64_t {', '.join(name for name, _ in values)};", f"if ({test}) {{",
+                             *("    " + line for line in place.lines), *assignments, "}"]
+
     def flush(self):
         """The lines written so far; they are not given again."""
         lines, self._body.lines = self._body.lines, []
@@ -84,7 +95,7 @@ class Emitter:
     def _plan(self):
         """Find the place of every node: the innermost one that all its uses are in."""
         order, seen = [], set()
-        stack = [(node, False) for bits in self._needed for node, _, _ in bits if node is not None]
+        stack = [(node, False) for bits, _ in self._needed for node, _, _ in bits if node is not None]
         while stack:
             node, done = stack.pop()
             if done:
@@ -93,18 +104,24 @@ class Emitter:
                 seen.add(node)
                 stack.append((node, True))
                 stack.extend((item, False) for bits in node.inputs for item, _, _ in bits if item is not None and item not in seen)
-        self._places = dict.fromkeys((node for bits in self._needed for node, _, _ in bits if node is not None), self._body)
+        self._places = {}
+
+        def use(bits, place):
+            for item, _, _ in bits:
+                if item is not None:
+                    known = self._places.get(item)
+                    self._places[item] = place if known is None else known.common(place)
+
+        for bits, place in self._needed:
+            use(bits, place)
         for node in reversed(order):
             here = self._places[node]
             lazy = _lazy_inputs(node)
             for number, bits in enumerate(node.inputs):
                 place = here
                 if number in lazy:
-                    place = self._branches[node, number] = _Place(here, node)
-                for item, _, _ in bits:
-                    if item is not None:
-                        known = self._places.get(item)
-                        self._places[item] = place if known is None else known.common(place)
+                    place = self._branches[node, number] = _Place(here)
+                use(bits, place)
 
     def _ready(self, node):
         """Write what a node needs, and the node, in their places; without recursion, because netlists are deep."""
@@ -148,7 +165,8 @@ class Emitter:
         elif not node.inputs:
             lines.append(f"const uint64_t {name} = {self._leaf(node)};")
         elif node.kind == "cat":
-            lines.append(f"const uint64_t {name} = {self._text([piece for bits in node.inputs for piece in bits])};")
+            pieces = [piece for bits in node.inputs for piece in bits]
+            lines.append(f"const uint64_t {name} = {self._together(pieces) or self._text(pieces)};")
         elif node.kind == "transpose":
             rows = ", ".join(self._text(bits) for bits in node.inputs)
             lines += [f"uint64_t {name}[64] = {{0}};", "{", f"    const uint64_t row[] = {{{rows}}};",
@@ -268,6 +286,7 @@ class Unit:
     def __init__(self, name, graph: Graph):
         self.name = name
         self.graph = graph = simplify(graph, concatenate=True)
+        self._groups = _groups(graph.registers)
         self._fields = {}             # node of state -> field
         # Registers of one width that follow each other are an array, in case that one is chosen by a number.
         self._arrays = []
@@ -322,13 +341,36 @@ class Unit:
                 for write in memory.writes:
                     yield from (write.address, write.data, write.enable)
 
+    def announce(self, emitter):
+        """Tell an Emitter what ``clock`` will ask it for."""
+        self._places = [emitter.branch() for _ in self._groups]
+        guarded = set()
+        for (condition, _, registers), place in zip(self._groups, self._places, strict=True):
+            emitter.need(condition)
+            for register in registers:
+                emitter.need(register.next, place)
+                guarded.add(register.next)
+        for bits in self.needs():
+            if bits not in guarded:
+                emitter.need(bits)
+
     def clock(self, emitter, pointer):
-        """The end of the clock: (statements that compute what the state becomes, statements that store it)."""
+        """The end of the clock: computes what the state becomes; returns the statements that store it."""
         stores = []
-        for number, register in enumerate(self.graph.registers):
+        names = {register: f"n{number}" for number, register in enumerate(self.graph.registers)}
+
+        def store(register):
+            return f"{self.state(register.node, pointer)} = {names.pop(register)};"
+
+        for number, ((condition, holds, registers), place) in enumerate(zip(self._groups, self._places, strict=True)):
+            emitter.local(f"g{number}", condition)
+            test = f"g{number}" if holds else f"!g{number}"
+            emitter.guarded(test, place, [(names[register], register.next) for register in registers])
+            stores.append(f"if ({test}) {{ {' '.join(map(store, registers))} }}")
+        for register in list(names):
             if register.next != ((register.node, 0, register.node.width),):
-                emitter.local(f"n{number}", register.next)
-                stores.append(f"{self.state(register.node, pointer)} = n{number};")
+                emitter.local(names[register], register.next)
+                stores.append(store(register))
         for number, memory in enumerate(self.graph.memories):
             writes = []
             for port, write in enumerate(memory.writes):
@@ -355,3 +397,52 @@ class Unit:
                 stores.append(f"if ({enable}{inside}) {cell} = ({cell} & ~{enable}) | ({data} & {enable});")
         return stores
 
+
+
+#: From so many registers on, one question is cheaper than to compute what each of them keeps.
+_GROUP = 8
+
+
+def _groups(registers):
+    """Registers that keep their value unless a condition holds: (condition, whether it must hold or must not, registers), each
+    register in one group at the most."""
+    found = {}
+    for register in registers:
+        for guard in _guards(register.next, ((register.node, 0, register.node.width),)) or ():
+            found.setdefault(guard, []).append(register)
+    groups, done = [], set()
+    for (condition, holds), members in sorted(found.items(), key=lambda item: -len(item[1])):
+        members = [register for register in members if register not in done]
+        if len(members) >= _GROUP:
+            groups.append((condition, holds, members))
+            done.update(members)
+    return groups
+
+
+def _guards(bits, kept):
+    """What must be true if ``bits`` are not ``kept``, as a set of (condition, whether it holds); None if they are."""
+    if bits == kept:
+        return None
+    node = bits[0][0] if len(bits) == 1 else None
+    if node is None or node.kind not in ("mux", "select") or bits != ((node, 0, node.width),):
+        return set()
+    if node.kind == "mux":
+        condition, yes, no = node.inputs
+        cases = [(_implied(condition), yes), ({(condition, False)}, no)]
+    else:
+        cases = [(set(), node.inputs[0])]
+        cases += [(_implied(condition), value) for condition, value in zip(node.inputs[1::2], node.inputs[2::2], strict=True)]
+    known = [guards | inner for guards, value in cases if (inner := _guards(value, kept)) is not None]
+    return set.intersection(*known) if known else None
+
+
+def _implied(condition):
+    """What is true if a condition holds."""
+    result, stack = set(), [condition]
+    while stack:
+        bits = stack.pop()
+        result.add((bits, True))
+        node = bits[0][0] if len(bits) == 1 else None
+        if node is not None and node.width == 1 and (node.kind == "&" or node.kind == "first"):
+            stack += node.inputs[:2]
+    return result

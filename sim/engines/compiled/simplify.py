@@ -74,7 +74,8 @@ class _Simplifier:
         bits = self.rewrite(bits)
         if self.concatenate and sum(node is not None for node, _, _ in bits) > 1:
             _, place, _ = bits[0]
-            nodes = [node for node, low, width in bits if node is not None and (low, width) == (place, 1) and node.width >= _MANY]
+            nodes = [node for node, low, width in bits
+                     if node is not None and (low, width) == (place, 1) and node.width >= _MANY and node.kind != "box"]
             if len(bits) >= _MANY and len(set(nodes)) == len(bits):
                 whole = self.node("transpose", LIMIT, tuple(((node, 0, node.width),) for node in nodes))
                 return self.node("column", len(bits), (whole, _const(place, LIMIT)))

@@ -7,7 +7,90 @@ on what the runs do or on whether they do the same.
 
 from .netlist import UnknownCellError, cut, reachable, width_of
 
-__all__ = ["BITS", "Emitter", "Unit", "indent", "lookup_function", "operand", "padded", "plain"]
+__all__ = ["BITS", "Emitter", "Unit", "indent", "lookup_function", "operand", "padded", "plain", "port_segments", "preface"]
+
+_PREFACE = """\
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LANES %d
+#define WIDE (defined(__AVX512BW__) && LANES == 32)
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+typedef uint16_t V __attribute__((vector_size(2 * LANES)));
+typedef uint16_t Row[LANES];
+#define K(x) ((V){} + (uint16_t)(x))
+#define CHOOSE(mask, yes, no) (((mask) & (yes)) | (~(mask) & (no)))
+
+/* One bit per lane whose element is not 0. */
+static inline uint64_t set(V v) {
+#if WIDE
+    return _mm512_test_epi16_mask((__m512i)v, (__m512i)v);
+#else
+    uint64_t result = 0;
+    for (int lane = 0; lane < LANES; lane++) result |= (uint64_t)(v[lane] != 0) << lane;
+    return result;
+#endif
+}
+
+/* The inverse: a mask for each lane from its bit. */
+static inline V spread(uint64_t bits) {
+#if WIDE
+    return (V)_mm512_movm_epi16(bits);
+#else
+    V v;
+    for (int lane = 0; lane < LANES; lane++) v[lane] = -(bits >> lane & 1);
+    return v;
+#endif
+}
+
+static inline int any(V v) {
+    typedef uint64_t W __attribute__((vector_size(2 * LANES)));
+#if WIDE
+    return set(v) != 0;
+#else
+    W w = (W)v;
+    uint64_t all = 0;
+    for (int i = 0; i < LANES / 4; i++) all |= w[i];
+    return all != 0;
+#endif
+}
+
+static inline V gather(const Row *rows, V row) {
+#if WIDE
+    /* Words of 32 bits are read, of which the low half counts; behind every memory something follows. */
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    __m512i low = _mm512_add_epi32(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256((__m512i)row)), 5), lane);
+    __m512i high = _mm512_add_epi32(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64((__m512i)row, 1)), 5), lane);
+    __m256i a = _mm512_cvtepi32_epi16(_mm512_i32gather_epi32(low, rows, 2));
+    __m256i b = _mm512_cvtepi32_epi16(_mm512_i32gather_epi32(high, (const uint16_t *)rows + 16, 2));
+    return (V)_mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
+#else
+    V q;
+    for (int lane = 0; lane < LANES; lane++) q[lane] = rows[row[lane]][lane];
+    return q;
+#endif
+}
+
+static inline void scatter(Row *rows, V row, V enable, V data) {
+    for (uint64_t left = set(enable); left; left &= left - 1) {
+        int lane = __builtin_ctzll(left);
+        uint16_t *place = &rows[row[lane]][lane];
+        *place = (*place & ~enable[lane]) | (data[lane] & enable[lane]);
+    }
+}
+
+"""
+
+
+def preface(lanes):
+    """C before everything else."""
+    return _PREFACE % lanes
+
 
 #: Bits of an element, and so of a segment.
 BITS = 16
