@@ -17,6 +17,8 @@ __all__ = ["Plan", "RunRecipe", "contents_digest", "read_recipe", "write_recipe"
 
 _FORMAT = "crosscall schedule"
 _VERSION = 1
+#: Field of a plan -> the largest value; a hunt makes many plans.
+_LIMITS = {name: (1 << field.width) - 1 for name, field in plan_layout}
 #: What a rate is a part of.
 _RATES = 256
 #: Runs of the recorded schedule that stand on one line.
@@ -49,7 +51,7 @@ class Plan:
         if not isinstance(self.kind, ScheduleKind):
             raise TypeError(f"kind must be a ScheduleKind, not {self.kind!r}")
         for item in fields(self)[1:]:
-            value, limit = getattr(self, item.name), (1 << plan_layout[item.name].width) - 1
+            value, limit = getattr(self, item.name), _LIMITS[item.name]
             if isinstance(value, bool) or not isinstance(value, int):
                 raise TypeError(f"{item.name} must be an integer, not {value!r}")
             if not 0 <= value <= limit:

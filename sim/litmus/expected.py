@@ -10,30 +10,26 @@ from .syntax import Mode
 
 __all__ = ["Expected", "read_expected"]
 
-#: The column that says it for whatever machine the file is about.
-_ANY = "proposition_holds"
+#: Column -> the model that it is about. Who has a single verdict means the processors that the tests are written for.
+_COLUMNS = {**{model.value: model for model in Model}, "proposition_holds": Model.TSO}
 
 
 class Expected:
-    """Whether the sentence of a litmus test is true: (name of the file, mode or None, column) -> bool."""
+    """Whether the sentence of a litmus test is true: (name of the file, mode or None, Model) -> bool."""
 
     def __init__(self, verdicts=None):
         self._verdicts = verdicts or {}
 
     def proposition(self, test, model, mode):
         """Whether the sentence of a LitmusTest is true under a model; None if the file does not say."""
-        for column in (model.value, _ANY):
-            for said in (mode, None):
-                found = self._verdicts.get((test.path.name, said, column))
-                if found is not None:
-                    return found
-        return None
+        said = self._verdicts.get((test.path.name, mode, model))
+        return self._verdicts.get((test.path.name, None, model)) if said is None else said
 
 
 def read_expected(path):
     """The Expected in a CSV file. Its first line names the columns: ``file``; ``mode``, if the verdict hangs on it (xapic, x2apic
-    or empty); and ``proposition_holds``, or a column for each memory model (``sc``, ``tso``, ``pso``). A verdict is 1, 0 or
-    empty. Raises InputError."""
+    or empty); and a column for each memory model (``sc``, ``tso``, ``pso``), or ``proposition_holds``, which is about TSO. A
+    verdict is 1, 0 or empty. Raises InputError."""
     path = Path(path)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -42,9 +38,8 @@ def read_expected(path):
     except UnicodeDecodeError:
         raise InputError("cannot be read: it is not UTF-8 text", file=path) from None
     reader = csv.DictReader(lines)
-    columns = [*(model.value for model in Model), _ANY]
-    if "file" not in (reader.fieldnames or ()) or not set(columns) & set(reader.fieldnames):
-        raise InputError(f"the first line must name the column file and at least one of {', '.join(columns)}", file=path, line=1,
+    if "file" not in (reader.fieldnames or ()) or not set(_COLUMNS) & set(reader.fieldnames):
+        raise InputError(f"the first line must name the column file and at least one of {', '.join(_COLUMNS)}", file=path, line=1,
                          text=lines[0] if lines else "")
     verdicts = {}
     for row in reader:
@@ -56,10 +51,10 @@ def read_expected(path):
         mode = row.get("mode") or None
         if mode is not None and mode not in [known.value for known in Mode]:
             refuse(f'the mode is xapic, x2apic or empty, not "{mode}"')
-        for column in columns:
+        for column, model in _COLUMNS.items():
             said = row.get(column) or ""
             if said not in ("0", "1", ""):
                 refuse(f'{column} is 1, 0 or empty, not "{said}"')
             if said:
-                verdicts[row["file"], mode and Mode(mode), column] = said == "1"
+                verdicts[row["file"], mode and Mode(mode), model] = said == "1"
     return Expected(verdicts)

@@ -14,6 +14,7 @@ Two that arrive before the first is accepted are one. The handler starts with th
 xAPIC mode it waits for the buffer to be empty, too; and its IRET does in both.
 """
 
+from collections import deque
 from enum import Enum
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from .parser import MASK
 from .steps import FLAGS, TEMPORARY, Alu, Atomic, Branch, Fence, Halt, Interrupts, Load, Order, Send, Sleep, Store, lower
 from .syntax import Mode
 
-__all__ = ["Model", "column_steps", "final_states"]
+__all__ = ["Model", "Move", "column_steps", "explore", "final_states"]
 
 
 class Model(Enum):
@@ -40,6 +41,17 @@ class _Return(NamedTuple):
 
 class _End(NamedTuple):
     """The thread is over."""
+
+
+class Move(NamedTuple):
+    """What a core does between one state and the next: it executes a step, or a store leaves its buffer.
+
+    step : its number in the thread; None: a store leaves.  index : of that store in the buffer; 0 is the oldest.
+    """
+
+    core: int
+    step: int | None
+    index: int | None = None
 
 
 class _Core(NamedTuple):
@@ -144,9 +156,10 @@ class _Program:
 class _Machine:
     """The states of a test under a model, and how they follow one another. A state is (memory, cores)."""
 
-    def __init__(self, test, model, mode):
+    def __init__(self, test, model, mode, *, barriers):
         self._model = model
         self._mode = mode
+        self._barriers = barriers
         self._locations = list(test.memory)
         self._programs = [_Program(test, core, self._locations) for core in range(test.n_cores)]
         self._observed = [self._finder(variable) for variable in test.observed]
@@ -176,21 +189,22 @@ class _Machine:
         return tuple(find(*state) for find in self._observed)
 
     def successors(self, state):
+        """(Move, state) for each that may follow; no Move for what interrupts do."""
         memory, cores = state
         found = []
         for number, (core, program) in enumerate(zip(cores, self._programs, strict=True)):
             moves = self._local(core, program)
             if moves is not None:
                 # It touches nothing that others see, and nothing can come before it: no other order needs to be tried.
-                return [(memory, (*cores[:number], moves, *cores[number + 1:]))]
+                return [(Move(number, core.pc), (memory, (*cores[:number], moves, *cores[number + 1:])))]
         for number, (core, program) in enumerate(zip(cores, self._programs, strict=True)):
-            for new_memory, new_core in self._moves(memory, core, program):
-                found.append((new_memory, (*cores[:number], new_core, *cores[number + 1:])))
+            for move, new_memory, new_core in self._moves(number, memory, core, program):
+                found.append((move, (new_memory, (*cores[:number], new_core, *cores[number + 1:]))))
             if core.sent is not None:
                 arrived = list(cores)
                 arrived[number] = core._replace(sent=None)
                 arrived[core.sent] = arrived[core.sent]._replace(pending=True)
-                found.append((memory, tuple(arrived)))
+                found.append((None, (memory, tuple(arrived))))
         return found
 
     def _local(self, core, program):
@@ -202,21 +216,23 @@ class _Machine:
             return self._step((), core, program)[1]
         return None
 
-    def _moves(self, memory, core, program):
-        """(memory, core) after each thing that this core may do."""
+    def _moves(self, number, memory, core, program):
+        """(Move, memory, core) for each thing that this core may do."""
         for index, (location, value) in enumerate(core.buffer):
             older = core.buffer[:index]
             if index == 0 or self._model is Model.PSO and all(place != location for place, _ in older):
-                yield _put(memory, location, value), core._replace(buffer=older + core.buffer[index + 1:])
+                after = core._replace(buffer=older + core.buffer[index + 1:])
+                yield Move(number, None, index), _put(memory, location, value), after
         asleep = isinstance(program.steps[core.pc], Sleep)
         # Behind the last instruction the core goes on, and leaves the shadow.
         may = asleep or core.pc == program.end or core.pc in program.boundaries and not core.shadow
         if core.pending and core.interrupts_on and may:
             frame = core.pc + asleep
-            yield memory, core._replace(pc=program.handler, interrupts_on=False, shadow=False, pending=False, frame=frame)
+            accepted = core._replace(pc=program.handler, interrupts_on=False, shadow=False, pending=False, frame=frame)
+            yield None, memory, accepted
         after = self._step(memory, core, program)
         if after is not None:
-            yield after
+            yield Move(number, core.pc), *after
 
     def _step(self, memory, core, program):
         """(memory, core) after the next step; None if it has to wait."""
@@ -235,7 +251,7 @@ class _Machine:
                 result = _OPERATIONS[operation](registers[left] if left is not None else 0, registers[value]) & MASK
                 return memory, core._replace(registers=_put(registers, register, result))
             case Atomic(register, operation, location, value):
-                if core.buffer:
+                if core.buffer and self._barriers:
                     return None
                 old, new = memory[location], registers[value]
                 if operation == "cas":
@@ -244,7 +260,7 @@ class _Machine:
                     new = _OPERATIONS[operation](old, new) & MASK
                 return _put(memory, location, new), core._replace(registers=_put(registers, register, old))
             case Fence(order):
-                waits = order is Order.FULL or order is Order.WRITE and self._model is Model.PSO
+                waits = self._barriers and (order is Order.FULL or order is Order.WRITE and self._model is Model.PSO)
                 return None if waits and core.buffer else (memory, core)
             case Branch(label, zero, flags):
                 taken = zero is None or (registers[flags] == 0) == zero
@@ -269,25 +285,43 @@ def _put(values, index, value):
     return (*values[:index], value, *values[index + 1:])
 
 
-def final_states(test, model, mode=None):
-    """Every final state of a LitmusTest: a frozenset of the values of ``test.observed``; what the filter drops is not in it.
-    None if there are too many states on the way.
+def explore(test, model, mode=None, *, barriers=True):
+    """Every final state of a LitmusTest, as the values of ``test.observed`` -> the Moves of one way to it, on which as few stores
+    as possible overtake others; what the filter drops is not in it. None if there are too many states on the way.
 
     mode : of the local APICs, if the test sends interrupts.
+    barriers : whether fences and atomic steps wait until the buffer is empty. That they do not is a fault, and no model.
     """
-    machine = _Machine(test, model, mode)
-    seen = {machine.start}
-    waiting = [machine.start]
-    final = set()
+    machine = _Machine(test, model, mode, barriers=barriers)
+    before = {}                                 # state -> (state, Move) that led to it
+    waiting = deque([(machine.start, None)])    # at the right, those to which fewer stores have overtaken others
+    final = {}
     while waiting:
-        state = waiting.pop()
+        state, came = waiting.pop()
+        if state in before:
+            continue
+        before[state] = came
         following = machine.successors(state)
         if not following:
-            final.add(machine.observe(state))
-        for new in following:
-            if new not in seen:
-                seen.add(new)
-                waiting.append(new)
-        if len(seen) > _MAX_STATES:
+            final.setdefault(machine.observe(state), state)
+        for move, new in reversed(following):
+            if new not in before:
+                overtakes = move is not None and move.index
+                (waiting.appendleft if overtakes else waiting.append)((new, (state, move)))
+        if len(before) > _MAX_STATES:
             return None
-    return frozenset(state for state in final if test.counts(state))
+    return {values: _way(before, state) for values, state in final.items() if test.counts(values)}
+
+
+def _way(before, state):
+    moves = []
+    while before[state] is not None:
+        state, move = before[state]
+        moves.append(move)
+    return tuple(reversed(moves))
+
+
+def final_states(test, model, mode=None):
+    """Every final state, as ``explore`` finds it: a frozenset; or None."""
+    ways = explore(test, model, mode)
+    return None if ways is None else frozenset(ways)

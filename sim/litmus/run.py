@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
+from itertools import count
 from random import Random
 
 from rtl.config import Straps
@@ -16,7 +17,8 @@ from sim.schedules import Plan
 from sim.waves.gtkw import write_gtkw
 from sim.waves.writer import WaveWriter
 
-from .models import Model, final_states
+from .guide import guide
+from .models import Model, explore
 from .syntax import LitmusTest, Mode
 from .translate import translate
 
@@ -25,7 +27,7 @@ __all__ = ["Result", "Runner", "Verdict"]
 _MODELS = {model: MemoryModel[model.name].value for model in Model}
 #: A run that is not over by then will never be.
 _MAX_CLOCKS = 20_000
-#: What is drawn for each run. The threads begin one after another, in any order, so far apart, and each up to so much later; in
+#: What is drawn for a run. The threads begin one after another, in any order, so far apart, and each up to so much later; in
 #: clocks.
 _GAPS = (0, 8, 16, 24)
 _JITTER = 3
@@ -35,7 +37,6 @@ _DRAINS = (60, 100, 160)
 _OTHERS = (0, 16, 48)
 _LENGTHS = (4, 5, 6)
 _EARLY = 24
-
 
 
 class Verdict(Enum):
@@ -120,11 +121,12 @@ def _forbidden(test, state, possible, expected):
 class _Schedule:
     """What one run differs in from the others of its test.
 
-    delays : by thread: when it begins.  plan : who is held back, and whose store buffer.
+    delays : by thread: when it begins.  plan, replay : who is held back, and whose store buffer.
     """
 
     delays: tuple[int, ...]
     plan: Plan
+    replay: tuple[tuple[int, int], ...] = ()
 
 
 class Runner:
@@ -154,13 +156,13 @@ class Runner:
 
     def _run(self, program, mode):
         test = program.test
-        possible = final_states(test, self._model, mode)
+        ways = explore(test, self._model, mode)
+        possible = None if ways is None else frozenset(ways)
         expected = self._expect(test, mode, possible)
         straps = _straps(self._model, mode)
         states, files = Counter(), {}
-        for number in range(self._runs):
-            schedule = self._schedule(program, mode, number)
-            state = self._state(program, self._execute(program, schedule, straps, _Blind()))
+        for number, schedule in zip(range(self._runs), self._schedules(program, mode, ways), strict=False):
+            state = self._state(program, self._execute(program, schedule, straps, None))
             if state is not None and not test.counts(state):
                 continue
             states[state] += 1
@@ -174,7 +176,28 @@ class Runner:
             return test.allows(proposition)
         return None if possible is None else any(map(test.asked, possible))
 
-    def _schedule(self, program, mode, number):
+    def _schedules(self, program, mode, ways):
+        """A _Schedule for each run, without end. Every second one is guided, for as long as there are such: a schedule that is
+        drawn seldom has all threads in the one order, and the one store held, that some final states need."""
+        guided = self._guided(program, ways)
+        for number in count():
+            yield (next(guided, None) if number % 2 else None) or self._drawn(program, mode, number)
+
+    def _guided(self, program, ways):
+        """A _Schedule for each final state, by the way on which the model comes there. Then for each that only a weaker model has,
+        or this one without barriers: on the same way a machine that is what it says does not come there."""
+        test = program.test
+        # What interrupts do is not guided.
+        if ways is None or len(test.threads) != test.n_cores:
+            return
+        models = list(Model)
+        weaker = [(model, True) for model in models[models.index(self._model) + 1:]]
+        yield from _guides(program, self._model, ways)
+        for model, barriers in [*weaker, (self._model, False)]:
+            found = explore(test, model, barriers=barriers) or {}
+            yield from _guides(program, model, {state: way for state, way in found.items() if state not in ways})
+
+    def _drawn(self, program, mode, number):
         random = Random(f"{self._seed} {program.test.name} {mode and mode.value} {number}")
         order = random.sample(range(program.test.n_cores), program.test.n_cores)
         gap = random.choice(_GAPS)
@@ -193,7 +216,7 @@ class Runner:
 
     def _execute(self, program, schedule, straps, sink, probe=False):
         return self._engine(program.config).run(program.contents(schedule.delays), straps, max_clocks=_MAX_CLOCKS, sink=sink,
-                                                probe=probe, plan=schedule.plan)
+                                                probe=probe, plan=schedule.plan, replay=schedule.replay)
 
     @staticmethod
     def _state(program, outcome):
@@ -218,11 +241,10 @@ class Runner:
         return {"waves": path, "view": path.with_suffix(".gtkw")}
 
 
-class _Blind:
-    """A Sink that looks at nothing."""
-
-    def on_clock(self, clock, records, probe):
-        return False
+def _guides(program, model, ways):
+    """Those to what the test asks about come first."""
+    for state in sorted(ways, key=lambda state: (not program.test.asked(state), state)):
+        yield _Schedule((0,) * program.test.n_cores, Plan(kind=ScheduleKind.REPLAY), guide(program, model, ways[state]))
 
 
 def _straps(model, mode):

@@ -50,6 +50,16 @@ class Program:
         """The clock before which no thread begins: the boot is over."""
         return 32 + 16 * self.test.n_cores
 
+    @property
+    def first(self):
+        """The clock in which the first word of a thread's body starts, if the thread begins at ``start``."""
+        return self.start + 2
+
+    @cached_property
+    def words(self):
+        """By column: of how many microwords each of its steps is."""
+        return tuple(_words_of_steps(self.test, thread) for thread in self.test.threads)
+
     def contents(self, delays):
         """What is in the memories at the start of a run. delays : by thread, from 0: how much later than the others it begins."""
         times = {self.image.address_of(f"start_time[{core}]"): self.start + delay for core, delay in enumerate(delays)}
@@ -174,6 +184,11 @@ def _body(thread, registers, *, interruptible):
             yield f"    {word:<40}; {instruction.text}"
     if len(steps) in labels.values():
         yield f".step{len(steps)}:"
+
+
+def _words_of_steps(test, thread):
+    steps, _, labels = column_steps(thread)
+    return tuple(len(list(_words(step, _registers(test, thread), labels))) for step in steps)
 
 
 def _words(step, registers, labels):
