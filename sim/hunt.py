@@ -94,7 +94,8 @@ class Hunt:
     ----------
     arguments : what ``sim.run.prepare`` takes, by name.
     out : folder for schedule files and the notebook.
-    engine : as ``make_engine`` takes it. Of the compiled one, the lanes; any other has one run at a time in each process.
+    engine : as ``make_engine`` takes it. Of the compiled one, the lanes, unless there are too many cores; any other has one run at
+        a time in each process.
     processes : one per CPU if None.
     found : called with each Finding at once, when it is safe.  progress : called with (runs, clocks, seconds) now and then.
     tell : called with what is to be said of the engine.
@@ -175,7 +176,7 @@ class Hunt:
 
     def _engine(self):
         config = self._prepared.settings.config
-        if self._chosen in (None, "compiled"):
+        if self._chosen in (None, "compiled") and config.n_cores <= LaneEngine.SENSIBLE:
             try:
                 return LaneEngine(config)
             except MissingToolError:

@@ -1,5 +1,7 @@
 """The reference engine: Amaranth's own simulator."""
 
+import sys
+
 from amaranth.sim import Simulator
 
 from rtl.monitor import Monitor
@@ -22,7 +24,13 @@ class PySimEngine:
     def __init__(self, config):
         self.config = config
         self.rig = Rig(config)
-        self._simulator = Simulator(self.rig)
+        # PySim writes the mask of each signal as a decimal number. Of the trace of many cores it has more digits than Python takes.
+        digits = sys.get_int_max_str_digits()
+        sys.set_int_max_str_digits(0)
+        try:
+            self._simulator = Simulator(self.rig)
+        finally:
+            sys.set_int_max_str_digits(digits)
         self._simulator.add_clock(_PERIOD)
         self._run = None
 

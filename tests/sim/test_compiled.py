@@ -130,7 +130,7 @@ def test_every_shipped_scenario_at_every_size(scenario, cores):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cores", [16, 32])
+@pytest.mark.parametrize("cores", [16, 32, 64])
 def test_many_cores(cores):
     assert_same("storm", cores=cores, plan=PLANS[1], record=True, max_clocks=20_000 // cores)
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from rtl.schedule import ScheduleKind
 from sim.cli import app
 from sim.engines import make_engine
+from sim.engines.compiled.many import LaneEngine
 from sim.hunt import Hunt
 from sim.run import prepare_recipe
 from sim.schedules import Plan, read_recipe
@@ -154,6 +155,14 @@ def test_without_a_compiler_it_runs_on_pysim(tmp_path):
     assert slow["engine"] == "pysim" and (slow["runs"], slow["clocks"]) == (fast.runs, fast.clocks)
     code, out, err = call("hunt", "single", "--engine", "compiled")
     assert (code, out, err.count("\n")) == (3, "", 1) and err.startswith("crosscall: the compiled engine needs a C compiler")
+
+
+def test_without_lanes_it_is_the_same_hunt(tmp_path, monkeypatch):
+    lanes = _hunt(tmp_path / "lanes", "many", runs=64)
+    monkeypatch.setattr(LaneEngine, "SENSIBLE", 3)
+    compiled = _hunt(tmp_path / "compiled", "many", runs=64)
+    assert (lanes.engine, compiled.engine) == ("lanes", "compiled")
+    assert _what(lanes) == _what(compiled)
 
 
 # --- interrupted, and gone on with -----------------------------------------------------------------------------------

@@ -174,6 +174,9 @@ class LaneEngine:
     """
 
     name = "lanes"
+    #: Cores, up to which it is worth its build. The shared part grows with their square, and all of it is computed in every clock:
+    #: at 64 it takes minutes to build, and is hardly faster than one machine with its cores side by side.
+    SENSIBLE = 32
 
     def __init__(self, config, *, outputs=("flags",), settle=Monitor.LATENCY + 1, lanes=None, tied=None):
         self.config = config
