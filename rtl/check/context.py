@@ -36,11 +36,6 @@ _FRAMES = (Event.COMMAND, Event.IRET, Event.CALL, Event.RETURN, Event.TAKE, Even
            Event.FUNC_ENTRY, Event.FUNC_EXIT)
 
 #: Event -> the deed, and where the record has the address.
-#: What looks at the top or moves it.
-_FRAMES = (Event.COMMAND, Event.IRET, Event.CALL, Event.RETURN, Event.TAKE, Event.DEQUEUE, Event.VISIT, Event.HANDLE_END,
-           Event.FUNC_ENTRY, Event.FUNC_EXIT)
-
-#: Event -> the deed, and where the record has the address.
 _DEEDS = {
     Event.CSD_LOCK: (Deed.LOCK, "a"),
     Event.CSD_UNLOCK: (Deed.UNLOCK, "a"),
@@ -162,7 +157,6 @@ class Context(wiring.Component):
         with m.If(self.told):
             m.d.sync += [asks.eq(0), top.spent.eq(~self.taken)]
 
-        does = Signal()
         with m.If(record.event != Event.NONE), m.Switch(record.event):
             with m.Case(Event.COMMAND):
                 with m.If(among(_Kind.CALL)):

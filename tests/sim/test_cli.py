@@ -8,27 +8,11 @@ import sys
 import time
 
 import pytest
-from typer.testing import CliRunner
 
-from sim.cli import app
 from sim.errors import MissingToolError
 from sim.scenarios.reader import shipped_scenarios
 
 COMMANDS = ("run", "litmus", "hunt", "replay", "list", "asm", "report", "view", "bench", "export")
-
-
-@pytest.fixture
-def crosscall(tmp_path, monkeypatch):
-    """Runs the command in an empty folder; gives (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result.exit_code, result.stdout, result.stderr
-
-    return call
 
 
 # --- help -----------------------------------------------------------------------------------------------------------

@@ -6,12 +6,10 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from typer.testing import CliRunner
 
 from rtl.config import Straps
 from rtl.memory.bank import Bank
 from rtl.schedule import ScheduleKind
-from sim.cli import app
 from sim.engines.compiled import CompiledEngine
 from sim.engines.compiled.toolchain import cache_folder, load
 from sim.engines.engine import Ending
@@ -136,20 +134,6 @@ def test_many_cores(cores):
 
 
 # --- the command ----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def crosscall(tmp_path, monkeypatch):
-    """Runs the command in an empty folder; gives (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result.exit_code, result.stdout, result.stderr
-
-    return call
 
 
 @pytest.mark.parametrize("window", ["auto", "0:40", "333:777", "700:"])

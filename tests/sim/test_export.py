@@ -4,23 +4,10 @@ import json
 import re
 
 import pytest
-from typer.testing import CliRunner
 
 from rtl.config import MachineConfig
 from rtl.tile import Tile
-from sim.cli import app
 from sim.export import PARTS, port_list
-
-
-@pytest.fixture
-def crosscall(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-        return result.exit_code, result.stdout, result.stderr
-
-    return call
 
 
 def _declared(verilog, module):

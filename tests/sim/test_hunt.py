@@ -8,10 +8,8 @@ import sys
 import time
 
 import pytest
-from typer.testing import CliRunner
 
 from rtl.schedule import ScheduleKind
-from sim.cli import app
 from sim.engines import make_engine
 from sim.engines.compiled.many import LaneEngine
 from sim.hunt import Hunt
@@ -20,20 +18,6 @@ from sim.schedules import Plan, read_recipe
 
 #: The command, as a process of its own.
 _COMMAND = [sys.executable, "-c", "from sim.cli import main; main()"]
-
-
-@pytest.fixture
-def crosscall(tmp_path, monkeypatch):
-    """Runs the command in an empty folder; gives (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result.exit_code, result.stdout, result.stderr
-
-    return call
 
 
 def _hunt(out, name, *, found=lambda finding: None, progress=lambda *numbers: None, processes=2, engine=None, **arguments):
