@@ -12,8 +12,8 @@ from .vector import BITS
 
 __all__ = ["CompiledEngine", "trace_sources"]
 
-#: From so many cores on, with AVX-512, they are faster side by side.
-_SIDE_BY_SIDE = 4
+#: Bits of a vector -> from so many cores on they are faster side by side.
+_SIDE_BY_SIDE = {512: 4, 256: 8, 128: 8}
 #: -O2 takes gcc three times as long, and the machine is no faster. With many cores most of the text is what there is one of, -O1
 #: takes three times as long as -Og, and the same is true again.
 _MANY = 24
@@ -36,7 +36,7 @@ class CompiledEngine(NativeEngine):
         started = cpu_seconds()
         compiler()
         if lanes is None:
-            lanes = vector_bits() // BITS if config.n_cores >= _SIDE_BY_SIDE and vector_bits() == 512 else 0
+            lanes = vector_bits() // BITS if config.n_cores >= _SIDE_BY_SIDE[vector_bits()] else 0
         tile, witness = Tile(config), Witness(config, *Monitor.ROOM)
         rig = Rig(config, tile=lambda _: TileBox(tile.signature), witness=lambda *_: TileBox(witness.signature, "witness"))
         units = {"tile": (tile, {"load_valid": 0, "load_address": 0, "load_word": 0}), "witness": (witness, {})}
