@@ -182,7 +182,7 @@ def hunt(
     without: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Leave out a named barrier or lock.")] = None,
     runs: Annotated[int | None, typer.Option(min=1, help="How many schedules; 20,000 if there are no --seconds.")] = None,
     seconds: Annotated[float | None, typer.Option(min=0, help="Stop after so long.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Number of the first schedule.")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Number of the first schedule.  [default: 0]")] = None,
     engine: _Engine = None,
     processes: Annotated[int | None, typer.Option(min=1, help="One per CPU if not said.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the hunt that is noted in --out; its runs count.")] = False,
@@ -197,13 +197,15 @@ def hunt(
     from sim.report.hunt import print_finding, print_report
 
     _check_engine(engine)
+    if resume and seed is not None:
+        raise InputError("--resume goes on where the notebook ends; --seed begins another hunt")
     arguments = {"name": scenario, "protocol": protocol, "cores": cores, "preset": preset,
                  "assignments": _assignments(assignments, memory), "without": tuple(without or ())}
     with _status() as show:
         this = Hunt(arguments, out=out, engine=engine, processes=processes, tell=_note,
                     found=(lambda finding: None) if as_json else print_finding,
                     progress=lambda runs, clocks, past: show(f"{runs} schedules, {clocks} clocks, {past:.0f} s"))
-        report = this.run(runs=runs, first=seed, seconds=seconds, resume=resume)
+        report = this.run(runs=runs, first=seed or 0, seconds=seconds, resume=resume)
     if as_json:
         _print_json(report.to_json())
     else:

@@ -285,6 +285,7 @@ def test_notebooks_that_are_none(crosscall, tmp_path):
     (["single", "--engine", "fast"], 'there is no engine "fast"'),
     (["single", "--out", "file/waves"], "file/waves: cannot be made: Not a directory"),
     (["single", "--runs", "0"], "invalid value for '--runs'"),
+    (["single", "--resume", "--seed", "3"], "--resume goes on where the notebook ends"),
 ])
 def test_bad_input(crosscall, tmp_path, arguments, message):
     (tmp_path / "file").touch()
