@@ -7,7 +7,7 @@ from rtl.tile import Tile
 from sim.engines.native import NativeEngine
 
 from .program import TileBox, program
-from .toolchain import compiler, cpu_seconds, load, vector_bits
+from .toolchain import compiler, cpu_seconds, load, uncollected, vector_bits
 from .vector import BITS
 
 __all__ = ["CompiledEngine", "trace_sources"]
@@ -37,11 +37,12 @@ class CompiledEngine(NativeEngine):
         compiler()
         if lanes is None:
             lanes = vector_bits() // BITS if config.n_cores >= _SIDE_BY_SIDE[vector_bits()] else 0
-        tile, witness = Tile(config), Witness(config, *Monitor.ROOM)
-        rig = Rig(config, tile=lambda _: TileBox(tile.signature), witness=lambda *_: TileBox(witness.signature, "witness"))
-        units = {"tile": (tile, {"load_valid": 0, "load_address": 0, "load_word": 0}), "witness": (witness, {})}
-        tied = {"load__valid": 0, "load__microcode": 0, "load__address": 0, "load__data": 0}
-        text, inputs = program(units, rig, trace_sources(rig.trace.shape()), tied=tied, lanes=lanes)
+        with uncollected():
+            tile, witness = Tile(config), Witness(config, *Monitor.ROOM)
+            rig = Rig(config, tile=lambda _: TileBox(tile.signature), witness=lambda *_: TileBox(witness.signature, "witness"))
+            units = {"tile": (tile, {"load_valid": 0, "load_address": 0, "load_word": 0}), "witness": (witness, {})}
+            tied = {"load__valid": 0, "load__microcode": 0, "load__address": 0, "load__data": 0}
+            text, inputs = program(units, rig, trace_sources(rig.trace.shape()), tied=tied, lanes=lanes)
         generated = cpu_seconds() - started
         library = load(text, options=("-O1" if config.n_cores < _MANY else "-Og",))
         super().__init__(config, library, inputs, build_seconds=generated + library.build_seconds)

@@ -15,7 +15,7 @@ from sim.engines.engine import NEVER, Ending
 from .lanes import lane_program
 from .netlist import build_graph
 from .program import TileBox
-from .toolchain import cpu_seconds, load, vector_bits
+from .toolchain import cpu_seconds, load, uncollected, vector_bits
 from .vector import BITS
 
 __all__ = ["Job", "LaneEngine", "LaneOutcome", "Lanes", "lane_count"]
@@ -182,16 +182,17 @@ class LaneEngine:
         self.config = config
         started = cpu_seconds()
         lanes = lanes or lane_count()
-        tile, witness = Tile(config), Witness(config, *Monitor.ROOM)
-        rig = Rig(config, tile=lambda _: TileBox(tile.signature), witness=lambda *_: TileBox(witness.signature, "witness"))
-        self._locate = rig.machine.shared.arena.locate
-        self._shapes = {"straps": rig.straps.shape(), "plan": rig.plan.shape()}
-        self._outputs = tuple(outputs)
-        units = {"tile": build_graph(tile, tied={"load_valid": 0, "load_address": 0, "load_word": 0}),
-                 "witness": build_graph(witness)}
-        elaborated = cpu_seconds() - started
-        self._lanes = Lanes(rig, lanes=lanes, units=units, tied={**_TIED, **(tied or {})}, run="run", ends=tuple(_ENDS),
-                            settle=settle, outputs=self._outputs)
+        with uncollected():
+            tile, witness = Tile(config), Witness(config, *Monitor.ROOM)
+            rig = Rig(config, tile=lambda _: TileBox(tile.signature), witness=lambda *_: TileBox(witness.signature, "witness"))
+            self._locate = rig.machine.shared.arena.locate
+            self._shapes = {"straps": rig.straps.shape(), "plan": rig.plan.shape()}
+            self._outputs = tuple(outputs)
+            units = {"tile": build_graph(tile, tied={"load_valid": 0, "load_address": 0, "load_word": 0}),
+                     "witness": build_graph(witness)}
+            elaborated = cpu_seconds() - started
+            self._lanes = Lanes(rig, lanes=lanes, units=units, tied={**_TIED, **(tied or {})}, run="run", ends=tuple(_ENDS),
+                                settle=settle, outputs=self._outputs)
         self.lanes = self._lanes.lanes
         self.build_seconds = elaborated + self._lanes.build_seconds
 

@@ -5,8 +5,6 @@ words, switches and memories, which the generated code should keep. It is privat
 touches it; an operator that is not known here is refused by name. (Amaranth is pinned below 0.6.)
 """
 
-import gc
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -161,31 +159,18 @@ def build_graph(component, *, tied=None, indexed=False):
         name: (value, _ir.PortDirection.Input if is_input else _ir.PortDirection.Output)
         for name, (value, is_input) in flat_ports(component).items()
     }
-    with _uncollected():
-        # _ir.build_netlist, but for what only its own backends need: half of its time at 64 cores.
-        design = Fragment.get(component, None).prepare(ports=ports, hierarchy=("top",))
-        netlist = _nir.Netlist()
-        _NetlistEmitter(netlist, design).emit_fragment(design.fragment, None)
-        for cell in netlist.cells:
-            cell.resolve_nets(netlist)
-        return _Builder(netlist, {"rst": 0, **(tied or {})}, indexed).graph()
+    # _ir.build_netlist, but for what only its own backends need: half of its time at 64 cores.
+    design = Fragment.get(component, None).prepare(ports=ports, hierarchy=("top",))
+    netlist = _nir.Netlist()
+    _NetlistEmitter(netlist, design).emit_fragment(design.fragment, None)
+    for cell in netlist.cells:
+        cell.resolve_nets(netlist)
+    return _Builder(netlist, {"rst": 0, **(tied or {})}, indexed).graph()
 
 
 class _NetlistEmitter(_ir.NetlistEmitter):
     def emit_signal_fields(self):
         """Names of the fields of signals: nobody asks for them here."""
-
-
-@contextmanager
-def _uncollected():
-    """Without garbage collection: what is made here stays, and to look it through again and again is a sixth of the time."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def reachable(graph):

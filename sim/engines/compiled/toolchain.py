@@ -6,6 +6,7 @@ once, and stale code cannot be found.
 """
 
 import ctypes
+import gc
 import hashlib
 import os
 import platform
@@ -13,13 +14,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from sim.errors import MissingToolError
 
-__all__ = ["cache_folder", "cached", "compiler", "cpu_seconds", "execute", "identity", "load", "vector_bits"]
+__all__ = ["cache_folder", "cached", "compiler", "cpu_seconds", "execute", "identity", "load", "uncollected", "vector_bits"]
 
 _OPTIONS = ("-O2", "-march=native", "-std=gnu11", "-fPIC", "-shared", "-w")
 
@@ -57,6 +59,19 @@ def vector_bits():
 def cpu_seconds():
     """Processor time so far, of this process and of those that it has waited for."""
     return sum(os.times()[:4])
+
+
+@contextmanager
+def uncollected():
+    """Without garbage collection, for while a machine is elaborated and translated: most of what is made then stays until the end,
+    and to look it through again and again takes a sixth of the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def execute(command, **options):
