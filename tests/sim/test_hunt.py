@@ -16,8 +16,9 @@ from sim.hunt import Hunt
 from sim.run import prepare_recipe
 from sim.schedules import Plan, read_recipe
 
-#: The command, as a process of its own.
-_COMMAND = [sys.executable, "-c", "from sim.cli import main; main()"]
+#: The command, as a process of its own that hears Ctrl-C even where the tests were started not to.
+_MAIN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from sim.cli import main; main()"
+_COMMAND = [sys.executable, "-c", _MAIN]
 
 
 def _hunt(out, name, *, found=lambda finding: None, progress=lambda *numbers: None, processes=2, engine=None, **arguments):
