@@ -19,7 +19,24 @@ from enum import Enum
 from typing import NamedTuple
 
 from .parser import MASK
-from .steps import FLAGS, TEMPORARY, Alu, Atomic, Branch, Fence, Halt, Interrupts, Load, Order, Send, Sleep, Store, lower
+from .steps import (
+    CLASS,
+    FLAGS,
+    TEMPORARY,
+    Alu,
+    Atomic,
+    Branch,
+    Fence,
+    Halt,
+    Interrupts,
+    Load,
+    Order,
+    Priority,
+    Send,
+    Sleep,
+    Store,
+    lower,
+)
 from .syntax import Mode
 
 __all__ = ["Model", "Move", "column_steps", "explore", "final_states"]
@@ -59,6 +76,7 @@ class _Core(NamedTuple):
 
     buffer : (location, value) of stores, oldest first.  shadow : the step before was STI.  pending : an interrupt has arrived.
     sent : where the interrupt on its way goes, or None.  frame : where the handler returns to; None outside of it.
+    held : its class is not above that of TPR.
     """
 
     pc: int
@@ -69,6 +87,7 @@ class _Core(NamedTuple):
     pending: bool
     sent: int | None
     frame: int | None
+    held: bool
 
 
 #: A minute of work.
@@ -164,7 +183,7 @@ class _Machine:
         self._programs = [_Program(test, core, self._locations) for core in range(test.n_cores)]
         self._observed = [self._finder(variable) for variable in test.observed]
         self.start = tuple(test.memory.values()), tuple(
-            _Core(0, tuple(program.start), (), core not in test.interrupts_off, False, False, None, None)
+            _Core(0, tuple(program.start), (), core not in test.interrupts_off, False, False, None, None, False)
             for core, program in enumerate(self._programs))
 
     def _finder(self, variable):
@@ -226,7 +245,7 @@ class _Machine:
         asleep = isinstance(program.steps[core.pc], Sleep)
         # Behind the last instruction the core goes on, and leaves the shadow.
         may = asleep or core.pc == program.end or core.pc in program.boundaries and not core.shadow
-        if core.pending and core.interrupts_on and may:
+        if core.pending and core.interrupts_on and not core.held and may:
             frame = core.pc + asleep
             accepted = core._replace(pc=program.handler, interrupts_on=False, shadow=False, pending=False, frame=frame)
             yield None, memory, accepted
@@ -267,6 +286,9 @@ class _Machine:
                 return memory, core._replace(pc=label) if taken else core
             case Interrupts(on):
                 return memory, core._replace(interrupts_on=on, shadow=on and not core.interrupts_on)
+            case Priority(level):
+                waits = self._mode is Mode.XAPIC and core.buffer
+                return None if waits else (memory, core._replace(held=level >= CLASS))
             case Send(target):
                 if core.sent is not None or self._mode is Mode.XAPIC and core.buffer:
                     return None

@@ -24,12 +24,15 @@ FORMS = {
     "CMP": _ARITHMETIC, "INC": ("R", "M"), "DEC": ("R", "M"), "XCHG": ("RR", "RM", "MR"), "XADD": ("MR",), "CMPXCHG": ("MR",),
     "JMP": ("L",), "JE": ("L",), "JZ": ("L",), "JNE": ("L",), "JNZ": ("L",),
     "MFENCE": ("",), "LFENCE": ("",), "SFENCE": ("",), "NOP": ("",), "CLI": ("",), "STI": ("",), "HLT": ("",), "IPI": ("P",),
+    "TPR": ("C",),
 }
 #: What may stand behind LOCK, if it writes memory.
 LOCKABLE = ("ADD", "SUB", "AND", "OR", "INC", "DEC", "XADD", "CMPXCHG", "XCHG")
 #: These are atomic or nothing: without LOCK they are refused.
 _NEEDS_LOCK = ("XADD", "CMPXCHG")
-_NOT_IN_HANDLERS = ("CLI", "STI", "HLT")
+_NOT_IN_HANDLERS = ("CLI", "STI", "HLT", "TPR")
+#: Classes of interrupts.
+_CLASSES = 16
 #: What a core needs to hold its registers and those of its handler.
 _MAX_REGISTERS = 6
 _MAX_THREADS = 16
@@ -346,6 +349,8 @@ class _Reader:
         writes = form[:1] == "M" or op == "XCHG" and "M" in form
         if lock is not None and not (op in LOCKABLE and writes):
             raise _Refusal(f"LOCK cannot stand before this {name}: it stands before {', '.join(LOCKABLE)} to memory", lock)
+        if op == "TPR" and read[0].value >= _CLASSES:
+            raise _Refusal(f"TPR takes a class from 0 to {_CLASSES - 1}", operands[0][0])
         if lock is None and op in _NEEDS_LOCK:
             raise _Refusal(f"{name} without LOCK is not known", name)
         if op == "CMPXCHG":

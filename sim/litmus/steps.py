@@ -9,8 +9,11 @@ from typing import NamedTuple
 
 from .syntax import Constant, Core, Label, Location, Register
 
-__all__ = ["FLAGS", "TEMPORARY", "Alu", "Atomic", "Branch", "Fence", "Halt", "Interrupts", "Load", "Order", "Send", "Sleep",
-           "Store", "lower"]
+__all__ = ["CLASS", "FLAGS", "TEMPORARY", "Alu", "Atomic", "Branch", "Fence", "Halt", "Interrupts", "Load", "Order", "Priority",
+           "Send", "Sleep", "Store", "lower"]
+
+#: The class of every interrupt: that of VECTOR in litmus.uasm.
+CLASS = 15
 
 FLAGS = "flags"
 TEMPORARY = "temporary"
@@ -84,6 +87,12 @@ class Interrupts(NamedTuple):
     on: bool
 
 
+class Priority(NamedTuple):
+    """The core's task priority: interrupts up to this class are held back."""
+
+    level: int
+
+
 class Halt(NamedTuple):
     """Falls asleep."""
 
@@ -109,6 +118,8 @@ def _lower(op, operands, locked, flags):
             yield Fence({"M": Order.FULL, "L": Order.READ, "S": Order.WRITE}[op[0]])
         case ("CLI" | "STI"), ():
             yield Interrupts(op == "STI")
+        case "TPR", (Constant(level),):
+            yield Priority(level)
         case "HLT", ():
             yield Halt()
             yield Sleep()

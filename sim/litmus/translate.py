@@ -14,7 +14,7 @@ from sim.microcode.assembler import assemble
 from sim.microcode.image import Image
 
 from .models import column_steps
-from .steps import FLAGS, TEMPORARY, Alu, Atomic, Branch, Fence, Halt, Interrupts, Load, Send, Sleep, Store
+from .steps import FLAGS, TEMPORARY, Alu, Atomic, Branch, Fence, Halt, Interrupts, Load, Priority, Send, Sleep, Store
 from .syntax import LitmusTest
 
 __all__ = ["Program", "machine_config", "translate"]
@@ -219,6 +219,9 @@ def _words(step, registers, labels):
             yield f"{'beq' if zero else 'bne'}   flags, 0, .step{labels[label]}"
         case Interrupts(on):
             yield "sti" if on else "cli"
+        case Priority(level):
+            yield f"mov   temporary, {level} << 4"
+            yield "apicwr temporary, APIC_TPR"
         case Send(core):
             yield f"send  {core} << 8, VECTOR"
         case Halt():

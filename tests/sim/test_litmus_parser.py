@@ -123,6 +123,7 @@ BODY = "{{ }}\n P0 | P1 ;\n {} | NOP ;\nexists (x=0)"
     ("X86 a\n" + BODY.format("a: a: NOP"), 4, 5, "a is a label already in P0"),
     ("X86 a\n" + BODY.format("IPI P7"), 4, 6, "there is no thread P7"),
     ("X86 a\n" + BODY.format("IPI P1"), 4, 6, "P1 has no handler: a column H1"),
+    ("X86 a\n" + BODY.format("TPR $16"), 4, 6, "TPR takes a class from 0 to 15"),
     ("X86 a\n" + BODY.format("MOV EAX,$1 | NOP | NOP"), 4, 21, "a row of 4 cells, but there are 2 threads"),
     ("X86 a\n{ 4:EAX=1 }\n P0 ;\nexists (x=0)", 2, 3, "there is no P4"),
     ("X86 a\n{ 0:IF=2 }\n P0 ;\nexists (x=0)", 2, 3, "IF is a thread's interrupt flag: 0 or 1"),
