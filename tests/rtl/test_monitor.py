@@ -11,7 +11,6 @@ from sim.calls import CallTracker
 from sim.engines.compiled import CompiledEngine
 from sim.engines.engine import Ending
 from sim.engines.pysim import PySimEngine
-from sim.errors import InputError
 from sim.microcode.protocols import find_protocol
 from sim.monitor import ORACLE_OF_FLAG, clocks_of_flags
 from sim.oracles import ORACLES, Jury, make_oracles
@@ -20,6 +19,7 @@ from sim.run import prepare
 from sim.scenarios.reader import shipped_scenarios
 from sim.schedules import Plan
 from sim.watchdog import Watchdog
+from tests.sim.lockstep import prepare_or_skip
 from tests.sim.streams import LOCK, SINGLE, WAIT, Stream
 
 #: In a Stream each record has a clock of its own. In the machine what depends on each other is further apart.
@@ -511,10 +511,7 @@ def test_monitor_and_oracles_agree(name, cores):
 @pytest.mark.parametrize("cores", [1, 2, 3, 4, 8])
 @pytest.mark.parametrize("name", shipped_scenarios())
 def test_monitor_and_oracles_agree_everywhere(name, cores):
-    try:
-        prepared = prepare(name, cores=cores, seed=1)
-    except InputError:
-        pytest.skip("the scenario needs more cores")
+    prepared = prepare_or_skip(name, cores, seed=1)
     engine = CompiledEngine(prepared.settings.config)
     for plan in (*PLANS, *(replace(plan, seed=plan.seed + 10 * more) for plan in PLANS[1:] for more in range(1, 6))):
         flags, seen, _ = judge(prepared, engine, plan)

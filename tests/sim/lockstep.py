@@ -1,13 +1,17 @@
 """Two engines, one run: everything that they say must be the same."""
 
+import re
 from functools import cache
+
+import pytest
 
 from sim.engines import make_engine
 from sim.engines.compiled import CompiledEngine
 from sim.engines.compiled.many import lane_count
+from sim.errors import InputError
 from sim.run import prepare
 
-__all__ = ["FORMS", "Told", "assert_same", "engine", "told"]
+__all__ = ["FORMS", "Told", "assert_same", "engine", "prepare_or_skip", "told"]
 
 #: Both forms of the compiled engine, whichever it would choose by itself.
 FORMS = {"one by one": 0, "side by side": lane_count()}
@@ -17,6 +21,16 @@ FORMS = {"one by one": 0, "side by side": lane_count()}
 def engine(name, config):
     """Built once for all tests of a process."""
     return CompiledEngine(config, lanes=FORMS[name]) if name in FORMS else make_engine(name, config)
+
+
+def prepare_or_skip(scenario, cores, **options):
+    """As ``prepare``. The test is skipped if the scenario is not for so few cores, and for no other reason."""
+    try:
+        return prepare(scenario, cores=cores, **options)
+    except InputError as error:
+        if not re.search(r"needs at least \d+ cores|names core \d+", str(error)):
+            raise
+        pytest.skip(str(error))
 
 
 class Told:

@@ -13,12 +13,12 @@ from rtl.schedule import ScheduleKind
 from sim.engines.compiled import CompiledEngine
 from sim.engines.compiled.toolchain import cache_folder, load
 from sim.engines.engine import Ending
-from sim.errors import InputError, MissingToolError
+from sim.errors import MissingToolError
 from sim.run import prepare
 from sim.scenarios.reader import shipped_scenarios
 from sim.schedules import Plan
 
-from .lockstep import FORMS, Told, assert_same, engine, told
+from .lockstep import FORMS, Told, assert_same, engine, prepare_or_skip, told
 
 PLANS = [
     Plan(),
@@ -120,11 +120,9 @@ def test_buffers_that_fill_up(monkeypatch):
 @pytest.mark.parametrize("cores", [1, 2, 3, 4, 8])
 @pytest.mark.parametrize("scenario", shipped_scenarios())
 def test_every_shipped_scenario_at_every_size(scenario, cores):
+    prepare_or_skip(scenario, cores)
     for number, straps in enumerate(STRAPS):
-        try:
-            assert_same(scenario, cores=cores, seed=number, straps=straps, plan=PLANS[number], max_clocks=8000, record=True)
-        except InputError:
-            pytest.skip("the scenario is not for so few cores")
+        assert_same(scenario, cores=cores, seed=number, straps=straps, plan=PLANS[number], max_clocks=8000, record=True)
 
 
 @pytest.mark.slow
