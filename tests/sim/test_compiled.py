@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from rtl.config import Straps
+from rtl.config import MachineConfig, Straps
 from rtl.memory.bank import Bank
 from rtl.schedule import ScheduleKind
 from sim.engines.compiled import CompiledEngine
@@ -262,6 +262,22 @@ def test_a_build_that_fails_leaves_nothing(cache):
 def _build(barrier, results):
     barrier.wait()
     results.put(load(SOURCE % 42).answer())
+
+
+def test_the_same_machine_is_the_same_text(monkeypatch):
+    class Told(Exception):
+        pass
+
+    def tell(text, **options):
+        raise Told(text)
+
+    monkeypatch.setattr("sim.engines.compiled.load", tell)
+    texts = set()
+    for _ in range(6):
+        with pytest.raises(Told) as told:
+            CompiledEngine(MachineConfig().with_cores(1), lanes=0)
+        texts.add(str(told.value))
+    assert len(texts) == 1
 
 
 def test_two_processes_build_at_once(cache):

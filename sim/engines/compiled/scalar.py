@@ -420,28 +420,29 @@ def _groups(registers):
 
 
 def _guards(bits, kept):
-    """What must be true if ``bits`` are not ``kept``, as a set of (condition, whether it holds); None if they are."""
+    """What must be true if ``bits`` are not ``kept``: (condition, whether it holds), as the keys of a dict, so that the same graph
+    gives the same text; None if they are."""
     if bits == kept:
         return None
     node = bits[0][0] if len(bits) == 1 else None
     if node is None or node.kind not in ("mux", "select") or bits != ((node, 0, node.width),):
-        return set()
+        return {}
     if node.kind == "mux":
         condition, yes, no = node.inputs
-        cases = [(_implied(condition), yes), ({(condition, False)}, no)]
+        cases = [(_implied(condition), yes), ({(condition, False): None}, no)]
     else:
-        cases = [(set(), node.inputs[0])]
+        cases = [({}, node.inputs[0])]
         cases += [(_implied(condition), value) for condition, value in zip(node.inputs[1::2], node.inputs[2::2], strict=True)]
     known = [guards | inner for guards, value in cases if (inner := _guards(value, kept)) is not None]
-    return set.intersection(*known) if known else None
+    return {guard: None for guard in known[0] if all(guard in others for others in known)} if known else None
 
 
 def _implied(condition):
-    """What is true if a condition holds."""
-    result, stack = set(), [condition]
+    """What is true if a condition holds; as ``_guards``."""
+    result, stack = {}, [condition]
     while stack:
         bits = stack.pop()
-        result.add((bits, True))
+        result[bits, True] = None
         node = bits[0][0] if len(bits) == 1 else None
         if node is not None and node.width == 1 and (node.kind == "&" or node.kind == "first"):
             stack += node.inputs[:2]
