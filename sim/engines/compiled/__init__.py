@@ -1,12 +1,8 @@
 """The compiled engine: C generated from the netlists of the very same Tile and shared part that PySim simulates."""
 
-from rtl.check.witness import Witness
-from rtl.monitor import Monitor
-from rtl.rig import Rig
-from rtl.tile import Tile
 from sim.engines.native import NativeEngine
 
-from .program import TileBox, program
+from .program import LOAD_TIED, boxed_rig, program
 from .toolchain import compiler, cpu_seconds, load, uncollected, vector_bits
 from .vector import BITS
 
@@ -38,11 +34,8 @@ class CompiledEngine(NativeEngine):
         if lanes is None:
             lanes = vector_bits() // BITS if config.n_cores >= _SIDE_BY_SIDE[vector_bits()] else 0
         with uncollected():
-            tile, witness = Tile(config), Witness(config, *Monitor.ROOM)
-            rig = Rig(config, tile=lambda _: TileBox(tile.signature), witness=lambda *_: TileBox(witness.signature, "witness"))
-            units = {"tile": (tile, {"load_valid": 0, "load_address": 0, "load_word": 0}), "witness": (witness, {})}
-            tied = {"load__valid": 0, "load__microcode": 0, "load__address": 0, "load__data": 0}
-            text, inputs = program(units, rig, trace_sources(rig.trace.shape()), tied=tied, lanes=lanes)
+            rig, units = boxed_rig(config)
+            text, inputs = program(units, rig, trace_sources(rig.trace.shape()), tied=LOAD_TIED, lanes=lanes)
         generated = cpu_seconds() - started
         library = load(text, options=("-O1" if config.n_cores < _MANY else "-Og",))
         super().__init__(config, library, inputs, build_seconds=generated + library.build_seconds)

@@ -6,15 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
-from rtl.check.witness import Witness
 from rtl.monitor import Monitor
-from rtl.rig import Rig
-from rtl.tile import Tile
 from sim.engines.engine import NEVER, Ending
 
 from .lanes import lane_program
 from .netlist import build_graph
-from .program import TileBox
+from .program import LOAD_TIED, boxed_rig
 from .toolchain import cpu_seconds, load, uncollected, vector_bits
 from .vector import BITS
 
@@ -30,8 +27,6 @@ _BUDGET = 1 << 17
 _ENDLESS = 1 << 40
 #: The outputs that end a job, the weightier one first.
 _ENDS = {"trapped": Ending.TRAP, "quiet": Ending.QUIET}
-#: The load port is not used: contents come through the back door.
-_TIED = {"load__valid": 0, "load__microcode": 0, "load__address": 0, "load__data": 0}
 
 
 @dataclass(frozen=True)
@@ -183,15 +178,13 @@ class LaneEngine:
         started = cpu_seconds()
         lanes = lanes or lane_count()
         with uncollected():
-            tile, witness = Tile(config), Witness(config, *Monitor.ROOM)
-            rig = Rig(config, tile=lambda _: TileBox(tile.signature), witness=lambda *_: TileBox(witness.signature, "witness"))
+            rig, units = boxed_rig(config)
             self._locate = rig.machine.shared.arena.locate
             self._shapes = {"straps": rig.straps.shape(), "plan": rig.plan.shape()}
             self._outputs = tuple(outputs)
-            units = {"tile": build_graph(tile, tied={"load_valid": 0, "load_address": 0, "load_word": 0}),
-                     "witness": build_graph(witness)}
+            graphs = {kind: build_graph(component, tied=constants) for kind, (component, constants) in units.items()}
             elaborated = cpu_seconds() - started
-            self._lanes = Lanes(rig, lanes=lanes, units=units, tied={**_TIED, **(tied or {})}, run="run", ends=tuple(_ENDS),
+            self._lanes = Lanes(rig, lanes=lanes, units=graphs, tied={**LOAD_TIED, **(tied or {})}, run="run", ends=tuple(_ENDS),
                                 settle=settle, outputs=self._outputs)
         self.lanes = self._lanes.lanes
         self.build_seconds = elaborated + self._lanes.build_seconds

@@ -11,12 +11,17 @@ import re
 from amaranth.hdl import Instance, Module
 from amaranth.lib import wiring
 
+from rtl.check.witness import Witness
+from rtl.monitor import Monitor
+from rtl.rig import Rig
+from rtl.tile import Tile
+
 from .netlist import LIMIT, UnknownCellError, build_graph, cut, flat_ports, width_of
 from .repeated import OneByOne, SideBySide, offsets, store
 from .scalar import Emitter, Unit
 from .vector import indent, preface
 
-__all__ = ["TileBox", "program"]
+__all__ = ["LOAD_TIED", "TileBox", "boxed_rig", "program"]
 
 
 class TileBox(wiring.Component):
@@ -32,6 +37,17 @@ class TileBox(wiring.Component):
             f"{'i' if is_input else 'o'}_{name}": value for name, (value, is_input) in flat_ports(self).items()
         })
         return m
+
+
+#: The load ports are not used: contents come through the back door.
+LOAD_TIED = {"load__valid": 0, "load__microcode": 0, "load__address": 0, "load__data": 0}
+
+
+def boxed_rig(config):
+    """(a Rig with TileBoxes in place of what it has for each core; what is behind them, as ``units`` of ``program``)."""
+    tile, witness = Tile(config), Witness(config, *Monitor.ROOM)
+    rig = Rig(config, tile=lambda _: TileBox(tile.signature), witness=lambda *_: TileBox(witness.signature, "witness"))
+    return rig, {"tile": (tile, {"load_valid": 0, "load_address": 0, "load_word": 0}), "witness": (witness, {})}
 
 
 _PREFACE = """\
