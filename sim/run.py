@@ -237,8 +237,9 @@ class _Observers:
         config, image = prepared.settings.config, prepared.image
         self.sources = Sources(config)
         self.digest = Digest(self.sources)
-        self.tracker = CallTracker.for_image(config, image)
-        self.jury = Jury(make_oracles(config, image, arena=prepared.contents.arena))
+        self.tracker = CallTracker.for_image(config, image, prepared.contents.arena)
+        self.jury = Jury(make_oracles(config, image, arena=prepared.contents.arena, scenario=prepared.scenario,
+                                      max_visits=prepared.scenario.visits))
         self.watchdog = Watchdog(self.tracker, patience=patience)
         self.log = None
         self.waves = None
@@ -264,7 +265,7 @@ class _Observers:
 
     def finish(self, outcome):
         """All violations, by clock."""
-        self.jury.finish(outcome)
+        self.jury.finish(outcome, self.tracker)
         self.watchdog.finish(outcome)
         return tuple(sorted([*self.jury.violations, *self.watchdog.violations], key=lambda item: item.clock))
 

@@ -8,6 +8,8 @@ from .names import APIC_REGISTERS, FENCES, PREDEFINED, REGISTERS
 
 __all__ = ["disassemble", "listing"]
 
+#: Of a microword in hexadecimal.
+_DIGITS = -(-MicroWord.as_shape().size // 4)
 _FENCE_NAMES = {value: name for name, value in FENCES.items()}
 _APIC_NAMES = {value: name for name, value in APIC_REGISTERS.items()}
 
@@ -88,7 +90,7 @@ def _program(image):
         yield from labels.pop(address, ())
         if address in image.lines:
             line = image.lines[address]
-            yield f"  {address:03x}  {raw:012x}  {disassemble(address, image):<40}; {_place(line)}: {line.text}"
+            yield f"  {address:03x}  {raw:0{_DIGITS}x}  {disassemble(address, image):<40}; {_place(line)}: {line.text}"
         elif not skipped:
             yield "  ...  PANIC"
         skipped = address not in image.lines
