@@ -1,7 +1,7 @@
 """Typed records -> calls with an identity.
 
 A call is followed from the moment when the command loop asks for it (ISSUE) to the last function that ran for it. What it owes, and
-which function ran for it, is read in ``sim.obligations``; the protocol's own events only explain: how it was sent, who took it when.
+which function ran for it, is kept in ``sim.obligations``. The protocol's own events only explain: how it was sent, who took it.
 
 For them its identity is not an address: a csd is used again as soon as it is unlocked, in v4 *before* the function of the earlier
 call has run. So a handler is bound to a call once, when it takes its bit or dequeues the entry, and whatever it does until it
@@ -130,8 +130,8 @@ class Entry(NamedTuple):
 class Call:
     """One use of a routine of the smp_call_function family.
 
-    id : "caller.ordinal", both counted from 0.  kind : the routine that the caller entered, as CALL says; before, or without a CALL,
-        what is asked for.
+    id : "caller.ordinal", both counted from 0.
+    kind : the routine that the caller entered, as CALL says; before a CALL, or without one, what is asked for.
     obligation : what it owes; None if nobody knows.
     func, info : what is to be called, with what.  function : the name of func.
     targets : the cores it is for.  visits : a Visit for each of them, and for each other core that touched the call.
@@ -143,8 +143,8 @@ class Call:
     lost : a sentence for each of its interrupt messages that was refused or reached nobody.
     """
 
-    __slots__ = ("_targets", "caller", "csds", "entries", "func", "function", "id", "info", "kind", "lost", "obligation", "ordinal", "result",
-                 "stages", "visits", "wait", "waiting")
+    __slots__ = ("_targets", "caller", "csds", "entries", "func", "function", "id", "info", "kind", "lost", "obligation", "ordinal",
+                 "result", "stages", "visits", "wait", "waiting")
 
     def __init__(self, caller, ordinal, kind, func, function, info, clock, obligation=None):
         self.caller = caller

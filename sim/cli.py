@@ -81,6 +81,11 @@ _Engine = Annotated[str | None, typer.Option(metavar="NAME", help="compiled (the
                                              "or verilator.")]
 _Window = Annotated[str, typer.Option(metavar="A:B", help="The clocks that are in the waves: from A to before B. The default, "
                                       "auto: all, or in more than 100,000 those around the first violation.")]
+_Patience = Annotated[int | None, typer.Option(min=1, metavar="CLOCKS", help="A run is stuck after so many clocks without progress. "
+                                               "The default depends on the scenario's delays.")]
+_Visits = Annotated[int | None, typer.Option(min=1, help="The bound of O10: how many entries a handler may look at. "
+                                             "Default: 16 a core.")]
+_All = Annotated[bool, typer.Option("--all", help="Show every oracle on a line of its own.")]
 _Cores = Annotated[int | None, typer.Option(min=1, max=64, help="Number of cores, instead of the scenario's own.")]
 
 
@@ -115,10 +120,13 @@ def run(
         metavar="NAME", help="Leave out a named barrier or lock; `asm` lists them; may be repeated.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of what the scenario leaves to chance.")] = 0,
     max_cycles: Annotated[int, typer.Option(min=1, help="End the run after so many clocks.")] = 100_000,
+    patience: _Patience = None,
+    visits: _Visits = None,
     engine: _Engine = None,
     window: _Window = "auto",
     out: Annotated[Path, typer.Option(help="Where files are written.")] = Path("waves"),
     no_vcd: Annotated[bool, typer.Option("--no-vcd", help="Write no waves.")] = False,
+    everything: _All = False,
     as_json: _Json = False,
 ):
     """Run a scenario, judge it, and write its waves.
@@ -133,12 +141,12 @@ def run(
     _check_engine(engine)
     clocks = window_of(window)
     prepared = prepare(scenario, protocol=protocol, cores=cores, preset=preset, assignments=_assignments(assignments, memory),
-                       without=without or (), seed=seed)
+                       without=without or (), seed=seed, patience=patience, visits=visits)
     with _progress(max_cycles) as progress:
         machine = make_engine(engine, prepared.settings.config, tell=_note)
         result = run_prepared(prepared, engine=machine, max_clocks=max_cycles, out=out, waves=not no_vcd, window=clocks,
                               progress=progress)
-    _present(result, as_json)
+    _present(result, as_json, everything)
 
 
 @app.command()
@@ -183,6 +191,11 @@ def hunt(
     runs: Annotated[int | None, typer.Option(min=1, help="How many schedules; 20,000 if there are no --seconds.")] = None,
     seconds: Annotated[float | None, typer.Option(min=0, help="Stop after so long.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Number of the first schedule.  [default: 0]")] = None,
+    patience: _Patience = None,
+    visits: _Visits = None,
+    ignore: Annotated[list[str] | None, typer.Option(metavar="FLAG", help="Look past this finding; may be repeated.")] = None,
+    oracles: Annotated[bool, typer.Option("--oracles", help="Judge every run by the oracles, not only by the Monitor: slow.")]
+    = False,
     engine: _Engine = None,
     processes: Annotated[int | None, typer.Option(min=1, help="One per CPU if not said.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the hunt that is noted in --out; its runs count.")] = False,
@@ -200,9 +213,10 @@ def hunt(
     if resume and seed is not None:
         raise InputError("--resume goes on where the notebook ends; --seed begins another hunt")
     arguments = {"name": scenario, "protocol": protocol, "cores": cores, "preset": preset,
-                 "assignments": _assignments(assignments, memory), "without": tuple(without or ())}
+                 "assignments": _assignments(assignments, memory), "without": tuple(without or ()),
+                 "patience": patience, "visits": visits}
     with _status() as show:
-        this = Hunt(arguments, out=out, engine=engine, processes=processes, tell=_note,
+        this = Hunt(arguments, ignore=ignore or (), oracles=oracles, out=out, engine=engine, processes=processes, tell=_note,
                     found=(lambda finding: None) if as_json else print_finding,
                     progress=lambda runs, clocks, past: show(f"{runs} schedules, {clocks} clocks, {past:.0f} s"))
         report = this.run(runs=runs, first=seed or 0, seconds=seconds, resume=resume)
@@ -217,10 +231,13 @@ def hunt(
 @app.command()
 def replay(
     file: Annotated[Path, typer.Argument(metavar="FILE.schedule", help="What a hunt has left.")],
+    patience: _Patience = None,
+    visits: _Visits = None,
     engine: _Engine = None,
     window: _Window = "auto",
     out: Annotated[Path, typer.Option(help="Where files are written.")] = Path("waves"),
     no_vcd: Annotated[bool, typer.Option("--no-vcd", help="Write no waves.")] = False,
+    everything: _All = False,
     as_json: _Json = False,
 ):
     """Repeat a run of a hunt to the clock, with waves."""
@@ -232,14 +249,14 @@ def replay(
     _check_engine(engine)
     clocks = window_of(window)
     recipe = read_recipe(file)
-    prepared = prepare_recipe(recipe, file)
+    prepared = prepare_recipe(recipe, file, patience=patience, visits=visits)
     again = recipe.plan if recipe.schedule is None else Plan(kind=ScheduleKind.REPLAY)
     with _progress(1_000_000) as progress:
         machine = make_engine(engine, prepared.settings.config, tell=_note)
         result = run(prepared, engine=machine, max_clocks=1_000_000, out=out, waves=not no_vcd, window=clocks,
                      plan=again, replay=recipe.schedule or (), patience=patience_of(prepared.scenario, recipe.plan),
                      progress=progress)
-    _present(result, as_json, lambda: recipe.check_violation(result.flags, file=file))
+    _present(result, as_json, everything, lambda: recipe.check_violation(result.seen, file=file))
 
 
 @app.command("list")
@@ -381,13 +398,13 @@ def _note(line):
     print(f"crosscall: {line}", file=sys.stderr)
 
 
-def _present(result, as_json, check=lambda: None):
+def _present(result, as_json, everything, check=lambda: None):
     """Say what came out of a run, and exit as it deserves. check : raises InputError if it is not the run that was meant."""
     if as_json:
         _print_json(result.to_json())
     else:
         from sim.report.table import print_report, report_console
-        print_report(result.to_json(), report_console())
+        print_report(result.to_json(), report_console(), everything=everything)
     check()
     if not result.ok:
         raise typer.Exit(VIOLATED)

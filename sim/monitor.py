@@ -2,21 +2,24 @@
 
 from rtl.monitor import flag_layout, flags_layout
 
-__all__ = ["ORACLE_OF_FLAG", "clocks_of_flags"]
+__all__ = ["ORACLES_OF_FLAG", "OVERFLOW", "clocks_of_flags"]
 
-#: Flag -> name of the oracle that sees the same. ``overflow`` has none: it says that the other flags prove nothing.
-ORACLE_OF_FLAG = {
-    "early_return": "O1",
-    "not_once": "O2",
-    "lost": "O3",
-    "refs": "O5",
-    "unlock": "O6",
-    "owner": "O11",
-    "mask": "O12",
-    "lock": "LOCK",
-    "warn": "WARN",
-    "trap": "TRAP",
-    "stuck": "WATCHDOG",
+#: The flag that is none: there is more to remember than there is room for, so no flag of a later clock proves anything.
+OVERFLOW = "overflow"
+
+#: Flag -> names of the oracles that see the same: one of them. ``overflow`` has none.
+ORACLES_OF_FLAG = {
+    "early_return": ("O1",),
+    "not_once": ("O2", "O8"),
+    "lost": ("O3",),
+    "refs": ("O5",),
+    "unlock": ("O6",),
+    "owner": ("O11",),
+    "mask": ("O12",),
+    "lock": ("LOCK",),
+    "warn": ("WARN",),
+    "trap": ("TRAP",),
+    "stuck": ("WATCHDOG",),
 }
 
 

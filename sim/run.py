@@ -2,7 +2,7 @@
 
 import re
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import ceil
 
 from sim.calls import CallTracker
@@ -16,17 +16,17 @@ from sim.microcode.image import Image
 from sim.microcode.knockout import knock_out
 from sim.microcode.protocols import find_protocol
 from sim.names import closest
-from sim.oracles import ORACLES, Jury, make_oracles
+from sim.oracles import Jury, make_oracles
 from sim.records import Digest, Sources
 from sim.scenarios.contents import contents
 from sim.scenarios.reader import Scenario, find_scenario, read_scenario
 from sim.settings import Settings, preset_config, settings
-from sim.watchdog import Watchdog
+from sim.watchdog import JUDGES, Watchdog
 from sim.waves.feed import STAGES, WaveFeed
 from sim.waves.gtkw import write_gtkw
 from sim.waves.writer import WaveWriter
 
-__all__ = ["Prepared", "Result", "patience_of", "prepare", "prepare_recipe", "run", "window_of"]
+__all__ = ["Prepared", "Result", "patience_of", "prepare", "prepare_recipe", "run", "window_of", "with_limits"]
 
 #: Clocks without progress, beyond what the scenario itself lets pass, after which a run is stuck.
 _PATIENCE = 5000
@@ -51,30 +51,45 @@ class Prepared:
     without: tuple[str, ...]
 
 
-def prepare(name, *, protocol=None, cores=None, preset=None, assignments=(), without=(), seed=0):
+def prepare(name, *, protocol=None, cores=None, preset=None, assignments=(), without=(), seed=0, patience=None, visits=None):
     """Read, assemble and check. Nothing is elaborated, nothing written. Raises InputError.
 
     name : a shipped scenario, or a path.  protocol, cores, preset : instead of the scenario's own.
     assignments : ``key=value`` of ``--set``.  without : named barriers and locks to leave out.
+    patience, visits : limits, instead of the scenario's own.
     """
     if cores is None and preset is not None:
         cores = preset_config(preset).n_cores
-    scenario = read_scenario(find_scenario(name), cores=cores, seed=seed)
-    known = [oracle.name for oracle in (*ORACLES, Watchdog)]
+    scenario = with_limits(read_scenario(find_scenario(name), cores=cores, seed=seed), patience, visits)
     for oracle in scenario.expected:
-        if oracle not in known:
+        if oracle not in JUDGES:
             raise scenario.document.refusal(("expect", "violations"), f'names the oracle "{oracle}", which does not exist'
-                                                                      f"{closest(oracle, known)} (there are: {', '.join(known)})")
+                                                                      f"{closest(oracle, JUDGES)} (there are: {', '.join(JUDGES)})")
     chosen = settings(scenario, preset=preset or "default", assignments=assignments)
     image = assemble(find_protocol(protocol or scenario.protocol), n_cores=scenario.n_cores, xlen=chosen.config.xlen,
                      defines={**chosen.defines, **_mode(chosen)})
     image = knock_out(image, without)
+    for word in scenario.data:
+        try:
+            image.address_of(word)
+        except KeyError:
+            raise scenario.document.refusal(("expect", "data", word), f"is no word that {image.path.name} declares") from None
     return Prepared(scenario, chosen, image, contents(scenario, image, chosen.config), tuple(without))
 
 
-def prepare_recipe(recipe, path):
-    """What a RunRecipe says, ready to run. Raises InputError if it would be another run; ``path`` is its file."""
+def with_limits(scenario, patience, visits):
+    """The Scenario with other limits, where they are not None."""
+    limits = {"patience": patience, "visits": visits}
+    return replace(scenario, **{name: value for name, value in limits.items() if value is not None})
+
+
+def prepare_recipe(recipe, path, *, patience=None, visits=None):
+    """What a RunRecipe says, ready to run. Raises InputError if it would be another run; ``path`` is its file.
+
+    patience, visits : as of ``prepare``.
+    """
     scenario = read_scenario(find_scenario(recipe.scenario), cores=recipe.config.n_cores, seed=recipe.seed)
+    scenario = with_limits(scenario, patience, visits)
     chosen = Settings(recipe.config, recipe.straps, recipe.defines)
     image = assemble(find_protocol(recipe.protocol), n_cores=recipe.config.n_cores, xlen=recipe.config.xlen,
                      defines={**recipe.defines, **_mode(chosen)})
@@ -94,6 +109,8 @@ class Result:
     """What came out of a run.
 
     clocks, ending : of the machine.  calls : every Call.  violations : by clock.  digest : of all records.
+    oracles : what each says, as plain data (``sim.oracles.oracle.Oracle.to_json``).
+    messages : what became of interrupt messages, as plain data (``sim.calls.Messages``).
     facts : what the oracles measured.  unfinished : a sentence for each call that is not over.
     flags : of the Monitor: name -> clock.  schedule : what was in force, if it was recorded.
     window : the clocks that are in the waves, or None.  files : what was written: kind -> path, in the order in which to name them.
@@ -106,6 +123,8 @@ class Result:
     calls: tuple
     violations: tuple
     digest: int
+    oracles: tuple
+    messages: dict
     facts: dict
     unfinished: tuple[str, ...]
     flags: dict
@@ -117,6 +136,14 @@ class Result:
     def ok(self):
         """All calls completed and every oracle holds."""
         return not self.violations and self.ending is Ending.QUIET
+
+    @property
+    def seen(self):
+        """Flag of the Monitor or violated oracle -> the clock of the first."""
+        first = {}
+        for item in self.violations:
+            first.setdefault(item.oracle, item.clock)
+        return {**first, **self.flags}
 
     @property
     def as_expected(self):
@@ -143,8 +170,9 @@ class Result:
             "ok": self.ok,
             "expected": list(scenario.expected),
             "as_expected": self.as_expected,
-            "oracles": [{"name": oracle.name, "title": oracle.title} for oracle in (*ORACLES, Watchdog)],
+            "oracles": list(self.oracles),
             "violations": [item.to_json() for item in self.violations],
+            "messages": self.messages,
             "facts": self.facts,
             "unfinished": list(self.unfinished),
             "calls": [call.to_json() for call in self.calls],
@@ -217,7 +245,7 @@ def _run(prepared, engine, max_clocks, out, window, progress, patience, **schedu
             writer = stack.enter_context(WaveWriter(files["waves"], config, image, arena=prepared.contents.arena, stages=STAGES,
                                                     start=window.start, meta=_meta(prepared),
                                                     comment=f"{scenario.name}: {scenario.title}"))
-            observers.waves = WaveFeed(writer, observers.tracker, (*observers.jury.oracles, observers.watchdog), end=window.stop)
+            observers.waves = WaveFeed(writer, observers.tracker, observers.judges, end=window.stop)
         outcome = engine.run(prepared.contents, prepared.settings.straps, max_clocks=max_clocks, sink=observers,
                              probe=window or False, patience=patience, **schedule)
         violations = observers.finish(outcome)
@@ -226,7 +254,8 @@ def _run(prepared, engine, max_clocks, out, window, progress, patience, **schedu
             observers.waves.close(outcome.clocks)
             write_gtkw(writer)
     return Result(prepared, engine.name, outcome.clocks, outcome.ending, tuple(observers.tracker.calls), violations,
-                  observers.digest.value(), observers.jury.facts(), tuple(observers.watchdog.sentences()),
+                  observers.digest.value(), tuple(judge.to_json() for judge in observers.judges),
+                  observers.tracker.messages.to_json(), observers.jury.facts(), tuple(observers.watchdog.sentences()),
                   dict(outcome.flags), outcome.schedule, window, files)
 
 
@@ -241,6 +270,7 @@ class _Observers:
         self.jury = Jury(make_oracles(config, image, arena=prepared.contents.arena, scenario=prepared.scenario,
                                       max_visits=prepared.scenario.visits))
         self.watchdog = Watchdog(self.tracker, patience=patience)
+        self.judges = (*self.jury.oracles, self.watchdog)
         self.log = None
         self.waves = None
         self._progress = progress
@@ -282,6 +312,9 @@ def _meta(prepared):
 
 
 def patience_of(scenario, plan=PLAIN):
-    """After how many clocks without progress a run is stuck: more than the scenario itself lets pass, and the plan holds it up."""
+    """After how many clocks without progress a run is stuck: more than the scenario itself lets pass, or what it says, and the plan
+    holds it up."""
+    if scenario.patience is not None:
+        return ceil(scenario.patience * plan.slowness)
     commands = [command for program in scenario.programs for command in program]
     return ceil((_PATIENCE + max(scenario.work)) * plan.slowness) + max(command.at + command.delay for command in commands)

@@ -3,7 +3,7 @@
 from rtl.events import Event
 
 from ..engines.engine import Ending
-from ..obligations import ENXIO, cores_of
+from ..obligations import cores_of
 from .oracle import Oracle, listing
 
 __all__ = ["EarlyReturn", "FunctionAndInfo", "LostCall", "LostInterrupt", "OnceEach", "ReturnValue", "WhereRun"]
@@ -57,8 +57,8 @@ class OnceEach(Oracle):
             self.found(clock, f"core {core} ran the function of {calls[0]} again at clock {clock}, after it had at clock "
                        f"{before[-1].runs[core].begun}", calls=calls, cores=[core])
         elif any(item.asked >> core & 1 for item in asked):
-            self.found(clock, f"core {core} ran the function of {calls[0]} at clock {clock}, which no longer expects it", calls=calls,
-                       cores=[core])
+            self.found(clock, f"core {core} ran the function of {calls[0]} at clock {clock}, which no longer expects it",
+                       calls=calls, cores=[core])
         else:
             self.found(clock, f"core {core} ran the function of {calls[0]} at clock {clock}, but is none of its targets",
                        calls=calls, cores=[core])
@@ -89,8 +89,8 @@ class LostCall(Oracle):
 
 
 class FunctionAndInfo(Oracle):
-    """What a target runs is what a caller asked for, not what a later or an earlier use of the csd did. Seen when a core that is owed
-    to somebody runs what nobody asked for."""
+    """What a target runs is what a caller asked for, not what a later or an earlier use of the csd did. Seen when a core that owes
+    something to somebody runs what nobody asked for."""
 
     name = "O8"
     title = "function and info are those that a caller asked for"

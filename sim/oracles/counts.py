@@ -45,9 +45,12 @@ class Countdown(Oracle):
 
 
 class InterruptMask(Oracle):
-    """The mask that the send path reads names somebody, and only cores that are online; and an interrupt goes only to a core that is
-    there and was online when it was sent, or when it arrived. In v4 the mask is read after the entry was published, when a target
-    that another interrupt has brought into the handler may have cleared its bit."""
+    """The mask that the send path reads names somebody, and only cores that are online. An interrupt goes only to a core that is there
+    and was online when it was sent or when it arrived.
+
+    In v4 the mask is read after the entry was published, when a target that another interrupt has brought into the handler may have
+    cleared its bit.
+    """
 
     name = "O12"
     title = "the mask given to the APIC is not empty, and interrupts go only to cores that are online"
@@ -79,8 +82,8 @@ class InterruptMask(Oracle):
         self.exercised += 1
         who = tracker.call or f"core {record.source}"
         if not record.accepted:
-            self.found(record.clock, f"{who} sent interrupt {record.vector:#x} to {record.destination:#x}, which is no core; it was "
-                       f"lost at clock {record.clock}", calls=[tracker.call], cores=[record.source])
+            self.found(record.clock, f"{who} sent interrupt {record.vector:#x} to {record.destination:#x}, which is no core; it "
+                       f"was lost at clock {record.clock}", calls=[tracker.call], cores=[record.source])
         elif not online >> record.destination & 1:
             self.found(record.clock, f"{who} sent interrupt {record.vector:#x} to core {record.destination}, which is not online; "
                        f"it arrived at clock {record.clock}", calls=[tracker.call], cores=[record.destination])

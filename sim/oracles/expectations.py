@@ -8,7 +8,8 @@ __all__ = ["Expectations"]
 
 
 class Expectations(Oracle):
-    """The ``results``, ``data`` and ``messages`` of a scenario's ``[expect]``. Data and messages are looked at when all has come to rest.
+    """The ``results``, ``data`` and ``messages`` of a scenario's ``[expect]``. Data and messages are looked at when all has come to
+    rest.
 
     Parameters
     ----------
@@ -31,7 +32,8 @@ class Expectations(Oracle):
             self.exercised += 1
             call = calls.get(name)
             if call is None or not call.returned:
-                self.found(clock, f"call {name} should return {wanted}, and {'was never made' if call is None else 'has not returned'}")
+                what = "was never made" if call is None else "has not returned"
+                self.found(clock, f"call {name} should return {wanted}, and {what}")
             elif call.result != wanted:
                 self.found(call.at(Stage.RETURN), f"{call} returned {call.result}, and should return {wanted}", calls=[call])
         if outcome.ending is not Ending.QUIET:

@@ -36,7 +36,7 @@ class GivenBack(Oracle):
     locked again nobody else touches its function, info and flags, and nothing of one on a stack. (Who walks a list may still read
     the ``next`` of an entry that has been taken out.) And a frame is not popped while a csd in it is queued or has flags.
 
-    A csd that more than one core queues, or one that is declared per core and is queued by another, has no owner, and is not judged.
+    A csd that more than one core queues, or that is declared for one core and queued by another, has no owner and is not judged.
     """
 
     name = "O7"
@@ -111,8 +111,9 @@ class GivenBack(Oracle):
             self._pop(record, tracker, self._pointers[record.address])
         csd = record.address - self.places.flags_offset
         if csd in self._owners and record.op is not MemoryOp.READ:
-            # A csd that is filled again is not given back by it.
-            if self._owners[csd] and record.core != self._owners[csd][1] and record.old != record.new and not self._flags(record.new):
+            # What its owner stores gives nothing back.
+            owned = self._owners[csd] and record.core != self._owners[csd][1]
+            if owned and record.old != record.new and not self._flags(record.new):
                 self._give_back(csd, record.clock)
 
     def _pop(self, record, tracker, core):

@@ -9,8 +9,8 @@ __all__ = ["Hotplug"]
 
 
 class Hotplug(Oracle):
-    """A core that is brought up is prepared by the notifier and then online, unless the notifier said NOTIFY_BAD: then it is not, and
-    nothing more is notified. One that is taken down is offline, and then the notifier is told CPU_DEAD. The actions are the
+    """A core that is brought up is prepared by the notifier and then online, unless the notifier said NOTIFY_BAD: then it is not,
+    and nothing more is notified. One that is taken down is offline, and then the notifier is told CPU_DEAD. The actions are the
     _FROZEN ones just if the command says so. An allocation fails when the scenario says so.
 
     What another core does to the same core meanwhile is not taken apart: then only the notifications are judged.
@@ -65,8 +65,8 @@ class Hotplug(Oracle):
         fails = bool(self._failures >> 16 - self._allocations & 1) if self._allocations <= 16 else False
         if fails and record.a != constants["NOTIFY_BAD"] or not fails and self._allocations <= self._room \
                 and record.a != constants["NOTIFY_OK"]:
-            self.found(record.clock, f"allocation {self._allocations} {'fails' if fails else 'succeeds'}, but the notifier answered "
-                       f"{record.a:#x} at clock {record.clock}", cores=[record.core])
+            self.found(record.clock, f"allocation {self._allocations} {'fails' if fails else 'succeeds'}, but the notifier "
+                       f"answered {record.a:#x} at clock {record.clock}", cores=[record.core])
 
     def on_result(self, record, tracker):
         block = self._blocks.get(self._requests[record.core])
@@ -85,7 +85,8 @@ class Hotplug(Oracle):
         # (notifications, is online afterwards, how often it came or went): every way that it may go.
         ways = {
             "cpu_up": [([], True, 0), ([(cpu, prepare, ok)], True, 1), ([(cpu, prepare, bad)], False, 0)],
-            "cpu_up_canceled": [([], True, 0), ([(cpu, prepare, ok), (cpu, canceled, ok)], False, 0), ([(cpu, prepare, bad)], False, 0)],
+            "cpu_up_canceled": [([], True, 0), ([(cpu, prepare, ok), (cpu, canceled, ok)], False, 0),
+                                ([(cpu, prepare, bad)], False, 0)],
             "cpu_down": [([], False, 0), ([(cpu, dead, ok)], False, 1)]
                         + ([([], True, 0)] if cpu in (record.core, constants.get("BOOT_CPU", 0)) else []),
         }[kind]
@@ -96,4 +97,5 @@ class Hotplug(Oracle):
         told = ", ".join(f"{action:#x} for core {core}" + ("" if answer is None else f" (answer {answer:#x})")
                          for core, action, answer in notes) or "nothing"
         self.found(record.clock, f"{kind} of core {cpu} by core {record.core} ended at clock {record.clock} with the core "
-                   f"{'online' if online else 'offline'}, which came or went {moves} times; notified: {told}", cores=[record.core, cpu])
+                   f"{'online' if online else 'offline'}, which came or went {moves} times; notified: {told}",
+                   cores=[record.core, cpu])

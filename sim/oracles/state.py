@@ -28,8 +28,8 @@ class _AtTheEnd(Oracle):
 
 
 class DataWords(_AtTheEnd):
-    """Counters, data words and masks that functions write have the value that the calls owe, and nobody has written into the commands
-    of the scenario. A core that might run a function but need not counts if it did."""
+    """Counters, data words and masks that functions write have the value that the calls owe, and nobody has written into the
+    commands of the scenario. A core that might run a function but need not counts if it did."""
 
     name = "DATA"
     title = "what functions wrote is what the calls owe, and the scenario's commands are as they were"
