@@ -81,8 +81,8 @@ _Engine = Annotated[str | None, typer.Option(metavar="NAME", help="compiled (the
                                              "or verilator.")]
 _Window = Annotated[str, typer.Option(metavar="A:B", help="The clocks that are in the waves: from A to before B. The default, "
                                       "auto: all, or in more than 100,000 those around the first violation.")]
-_Patience = Annotated[int | None, typer.Option(min=1, metavar="CLOCKS", help="A run is stuck after so many clocks without progress. "
-                                               "The default depends on the scenario's delays.")]
+_Patience = Annotated[int | None, typer.Option(min=1, metavar="CLOCKS", help="A run is stuck after so many clocks without "
+                                               "progress. The default depends on the scenario's delays.")]
 _Visits = Annotated[int | None, typer.Option(min=1, help="The bound of O10: how many entries a handler may look at. "
                                              "Default: 16 a core.")]
 _All = Annotated[bool, typer.Option("--all", help="Show every oracle on a line of its own.")]

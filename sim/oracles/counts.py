@@ -45,8 +45,8 @@ class Countdown(Oracle):
 
 
 class InterruptMask(Oracle):
-    """The mask that the send path reads names somebody, and only cores that are online. An interrupt goes only to a core that is there
-    and was online when it was sent or when it arrived.
+    """The mask that the send path reads names somebody, and only cores that are online. An interrupt goes only to a core that is
+    there and was online when it was sent or when it arrived.
 
     In v4 the mask is read after the entry was published, when a target that another interrupt has brought into the handler may have
     cleared its bit.

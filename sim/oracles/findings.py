@@ -9,8 +9,8 @@ __all__ = ["SpinLocks", "Traps", "Warnings"]
 
 
 class SpinLocks(Oracle):
-    """A spin lock that is held cannot be taken, not even by its holder, and only its holder gives it back. (That nobody holds one at
-    the end is REST.)
+    """A spin lock that is held cannot be taken, not even by its holder, and only its holder gives it back. (That nobody holds one
+    at the end is REST.)
 
     A lock that is no test-and-set says LOCKED when it is held. One that says neither, but only UNLOCK, is not judged.
     """

@@ -178,6 +178,10 @@ def _woken(call):
     return _stage("woken")(call) if call["wait"] else "nowait"
 
 
+def _never(call):
+    return "cut off" if call.get("cut") else "never"
+
+
 _ERRORS = {-6: "ENXIO", -16: "EBUSY", -22: "EINVAL"}
 _LEFT = ("call", "kind", "func", "who -> whom", "wait")
 _CALL = ("call", lambda call: call["id"])
@@ -188,7 +192,7 @@ _WAIT = ("wait", lambda call: "wait" if call["wait"] else "nowait")
 _AT = ("at", lambda call: str(call["stages"]["call"]))
 _QUEUE = ("queue", _stage("queue"))
 _WOKEN = ("woken", _woken)
-_LATENCY = ("latency", lambda call: ("cut off" if call.get("cut") else "never") if call["latency"] is None else str(call["latency"]))
+_LATENCY = ("latency", lambda call: _number(call["latency"]) if call["latency"] is not None else _never(call))
 
 #: From wide to narrow: (name of the column, call -> cell).
 _LAYOUTS = (
