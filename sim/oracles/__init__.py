@@ -16,8 +16,8 @@ __all__ = ["ORACLES", "Jury", "Oracle", "Verdict", "Violation", "make_oracles"]
 
 #: Every oracle, in the order in which they are shown.
 ORACLES = (EarlyReturn, OnceEach, LostCall, WellFormedList, Countdown, UnlockOfUnlocked, GivenBack, FunctionAndInfo,
-           LostInterrupt, BoundedWalk, NestedOwner, InterruptMask, SentInterrupts, WhereRun, ReturnValue, Hotplug, DataWords, AtRest,
-           SpinLocks, Warnings, Traps, Expectations)
+           LostInterrupt, BoundedWalk, NestedOwner, InterruptMask, SentInterrupts, WhereRun, ReturnValue, Hotplug, DataWords,
+           AtRest, SpinLocks, Warnings, Traps, Expectations)
 
 
 def make_oracles(config, image, *, arena=None, max_visits=None, scenario=None):
