@@ -26,7 +26,8 @@ def found(stream, ending=Ending.LIMIT, *, only=None, **options):
 
     only : of this oracle alone.
     """
-    return [f"{item.oracle}: {item.sentence}" for item in judge(stream, ending, **options).violations if only in (None, item.oracle)]
+    violations = judge(stream, ending, **options).violations
+    return [f"{item.oracle}: {item.sentence}" for item in violations if only in (None, item.oracle)]
 
 
 def named(jury, name):
