@@ -125,7 +125,7 @@ def _print_result(result, console):
     for state, count in result.states.most_common():
         mark = "!" if result.forbids(state) else "*" if result.test.asked(state) else " "
         shown = "the run did not end" if state is None else "; ".join(
-            f"{variable}={value}" for variable, value in zip(result.test.observed, state, strict=True))
+            f"{variable}={value}" for variable, value in result.test.shown(state).items())
         console.print(f"{count:>8} {mark} {shown}")
     for what, path in result.files.items():
         console.print(f"  {what:<8}{path}")

@@ -18,11 +18,14 @@ from collections import deque
 from enum import Enum
 from typing import NamedTuple
 
-from .parser import MASK
+from sim.errors import InputError
+
+from .instructions import Condition
 from .steps import (
     CLASS,
     FLAGS,
     TEMPORARY,
+    Address,
     Alu,
     Atomic,
     Branch,
@@ -32,14 +35,16 @@ from .steps import (
     Load,
     Order,
     Priority,
+    Select,
     Send,
     Sleep,
     Store,
-    lower,
+    column_steps,
 )
 from .syntax import Mode
+from .widths import signed
 
-__all__ = ["Model", "Move", "column_steps", "explore", "final_states"]
+__all__ = ["Model", "Move", "explore", "final_states"]
 
 
 class Model(Enum):
@@ -90,9 +95,14 @@ class _Core(NamedTuple):
     held: bool
 
 
-#: A minute of work.
-_MAX_STATES = 1_000_000
+#: A few seconds of work, and some hundred megabytes.
+_MAX_STATES = 100_000
 
+_CONDITIONS = {
+    Condition.ZERO: lambda result: result == 0, Condition.NONZERO: lambda result: result != 0,
+    Condition.NEGATIVE: lambda result: result < 0, Condition.NONNEGATIVE: lambda result: result >= 0,
+    Condition.NONPOSITIVE: lambda result: result <= 0, Condition.POSITIVE: lambda result: result > 0,
+}
 _OPERATIONS = {
     "mov": lambda left, value: value,
     "not": lambda left, value: ~value,
@@ -103,16 +113,6 @@ _OPERATIONS = {
     "xor": lambda left, value: left ^ value,
     "swap": lambda left, value: value,
 }
-
-
-def column_steps(thread):
-    """(steps, first step of each instruction, label -> step) of one column."""
-    flags = any(instruction.op in ("JE", "JZ", "JNE", "JNZ") for instruction in thread.instructions)
-    steps, starts = [], []
-    for instruction in thread.instructions:
-        starts.append(len(steps))
-        steps += lower(instruction, flags)
-    return steps, starts, {name: [*starts, len(steps)][index] for name, index in thread.labels.items()}
 
 
 class _Program:
@@ -155,7 +155,9 @@ class _Program:
         for step in first + steps:
             fields = {}
             for field, value in step._asdict().items():
-                if field == "location":
+                if isinstance(value, Address):
+                    fields[field] = value._replace(register=self._register(thread, value.register, 0))
+                elif field == "location":
                     fields[field] = self._locations.index(value)
                 elif field == "label":
                     fields[field] = base + labels[value]
@@ -180,6 +182,9 @@ class _Machine:
         self._mode = mode
         self._barriers = barriers
         self._locations = list(test.memory)
+        self._addresses = {address: self._locations.index(name) for name, address in test.addresses.items()}
+        self._test = test
+        self._xlen = test.xlen
         self._programs = [_Program(test, core, self._locations) for core in range(test.n_cores)]
         self._observed = [self._finder(variable) for variable in test.observed]
         self.start = tuple(test.memory.values()), tuple(
@@ -207,6 +212,15 @@ class _Machine:
     def observe(self, state):
         return tuple(find(*state) for find in self._observed)
 
+    def _place(self, location, registers):
+        """The number of the location that a step accesses."""
+        if isinstance(location, int):
+            return location
+        address = registers[location.register] + location.offset
+        if address not in self._addresses:
+            raise InputError(f"an instruction may access address {address}, where there is no location", file=self._test.path)
+        return self._addresses[address]
+
     def successors(self, state):
         """(Move, state) for each that may follow; no Move for what interrupts do."""
         memory, cores = state
@@ -231,7 +245,7 @@ class _Machine:
         if program.handler is not None and core.pc in program.boundaries:
             return None
         step = program.steps[core.pc]
-        if isinstance(step, (Alu, Branch, Interrupts, Halt)) or isinstance(step, Store) and self._model is not Model.SC:
+        if isinstance(step, (Alu, Branch, Select, Interrupts, Halt)) or isinstance(step, Store) and self._model is not Model.SC:
             return self._step((), core, program)[1]
         return None
 
@@ -260,29 +274,37 @@ class _Machine:
         core = core._replace(pc=core.pc + 1, shadow=False)
         match step:
             case Load(register, location):
+                location = self._place(location, registers)
                 value = next((value for place, value in reversed(core.buffer) if place == location), memory[location])
                 return memory, core._replace(registers=_put(registers, register, value))
             case Store(location, value):
+                location = self._place(location, registers)
                 if self._model is Model.SC:
                     return _put(memory, location, registers[value]), core
                 return memory, core._replace(buffer=(*core.buffer, (location, registers[value])))
             case Alu(register, operation, left, value):
-                result = _OPERATIONS[operation](registers[left] if left is not None else 0, registers[value]) & MASK
+                result = _OPERATIONS[operation](registers[left] if left is not None else 0, registers[value])
+                result = signed(result, self._xlen)
                 return memory, core._replace(registers=_put(registers, register, result))
             case Atomic(register, operation, location, value):
                 if core.buffer and self._barriers:
                     return None
+                location = self._place(location, registers)
                 old, new = memory[location], registers[value]
                 if operation == "cas":
                     new = new if old == registers[register] else old
                 else:
-                    new = _OPERATIONS[operation](old, new) & MASK
+                    new = signed(_OPERATIONS[operation](old, new), self._xlen)
                 return _put(memory, location, new), core._replace(registers=_put(registers, register, old))
             case Fence(order):
                 waits = self._barriers and (order is Order.FULL or order is Order.WRITE and self._model is Model.PSO)
                 return None if waits and core.buffer else (memory, core)
-            case Branch(label, zero, flags):
-                taken = zero is None or (registers[flags] == 0) == zero
+            case Select(register, value, condition, flags):
+                if _CONDITIONS[condition](registers[flags]):
+                    registers = _put(registers, register, registers[value])
+                return memory, core._replace(registers=registers)
+            case Branch(label, condition, flags):
+                taken = condition is None or _CONDITIONS[condition](registers[flags])
                 return memory, core._replace(pc=label) if taken else core
             case Interrupts(on):
                 return memory, core._replace(interrupts_on=on, shadow=on and not core.interrupts_on)

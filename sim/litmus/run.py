@@ -99,7 +99,7 @@ class Result:
             "mode": self.mode and self.mode.value,
             "runs": self.runs,
             "states": [
-                {"state": state and dict(zip(self.test.observed, state, strict=True)), "count": count,
+                {"state": None if state is None else self.test.shown(state), "count": count,
                  "asked": state is not None and self.test.asked(state), "forbidden": self.forbids(state)}
                 for state, count in self.states.most_common()
             ],
@@ -187,8 +187,8 @@ class Runner:
         """A _Schedule for each final state, by the way on which the model comes there. Then for each that only a weaker model has,
         or this one without barriers: on the same way a machine that is what it says does not come there."""
         test = program.test
-        # What interrupts do is not guided.
-        if ways is None or len(test.threads) != test.n_cores:
+        # What interrupts do is not guided, and stores that are not the test's would be in the way.
+        if ways is None or len(test.threads) != test.n_cores or any(program.spilled.values()):
             return
         models = list(Model)
         weaker = [(model, True) for model in models[models.index(self._model) + 1:]]
