@@ -144,19 +144,21 @@ def run(
 @app.command()
 def litmus(
     paths: Annotated[list[Path] | None, typer.Argument(metavar="[PATH]...",
-                                                       help="Files and folders of .litmus tests; none: the shipped ones.")] = None,
+                                                       help="Files, folders of .litmus tests, @ index files; none: the shipped ones.")] = None,
     memory: Annotated[str, typer.Option(metavar="sc|tso|pso", help="The memory model of the machine.")] = "tso",
     runs: Annotated[int, typer.Option(min=1, help="Runs of each test.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Of the schedules.")] = 0,
     expected: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Verdicts to compare with.")] = None,
     engine: _Engine = None,
+    processes: Annotated[int | None, typer.Option(min=1, max=256, help="One per CPU if you pass nothing.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that was interrupted and noted in --out.")] = False,
     out: Annotated[Path, typer.Option(help="Where waves of a forbidden outcome are written.")] = Path("waves"),
     as_json: _Json = False,
 ):
     """Run litmus tests on the machine and judge what was seen.
 
     Without --expected a test is judged by all final states that the memory model has. Exit code 0: nothing forbidden was seen.
-    1: a forbidden outcome was seen. 2: bad input; the other files are run.
+    1: a forbidden outcome was seen. 2: bad input; the other files are run. 130: interrupted; --resume goes on.
     """
     from sim.engines import make_engine
     from sim.litmus.command import show
@@ -165,7 +167,7 @@ def litmus(
     # The machines of tests with more threads are made like the first one, and what there is to say of that is said once.
     note = cache(_note)
     report = show(paths or [], memory=memory, runs=runs, seed=seed, expected=expected, out=out, as_json=as_json,
-                  make=lambda config: make_engine(engine, config, tell=note))
+                  processes=processes, resume=resume, make=lambda config: make_engine(engine, config, tell=note))
     if report.forbidden or report.refused:
         raise typer.Exit(VIOLATED if report.forbidden else BAD_INPUT)
 

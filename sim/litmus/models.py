@@ -16,6 +16,8 @@ xAPIC mode it waits for the buffer to be empty, too; and its IRET does in both.
 
 from collections import deque
 from enum import Enum
+from functools import reduce
+from operator import or_
 from typing import NamedTuple
 
 from sim.errors import InputError
@@ -95,8 +97,10 @@ class _Core(NamedTuple):
     held: bool
 
 
-#: A few seconds of work, and some hundred megabytes.
-_MAX_STATES = 100_000
+#: How much is tried: for each state, so much for each core and 1 for each store in a buffer. A few seconds of work, and a hundred
+#: megabytes.
+_MAX_WORK = 1_000_000
+_CORE_WORK = 4
 
 _CONDITIONS = {
     Condition.ZERO: lambda result: result == 0, Condition.NONZERO: lambda result: result != 0,
@@ -125,6 +129,7 @@ class _Program:
     steps : with numbers for registers, locations and labels.  boundaries : where an interrupt may be accepted.
     handler : the first step of the handler, or None.  end : the last step of the thread.
     start : values of the registers.  place : (column, register) -> number.
+    reads, writes : by step: the locations that may be accessed from there on, as a set of bits.
     """
 
     def __init__(self, test, core, locations):
@@ -145,6 +150,23 @@ class _Program:
                 first = [_Eoi(), *(Alu(name, "mov", None, value) for name, value in test.registers[handler.name].items())]
                 self._add(test, handler, first)
                 self.steps.append(_Return())
+        self.reads = self._later(lambda step: isinstance(step, (Load, Atomic)))
+        self.writes = self._later(lambda step: isinstance(step, (Store, Atomic)))
+
+    def _later(self, accesses):
+        """By step: the locations of all steps for which ``accesses`` is true, from this one on."""
+        everything = (1 << len(self._locations)) - 1
+        own = [0 if not accesses(step) else 1 << step.location if isinstance(step.location, int) else everything for step in self.steps]
+        if self.handler is not None:
+            # It may begin anywhere.
+            return [reduce(or_, own)] * len(own)
+        later, changed = own, True
+        while changed:
+            before, later = later, [
+                bits | (0 if isinstance(step, _End) else later[number + 1]) | (later[step.label] if isinstance(step, Branch) else 0)
+                for number, (bits, step) in enumerate(zip(own, self.steps, strict=True))]
+            changed = before != later
+        return later
 
     def _add(self, test, thread, first):
         """Puts a column behind the steps; gives where its instructions start."""
@@ -230,6 +252,9 @@ class _Machine:
             if moves is not None:
                 # It touches nothing that others see, and nothing can come before it: no other order needs to be tried.
                 return [(Move(number, core.pc), (memory, (*cores[:number], moves, *cores[number + 1:])))]
+        alone = self._alone(memory, cores)
+        if alone is not None:
+            return [alone]
         for number, (core, program) in enumerate(zip(cores, self._programs, strict=True)):
             for move, new_memory, new_core in self._moves(number, memory, core, program):
                 found.append((move, (new_memory, (*cores[:number], new_core, *cores[number + 1:]))))
@@ -247,6 +272,27 @@ class _Machine:
         step = program.steps[core.pc]
         if isinstance(step, (Alu, Branch, Select, Interrupts, Halt)) or isinstance(step, Store) and self._model is not Model.SC:
             return self._step((), core, program)[1]
+        return None
+
+    def _alone(self, memory, cores):
+        """A (Move, state) that no other core can tell from the same one made later: then no other order needs to be tried. It is a
+        load of what nobody else will write, or a store that becomes visible where nobody else will look."""
+        written, read = [], []
+        for core, program in zip(cores, self._programs, strict=True):
+            buffered = reduce(or_, (1 << location for location, _ in core.buffer), 0)
+            written.append(program.writes[core.pc] | buffered)
+            read.append(program.reads[core.pc])
+        for number, (core, program) in enumerate(zip(cores, self._programs, strict=True)):
+            others = reduce(or_, written[:number] + written[number + 1:], 0)
+            step = program.steps[core.pc]
+            if isinstance(step, Load) and program.handler is None and not others >> self._place(step.location, core.registers) & 1:
+                memory_after, after = self._step(memory, core, program)
+                return Move(number, core.pc), (memory_after, (*cores[:number], after, *cores[number + 1:]))
+            if core.buffer:
+                location, value = core.buffer[0]
+                if not (others | reduce(or_, read[:number] + read[number + 1:], 0)) >> location & 1:
+                    after = core._replace(buffer=core.buffer[1:])
+                    return Move(number, None, 0), (_put(memory, location, value), (*cores[:number], after, *cores[number + 1:]))
         return None
 
     def _moves(self, number, memory, core, program):
@@ -340,6 +386,7 @@ def explore(test, model, mode=None, *, barriers=True):
     before = {}                                 # state -> (state, Move) that led to it
     waiting = deque([(machine.start, None)])    # at the right, those to which fewer stores have overtaken others
     final = {}
+    work = 0
     while waiting:
         state, came = waiting.pop()
         if state in before:
@@ -352,7 +399,8 @@ def explore(test, model, mode=None, *, barriers=True):
             if new not in before:
                 overtakes = move is not None and move.index
                 (waiting.appendleft if overtakes else waiting.append)((new, (state, move)))
-        if len(before) > _MAX_STATES:
+        work += sum(_CORE_WORK + len(core.buffer) for core in state[1])
+        if work > _MAX_WORK:
             return None
     return {values: _way(before, state) for values, state in final.items() if test.counts(values)}
 
