@@ -296,7 +296,7 @@ class Reader:
                         if token in self.labels and token not in self.memory:
                             raise Refusal("self-modifying code is not known: code is not in memory", token)
                         if token not in self.arrays:
-                            self.memory.setdefault(str(token).lstrip("$"), None)
+                            self.memory.setdefault(str(token), None)
 
     def _named(self, instruction, operand):
         """The tokens of an operand that name locations."""
@@ -304,8 +304,6 @@ class Reader:
             return [token for token in (operand.base, *operand.offset)
                     if token is not None and token.kind == "name" and self._register(token) is None and token.upper() != "RIP"]
         token = operand.token
-        if token.kind == "constant" and not re.match(r"\$-?[0-9]", token):
-            return [token]
         found = instructions.mnemonic(instruction.name)
         takes = FORMS[found[0]][0] if found else ""
         return [token] if token.kind == "name" and not set(takes) & set("LP") and self._register(token) is None else []
@@ -368,7 +366,7 @@ class Reader:
             elif size is not None:
                 bits = bits or size
             operands.append(known)
-        self._check_form(op, written, operands, registers)
+        self._check_form(op, written, operands)
         if op in ("CMPXCHG", "LEA"):
             if op == "CMPXCHG":
                 accumulator = self._register("%eax")[0]
@@ -397,7 +395,7 @@ class Reader:
             raise Refusal(f"{token} is not known: it orders memory in a way of its own", token)
         if name.startswith(("MOVZ", "MOVS")):
             raise Refusal(f"mixed sizes are not known: {token} is about two", token)
-        raise Refusal(f"unknown instruction {token}{closest(name, FORMS)}", token)
+        raise Refusal(f"unknown instruction {token}{closest(name, FORMS.keys() - MOVES)}", token)
 
     def _in_order(self, op, written):
         """The operands, what is written first."""
@@ -477,7 +475,7 @@ class Reader:
             raise Refusal("mixed sizes are not known: this address is between two locations", operand.token)
         return offset // size
 
-    def _check_form(self, op, written, operands, registers):
+    def _check_form(self, op, written, operands):
         form = "".join(_KINDS[type(operand)] for operand in operands)
         if form not in FORMS[op]:
             if self.source_first and form[:1] == "C":
@@ -492,15 +490,17 @@ class Reader:
                           written.lock)
         if op == "TPR" and not 0 <= operands[0].value < _CLASSES:
             raise Refusal(f"TPR takes a class from 0 to {_CLASSES - 1}", written.operands[0].token)
-        indexed = any(isinstance(operand, syntax.Indirect) and operand.index for operand in operands)
-        if indexed and (op not in ("MOV", "LEA") or not registers) or op == "LEA" and not isinstance(operands[1], syntax.Location):
-            raise Refusal("an address of this form is known in a MOV of a register only", written.name)
+        if op == "LEA" and not isinstance(operands[1], syntax.Location):
+            raise Refusal("LEA of an address in a register is not known: name the location", written.operands[0].token)
 
     def _fix_addresses(self, column, items):
         """An address in a register that the thread never writes is a location."""
         written = {name for item in items for name in _written(item.instruction)}
         for number, item in enumerate(items):
             operands = tuple(self._fixed(column, operand, written, item.token) for operand in item.instruction.operands)
+            if any(isinstance(operand, syntax.Indirect) and operand.index for operand in operands) and (
+                    item.instruction.op != "MOV" or item.constants):
+                raise Refusal("an address with an index that changes is known in a MOV of a register only", item.token)
             items[number] = item._replace(instruction=item.instruction._replace(operands=operands))
 
     def _fixed(self, column, operand, written, token):
@@ -624,7 +624,7 @@ class Reader:
                 return syntax.Not(found) if sign in ("<>", "!=") else found
 
     def _atom(self, place, value, widths):
-        if isinstance(value, tuple):
+        if type(value) is tuple:
             variables = self._variables(place)
             if len(variables) != len(value):
                 raise Refusal(f"{place.name} has {len(variables)} elements, and there are {len(value)} values", place.token)

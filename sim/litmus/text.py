@@ -20,7 +20,7 @@ _EXPECTED = 'expected a line "X86 NAME" or "X86_64 NAME"'
 #: Everything up to the start values.
 _INFO = re.compile(r'(?:"[^"]*"|[^"{]|")*?(?=\{)')
 _KEY = re.compile(r"^[ \t]*([A-Za-z_]\w*[ \t]*=[^\n]*?)[ \t]*$", re.MULTILINE)
-_MARK = re.compile(r'\(\*|"[^"]*"')
+_MARK = re.compile(r'\(\*|"[^"]*"|<<')
 _NESTED = re.compile(r"\(\*|\*\)")
 #: The groups are the kinds of tokens; a sign is its own kind.
 _TOKEN = re.compile(r"""
@@ -76,11 +76,8 @@ def split(text):
     if info is None:
         raise Refusal("expected '{' and the start values, not the end of the file", Token("", "end", len(text)))
     keys = tuple(Token(key[1], "key", found.end() + key.start(1)) for key in _KEY.finditer(info[0]))
-    # What other tools want to know of the test stands behind "<<".
-    tail = text.find("<<", info.end())
-    body = text if tail < 0 else text[:tail]
-    _check_sayable(body, info.end())
-    return Header(architecture, found[2], keys), list(_tokens(body, info.end()))
+    _check_sayable(text, info.end())
+    return Header(architecture, found[2], keys), list(_tokens(text, info.end()))
 
 
 def _tokens(text, position):
@@ -98,10 +95,12 @@ def _tokens(text, position):
 
 def _without_comments(text):
     """The text with blanks for comments, which may be nested, so that everything stays in its place; no comment begins in a text
-    in quotes."""
+    in quotes. What other tools want to know of the test stands behind ``<<``, and is left out."""
     pieces, end = [], 0
     while (found := _MARK.search(text, end)) is not None:
         pieces.append(text[end:found.start()])
+        if found[0] == "<<":
+            return "".join(pieces)
         end = found.end()
         if found[0] == "(*":
             end = _end_of_comment(text, found.start())

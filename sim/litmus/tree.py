@@ -131,7 +131,7 @@ class _Parser:
     """By recursive descent. A method reads what its name says, from the next token on."""
 
     #: How deep a condition may be nested.
-    DEPTH = 200
+    DEPTH = 100
 
     def __init__(self, tokens):
         self._tokens = tokens
