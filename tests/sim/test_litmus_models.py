@@ -45,7 +45,7 @@ def test_a_program_that_goes_round_for_ever_has_no_final_state():
 
 
 def test_too_many_states_are_no_answer(monkeypatch):
-    monkeypatch.setattr("sim.litmus.models._MAX_STATES", 10)
+    monkeypatch.setattr("sim.litmus.models._MAX_WORK", 100)
     assert final_states(read_test(SHIPPED / "IRIW.litmus"), Model.TSO) is None
 
 
