@@ -91,8 +91,8 @@ class Obligation:
 
     func, info : what is to be run.  asked : for whom, as a mask; with ``contract.here`` the caller is in it.
     issued, returned : clocks; ``returned`` is None before.  result : what came back, signed.
-    must : cores that must run the function: asked for, and online ever since the call began, until it returned. (And their bits were
-        not cleared by a function meanwhile.)
+    must : cores that must run the function: asked for, and online ever since the call began, until it returned. (Nor has a
+        function cleared their bits meanwhile.)
     may : cores that may run it: asked for, and online at some moment of the call.
     results : what may come back; None before it does, and if that is not judged.
     runs : core -> the Run for this call.  begun : the cores in ``runs``, as a mask.
