@@ -113,7 +113,7 @@ def image(tmp_path):
 
 
 def test_listing(image):
-    assert listing(image) == LISTING.format(*(f"{raw:012x}" for raw in image.words))
+    assert listing(image) == LISTING.format(*(f"{raw:013x}" for raw in image.words))
 
 
 def test_an_empty_program_has_a_listing(tmp_path):
