@@ -395,7 +395,7 @@ class Reader:
             raise Refusal(f"{token} is not known: it orders memory in a way of its own", token)
         if name.startswith(("MOVZ", "MOVS")):
             raise Refusal(f"mixed sizes are not known: {token} is about two", token)
-        raise Refusal(f"unknown instruction {token}{closest(name, FORMS.keys() - MOVES)}", token)
+        raise Refusal(f"unknown instruction {token}{closest(name, sorted(FORMS.keys() - MOVES))}", token)
 
     def _in_order(self, op, written):
         """The operands, what is written first."""
