@@ -19,8 +19,8 @@ def single(init, instructions, *observed):
 def single_64(init, instructions, *observed):
     """The same for X86_64."""
     rows = "".join(f" {instruction} ;\n" for instruction in instructions)
-    return parse(f"X86_64 sample\n{{ {init} }}\n P0 ;\n{rows}locations [{' '.join(f'{item};' for item in observed)}]\nexists (true)\n",
-                 "sample.litmus")
+    shown = " ".join(f"{item};" for item in observed)
+    return parse(f"X86_64 sample\n{{ {init} }}\n P0 ;\n{rows}locations [{shown}]\nexists (true)\n", "sample.litmus")
 
 
 #: (start values, instructions, final values): what x86 says that each instruction does, on words of 32 bits.
@@ -60,7 +60,8 @@ SINGLE = [
     ("0:EAX=1", ["RET", "INC EAX"], {"0:EAX": 1}),
     # Without LOCK, and what has no microword of its own.
     ("x=9; 0:EBX=4", ["XADD [x],EBX"], {"x": 13, "0:EBX": 9}), ("x=9; 0:EBX=4", ["UXCH [x],EBX"], {"x": 4, "0:EBX": 9}),
-    ("x=9; 0:EAX=9; 0:EBX=4", ["CMPXCHG [x],EBX"], {"x": 4, "0:EAX": 9}), ("x=8; 0:EAX=9; 0:EBX=4", ["CMPXCHG [x],EBX"], {"x": 8, "0:EAX": 8}),
+    ("x=9; 0:EAX=9; 0:EBX=4", ["CMPXCHG [x],EBX"], {"x": 4, "0:EAX": 9}),
+    ("x=8; 0:EAX=9; 0:EBX=4", ["CMPXCHG [x],EBX"], {"x": 8, "0:EAX": 8}),
     ("x=12; 0:EAX=10", ["LOCK XOR [x],EAX", "LOCK XOR [y],$3"], {"x": 6, "y": 3, "0:EAX": 10}),
     ("x=5; 0:EAX=7", ["NEG [x]", "NOT EAX", "NEG EAX", "NOT [y]"], {"x": -5, "0:EAX": 8, "y": -1}),
     ("0:EAX=6", ["TEST EAX,$9", "JZ yes", "INC EBX", "yes: TEST EAX,$2", "JNZ no", "INC EBX", "no:"], {"0:EAX": 6, "0:EBX": 0}),
@@ -72,7 +73,8 @@ SINGLE = [
     ("0:EAX=3; 0:ECX=7", ["CMP EAX,$4", "CMOVC EDX,ECX", "SETNB AL"], {"0:EDX": 7, "0:EAX": 0}),
     ("0:EAX=3; x=7", ["CMP EAX,$2", "CMOVE EDX,[x]", "CMOVA ESI,[x]", "SETNB [y]"], {"0:EDX": 0, "0:ESI": 7, "y": 1}),
     # More registers than a core has: of the first, only the values at the end are asked for.
-    ("x=1; y=2", [f"MOV {name},[{place}]" for name, place in zip("EAX EBX ECX EDX ESI EDI EBP R8D R9D R10D".split(), "xyxyxyxyxy", strict=True)],
+    ("x=1; y=2", [f"MOV {name},[{place}]" for name, place in zip(
+        "EAX EBX ECX EDX ESI EDI EBP R8D R9D R10D".split(), "xyxyxyxyxy", strict=True)],
      {"0:EAX": 1, "0:EBX": 2, "0:ESI": 1, "0:R10": 2, "0:R9": 1}),
     # And all are needed again.
     ("x=1", [*(f"MOV R{number}D,${number}" for number in range(8, 16)), *(f"ADD R{number}D,[x]" for number in range(8, 16))],
@@ -90,7 +92,8 @@ SINGLE_64 = [
     ("uint64_t x=0x7fffffffffffffff", ["incq (x)", "movq (x),%rax", "subq $1,%rax"], {"x": -2**63, "0:rax": 2**63 - 1}),
     ("0:rax=0x123456789abcdef", ["movq %rax,(x)", "addq $-1,(x)", "xorq $0x10,%rax"],
      {"x": 0x123456789abcdee, "0:rax": 0x123456789abcdff}),
-    ("p=x; x=5; y=6", ["movq (p),%rax", "movq (%rax),%rbx", "movq $y,%rax", "movq (%rax),%rcx", "movq $9,(%rax)", "lock addq $1,(%rax)"],
+    ("p=x; x=5; y=6", ["movq (p),%rax", "movq (%rax),%rbx", "movq $y,%rax", "movq (%rax),%rcx", "movq $9,(%rax)",
+                       "lock addq $1,(%rax)"],
      {"0:rbx": 5, "0:rcx": 6, "y": 10}),
     ("int64_t t[3]={4,5,6}; 0:rsi=t", ["movq 8(%rsi),%rax", "movq $1,%rbx", "movq 8(%rsi,%rbx,8),%rcx", "movq %rcx,(%rsi,%rbx,8)"],
      {"0:rax": 5, "0:rcx": 6, "t[1]": 6}),

@@ -1,6 +1,6 @@
 """A second opinion on what a memory model allows, by axioms instead of by running: which store each load reads, and in which order
-the stores of each location become visible, so that no rule is broken. It shares nothing with ``sim/litmus/models.py`` but the reader.
-For threads without jumps, whose instructions are moves, exchanges and fences."""
+the stores of each location become visible, so that no rule is broken. It shares with ``sim/litmus/models.py``
+nothing but the reader. For threads without jumps, whose instructions are moves, exchanges and fences."""
 
 from itertools import permutations, product
 
@@ -54,13 +54,15 @@ def outcomes(test, model):
 
     def kept(one, two):
         """Whether program order is also the order in which others see the two."""
-        if model is Model.SC or {one, two} & atomic or any(one[0] == thread and one[1] < place < two[1] for thread, place in fences):
+        fenced = any(one[0] == thread and one[1] < place < two[1] for thread, place in fences)
+        if model is Model.SC or fenced or {one, two} & atomic:
             return True
         return one[2] == "R" or two[2] == "W" and (model is Model.TSO or one[3] == two[3])
 
     found = set()
     for order in product(*(permutations(at[name]) for name in test.memory)):
-        co = {write: number for name, stores in zip(test.memory, order, strict=True) for number, write in enumerate((start[name], *stores))}
+        co = {write: number for name, stores in zip(test.memory, order, strict=True)
+              for number, write in enumerate((start[name], *stores))}
         before = [(one, two) for one in co for two in co if one[3] == two[3] and co[one] < co[two]]
         for choice in product(*([start[read[3]], *at[read[3]]] for read in reads)):
             rf = dict(zip(reads, choice, strict=True))
@@ -96,4 +98,5 @@ def _values(test, targets, source, rf, co):
         if None not in registers.values():
             break
     last = {event[3]: value[event] for event in sorted(co, key=co.get)}
-    return tuple(last[name] if ":" not in name else registers[int(name.split(":")[0]), name.split(":")[1]] for name in test.observed)
+    return tuple(last[name] if ":" not in name else registers[int(name.partition(":")[0]), name.partition(":")[2]]
+                 for name in test.observed)
