@@ -19,6 +19,8 @@ _CLASSES = 16
 #: Cores of the largest machine on which a test may run, and what its memory may hold.
 _MAX_THREADS = 16
 _MAX_ELEMENTS = 1 << 12
+#: Of a number; more than any that fits.
+_MAX_DIGITS = 40
 #: The first location is here in every machine: behind what faults.
 _BASE = MachineConfig.NULL_WORDS
 
@@ -33,7 +35,9 @@ _KINDS = {syntax.Register: "R", syntax.Constant: "C", syntax.Location: "M", synt
 
 def _number(token):
     digits = token.lstrip("$").lstrip("-")
-    if re.fullmatch(r"0[xX][0-9a-fA-F]+|[0-9]+", digits) is None or len(digits) > 40:
+    if len(digits) > _MAX_DIGITS:
+        raise Refusal(f"a number of {len(digits)} digits does not fit 64 bits", token)
+    if re.fullmatch(r"0[xX][0-9a-fA-F]+|[0-9]+", digits) is None:
         raise Refusal(f"{token} is not a number", token)
     value = int(digits, 16 if digits[:2].lower() == "0x" else 10)
     return -value if "-" in token else value
@@ -436,12 +440,10 @@ class Reader:
 
     def _element(self, token, offset):
         """The location so many words behind the one that is named."""
-        names = list(self.memory)
-        first = names.index(self.arrays.get(str(token), [str(token)])[0])
-        elements = self.arrays.get(str(token), [str(token)])
+        elements = self.arrays.get(str(token), (str(token),))
         if not 0 <= offset < len(elements):
             raise Refusal(f"this is outside of {token}", token)
-        return names[first + offset]
+        return elements[offset]
 
     def _memory(self, column, operand, bits):
         size = operand.size and {"byte": 8, "word": 16, "dword": 32, "qword": 64}.get(operand.size.lower())

@@ -152,8 +152,10 @@ class _Translator:
     def _check_size(self, lines):
         """Before it is assembled, because the assembler would speak of a file that nobody has written."""
         words = [line.split()[0] for line in lines if line.startswith("    ")]
-        self._config(sum(_MACROS.get(word, 1) for word in words) + _COMMON,
-                     sum(map(len, (self._test.memory, *self._test.registers.values()))) + 2 * self._test.n_cores)
+        # A line of this kind declares each word of memory, and all others are microwords.
+        memory = sum(map(len, (self._test.memory, *self._test.registers.values(),
+                               *(column.allocation.spilled for column in self._columns.values()))))
+        self._config(sum(_MACROS.get(word, 1) for word in words) - memory + _COMMON, memory + self._test.n_cores)
 
     def _config(self, microcode, arena):
         test = self._test

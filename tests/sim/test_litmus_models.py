@@ -1,5 +1,6 @@
 """The models as programs: single instructions against x86's own words, the classics against what is known of them, all shipped
-tests against axioms; and all files of outside collections against axioms and their verdicts, if CROSSCALL_LITMUS names the folders."""
+tests against axioms; and all files of outside collections against axioms and their verdicts, if CROSSCALL_LITMUS names the
+folders."""
 
 import csv
 import os
