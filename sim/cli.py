@@ -151,8 +151,8 @@ def run(
 
 @app.command()
 def litmus(
-    paths: Annotated[list[Path] | None, typer.Argument(metavar="[PATH]...",
-                                                       help="Files, folders of .litmus tests, @ index files; none: the shipped ones.")] = None,
+    paths: Annotated[list[Path] | None, typer.Argument(
+        metavar="[PATH]...", help="Files, folders of .litmus tests, @ index files; none: the shipped ones.")] = None,
     memory: Annotated[str, typer.Option(metavar="sc|tso|pso", help="The memory model of the machine.")] = "tso",
     runs: Annotated[int, typer.Option(min=1, help="Runs of each test.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Of the schedules.")] = 0,

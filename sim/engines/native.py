@@ -8,10 +8,10 @@ The interface is C, whoever wrote the code behind it::
     int64_t machine_read(void *state, int memory, uint64_t *words, int64_t count);
     int64_t machine_run(void *state, Control *control, int64_t clocks);     // -> clocks that were run
 
-``machine_fill`` and ``machine_read`` give how many words they have moved: ``count``, unless the memory has fewer. They move none that
-it does not have. ``machine_run`` ends after so many clocks, with a clock in which the machine is quiet or trapped, or when a buffer cannot take
-another clock. Memory 0 is the microcode, 1 and up are the banks of the arena. ``Control`` is what ``control_type`` says; what comes
-out through it, but ``quiet`` and ``trapped``, comes only while ``traced``:
+``machine_fill`` and ``machine_read`` give how many words they have moved: ``count``, unless the memory has fewer; they move none
+that it does not have. ``machine_run`` ends after so many clocks, with a clock in which the machine is quiet or trapped, or when a
+buffer cannot take another clock. Memory 0 is the microcode, 1 and up are the banks of the arena. ``Control`` is what
+``control_type`` says; what comes out through it, but ``quiet`` and ``trapped``, comes only while ``traced``:
 
 - records, in their buffer: a word ``clock << 16 | source``, then the raw record, lowest word first. If ``recorded``, a change of
   the schedule in force is a record of the source after the last;

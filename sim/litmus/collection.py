@@ -23,8 +23,11 @@ class Entry(NamedTuple):
 
 
 def entries(paths):
-    """An Entry for each file that is meant, in order: files, all .litmus files below a folder, and what an index names (a file whose
-    name begins with @: one name in a line, relative to it, # before what is none). Raises InputError if a path is none of these."""
+    """An Entry for each file that is meant, in order: files, all .litmus files below a folder, and what an index names.
+
+    An index is a file whose name begins with @: one name in a line, relative to it, and # before what is none. Raises InputError
+    if a path is none of these.
+    """
     found = []
     for path in map(Path, paths):
         if path.is_dir():
@@ -39,8 +42,12 @@ def entries(paths):
     seen = {}
     for path, _ in found:
         seen.setdefault(path.stem, []).append(path)
-    return [Entry(path, path.stem if len(seen[path.stem]) == 1 else "--".join((*path.parent.parts[-2:], path.stem)).strip("/"), error)
-            for path, error in found]
+    return [Entry(path, path.stem if len(seen[path.stem]) == 1 else _longer(path), error) for path, error in found]
+
+
+def _longer(path):
+    """What tells the waves of a file from those of another file of the same name."""
+    return "--".join(part for part in (*path.resolve().parent.parts[-3:], path.stem) if part != path.anchor)
 
 
 def _index(path, inside):
@@ -57,7 +64,7 @@ def _index(path, inside):
             continue
         target = path.parent / name
         if not target.is_file():
-            yield target, InputError(f"there is no such file as {name}", file=path, line=number, column=line.index(name) + 1, text=line)
+            yield target, InputError(f"there is no file {name}", file=path, line=number, column=line.index(name) + 1, text=line)
         elif target.name.startswith("@"):
             yield from _index(target, (*inside, path.resolve()))
         else:
@@ -86,13 +93,18 @@ class Notebook:
             raise InputError("there is no notebook of a run that was interrupted", file=self.path) from None
         except (OSError, ValueError, RecursionError) as problem:
             raise InputError(f"cannot be read: {getattr(problem, 'strerror', None) or 'it is damaged'}", file=self.path) from None
-        if not isinstance(content, dict) or content.get("format") != _FORMAT or content.get("version") != _VERSION or not isinstance(
-                content.get("done"), dict):
+        try:
+            good = (content["format"], content["version"]) == (_FORMAT, _VERSION)
+            settings, done = content["settings"], content["done"]
+            good = good and isinstance(settings, dict) and all(
+                isinstance(noted["results"], list) and isinstance(noted["digest"], str) for noted in done.values())
+        except (TypeError, KeyError, AttributeError):
+            good = False
+        if not good:
             raise InputError("this is no notebook of litmus tests", file=self.path)
         for name, value in self._settings.items():
-            if content.get("settings", {}).get(name) != value:
-                raise InputError(f"the run that was interrupted had {name} {content.get('settings', {}).get(name)}, not {value}",
-                                 file=self.path)
+            if settings.get(name) != value:
+                raise InputError(f"the run that was interrupted had {name} {settings.get(name)}, not {value}", file=self.path)
         self._done = content["done"]
 
     def results(self, path):

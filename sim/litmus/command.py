@@ -114,7 +114,7 @@ def litmus(paths, *, memory, runs, seed, expected, out, make, processes=None, re
     except KeyboardInterrupt:
         if out is not None and len(notebook):
             notebook.write()
-            tell(InputError(f"{len(notebook)} of {len(files)} files are noted in {notebook.path}; --resume goes on with the others"))
+            tell(InputError(f"{len(notebook)} of {len(files)} files are noted in {notebook.path}; --resume goes on behind them"))
         raise
     if out is not None:
         notebook.remove()
@@ -131,9 +131,9 @@ class _Work:
 
     def outcomes(self, processes, progress):
         """(Entry, its results or an InputError), in the order of the files."""
-        noted = {number: self._notebook.results(entry.path) for number, entry in enumerate(self._files)} if len(self._notebook) else {}
-        left = [number for number in range(len(self._files)) if noted.get(number) is None]
+        noted = {number: self._notebook.results(entry.path) for number, entry in enumerate(self._files)}
         outcomes = {number: results for number, results in noted.items() if results is not None}
+        left = [number for number in noted if number not in outcomes]
         # Those that are not worth the start of another process are run here.
         count = min(processes or len(os.sched_getaffinity(0)), -(-len(left) // _FEW))
         done = self._side_by_side(left, count, progress) if count > 1 else self._in_turn(left, progress)

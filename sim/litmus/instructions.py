@@ -55,8 +55,8 @@ FORMS = {
 }
 #: What may stand behind LOCK, if it writes memory.
 LOCKABLE = ("ADD", "SUB", "AND", "OR", "XOR", "INC", "DEC", "XADD", "CMPXCHG", "XCHG")
-#: Those of one operand that have the size of a byte, or none that can be written behind them.
-_WITHOUT_SIZE = {*JUMPS, *SETS, "JMP", "MFENCE", "LFENCE", "SFENCE", "NOP", "PAUSE", "ENDBR64", "RET", "CLI", "STI", "HLT", "IPI", "TPR"}
+#: Those that have no size, or always that of a byte.
+_WITHOUT_SIZE = {*SETS, *(name for name, forms in FORMS.items() if set("".join(forms)) <= set("LPC"))}
 _SIZES = {"B": 8, "W": 16, "L": 32, "Q": 64}
 
 _REGISTER = re.compile(r"""

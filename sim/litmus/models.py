@@ -156,7 +156,8 @@ class _Program:
     def _later(self, accesses):
         """By step: the locations of all steps for which ``accesses`` is true, from this one on."""
         everything = (1 << len(self._locations)) - 1
-        own = [0 if not accesses(step) else 1 << step.location if isinstance(step.location, int) else everything for step in self.steps]
+        own = [(1 << step.location if isinstance(step.location, int) else everything) if accesses(step) else 0
+               for step in self.steps]
         if self.handler is not None:
             # It may begin anywhere.
             return [reduce(or_, own)] * len(own)

@@ -10,6 +10,9 @@ from .tree import body
 
 __all__ = ["parse", "read_test"]
 
+#: A line of more characters is not shown with what is wrong with it.
+_SHOWN = 300
+
 
 def parse(text, path):
     """The LitmusTest that a text says. ``path`` is what messages call it. Raises InputError."""
@@ -21,7 +24,9 @@ def parse(text, path):
         start = problem.token.start
         line = text.count("\n", 0, start) + 1
         column = start - text.rfind("\n", 0, start)
-        raise InputError(str(problem), file=path, line=line, column=column, text=text.split("\n")[line - 1].rstrip()) from None
+        shown = text.split("\n")[line - 1].rstrip()
+        raise InputError(str(problem), file=path, line=line, column=column,
+                         text=shown if len(shown) <= _SHOWN else None) from None
 
 
 def read_test(path):

@@ -19,6 +19,8 @@ _CLASSES = 16
 #: Cores of the largest machine on which a test may run, and what its memory may hold.
 _MAX_THREADS = 16
 _MAX_ELEMENTS = 1 << 12
+#: Of a number; more than any that fits.
+_MAX_DIGITS = 40
 #: The first location is here in every machine: behind what faults.
 _BASE = MachineConfig.NULL_WORDS
 
@@ -33,7 +35,9 @@ _KINDS = {syntax.Register: "R", syntax.Constant: "C", syntax.Location: "M", synt
 
 def _number(token):
     digits = token.lstrip("$").lstrip("-")
-    if re.fullmatch(r"0[xX][0-9a-fA-F]+|[0-9]+", digits) is None or len(digits) > 40:
+    if len(digits) > _MAX_DIGITS:
+        raise Refusal(f"a number of {len(digits)} digits does not fit 64 bits", token)
+    if re.fullmatch(r"0[xX][0-9a-fA-F]+|[0-9]+", digits) is None:
         raise Refusal(f"{token} is not a number", token)
     value = int(digits, 16 if digits[:2].lower() == "0x" else 10)
     return -value if "-" in token else value
@@ -131,8 +135,8 @@ class Reader:
                 cell = row[min(len(columns), len(row) - 1)]
                 first = next(filter(None, (*cell.labels, cell.instruction and cell.instruction.name)), cell.end)
                 said = f"{len(row)} cells" if len(row) > 1 else "one cell" if first is not cell.end else "nothing"
-                raise Refusal(f"a row of {said}, but there are {len(columns)} threads: '|' stands between cells, also between empty "
-                              "ones", first)
+                raise Refusal(f"a row of {said}, but there are {len(columns)} threads: '|' stands between cells, also between "
+                              "empty ones", first)
             if len(row) == 1 and row[0].instruction is None and not row[0].labels:
                 raise Refusal("an empty row: there is one ';' too many", row[0].end)
 
@@ -190,7 +194,8 @@ class Reader:
                 if _TYPES[word.removeprefix("atomic_")] is None:
                     raise Refusal(f"a location of the type {word} is not known: it has a whole number of at most 64 bits", word)
             elif word not in _QUALIFIERS:
-                raise Refusal(f"there is no type {word}{closest(word, [*_TYPES, 'uint64_t', 'int64_t', 'uint32_t', 'int32_t'])}", word)
+                known = [*_TYPES, "uint64_t", "int64_t", "uint32_t", "int32_t"]
+                raise Refusal(f"there is no type {word}{closest(word, known)}", word)
         return bits, unsigned
 
     def _start_values(self):
@@ -264,7 +269,7 @@ class Reader:
         return found[0]
 
     def _register(self, token):
-        """(name, bits or None) of a register, or None. A name with % that is none of the processor's is a register, too: any one."""
+        """(name, bits or None) of a register, or None. A name with % that the processor does not have is any register."""
         name = token.lstrip("%")
         if re.fullmatch(r"[XYZ]MM[0-9]+", name, re.IGNORECASE):
             raise Refusal(f"{token} is not known: registers are those of whole numbers", token)
@@ -311,8 +316,8 @@ class Reader:
     # --- instructions -------------------------------------------------------------------------------------------------
 
     def _is_source_first(self):
-        """Whether operands stand as AT&T writes them. What can be written one way only decides, then how memory is written, and then
-        the architecture: herd7 reads X86 as Intel has it, and X86_64 as AT&T."""
+        """Whether operands stand as AT&T writes them. What can be written one way only decides, then how memory is written, and
+        then the architecture: herd7 reads X86 as Intel has it, and X86_64 as AT&T."""
         brackets = parentheses = percent = False
         for row in self.body.rows:
             for cell in row:
@@ -320,8 +325,8 @@ class Reader:
                 for operand in operands:
                     memory = isinstance(operand, tree.Memory)
                     # X86 has (ESI) beside [ESI].
-                    parentheses |= memory and operand.round and (
-                        self.is_64 or operand.base is None or operand.base.kind == "register" or self._register(operand.base) is None)
+                    plain = memory and operand.base is not None and operand.base.kind == "name" and self._register(operand.base)
+                    parentheses |= memory and operand.round and (self.is_64 or not plain)
                     brackets |= memory and not operand.round
                     percent |= not memory and operand.token.kind == "register"
                 if len(operands) == 2:
@@ -379,8 +384,8 @@ class Reader:
                 constants = {}
         sizes = {size for _, size in registers if size}
         if bits is None and len(sizes) > 1 or bits is not None and sizes - {bits}:
-            raise Refusal(f"mixed sizes are not known: {written.name} is about {' and '.join(map(str, sorted(sizes | ({bits} - {None}))))}"
-                          " bits", written.name)
+            named = " and ".join(map(str, sorted({*sizes, *filter(None, [bits])})))
+            raise Refusal(f"mixed sizes are not known: {written.name} is about {named} bits", written.name)
         bits = bits or next(iter(sizes), None)
         text = " ".join(self.text[(written.lock or written.name).start:cell.end.start].split())
         instruction = syntax.Instruction(op, tuple(operands), written.lock is not None or op == "XCHG", text)
@@ -395,7 +400,7 @@ class Reader:
             raise Refusal(f"{token} is not known: it orders memory in a way of its own", token)
         if name.startswith(("MOVZ", "MOVS")):
             raise Refusal(f"mixed sizes are not known: {token} is about two", token)
-        raise Refusal(f"unknown instruction {token}{closest(name, FORMS.keys() - MOVES)}", token)
+        raise Refusal(f"unknown instruction {token}{closest(name, sorted(FORMS.keys() - MOVES))}", token)
 
     def _in_order(self, op, written):
         """The operands, what is written first."""
@@ -435,12 +440,10 @@ class Reader:
 
     def _element(self, token, offset):
         """The location so many words behind the one that is named."""
-        names = list(self.memory)
-        first = names.index(self.arrays.get(str(token), [str(token)])[0])
-        elements = self.arrays.get(str(token), [str(token)])
+        elements = self.arrays.get(str(token), (str(token),))
         if not 0 <= offset < len(elements):
             raise Refusal(f"this is outside of {token}", token)
-        return names[first + offset]
+        return elements[offset]
 
     def _memory(self, column, operand, bits):
         size = operand.size and {"byte": 8, "word": 16, "dword": 32, "qword": 64}.get(operand.size.lower())
@@ -481,8 +484,8 @@ class Reader:
             if self.source_first and form[:1] == "C":
                 raise Refusal("a constant cannot be written: here the source stands first, as in other instructions of this file",
                               written.operands[0].token)
-            shown = " or ".join(", ".join(_KIND_NAMES[kind] for kind in (item[::-1] if self.source_first else item)) or "no operands"
-                                for item in FORMS[op])
+            order = -1 if self.source_first else 1
+            shown = " or ".join(", ".join(_KIND_NAMES[kind] for kind in item[::order]) or "no operands" for item in FORMS[op])
             raise Refusal(f"{written.name} takes {shown}", written.operands[0].token if written.operands else written.name)
         writes = form[:1] == "M" or op == "XCHG" and "M" in form
         if written.lock is not None and not (op in LOCKABLE and writes):
@@ -597,8 +600,8 @@ class Reader:
         if name in self.arrays:
             return list(self.arrays[name])
         if name not in self.memory:
-            raise Refusal(f"there is no location {name}{closest(name, self.memory)}: neither a start value nor an instruction names it",
-                          place.token)
+            raise Refusal(f"there is no location {name}{closest(name, self.memory)}: neither a start value nor an instruction "
+                          "names it", place.token)
         return [name]
 
     def _variable(self, place):

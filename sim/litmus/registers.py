@@ -1,9 +1,9 @@
 """Which core register holds which register of the test, and when.
 
-Six are enough for most threads. A thread with more, and without jumps, keeps in them what it still needs: when a register of the test
-is done with, its value goes on the private stack, which is no memory, until the end. Only where more than six are needed at once, or
-where a thread jumps, some are kept in words of the arena that nobody else accesses. Then loads and stores of these words stand between
-those of the test; what may be seen is the same, because no other thread sees them and none of them orders anything.
+Six are enough for most threads. A thread with more, and without jumps, keeps in them what it still needs: when a register of the
+test is done with, its value goes on the private stack, which is no memory, until the end. Only where more than six are needed at
+once, or where a thread jumps, some are kept in words of the arena that nobody else accesses. Then loads and stores of these words
+stand between those of the test; what may be seen is the same, because no other thread sees them and none of them orders anything.
 """
 
 from typing import NamedTuple
@@ -106,9 +106,11 @@ def _spilled(column, accesses, names, written, start, available):
         # What is only written may go where something was that is only read: an operation reads before it writes.
         here = dict(zip(sorted(read & words.keys()), scratch, strict=False))
         for name in sorted(changed & words.keys() - here.keys()):
-            here[name] = next(register for register in reversed(scratch) if register not in (here[item] for item in here if item in changed))
+            taken = {here[item] for item in here if item in changed}
+            here[name] = next(register for register in reversed(scratch) if register not in taken)
+        word = {name: f"[{column}_spilled.{words[name]}]" for name in here}
         plans.append(Plan({**registers, **here},
-                          before=tuple(f"ld    {here[name]}, [{column}_spilled.{words[name]}]" for name in here if name in read),
-                          behind=tuple(f"st    [{column}_spilled.{words[name]}], {here[name]}" for name in here if name in changed)))
+                          before=tuple(f"ld    {here[name]}, {word[name]}" for name in here if name in read),
+                          behind=tuple(f"st    {word[name]}, {here[name]}" for name in here if name in changed)))
     return Allocation(plans, [(register, start[name]) for name, register in registers.items()],
                       {name: register for name, register in registers.items() if name in written}, [], words)

@@ -128,7 +128,10 @@ def column_steps(thread):
         starts.append(len(steps))
         steps += _lower(instruction.op, instruction.operands, instruction.locked, flags)
     bounds = [*starts, len(steps)]
-    return steps, starts, {_END: len(steps), **{name: bounds[index] for name, index in thread.labels.items()}}
+    labels = {name: bounds[index] for name, index in thread.labels.items()}
+    if any(instruction.op == "RET" for instruction in thread.instructions):
+        labels[_END] = len(steps)
+    return steps, starts, labels
 
 
 def registers_of(step):

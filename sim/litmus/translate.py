@@ -40,7 +40,8 @@ def machine_config(n_cores, xlen=16, *, microcode=0, arena=0, stack=0):
     """The machine that runs all tests of so many threads, of this width and so many words. Several banks, so that cores access
     memory at the same time. Raises ValueError if there is none."""
     config = MachineConfig(n_cores=n_cores, xlen=xlen, n_banks=4)
-    for field, needed, sizes in (("microcode_depth", microcode, _MICROCODE), ("arena_depth", arena, _ARENA), ("stack_depth", stack, _STACK)):
+    for field, needed, sizes in (("microcode_depth", microcode, _MICROCODE), ("arena_depth", arena, _ARENA),
+                                 ("stack_depth", stack, _STACK)):
         config = _with_room(config, field, needed, sizes)
     return config
 
@@ -151,8 +152,10 @@ class _Translator:
     def _check_size(self, lines):
         """Before it is assembled, because the assembler would speak of a file that nobody has written."""
         words = [line.split()[0] for line in lines if line.startswith("    ")]
-        self._config(sum(_MACROS.get(word, 1) for word in words) + _COMMON,
-                     sum(map(len, (self._test.memory, *self._test.registers.values()))) + 2 * self._test.n_cores)
+        # A line of this kind declares each word of memory, and all others are microwords.
+        memory = sum(map(len, (self._test.memory, *self._test.registers.values(),
+                               *(column.allocation.spilled for column in self._columns.values()))))
+        self._config(sum(_MACROS.get(word, 1) for word in words) - memory + _COMMON, memory + self._test.n_cores)
 
     def _config(self, microcode, arena):
         test = self._test
@@ -160,8 +163,8 @@ class _Translator:
         try:
             return machine_config(test.n_cores, test.xlen, microcode=microcode, arena=arena, stack=stack)
         except ValueError as problem:
-            raise InputError(f"the test needs {microcode} words of microcode, {arena} of memory and {stack} of stack, and no machine "
-                             f"has as many: {problem}", file=test.path) from None
+            raise InputError(f"no machine holds this test: it needs {microcode} words of microcode, {arena} of memory and "
+                             f"{stack} of stack, and {problem}", file=test.path) from None
 
     def _lines(self):
         test = self._test

@@ -127,8 +127,7 @@ class Widths:
             self._member(families, variable).value(value, self.bits(variable), token)
         for column, need, token in conditions:
             if any(not family.answers(need) for family in families.values() if column in family.columns):
-                raise Refusal(f"{token} is not known here: numbers in {column} may overflow, or be negative: "
-                              "this machine knows the result of a comparison, and no flags", token)
+                raise Refusal(f"{token} is not known here: numbers in {column} may overflow, or be negative", token)
         needs = [family.need() for family in families.values()]
         xlen = max((bits for bits, _ in needs), default=WIDTHS[0])
         for (bits, exact), family in zip(needs, families.values(), strict=True):

@@ -21,12 +21,13 @@ _OPPOSITE |= {other: one for one, other in _OPPOSITE.items()}
 
 def field_names(names):
     """name of a location or register -> that of its word: as like it as the assembler's grammar allows."""
-    fields = {}
+    fields, taken = {}, set()
     for name in names:
         field = re.sub(r"\W+", "_", name).strip("_") or "word"
         field = field if not field[0].isdigit() else f"_{field}"
-        while field in fields.values():
+        while field in taken:
             field += "_"
+        taken.add(field)
         fields[name] = field
     return fields
 

@@ -235,9 +235,10 @@ class SideBySide(_Repeated):
                 *(f"t->{self._unit.fields[memory.name]} = m->{name}[0];" for name, memory in self._tables.items())]
 
     def fill(self):
-        return " ".join(f"if (row >= {memory.depth}) return row; "
-                        + " ".join(f"m->{name}[{limb}][row] = words[row] >> {BITS * limb};" for limb in range(len(plain(memory.width))))
-                        for name, memory in self._tables.items())
+        def limbs(name, memory):
+            return " ".join(f"m->{name}[{limb}][row] = words[row] >> {BITS * limb};" for limb in range(len(plain(memory.width))))
+
+        return " ".join(f"if (row >= {memory.depth}) return row; {limbs(name, memory)}" for name, memory in self._tables.items())
 
     def output(self, index, port, low):
         return f"{self.name}_{port}_{low}(m->{self.name}_out, {index})"
