@@ -24,6 +24,7 @@ from sim.errors import InputError, MissingToolError
 from sim.files import make_folder, write_whole
 from sim.monitor import ORACLES_OF_FLAG, OVERFLOW, clocks_of_flags
 from sim.names import closest
+from sim.profile import profile_of, room_of
 from sim.run import patience_of, prepare, run
 from sim.schedules import Plan, RunRecipe, contents_digest, write_recipe
 from sim.watchdog import JUDGES
@@ -187,14 +188,14 @@ class Hunt:
             self._progress(self._following - self._first, self._clocks, time.monotonic() - started)
 
     def _engine(self):
-        config = self._prepared.settings.config
+        config, room = self._prepared.settings.config, room_of(self._prepared.scenario)
         if self._chosen in (None, "compiled") and config.n_cores <= LaneEngine.SENSIBLE:
             try:
-                return LaneEngine(config)
+                return LaneEngine(config, room=room)
             except MissingToolError:
                 if self._chosen is not None:
                     raise
-        return make_engine(self._chosen, config, tell=self._tell)
+        return make_engine(self._chosen, config, room=room, tell=self._tell)
 
     def _look(self, number, flags, oracles):
         """A run that shows something: if that is new, repeat it with all records and let the oracles explain it.
@@ -350,11 +351,13 @@ def _run_batch(engine, witness, prepared, ignore, oracles, first, size):
 def _outcomes(engine, prepared, plans):
     """(clocks, {flag: clock}) of each run."""
     contents, straps = prepared.contents, prepared.settings.straps
+    profile = profile_of(prepared.settings.config, prepared.image, straps=straps, arena=contents.arena,
+                         visits=prepared.scenario.visits)
     inputs = ({"plan": plan, "patience": patience_of(prepared.scenario, plan)} for plan in plans)
     if isinstance(engine, LaneEngine):
-        for outcome in engine.run_many(contents, straps, map(Job, inputs), max_clocks=_LIMIT):
+        for outcome in engine.run_many(contents, straps, map(Job, inputs), profile=profile, max_clocks=_LIMIT):
             yield outcome.clocks, clocks_of_flags(outcome.outputs["flags"])
     else:
         for item in inputs:
-            outcome = engine.run(contents, straps, max_clocks=_LIMIT, sink=None, **item)
+            outcome = engine.run(contents, straps, max_clocks=_LIMIT, sink=None, profile=profile, **item)
             yield outcome.clocks, outcome.flags

@@ -23,10 +23,10 @@ import ctypes
 from bisect import bisect
 
 from rtl.config import straps_layout
-from rtl.monitor import Monitor, flags_layout
+from rtl.monitor import Monitor, flags_layout, profile_layout
 from rtl.probe import probe_layout
 from rtl.schedule import plan_layout, schedule_layout
-from sim.monitor import clocks_of_flags
+from sim.monitor import ALL_SAID, clocks_of_flags
 from sim.records import Sources
 
 from .engine import NEVER, PLAIN, Ending, Outcome
@@ -100,10 +100,11 @@ class NativeEngine:
         self._records = (ctypes.c_uint64 * max(_ROOM, len(self._limbs) + sum(self._limbs)))()
         self._probes = (ctypes.c_uint64 * max(_ROOM, self._probe_limbs))()
 
-    def run(self, contents, straps, *, max_clocks, sink, probe=False, plan=PLAIN, patience=NEVER, record=False, replay=()):
+    def run(self, contents, straps, *, max_clocks, sink, probe=False, plan=PLAIN, patience=NEVER, profile=ALL_SAID, record=False,
+            replay=()):
         window = probe if isinstance(probe, range) else range(max_clocks if probe else 0)
         replay = sorted(replay)
-        arguments = contents, straps, plan, patience, replay
+        arguments = contents, straps, plan, patience, profile, replay
         control = self.start(*arguments)
         control.traced, control.recorded = sink is not None or record, record
         clocks, ending, changes = 0, Ending.LIMIT, []
@@ -133,7 +134,7 @@ class NativeEngine:
         arena = self.arena()
         return Outcome(clocks, ending, arena, self._flags(control), tuple(changes) if record else None)
 
-    def start(self, contents, straps, plan=PLAIN, patience=NEVER, replay=()):
+    def start(self, contents, straps, plan=PLAIN, patience=NEVER, profile=ALL_SAID, replay=()):
         """Reset and load: the Control of a machine that stands before clock 0, and gives no records."""
         self._library.machine_reset(self._state)
         self._load(contents)
@@ -142,6 +143,7 @@ class NativeEngine:
         self._set(control, "straps", _raw(straps_layout, straps))
         self._set(control, "plan", _raw(plan_layout, plan))
         self._set(control, "patience", patience)
+        self._set(control, "profile", profile_layout(self.config).const(profile.as_const()).as_bits())
         self._set(control, "replay", dict(replay).get(0, 0))
         self.advance(control, 1)                # word 0 reaches the output of the microcode store
         self._set(control, "run", 1)

@@ -7,8 +7,10 @@ interface. Contents are loaded through the load port, as on a board.
 import re
 import shutil
 import sys
+from functools import partial
 from importlib.util import find_spec
 
+from rtl.check.room import Room
 from rtl.events import trace_layout
 from rtl.monitor import flags_layout
 from rtl.probe import probe_layout
@@ -45,17 +47,17 @@ def _verilator():
 
 
 class VerilatorEngine(NativeEngine):
-    """A Rig compiled by Verilator, built once for a config. Raises MissingToolError.
+    """A Rig compiled by Verilator, built once for a config and a Room. Raises MissingToolError.
 
     It is for comparing with, not for use: the build takes minutes at many cores.
     """
 
     name = "verilator"
 
-    def __init__(self, config):
+    def __init__(self, config, *, room=Room()):
         started = cpu_seconds()
         verilator = _verilator()
-        rig, tile = hollow(Rig, config)
+        rig, tile = hollow(partial(Rig, room=room), config)
         inputs = _inputs(rig)
         harness = _harness(config, inputs)
         verilog = component_verilog(tile, "tile") + component_verilog(rig, "machine", rename=_RENAMED)

@@ -1,8 +1,8 @@
-"""The C program of many machines at once: a vector for every value, one function for the Tile, one for the Witness, one for
+"""The C program of many machines at once: a vector for every value, one function for the Tile, one for the CoreMonitor, one for
 everything else.
 
 A clock is: the shared part up to the Tiles' inputs (from its own state and what the Tiles say from theirs), every Tile, the same
-for the Witnesses, the rest of the shared part, the new state. That this is possible is a rule of the design and is checked here.
+for the CoreMonitors, the rest of the shared part, the new state. That this is possible is a rule of the design and is checked here.
 The program also has the queue: it starts the next job in the lane of one that has ended, so that Python is not asked between two
 jobs.
 """

@@ -11,8 +11,7 @@ import re
 from amaranth.hdl import Instance, Module
 from amaranth.lib import wiring
 
-from rtl.check.witness import Witness
-from rtl.monitor import Monitor
+from rtl.check.core_monitor import CoreMonitor
 from rtl.rig import Rig
 from rtl.tile import Tile
 
@@ -43,11 +42,12 @@ class TileBox(wiring.Component):
 LOAD_TIED = {"load__valid": 0, "load__microcode": 0, "load__address": 0, "load__data": 0}
 
 
-def boxed_rig(config):
+def boxed_rig(config, room):
     """(a Rig with TileBoxes in place of what it has for each core; what is behind them, as ``units`` of ``program``)."""
-    tile, witness = Tile(config), Witness(config, *Monitor.ROOM)
-    rig = Rig(config, tile=lambda _: TileBox(tile.signature), witness=lambda *_: TileBox(witness.signature, "witness"))
-    return rig, {"tile": (tile, {"load_valid": 0, "load_address": 0, "load_word": 0}), "witness": (witness, {})}
+    tile, monitor = Tile(config), CoreMonitor(config, room)
+    rig = Rig(config, tile=lambda _: TileBox(tile.signature), room=room,
+              core_monitor=lambda *_: TileBox(monitor.signature, "monitor"))
+    return rig, {"tile": (tile, {"load_valid": 0, "load_address": 0, "load_word": 0}), "monitor": (monitor, {})}
 
 
 _PREFACE = """\

@@ -1,4 +1,4 @@
-"""Units that a machine has many of - Tiles, Witnesses - as C: one function for all of them, in one of two forms.
+"""Units that a machine has many of - Tiles, CoreMonitors - as C: one function for all of them, in one of two forms.
 
 ``OneByOne``: the function computes one unit, and is called for each. ``SideBySide``: the units are the lanes of vectors, and it
 computes as many as a vector has lanes. Both have the same interface; the machine around them is scalar code that asks for
