@@ -129,17 +129,20 @@ class Monitor(wiring.Component):
             m.d.sync += [last.eq(operation), last_by.eq(by)]
 
         online, unknown = Signal(n), Signal()
-        comes, goes = Signal(n), Signal(n)
+        comes, leaves = Signal(n), Signal(n)
+        goes = Signal(n)                  # who leaves, or need not run because its bit is cleared
         terms = self._terms(m, operation, by, online)
         with m.If(operation.valid):
             with m.Switch(operation.operation):
                 with m.Case(Operation.ONLINE):
                     m.d.comb += comes.eq(operation.b)
                 with m.Case(Operation.OFFLINE):
-                    m.d.comb += goes.eq(operation.b)
+                    m.d.comb += [leaves.eq(operation.b), goes.eq(operation.b)]
+                with m.Case(Operation.UNMASK):
+                    m.d.comb += goes.eq(by)
                 with m.Case(Operation.ISSUE):
                     m.d.sync += unknown.eq(unknown | ~terms.known)
-            m.d.sync += online.eq((online | comes) & ~goes)
+            m.d.sync += online.eq((online | comes) & ~leaves)
 
         exits, accepted = Signal(n), Signal(n)
         m.d.comb += [exits.eq(every("exit")), accepted.eq(every("accepts"))]

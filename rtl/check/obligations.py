@@ -48,7 +48,7 @@ class Obligations(wiring.Component):
     Members
     -------
     operation : what a core does; valid in the clock in which it has the bus.  by : which one, as one bit.  own : this one.
-    terms : of an ISSUE.  comes, goes : cores that come online, and that go.
+    terms : of an ISSUE.  comes, goes : cores that come online, and that go or whose bits are cleared in a mask: they need not run.
     me : this core, as one bit; held.
     ends : what ends on this core.
     calls : in how many calls it is, as many ones.

@@ -53,6 +53,9 @@ class Operation(enum.Enum, shape=4):
     #: ... and given back.
     RELEASE = 14
 
+    #: A function clears its core's bit in a mask that somebody may be calling with.
+    UNMASK = 15
+
 
 #: Event -> the Operation, and the fields of the record that are its operands.
 SOURCES = {
@@ -61,6 +64,7 @@ SOURCES = {
     Event.RUN: (Operation.RUN, "pc", "a"),
     Event.ONLINE: (Operation.ONLINE, "a", "b"),
     Event.OFFLINE: (Operation.OFFLINE, "a", "b"),
+    Event.UNMASK: (Operation.UNMASK, "a", "b"),
     Event.CSD_LOCK: (Operation.LOCK, "a", "b"),
     Event.CSD_UNLOCK: (Operation.UNLOCK, "a", "b"),
     Event.QUEUE: (Operation.QUEUE, "b", "b"),
