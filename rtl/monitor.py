@@ -15,7 +15,6 @@ from .check.operation import DELAY, Operation, operation_layout, terms_layout
 from .check.returned import Returned, places_layout
 from .check.room import Room
 from .events import ApicEvent, Whom, contract_layout, trace_layout
-from .memory.arbiter import number_of
 from .share import share
 
 __all__ = ["FLAGS", "Monitor", "flag_layout", "flags_layout", "profile_layout"]
@@ -32,7 +31,7 @@ FLAGS = {
     "interrupt": "all has come to rest, and a core that must run a function has accepted no interrupt since the call began",
     "walk": "a walk looks at more than `visits` entries",
     "owner": "a csd is locked that is locked, or that another call uses",
-    "mask": "the mask given to the APIC is empty, or names a core that is not online, or an interrupt goes to such a core or to nobody",
+    "mask": "the mask given to the APIC is empty or names a core that is not online; or an interrupt goes to one, or to nobody",
     "where": "a function begins with interrupts on, or in the middle of another that has not called for it",
     "result": "a call returns what it must not",
     "rest": "all has come to rest, and a csd is locked or a spin lock held",
@@ -64,18 +63,17 @@ def profile_layout(config):
 class Monitor(wiring.Component):
     """Judges a run by its records, clock by clock.
 
-    There is a CoreMonitor per core. In the clock after a record it wants the bus for what its core has done, if that is an operation
-    of which others may have to know. One has the bus in a clock, that of the lowest core first; more than one in a clock is rare,
-    because they go with accesses to memory. All CoreMonitors see it, and say in the clock after what they know of it.
+    There is a CoreMonitor per core. If its core has done what others may have to know, an operation, it requests the bus in the
+    clock after the record. One core is granted the bus in a clock, the lowest first. (More than one request in a clock is rare:
+    operations go with accesses to memory.) All CoreMonitors see the operation, and say in the clock after what they know of it.
 
-    Where the room does not suffice, ``overflow`` says so; see ``rtl.check.context.Context`` and ``rtl.check.obligations.Obligations``
-    for what else is not followed.
+    ``overflow`` says that the room does not suffice. What else is not followed is said by Context and Obligations.
 
     A function counts as working while its core is in it and has had no record since half of the patience has passed: then the
     patience begins anew. (A function that only works is silent; one that spins reads memory.)
 
-    The clock of ``lost``, ``interrupt`` and ``rest`` is the number of clocks that were run. The flags are complete ``LATENCY`` clocks
-    after the last clock with ``run`` high. Before another run the clock domain is reset.
+    The clock of ``lost``, ``interrupt`` and ``rest`` is the number of clocks that were run. The flags are complete ``LATENCY``
+    clocks after the last clock with ``run`` high. Before another run the clock domain is reset.
 
     Parameters
     ----------
@@ -93,7 +91,7 @@ class Monitor(wiring.Component):
 
     LATENCY = DELAY + 3
     #: Csds whose return to their owner is remembered.
-    _RETURNED = 2
+    _RETURNED = 1
 
     def __init__(self, config, *, room=Room(), core_monitor=CoreMonitor):
         self._config = config
@@ -119,11 +117,12 @@ class Monitor(wiring.Component):
         # What has the bus in this clock, and what had it in the last one, of which they say now what they know.
         operation, by = Signal(operation_layout(config)), Signal(n)
         last, last_by = Signal(operation_layout(config)), Signal(n)
-        wants = Signal(data.ArrayLayout(operation_layout(config), n))
         waiting = every("wants", "valid")
-        m.d.comb += wants.eq(every("wants"))
         with m.If(waiting.any()):
-            m.d.comb += [by.eq(waiting & -waiting), operation.eq(wants[number_of(by)])]
+            m.d.comb += [
+                by.eq(waiting & -waiting),
+                operation.eq(reduce(or_, (Mux(by[number], core.wants.as_value(), 0) for number, core in enumerate(cores)))),
+            ]
         m.d.sync += last.valid.eq(operation.valid)
         with m.If(operation.valid):
             m.d.sync += [last.eq(operation), last_by.eq(by)]
@@ -149,7 +148,8 @@ class Monitor(wiring.Component):
         for number, core in enumerate(cores):
             m.submodules[f"core{number}"] = core
             share(core, run=self.run, record=trace.core[number], interrupt=trace.apic[number], visits=profile.visits,
-                  scope=profile.scope, operation=operation, by=by, terms=terms, comes=comes, goes=goes, exits=exits, accepted=accepted)
+                  scope=profile.scope, operation=operation, by=by, terms=terms, comes=comes, goes=goes, exits=exits,
+                  accepted=accepted)
             m.d.comb += [core.own.eq(by[number]), core.me.eq(1 << number), core.below.eq((1 << number) - 1)]
 
         m.submodules.returned = returned = Returned(config, self._RETURNED)
@@ -224,8 +224,8 @@ class Monitor(wiring.Component):
         return terms
 
     def _messages(self, m, online):
-        """(an interrupt has reached nobody; ``DELAY`` clocks ago one has reached a core that has not been online meanwhile, nor was
-        when it was sent)."""
+        """(an interrupt has reached nobody; one has, ``DELAY`` clocks ago, reached a core that was online neither when it was sent
+        nor since it arrived)."""
         n, trace = self._config.n_cores, self.trace
         missed = [Signal(n, name=f"missed{step}") for step in range(DELAY + 1)]
         refused = Signal()

@@ -22,7 +22,7 @@ from sim.engines import make_engine
 from sim.engines.compiled.many import Job, LaneEngine
 from sim.errors import InputError, MissingToolError
 from sim.files import make_folder, write_whole
-from sim.monitor import ORACLES_OF_FLAG, OVERFLOW, clocks_of_flags
+from sim.monitor import ORACLES_OF_FLAG, OVERFLOW, PARTIAL, clocks_of_flags
 from sim.names import closest
 from sim.profile import profile_of, room_of
 from sim.run import patience_of, prepare, run
@@ -222,7 +222,7 @@ class Hunt:
             flag = _FLAG_OF_ORACLE.get(oracle)
             if {oracle, flag} & self._ignore:
                 continue
-            if flag is None or oracles is not None:
+            if flag is None or oracles is not None or flag in PARTIAL and flag not in flags:
                 self._keep(flag or oracle, number, violation.clock, violation, plan, result)
             elif flag not in flags:
                 self._disagree(flag, number,

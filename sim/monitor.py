@@ -38,11 +38,12 @@ PARTIAL = frozenset({"list", "refs", "unlock", "touch", "owner", "rest"})
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """What a Monitor is told of a protocol and its scenario: ``rtl.monitor.profile_layout``. The default is a protocol that says all
-    there is to be said; of where its csds are nothing is known.
+    """What a Monitor is told of a protocol and its scenario (``rtl.monitor.profile_layout``). By default the protocol says all
+    there is to say, but not where things are in its csds.
 
     judged : flags.  visits : entries that a walk may look at.  online : cores say when they come online.
-    scope : what is said of csds (``rtl.check.csds.scope_layout``).  places : field of ``rtl.check.returned.places_layout`` -> value.
+    scope : what is said of csds (``rtl.check.csds.scope_layout``).
+    places : field of ``rtl.check.returned.places_layout`` -> value.
     """
 
     judged: frozenset[str] = frozenset(FLAGS)

@@ -1,11 +1,12 @@
 """A run that has been prepared -> what its Monitor is told of it, and how much it must remember."""
 
 from rtl.check.room import Room
-from rtl.events import Event
+from rtl.events import Event, Whom
 from rtl.memory.port import MemoryModel
 
 from .monitor import ORACLES_OF_FLAG, OVERFLOW, Profile
 from .oracles import Places, make_oracles
+from .scenarios.contracts import CONTRACTS
 
 __all__ = ["profile_of", "room_of"]
 
@@ -49,12 +50,22 @@ def _places(image, places):
 
 
 def room_of(scenario):
-    """What the Monitor must remember of a core: besides the call that it is in, and one that a function of it makes, what it has asked
-    for without waiting, as far as that goes on at a time."""
-    calls = own = 0
-    for program in scenario.programs:
-        nowait = [command for command in program if not command.wait]
-        calls = max(calls, sum(command.repeat for command in nowait))
-        own = max(own, sum(command.call == "csd" for command in program))
-    return Room(obligations=min(_MOST.obligations, max(Room().obligations, 2 + calls)),
-                csds=min(_MOST.csds, max(Room().csds, 3 + own)))
+    """What the Monitor must remember of a core: the call that it is in, one that a function of it makes, and what it has asked for
+    without waiting. Of calls whose csds the protocol owns that is two of a kind, the one being run while the other is queued."""
+    return Room(obligations=max(map(_calls_at_a_time, scenario.programs)),
+                csds=min(_MOST.csds, max(Room().csds, 3 + max(map(_own_csds, scenario.programs)))))
+
+
+def _calls_at_a_time(program):
+    kinds = {}
+    for command in program:
+        contract = CONTRACTS.get(command.like or command.call)
+        if not command.wait and (contract is None or contract.whom is not Whom.NOBODY):
+            kind = command.call if contract is None or command.call == "csd" else contract.whom
+            kinds[kind] = kinds.get(kind, 0) + command.repeat
+    asked = sum(count if isinstance(kind, str) else min(2, count) for kind, count in kinds.items())
+    return min(_MOST.obligations, 2 + max(1, asked))
+
+
+def _own_csds(program):
+    return sum(command.call == "csd" for command in program)

@@ -31,12 +31,12 @@ class Context(wiring.Component):
     """Follows one core through its calls and interrupts, one in the middle of the other.
 
     REQUEST begins a call and RESULT ends it; ACCEPT begins an interrupt and IRET ends it; COMMAND ends all. The outputs of clock
-    ``t + 1`` tell of the records of clock ``t``, but ``ends``, which are ``DELAY`` clocks late; an operation stays until it has been
-    granted the bus.
+    ``t + 1`` are about the records of clock ``t``, but ``ends`` and ``accepted``, which are ``DELAY`` clocks late. An operation
+    stays until it is granted the bus.
 
-    It is an overflow if an operation waits for more than MAX_WAIT clocks or until the next one comes (what depends on each other is
-    at least one access to memory apart); if calls, or calls and interrupts, are too many; if a call or a function begins before the
-    end of the last one has taken effect; and if a RESULT would leave an interrupt, or an IRET a call.
+    These are an overflow: an operation that waits for more than MAX_WAIT clocks or until the next one comes (what depends on each
+    other is at least one access to memory apart); too many calls, or calls and interrupts; a call or a function that begins before
+    the end of the last one has taken effect; a RESULT that leaves an interrupt, and an IRET that leaves a call.
 
     Parameters
     ----------

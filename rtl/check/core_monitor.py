@@ -1,7 +1,7 @@
 """The CoreMonitor: what a Monitor has of each core."""
 
 from amaranth.hdl import Module
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..events import Event, apic_record_layout, core_record_layout
@@ -15,7 +15,8 @@ __all__ = ["CoreMonitor"]
 
 
 class CoreMonitor(wiring.Component):
-    """Context, Obligations, Csds and Locks of the same core. All CoreMonitors are the same circuit, and all outputs functions of state.
+    """Context, Obligations, Csds and Locks of the same core. All CoreMonitors are the same circuit, and all outputs are functions of
+    state.
 
     Parameters
     ----------

@@ -28,10 +28,10 @@ scope_layout = data.StructLayout({
 
 
 class Csds(wiring.Component):
-    """The csds of one core, their owner: who locks one or queues it. An entry that is nothing of all this is used again when there is no
-    lower one.
+    """The csds of one core, their owner: the core that locks one or queues it. A csd is forgotten when it is not locked, not used
+    and not linked, but not before its entry is wanted.
 
-    The state of clock ``t + 1`` is that which the operation of clock ``t`` has found.
+    The state of clock ``t + 1`` is what the operation of clock ``t`` has found.
 
     Parameters
     ----------

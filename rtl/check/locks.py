@@ -17,10 +17,10 @@ holding_layout = data.StructLayout({
 
 
 class Locks(wiring.Component):
-    """The spin locks that one core holds, and as far as there is room those that it has held. A lock that is taken although it is held
-    belongs to who took it last.
+    """The spin locks that one core holds, and, as far as there is room, those that it has held. A lock that is taken although it is
+    held belongs to the core that took it last.
 
-    The holding of clock ``t + 1`` is that which the operation of clock ``t`` has found.
+    The holding of clock ``t + 1`` is what the operation of clock ``t`` has found.
 
     Parameters
     ----------

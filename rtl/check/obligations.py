@@ -32,9 +32,9 @@ rest_layout = data.StructLayout({
 class Obligations(wiring.Component):
     """The calls of one core, the caller: who must and who may run which function, who has begun it, who is in it.
 
-    The hardware form of ``sim.obligations.Book``. A call is forgotten when it is over, nobody is in its function and nobody may begin
-    it any more; its entry is used again when there is no lower one. Of calls of the same function with the same info that are owed
-    by the same core, the one in the lowest entry is served.
+    The hardware form of ``sim.obligations.Book``. A call is forgotten when it is over, nobody is in its function and nobody may
+    begin it any more, but not before its entry is wanted. Of calls of the same function with the same info that one core owes, it
+    serves the one in the lowest entry, which need not be the oldest: they are uses of the same command.
 
     A function in the middle of another that has not called for it is not followed: it is ``inside``, and ``full``.
 
@@ -107,12 +107,12 @@ class Obligations(wiring.Component):
         m.d.comb += [
             owing.eq(Cat((allowed & ~started).any() for allowed, started in zip(may, begun, strict=True))),
             busy.eq(Cat(cores.any() for cores in active)),
-            in_use.eq(Cat(_any(item.entry[index] for item in frames) for index in range(count))),
-            issued.eq(Cat(_any(item.entry[index] & item.issued for item in frames) for index in range(count))),
-            self.rest.lost.eq(left | busy.any() | _any(item.call for item in frames)
-                              | _any((needed & ~started).any() for needed, started in zip(must, begun, strict=True))),
-            self.rest.deaf.eq(_any((silent & needed & ~started).any()
-                                   for silent, needed, started in zip(deaf, must, begun, strict=True))),
+            in_use.eq(_merge(item.entry for item in frames)),
+            issued.eq(_merge(Mux(item.issued, item.entry, 0) for item in frames)),
+            self.rest.lost.eq(left | busy.any() | _merge(item.call for item in frames)
+                              | _merge(needed & ~started for needed, started in zip(must, begun, strict=True)).any()),
+            self.rest.deaf.eq(_merge(silent & needed & ~started
+                                     for silent, needed, started in zip(deaf, must, begun, strict=True)).any()),
             self.rest.running.eq(running[0]),
             self.calls.eq(Cat(item.entry.any() for item in frames)),
             self.exit.eq(ends.function & running[0] & ~running[1]),
@@ -186,7 +186,7 @@ class Obligations(wiring.Component):
         with m.If(ends.call):
             m.d.sync += frames.eq(Cat(*list(frames)[1:]))
         with m.If(ends.program):
-            m.d.sync += [frames.eq(0), left.eq(left | _any(item.call for item in frames))]
+            m.d.sync += [frames.eq(0), left.eq(left | _merge(item.call for item in frames))]
 
         for index in range(count):
             begins = issues & frame.entry[index]
@@ -206,10 +206,6 @@ class Obligations(wiring.Component):
             over = self.exits | Mux(inner & made[1][index], self.me, 0)
             m.d.sync += active[index].eq(active[index] & ~over | Mux(served[index], self.by, 0))
         return m
-
-
-def _any(bits):
-    return Cat(bits).any()
 
 
 def _merge(values):

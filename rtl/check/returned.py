@@ -23,10 +23,10 @@ def places_layout(config):
 
 
 class Returned(wiring.Component):
-    """The csds that came back to their owners last: another core has cleared the last of their flags. If they are queued by more than one
-    core, or declared for one and queued by another, they have no owner.
+    """The csds that came back to their owners last: another core has cleared the last of their flags. A csd that is queued by more
+    than one core, or declared for one core and queued by another, has no owner.
 
-    It takes for granted that what a core stores is visible when its record says so.
+    What a core stores must be visible when its record says so: there must be no store buffer.
 
     Parameters
     ----------
@@ -60,14 +60,11 @@ class Returned(wiring.Component):
         entry_layout = data.StructLayout({"valid": 1, "csd": config.xlen, "owner": config.n_cores})
         entries = Signal(data.ArrayLayout(entry_layout, self._n_entries))       # the last one first
 
-        offset, owner = Signal(config.xlen), Signal(config.n_cores)
+        offset, owner = Signal(config.xlen), self.owners
         comes, goes = Signal(), Signal()
-        # Among what there is one of for each core: for which.
+        # The core that it is declared for; none, if that is not the number of a core.
         number = offset >> places.shift
-        m.d.comb += [
-            offset.eq(operation.a - places.percpu),
-            owner.eq(self.owners),
-        ]
+        m.d.comb += offset.eq(operation.a - places.percpu)
         with m.If(operation.valid):
             with m.Switch(operation.operation):
                 with m.Case(Operation.UNLOCK, Operation.COMPLETE):
