@@ -9,8 +9,8 @@ from .oracle import Oracle
 
 __all__ = ["AtRest", "DataWords"]
 
-#: Fields of a command block that nobody writes.
-_CONSTANT = ("routine", "func", "target", "wait", "at", "delay", "nested", "frozen", "contract")
+#: Fields of a command block that nobody writes but functions.
+_CONSTANT = ("routine", "func", "target", "mask", "wait", "at", "delay", "nested", "frozen", "contract", "data")
 
 
 class _AtTheEnd(Oracle):
@@ -58,7 +58,7 @@ class DataWords(_AtTheEnd):
             if block is None or field is None:
                 continue
             word = block[field]
-            before = wanted.get(word, (places.arena.get(word, 0), None))[0]
+            before = wanted[word][0]
             value = before & ~cores if field == "mask" else (before + cores.bit_count()) % modulus
             wanted[word] = value, f"{field} of a command of core {owed.caller}"
         counter = places.word("counter")
