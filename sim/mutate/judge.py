@@ -28,8 +28,8 @@ _LIMIT = 100_000
 _LONGER = 3
 #: The schedules of every scenario that are tried before the others of any: most of what a hunt finds, it finds soon.
 _FIRST = 32
-#: The straps under which a fence matters: TSO, PSO, and PSO with the fence that only the x2APIC's send path has. Everything else shows
-#: itself, and is simpler to understand, under those of the scenario.
+#: The straps under which a fence matters: TSO, PSO, and PSO with the fence that only the x2APIC's send path has. Everything else
+#: shows itself, and is simpler to understand, under those of the scenario.
 _BUFFERED = (
     {"memory_model": MemoryModel.TSO.value}, {"memory_model": MemoryModel.PSO.value},
     {"memory_model": MemoryModel.PSO.value, "x2apic": 1},
