@@ -36,13 +36,15 @@ _BUFFERED = (
 )
 #: The flag that says of the others that they prove nothing.
 _OVERFLOW = "overflow"
+#: What kills a mutant whose run does not end.
+_ENDLESS = "LIMIT"
 
 
 @dataclass(frozen=True)
 class Verdict:
     """How a mutant was seen.
 
-    killed_by : an oracle; LIMIT: the run does not end; MISSING: the scenario expects a violation that has not come.
+    killed_by : an oracle; LIMIT: the run does not end; MISSING: a violation that the scenario expects does not come.
     scenario, memory : where.  run : number of the schedule, or None: in the scenario's own run.
     sentence : what was seen.
     """
@@ -93,7 +95,8 @@ class Judge:
     """Tries mutants of a protocol on scenarios: in the run that ``crosscall run`` makes of each, then in a short hunt.
 
     A mutant is killed by what the protocol itself does not show there: an oracle in the run, a flag in the same hunt, a run that
-    does not end. If there is nothing of the kind, by a violation that the scenario expects and that does not come.
+    does not end. It is killed, too, if a violation that a scenario expects has gone for good: it does not come in the run, and in
+    no schedule of the hunt, where the protocol shows it. (In the run alone, a clock more or less may be why.)
 
     Parameters
     ----------
@@ -166,9 +169,7 @@ class Judge:
             return _Normal(oracles, result.clocks, result.as_expected)
         flags, clocks = set(), []
         for outcome in self._hunt(setting.prepared, dict.fromkeys(self._plans, _LIMIT)):
-            flags.update(clocks_of_flags(outcome.outputs["flags"]))
-            if outcome.ending is Ending.LIMIT:
-                flags.add("LIMIT")
+            flags.update(_flags(outcome))
             clocks.append(outcome.clocks)
         return _Normal(oracles, result.clocks, result.as_expected, frozenset(flags), tuple(clocks))
 
@@ -181,55 +182,60 @@ class Judge:
     def judge(self, name):
         """The Verdict on the mutant of this id, or None: it survives. All normals that it needs are known."""
         settings = self._where(name)
-        missing = None
+        quiet = []                    # where a violation that is expected has not come
         for setting in settings:
-            verdict, unexpected = self._in_run(setting, name)
+            verdict, missing = self._in_run(setting, name)
             if verdict is not None:
                 return verdict
-            missing = missing or unexpected
+            if missing:
+                quiet.append((setting, missing))
         numbers = list(self._plans)
+        for setting, missing in quiet:
+            verdict, shown = self._in_hunt(setting, name, numbers)
+            if verdict is not None:
+                return verdict
+            gone = missing & _oracles(setting.normal.flags) - _oracles(shown)
+            if gone:
+                return Verdict("MISSING", setting.prepared.scenario.name, setting.memory, None,
+                               f"{', '.join(sorted(gone))} is expected, and comes neither in the run nor in any schedule")
         for part in (numbers[:_FIRST], numbers[_FIRST:]):
             for setting in settings:
-                verdict = self._in_hunt(setting, name, part)
+                verdict, _ = self._in_hunt(setting, name, part)
                 if verdict is not None:
                     return verdict
-        return missing
+        return None
 
     def _in_run(self, setting, name):
-        """(Verdict or None, Verdict or None on what is missing) of the scenario's own run."""
+        """(Verdict or None, the oracles whose violation is expected and has not come) of the scenario's own run."""
         normal, scenario = setting.normal, setting.prepared.scenario
         result = self._run(setting.with_mutant(name), _limit(normal.clocks, patience_of(scenario)))
-        new = [item for item in result.violations if item.oracle not in normal.oracles]
-
-        def verdict(by, sentence):
-            return Verdict(by, scenario.name, setting.memory, None, sentence)
-
-        if new:
-            return verdict(new[0].oracle, new[0].sentence), None
+        oracles = {item.oracle for item in result.violations}
+        if not oracles <= normal.oracles:
+            first = next(item for item in result.violations if item.oracle not in normal.oracles)
+            return Verdict(first.oracle, scenario.name, setting.memory, None, first.sentence), None
         if result.ending is Ending.LIMIT:
-            return verdict("LIMIT", f"is not over after {result.clocks} clocks, where the protocol takes {normal.clocks}"), None
-        if normal.as_expected and not result.as_expected:
-            lacking = normal.oracles - {item.oracle for item in result.violations}
-            return None, verdict("MISSING", f"{', '.join(sorted(lacking))} is expected, and holds")
-        return None, None
+            return Verdict(_ENDLESS, scenario.name, setting.memory, None,
+                           f"is not over after {result.clocks} clocks, where the protocol takes {normal.clocks}"), None
+        return None, normal.oracles - oracles if normal.as_expected else None
 
     def _in_hunt(self, setting, name, numbers):
+        """(Verdict or None, all flags that have been shown until then) of the runs with these numbers."""
         normal, scenario = setting.normal, setting.prepared.scenario
         if not normal.hunted:
-            return None
-        first = min(self._plans)
-        limits = {number: _limit(normal.hunted[number - first], patience_of(scenario, self._plans[number])) for number in numbers}
+            return None, set()
+        shown, first = set(), min(self._plans)
+        usual = {number: normal.hunted[number - first] for number in numbers}
+        limits = {number: _limit(clocks, patience_of(scenario, self._plans[number])) for number, clocks in usual.items()}
         for number, outcome in zip(numbers, self._hunt(setting.with_mutant(name), limits), strict=True):
-            flags = clocks_of_flags(outcome.outputs["flags"])
-            new = {flag: clock for flag, clock in flags.items() if flag not in normal.flags and flag != _OVERFLOW}
+            flags = _flags(outcome)
+            shown |= flags.keys()
+            new = flags.keys() - normal.flags - {_OVERFLOW}
             if new:
-                flag = min(new, key=new.get)
-                return Verdict(ORACLE_OF_FLAG.get(flag, flag), scenario.name, setting.memory, number,
-                               f"the Monitor says {flag} at clock {new[flag]}")
-            if outcome.ending is Ending.LIMIT and "LIMIT" not in normal.flags:
-                return Verdict("LIMIT", scenario.name, setting.memory, number, f"is not over after {outcome.clocks} clocks, where "
-                               f"the protocol takes {normal.hunted[number - first]}")
-        return None
+                flag = min(new, key=flags.get)
+                sentence = (f"the Monitor says {flag} at clock {flags[flag]}" if flag != _ENDLESS
+                            else f"is not over after {outcome.clocks} clocks, where the protocol takes {usual[number]}")
+                return Verdict(ORACLE_OF_FLAG.get(flag, flag), scenario.name, setting.memory, number, sentence), shown
+        return None, shown
 
     def _run(self, prepared, limit):
         return run(prepared, engine=self._engines[prepared.settings.config][0], max_clocks=limit)
@@ -240,6 +246,16 @@ class Judge:
                 for number, limit in limits.items())
         return self._engines[prepared.settings.config][1].run_many(prepared.contents, prepared.settings.straps, jobs,
                                                                    max_clocks=_LIMIT)
+
+
+def _flags(outcome):
+    """Flag -> clock, and as if that were one, that a run of a hunt has not ended."""
+    flags = clocks_of_flags(outcome.outputs["flags"])
+    return flags | {_ENDLESS: outcome.clocks} if outcome.ending is Ending.LIMIT else flags
+
+
+def _oracles(flags):
+    return {ORACLE_OF_FLAG.get(flag) for flag in flags}
 
 
 def _limit(clocks, patience):
