@@ -3,9 +3,11 @@
 This is all that mutants know of runs, hunts, oracles and flags.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import comb
 
 from rtl.memory.port import MemoryModel
 from sim.engines.compiled import CompiledEngine
@@ -60,18 +62,18 @@ class Verdict:
 class _Normal:
     """What the protocol itself does in a setting.
 
-    oracles, clocks, as_expected : of the scenario's own run.  flags : that its hunt shows.  hunted : clocks of each run of it;
-    empty if the scenario's own run does not come to rest: its hunt would show nothing but that.
+    oracles, clocks, as_expected : of the scenario's own run.  flags : in how many runs of its hunt each is shown.
+    hunted : clocks of each of them; none, if the scenario's own run does not come to rest: its hunt would show nothing but that.
     """
 
     oracles: frozenset
     clocks: int
     as_expected: bool
-    flags: frozenset = frozenset()
+    flags: Counter = field(default_factory=Counter)
     hunted: tuple[int, ...] = ()
 
 
-@dataclass
+@dataclass(eq=False)
 class _Setting:
     """A scenario on a machine. buffered : for mutants of fences; else for the others."""
 
@@ -94,9 +96,10 @@ class _Setting:
 class Judge:
     """Tries mutants of a protocol on scenarios: in the run that ``crosscall run`` makes of each, then in a short hunt.
 
-    A mutant is killed by what the protocol itself does not show there: an oracle in the run, a flag in the same hunt, a run that
-    does not end. It is killed, too, if a violation that a scenario expects has gone for good: it does not come in the run, and in
-    no schedule of the hunt, where the protocol shows it. (In the run alone, a clock more or less may be why.)
+    A mutant is killed by what the protocol itself does not show: an oracle in the run of the same scenario, a flag in a hunt, a run
+    that does not end. What the protocol's own hunts show, too, counts in a hunt only if it comes so much more often than in the
+    same hunt of the protocol that chance is no explanation; and a violation that a scenario expects kills by its absence only if it
+    has gone for good: it does not come in the run, and in no schedule of the hunt.
 
     Parameters
     ----------
@@ -113,6 +116,10 @@ class Judge:
         self._settings = []
         made = {}                     # what assembling gave -> its mutants: the same for most scenarios
         own = {name: prepare(name, protocol=protocol) for name in scenarios} if scenarios else _made_for(protocol)
+        for name, prepared in own.items():
+            if prepared.settings.config.n_cores > LaneEngine.SENSIBLE:
+                raise InputError(f"scenario {name} has {prepared.settings.config.n_cores} cores, and mutants are run in lanes, with at "
+                                 f"most {LaneEngine.SENSIBLE}")
         for straps in (None, *_BUFFERED):
             for name, prepared in own.items():
                 if straps is not None:
@@ -128,16 +135,20 @@ class Judge:
         numbers in a sentence are those of the first scenario that has it."""
         result = {}
         for setting in self._settings:
-            result |= {
-                name: mutant for name, mutant in setting.mutants.items() if name not in result}
+            result |= {name: mutant for name, mutant in setting.mutants.items() if name not in result}
         return result
 
     @property
     def identity(self):
         """What tells one Judge from another."""
-        return {"runs": [min(self._plans), len(self._plans)],
+        return {"runs": [self.numbers[0], len(self.numbers)],
                 "settings": [[setting.prepared.scenario.name, setting.memory, contents_digest(setting.prepared.contents)]
                              for setting in self._settings]}
+
+    @property
+    def numbers(self):
+        """Of the runs of a hunt."""
+        return list(self._plans)
 
     @property
     def scenarios(self):
@@ -148,7 +159,8 @@ class Judge:
 
         Raises MissingToolError if there is no C compiler.
         """
-        needed = [number for number, setting in enumerate(self._settings) if any(setting in self._where(name) for name in mutants)]
+        where = {setting for name in mutants for setting in self._where(name)}
+        needed = [number for number, setting in enumerate(self._settings) if setting in where]
         for number in needed:
             config = self._settings[number].prepared.settings.config
             if config not in self._engines:
@@ -167,11 +179,16 @@ class Judge:
         oracles = frozenset(item.oracle for item in result.violations)
         if result.ending is not Ending.QUIET:
             return _Normal(oracles, result.clocks, result.as_expected)
-        flags, clocks = set(), []
-        for outcome in self._hunt(setting.prepared, dict.fromkeys(self._plans, _LIMIT)):
+        flags, clocks = Counter(), []
+        for _, outcome in self.hunt(setting, setting.prepared, self.numbers):
             flags.update(_flags(outcome))
             clocks.append(outcome.clocks)
-        return _Normal(oracles, result.clocks, result.as_expected, frozenset(flags), tuple(clocks))
+        return _Normal(oracles, result.clocks, result.as_expected, flags, tuple(clocks))
+
+    def own_flags(self, buffered):
+        """What the protocol's own hunts show."""
+        return {flag for setting in self._settings if setting.normal is not None and setting.buffered == buffered
+                for flag in setting.normal.flags}
 
     def learn(self, number, normal):
         """Take what ``normal`` has given, perhaps in another process."""
@@ -182,27 +199,19 @@ class Judge:
     def judge(self, name):
         """The Verdict on the mutant of this id, or None: it survives. All normals that it needs are known."""
         settings = self._where(name)
-        quiet = []                    # where a violation that is expected has not come
+        hunts = []
         for setting in settings:
             verdict, missing = self._in_run(setting, name)
             if verdict is not None:
                 return verdict
-            if missing:
-                quiet.append((setting, missing))
-        numbers = list(self._plans)
-        for setting, missing in quiet:
-            verdict, shown = self._in_hunt(setting, name, numbers)
+            if setting.normal.hunted:
+                hunts.append(_Hunt(self, setting, name, missing))
+        # Where something has changed already a hunt is likely to show more.
+        for hunt, part in [*((hunt, None) for hunt in hunts if hunt.missing),
+                           *((hunt, _FIRST) for hunt in hunts), *((hunt, None) for hunt in hunts)]:
+            verdict = hunt.until(part)
             if verdict is not None:
                 return verdict
-            gone = missing & _oracles(setting.normal.flags) - _oracles(shown)
-            if gone:
-                return Verdict("MISSING", setting.prepared.scenario.name, setting.memory, None,
-                               f"{', '.join(sorted(gone))} is expected, and comes neither in the run nor in any schedule")
-        for part in (numbers[:_FIRST], numbers[_FIRST:]):
-            for setting in settings:
-                verdict, _ = self._in_hunt(setting, name, part)
-                if verdict is not None:
-                    return verdict
         return None
 
     def _in_run(self, setting, name):
@@ -212,50 +221,83 @@ class Judge:
         oracles = {item.oracle for item in result.violations}
         if not oracles <= normal.oracles:
             first = next(item for item in result.violations if item.oracle not in normal.oracles)
-            return Verdict(first.oracle, scenario.name, setting.memory, None, first.sentence), None
+            return Verdict(first.oracle, scenario.name, setting.memory, None, first.sentence), set()
         if result.ending is Ending.LIMIT:
             return Verdict(_ENDLESS, scenario.name, setting.memory, None,
-                           f"is not over after {result.clocks} clocks, where the protocol takes {normal.clocks}"), None
-        return None, normal.oracles - oracles if normal.as_expected else None
-
-    def _in_hunt(self, setting, name, numbers):
-        """(Verdict or None, all flags that have been shown until then) of the runs with these numbers."""
-        normal, scenario = setting.normal, setting.prepared.scenario
-        if not normal.hunted:
-            return None, set()
-        shown, first = set(), min(self._plans)
-        usual = {number: normal.hunted[number - first] for number in numbers}
-        limits = {number: _limit(clocks, patience_of(scenario, self._plans[number])) for number, clocks in usual.items()}
-        for number, outcome in zip(numbers, self._hunt(setting.with_mutant(name), limits), strict=True):
-            flags = _flags(outcome)
-            shown |= flags.keys()
-            new = flags.keys() - normal.flags - {_OVERFLOW}
-            if new:
-                flag = min(new, key=flags.get)
-                sentence = (f"the Monitor says {flag} at clock {flags[flag]}" if flag != _ENDLESS
-                            else f"is not over after {outcome.clocks} clocks, where the protocol takes {usual[number]}")
-                return Verdict(ORACLE_OF_FLAG.get(flag, flag), scenario.name, setting.memory, number, sentence), shown
-        return None, shown
+                           f"is not over after {result.clocks} clocks, where the protocol takes {normal.clocks}"), set()
+        return None, normal.oracles - oracles if normal.as_expected else set()
 
     def _run(self, prepared, limit):
         return run(prepared, engine=self._engines[prepared.settings.config][0], max_clocks=limit)
 
-    def _hunt(self, prepared, limits):
-        """The outcomes of the runs with these numbers -> clocks after which they are given up."""
-        jobs = (Job({"plan": self._plans[number], "patience": patience_of(prepared.scenario, self._plans[number])}, limit)
-                for number, limit in limits.items())
-        return self._engines[prepared.settings.config][1].run_many(prepared.contents, prepared.settings.straps, jobs,
-                                                                   max_clocks=_LIMIT)
+    def hunt(self, setting, prepared, numbers):
+        """(number, LaneOutcome) of the runs with these numbers."""
+        def jobs():
+            for number in numbers:
+                plan = self._plans[number]
+                patience = patience_of(prepared.scenario, plan)
+                limit = _limit(setting.normal.hunted[number - self.numbers[0]], patience) if setting.normal is not None else _LIMIT
+                yield Job({"plan": plan, "patience": patience}, limit)
+
+        engine = self._engines[prepared.settings.config][1]
+        return zip(numbers, engine.run_many(prepared.contents, prepared.settings.straps, jobs(), max_clocks=_LIMIT), strict=True)
+
+
+class _Hunt:
+    """The hunt of a mutant in one setting, run in parts. missing : oracles that its run should have violated, and has not."""
+
+    def __init__(self, judge, setting, name, missing):
+        self.missing = missing
+        self._judge, self._setting, self._name = judge, setting, name
+        self._shown = {}              # flag -> the runs that show it
+        self._done = 0
+
+    def until(self, end):
+        """Go on until so many runs are done, or all of them; the Verdict, if there is one."""
+        part = self._judge.numbers[self._done:end]
+        if not part:
+            return None
+        self._done += len(part)
+        own = self._judge.own_flags(self._setting.buffered)
+        for number, outcome in self._judge.hunt(self._setting, self._setting.with_mutant(self._name), part):
+            flags = _flags(outcome)
+            for flag in flags:
+                self._shown.setdefault(flag, []).append(number)
+            new = flags.keys() - own - {_OVERFLOW}
+            if new:
+                flag = min(new, key=flags.get)
+                return self._verdict(flag, f"the Monitor says {flag} at clock {flags[flag]}" if flag != _ENDLESS else
+                                     f"is not over after {outcome.clocks} clocks")
+        return self._compare() if self._done == len(self._judge.numbers) else None
+
+    def _compare(self):
+        """The protocol has defects of its own, which any change of its timing may bring about or not: what counts is how often."""
+        normal, of = self._setting.normal.flags, len(self._judge.numbers)
+        for flag in self._judge.own_flags(self._setting.buffered) - {_OVERFLOW}:
+            here, there = len(self._shown.get(flag, ())), normal[flag]
+            if _more_often(here, there):
+                return self._verdict(flag, f"the Monitor says {flag} in {here} of {of} runs, where the protocol does in {there}")
+            if ORACLE_OF_FLAG.get(flag) in self.missing and not here and _more_often(there, here):
+                sentence = f"{ORACLE_OF_FLAG[flag]} is expected, and comes neither in the run nor in any of {of} schedules"
+                return replace(self._verdict(flag, f"{sentence}, where it does in {there}"), killed_by="MISSING", run=None)
+        return None
+
+    def _verdict(self, flag, sentence):
+        return Verdict(ORACLE_OF_FLAG.get(flag, flag), self._setting.prepared.scenario.name, self._setting.memory,
+                       min(self._shown.get(flag, ()), default=None), sentence)
+
+
+def _more_often(here, there):
+    """Whether something that is seen in so many of as many runs here and there has a reason: chance alone would have to be one in a
+    million."""
+    both = here + there
+    return sum(comb(both, count) for count in range(here, both + 1)) * 1_000_000 < 1 << both
 
 
 def _flags(outcome):
     """Flag -> clock, and as if that were one, that a run of a hunt has not ended."""
     flags = clocks_of_flags(outcome.outputs["flags"])
     return flags | {_ENDLESS: outcome.clocks} if outcome.ending is Ending.LIMIT else flags
-
-
-def _oracles(flags):
-    return {ORACLE_OF_FLAG.get(flag) for flag in flags}
 
 
 def _limit(clocks, patience):

@@ -173,7 +173,8 @@ class _Maker:
             elif kind in "im" or kind == "b" and word.use_imm:
                 name = "offset" if kind == "m" else "constant"
                 yield f"{name} + 1", {address: changed(raw, imm=word.imm + 1 & _IMMEDIATE)}
-                if word.imm:
+                # Of the fields of a struct, one neighbour is as good as the other.
+                if word.imm and (kind != "m" or word.use_imm):
                     yield f"{name} - 1", {address: changed(raw, imm=word.imm - 1)}
 
     def _registers(self, address, raw, word):
@@ -211,7 +212,7 @@ class _Maker:
             return
         other = word_of(image.words[after])
         # A WARN is named by its address.
-        if {word.op, other.op} & _LEAVES or Event.WARN in (word.event, other.event):
+        if {word.op, other.op} & (_LEAVES | {Op.NOP}) or Event.WARN in (word.event, other.event):
             return
         if matters_in_order(raw, image.words[after]):
             yield "exchanged with the next", {address: changed(image.words[after], entry=word.entry), after: changed(raw, entry=0)}
