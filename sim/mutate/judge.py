@@ -118,8 +118,8 @@ class Judge:
         own = {name: prepare(name, protocol=protocol) for name in scenarios} if scenarios else _made_for(protocol)
         for name, prepared in own.items():
             if prepared.settings.config.n_cores > LaneEngine.SENSIBLE:
-                raise InputError(f"scenario {name} has {prepared.settings.config.n_cores} cores, and mutants are run in lanes, with at "
-                                 f"most {LaneEngine.SENSIBLE}")
+                raise InputError(f"scenario {name} has {prepared.settings.config.n_cores} cores; mutants are run with at most "
+                                 f"{LaneEngine.SENSIBLE}")
         for straps in (None, *_BUFFERED):
             for name, prepared in own.items():
                 if straps is not None:
