@@ -39,7 +39,7 @@ class _Entry:
 
     def __init__(self, table):
         self._table = table
-        table.only(("line", "in", "mutants", "reason"))
+        table.only(("line", "in", "nth", "mutants", "reason"))
         for key, kind in (("line", str), ("mutants", list), ("reason", str)):
             if not table.get(key, kind):
                 raise table.refusal(key, "is missing: an entry has line, mutants and reason")
@@ -49,10 +49,12 @@ class _Entry:
         self.reason = table.get("reason", str)
         self._line = _pattern(table.get("line", str))
         self._routine = table.get("in", str)
+        self._nth = table.get("nth", int)
         self._whats = {item: _pattern(item) for item in table.get("mutants", list)}
 
     def _is_there(self, mutant):
-        return bool(self._line.fullmatch(mutant.text)) and self._routine in (None, mutant.routine)
+        return (bool(self._line.fullmatch(mutant.text)) and self._routine in (None, mutant.routine)
+                and self._nth in (None, mutant.nth))
 
     def covers(self, mutant):
         return self._is_there(mutant) and any(pattern.fullmatch(mutant.what) for pattern in self._whats.values())
@@ -61,7 +63,8 @@ class _Entry:
         here = [mutant for mutant in mutants if self._is_there(mutant)]
         if not here:
             raise self._table.refusal("line", "is the text of no line that has mutants"
-                                      + (f" in {self._routine}" if self._routine else ""))
+                                      + (f" in {self._routine}" if self._routine else "")
+                                      + (f", or not {self._nth} times" if self._nth else ""))
         for item, pattern in self._whats.items():
             if not any(pattern.fullmatch(mutant.what) for mutant in here):
                 raise self._table.refusal("mutants", f'has "{item}", and there is no such mutant of the line '

@@ -1,5 +1,6 @@
 """The mutants of an assembled protocol: the same image with one fault in it, at one place, and that place has a name."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -44,7 +45,8 @@ class Mutant:
     file : the source.  place : the line, as the listing shows it: ``v4.uasm:131``, in a macro ``machine.uasm:67 < v4.uasm:325``.
     what : what has been done there. The same place and the same words here are the same fault, for whatever number of cores the
         protocol was assembled.
-    text : the source line, without its comment.  routine : the label that it stands behind.
+    text : the source line, without its comment.  routine : the label that it stands behind.  nth : which of the lines with this text
+        behind this label it is, from 1.
     words : microcode address -> word in its place; addresses behind the image's own are added.
     fences : a fence is concerned, so it matters only where stores are buffered.
     image : the Image that it is made from.
@@ -55,6 +57,7 @@ class Mutant:
     what: str
     text: str
     routine: str | None
+    nth: int
     words: Mapping[int, int]
     fences: bool
     image: Image = field(repr=False)
@@ -100,6 +103,10 @@ class _Maker:
     def __init__(self, image, room):
         self._image = image
         self._room = min(room, 1 << TARGET_BITS)
+        self._nth, count = {}, Counter()
+        for address in sorted(image.lines):
+            count[self._where(address)] += 1
+            self._nth[address] = count[self._where(address)]
         self._targets = set(image.symbols.values()) | {
             word_of(raw).target for raw in image.words if "t" in forms(word_of(raw).op)[0]}
 
@@ -127,8 +134,12 @@ class _Maker:
         image = self._image
         line = image.lines[address]
         raws = [*words.values(), *(image.words[at] for at in words if at < len(image.words))]
-        return Mutant(line.file, place_of(line), what, _plain(line.text.partition(";")[0]), image.routine(address), words,
+        return Mutant(line.file, place_of(line), what, *self._where(address), self._nth[address], words,
                       any(word_of(raw).op is Op.FENCE for raw in raws), image)
+
+    def _where(self, address):
+        """(text, routine) of a word."""
+        return _plain(self._image.lines[address].text.partition(";")[0]), self._image.routine(address)
 
     # --- the kinds of faults: each gives (what, {address: word}) of one word ----------------------------------------------
 
