@@ -45,8 +45,8 @@ class Mutant:
     file : the source.  place : the line, as the listing shows it: ``v4.uasm:131``, in a macro ``machine.uasm:67 < v4.uasm:325``.
     what : what has been done there. The same place and the same words here are the same fault, for whatever number of cores the
         protocol was assembled.
-    text : the source line, without its comment.  routine : the label that it stands behind.  nth : which of the lines with this text
-        behind this label it is, from 1.
+    text : the source line, without its comment.  routine : the label that it stands behind.
+    nth : which of the lines with this text behind this label it is, from 1.
     words : microcode address -> word in its place; addresses behind the image's own are added.
     fences : a fence is concerned, so it matters only where stores are buffered.
     image : the Image that it is made from.

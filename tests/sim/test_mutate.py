@@ -248,7 +248,7 @@ def test_a_hunt_finds_what_the_run_does_not(tmp_path):
 
 
 def test_a_fence_is_judged_where_stores_are_buffered(tmp_path):
-    campaign = Campaign("v4", scenarios=("single",), only="spin_unlock_wmb", runs=64, out=tmp_path)
+    campaign = Campaign("v4", scenarios=("broadcast",), only="spin_unlock_wmb", runs=32, out=tmp_path)
     rows = {row.id.split(" ", 1)[1]: row for row in campaign.run().rows}
     assert rows.keys() == {"left out", "fence READ", "exchanged with the next"}
     assert all(row.verdict is not None and row.verdict.memory.startswith("pso") for row in rows.values())
