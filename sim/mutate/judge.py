@@ -181,7 +181,7 @@ class Judge:
             return _Normal(oracles, result.clocks, result.as_expected)
         flags, clocks = Counter(), []
         for _, outcome in self.hunt(setting, setting.prepared, self.numbers):
-            flags.update(_flags(outcome))
+            flags.update(list(_flags(outcome)))
             clocks.append(outcome.clocks)
         return _Normal(oracles, result.clocks, result.as_expected, flags, tuple(clocks))
 
