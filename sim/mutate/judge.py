@@ -30,12 +30,9 @@ _LIMIT = 100_000
 _LONGER = 3
 #: The schedules of every scenario that are tried before the others of any: most of what a hunt finds, it finds soon.
 _FIRST = 32
-#: The straps under which a fence matters: TSO, PSO, and PSO with the fence that only the x2APIC's send path has. Everything else
-#: shows itself, and is simpler to understand, under those of the scenario.
-_BUFFERED = (
-    {"memory_model": MemoryModel.TSO.value}, {"memory_model": MemoryModel.PSO.value},
-    {"memory_model": MemoryModel.PSO.value, "x2apic": 1},
-)
+#: Where a fence matters: (memory model, mode of the APICs). In x2APIC mode the send path has a fence of its own. Everything else
+#: shows itself, and is simpler to understand, under the straps of the scenario.
+_BUFFERED = ((MemoryModel.TSO, 0), (MemoryModel.PSO, 0), (MemoryModel.PSO, 1))
 #: The flag that says of the others that they prove nothing.
 _OVERFLOW = "overflow"
 #: What kills a mutant whose run does not end.
@@ -120,14 +117,13 @@ class Judge:
             if prepared.settings.config.n_cores > LaneEngine.SENSIBLE:
                 raise InputError(f"scenario {name} has {prepared.settings.config.n_cores} cores; mutants are run with at most "
                                  f"{LaneEngine.SENSIBLE}")
-        for straps in (None, *_BUFFERED):
-            for name, prepared in own.items():
-                if straps is not None:
-                    prepared = prepare(name, protocol=protocol, assignments=[f"{key}={value}" for key, value in straps.items()])
+        modes = [{name: prepare(name, protocol=protocol, assignments=[f"x2apic={mode}"]) for name in own} for mode in (0, 1)]
+        for buffered, machines in [(False, own), *((True, _under(model, modes[mode])) for model, mode in _BUFFERED)]:
+            for prepared in machines.values():
                 key = prepared.image.words, prepared.settings.config.microcode_depth
                 if key not in made:
                     made[key] = {mutant.id: mutant for mutant in mutants_of(prepared.image, room=key[1])}
-                self._settings.append(_Setting(straps is not None, prepared, made[key]))
+                self._settings.append(_Setting(buffered, prepared, made[key]))
 
     @cached_property
     def mutants(self):
@@ -302,6 +298,14 @@ def _flags(outcome):
 
 def _limit(clocks, patience):
     return min(_LIMIT, _LONGER * clocks + 2 * patience)
+
+
+def _under(model, machines):
+    """The same scenarios under a memory model, which neither image nor arena depends on."""
+    def changed(settings):
+        return replace(settings, straps=replace(settings.straps, memory_model=model.value))
+
+    return {name: replace(prepared, settings=changed(prepared.settings)) for name, prepared in machines.items()}
 
 
 def _made_for(protocol):

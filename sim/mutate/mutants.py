@@ -66,12 +66,17 @@ class Mutant:
     def id(self):
         return f"{self.place} {self.what}"
 
-    def applied(self):
-        """The image with the fault."""
+    @property
+    def microcode(self):
+        """All words with the fault."""
         words = [*self.image.words, *[0] * (1 + max(self.words) - len(self.image.words))]
         for address, word in self.words.items():
             words[address] = word
-        return replace(self.image, words=tuple(words))
+        return tuple(words)
+
+    def applied(self):
+        """The image with the fault."""
+        return replace(self.image, words=self.microcode)
 
     @property
     def sentence(self):
@@ -92,9 +97,8 @@ def mutants_of(image, *, room=1 << TARGET_BITS):
     places += map(maker.without, image.names)
     result, seen = [], {image.words}
     for _, mutant in sorted(places, key=lambda item: item[0]):
-        words = mutant.applied().words
-        if words not in seen:
-            seen.add(words)
+        if mutant.microcode not in seen:
+            seen.add(mutant.microcode)
             result.append(mutant)
     return result
 

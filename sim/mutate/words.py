@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from amaranth.lib import data
 
 from rtl.core.microword import CONDITIONAL_OPS, MEMORY_OPS, MicroWord, Op
+from rtl.events import Event
 from sim.microcode.listing import written_form
 
 __all__ = ["changed", "dead_register", "fresh", "matters_in_order", "reads", "word_of", "writes"]
@@ -22,23 +23,32 @@ _APIC = frozenset({Op.APICRD, Op.APICRDH, Op.APICWR, Op.APICWRH})
 _AWAY = frozenset({Op.RET, Op.IRET, Op.ICALL})
 
 
+#: Name -> (where it begins, its largest value, what makes its value). Amaranth's own constants do the same, a hundred times slower,
+#: and a protocol has thousands of mutants.
+_FIELDS = {name: (field.offset, (1 << field.width) - 1, {"op": Op, "event": Event}.get(name, int))
+           for name, field in data.Layout.cast(MicroWord)}
+
+
 @cache
 def word_of(raw):
-    """A raw word with its fields as attributes: plain values, because they are looked at again and again."""
-    word = MicroWord.from_bits(raw)
-    return SimpleNamespace(**{name: word[name] for name, _ in data.Layout.cast(MicroWord)})
+    """A raw word with its fields as attributes."""
+    return SimpleNamespace(**{name: kind(raw >> low & most) for name, (low, most, kind) in _FIELDS.items()})
 
 
 def changed(raw, **fields):
     """The raw word with some fields changed."""
-    return MicroWord.const({**vars(word_of(raw)), **fields}).as_bits()
+    for name, value in fields.items():
+        low, most, kind = _FIELDS[name]
+        raw = raw & ~(most << low) | (value if kind is int else value.value) << low
+    return raw
 
 
 def fresh(raw, **fields):
     """The raw word with these fields and nothing else of what it was, but that it is an entry point."""
-    return MicroWord.const({"entry": word_of(raw).entry, **fields}).as_bits()
+    return changed(0, entry=word_of(raw).entry, **fields)
 
 
+@cache
 def reads(raw):
     """The registers that the operation reads. What only the event shows is not read."""
     word = word_of(raw)
@@ -55,6 +65,7 @@ def reads(raw):
     return frozenset(found)
 
 
+@cache
 def writes(raw):
     """The registers that the operation writes."""
     word = word_of(raw)
@@ -81,16 +92,24 @@ _VISIBLE = frozenset({*(op for op in Op if op.value in MEMORY_OPS), *_APIC, *_IN
 def dead_register(words, address):
     """A register whose value nobody reads any more when the word at an address is about to run: it is written first, on every way
     on. None if there is none that is sure."""
+    return min(_ALL - _live(tuple(words))[address], default=None)
+
+
+@cache
+def _live(words):
+    """By address: the registers that somebody may still read."""
     live = [frozenset()] * len(words)
-    changed = True
-    while changed:
-        changed = False
+    changing = True
+    while changing:
+        changing = False
         for here in reversed(range(len(words))):
-            after = frozenset().union(*(live[place] if place < len(words) else _ALL for place in _following(words[here], here)))
-            now = reads(words[here]) | (after - writes(words[here])) if word_of(words[here]).op not in _AWAY else _ALL
+            now = _ALL
+            if word_of(words[here]).op not in _AWAY:
+                after = (live[place] if place < len(words) else _ALL for place in _following(words[here], here))
+                now = reads(words[here]) | (frozenset().union(*after) - writes(words[here]))
             if now != live[here]:
-                live[here], changed = now, True
-    return min(_ALL - live[address], default=None)
+                live[here], changing = now, True
+    return live
 
 
 def _following(raw, address):
