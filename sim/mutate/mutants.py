@@ -35,6 +35,8 @@ _LEAVES = frozenset({*CONDITIONAL_OPS, Op.JMP, Op.RET, Op.IRET, Op.PAUSE, Op.HAL
 #: What a kind of operand fills, where that is a register.
 _REGISTER_OF = {"d": "rd", "c": "rd", "a": "ra", "r": "rb", "b": "rb", "m": "ra"}
 _WEAKER = {"FULL": ("WRITE", "READ"), "WRITE": ("READ",), "READ": ()}
+#: What a fault is called that jumps over an operation; if that is a fence, it is about that fence.
+_SKIPS = "target + 1"
 _FENCE_NAMES = {value: name for name, value in FENCES.items()}
 
 
@@ -138,6 +140,8 @@ class _Maker:
         image = self._image
         line = image.lines[address]
         raws = [*words.values(), *(image.words[at] for at in words if at < len(image.words))]
+        if what == _SKIPS:
+            raws.append(image.words[word_of(words[address]).target - 1])
         return Mutant(line.file, place_of(line), what, *self._where(address), self._nth[address], words,
                       any(word_of(raw).op is Op.FENCE for raw in raws), image)
 
@@ -170,7 +174,7 @@ class _Maker:
         if "t" in written_form(word):
             skipped = next((at for at in range(word.target, len(words)) if word_of(words[at]).op is not Op.NOP), len(words))
             if skipped + 1 < len(words):
-                yield "target + 1", {address: changed(raw, target=skipped + 1)}
+                yield _SKIPS, {address: changed(raw, target=skipped + 1)}
 
     def _constants(self, address, raw, word):
         for kind in written_form(word):
