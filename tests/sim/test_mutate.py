@@ -15,8 +15,11 @@ from rtl.events import Event
 from sim.microcode.assembler import assemble
 from sim.microcode.protocols import find_protocol
 from sim.mutate.campaign import Campaign
+from sim.mutate.equivalents import Equivalents
+from sim.mutate.judge import Judge, _more_often
 from sim.mutate.mutants import WITNESS, mutants_of
 from sim.mutate.words import dead_register, matters_in_order, reads, writes
+from sim.scenarios.document import Document
 
 
 def _image(text, **options):
@@ -104,6 +107,12 @@ def test_fences_and_names():
     assert "without wall" not in changes
 
 
+def test_to_jump_over_a_fence_is_about_the_fence():
+    image = _image("  call give\n  call take\n  ret\ngive:\n  fence WRITE\n  ret\ntake:\n  mov r0, 1\n  ret\n")
+    assert {mutant.text: mutant.fences for mutant in mutants_of(image) if mutant.what == "target + 1"} == {
+        "call give": True, "call take": False}
+
+
 def test_interrupts_that_are_not_switched():
     text = "  irqsave @QUEUE\n  mov r3, r1\n  irqrestore\n  ret\n"
     image = _image(text)
@@ -180,6 +189,25 @@ def test_the_witness_has_no_faults():
             assert places and WITNESS not in places
 
 
+# --- how it is judged -------------------------------------------------------------------------------------------------
+
+
+def test_how_much_more_often_is_no_chance():
+    """Of twice 512 runs."""
+    for here, there in ((0, 0), (3, 0), (19, 0), (11, 11), (30, 11), (336, 512), (400, 336)):
+        assert not _more_often(here, there)
+    for here, there in ((20, 0), (80, 11), (512, 336)):
+        assert _more_often(here, there)
+
+
+def test_what_the_protocol_itself_shows_is_counted_by_runs(tmp_path):
+    judge = Judge("v4", scenarios=("early-return",), runs=64)
+    number, *_ = judge.build(judge.mutants)
+    normal = judge.normal(number)
+    assert normal.oracles == {"O1"} and normal.as_expected
+    assert normal.flags.keys() == {"early_return"} and 20 < normal.flags["early_return"] < 64 == len(normal.hunted)
+
+
 # --- a campaign -------------------------------------------------------------------------------------------------------
 
 #: What every campaign here is run on: one scenario of two cores, and what is done there to a wait.
@@ -192,6 +220,16 @@ def protocol(tmp_path):
     path = tmp_path / "own.uasm"
     path.write_text('.title "own"\n.include "v4.uasm"\n')
     return path, tmp_path / "own.equivalents.toml"
+
+
+def test_explanations_name_a_line_among_equal_ones(crosscall, protocol):
+    """`ld t0, [data + csd.flags]` stands twice in csd_unlock(): the first is for its WARN_ON."""
+    path, equivalents = protocol
+    for nth, line in ((1, "v4.uasm:97"), (2, "v4.uasm:101")):
+        _entry(equivalents, line="ld t0, [data + csd.flags]", mutants=["left out"], nth=nth, **{"in": "csd_unlock"})
+        reasons = Equivalents(Document(equivalents))
+        image = assemble(path, n_cores=2, xlen=16)
+        assert [mutant.place for mutant in mutants_of(image) if reasons.reason(mutant)] == [line]
 
 
 def _entry(path, *, line="btc t0, CSD_FLAG_WAIT, .woken", mutants=("constant ^ 2",), reason="because", **more):
@@ -307,7 +345,8 @@ def test_ctrl_c(tmp_path):
     ({"mutants": ["constant ^ 9"]}, 'has "constant ^ 9", and there is no such mutant of the line (there are: branch inverted, '),
     ({"mutants": [3]}, "must be a list of what is done to the line, not 3"),
     ({"reason": ""}, "reason is missing: an entry has line, mutants and reason"),
-    ({"note": "x"}, "note is not known here (known: line, in, mutants, reason)"),
+    ({"note": "x"}, "note is not known here (known: line, in, nth, mutants, reason)"),
+    ({"nth": 2}, "line is the text of no line that has mutants, or not 2 times"),
 ])
 def test_explanations_of_nothing_are_refused(crosscall, protocol, entry, message):
     path, equivalents = protocol
