@@ -261,6 +261,42 @@ def replay(
     _present(result, as_json, everything, lambda: recipe.check_violation(result.seen, file=file))
 
 
+@app.command()
+def mutate(
+    protocol: Annotated[str, typer.Option(metavar="NAME|FILE.uasm", help="A shipped protocol, or your own.")],
+    runs: Annotated[int, typer.Option(min=1, help="Schedules of each scenario that a mutant is hunted with.")] = 512,
+    scenario: Annotated[list[str] | None, typer.Option(metavar="NAME|FILE.toml", help="Only these scenarios; may be repeated. "
+                                                       "[default: all shipped ones that the protocol can run]")] = None,
+    only: Annotated[str | None, typer.Option(metavar="TEXT", help="Only mutants with this in their name, line or routine.")] = None,
+    boot: Annotated[bool, typer.Option("--boot", help="Put faults into boot.uasm as well.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Try those that are explained as equivalent, too.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Number of the first schedule.")] = 0,
+    processes: Annotated[int | None, typer.Option(min=1, help="One per CPU if not said.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the campaign that is noted in --out.")] = False,
+    out: Annotated[Path, typer.Option(help="Where the notebook is written.")] = Path("waves"),
+    as_json: _Json = False,
+):
+    """Put single faults into a protocol, and see which of them the scenarios and short hunts show.
+
+    Exit code 0: all of them, but those that are explained as equivalent. 1: some survive, or one that is explained is seen all the
+    same. 2: bad input. 130: interrupted; --resume goes on.
+    """
+    from sim.mutate.campaign import Campaign
+    from sim.report.mutate import print_campaign
+
+    with _status() as show:
+        campaign = Campaign(protocol, scenarios=tuple(scenario or ()), runs=runs, first=seed, boot=boot, only=only,
+                            everything=everything, out=out, processes=processes,
+                            progress=lambda done, of, killed, past: show(f"{done} of {of} mutants, {killed} killed, {past:.0f} s"))
+        report = campaign.run(resume=resume)
+    if as_json:
+        _print_json(report.to_json())
+    else:
+        print_campaign(report, campaign.notebook)
+    if report.survivors or report.contradictions:
+        raise typer.Exit(VIOLATED)
+
+
 @app.command("list")
 def list_(as_json: _Json = False):
     """List the scenarios with the verdict they expect, the protocols, the presets and what --set accepts."""
