@@ -245,6 +245,7 @@ def replay(
     """Repeat a run of a hunt to the clock, with waves."""
     from rtl.schedule import ScheduleKind
     from sim.engines import make_engine
+    from sim.profile import room_of
     from sim.run import patience_of, prepare_recipe, run, window_of
     from sim.schedules import Plan, read_recipe
 
@@ -254,7 +255,7 @@ def replay(
     prepared = prepare_recipe(recipe, file, patience=patience, visits=visits)
     again = recipe.plan if recipe.schedule is None else Plan(kind=ScheduleKind.REPLAY)
     with _progress(1_000_000) as progress:
-        machine = make_engine(engine, prepared.settings.config, tell=_note)
+        machine = make_engine(engine, prepared.settings.config, room=room_of(prepared.scenario), tell=_note)
         result = run(prepared, engine=machine, max_clocks=1_000_000, out=out, waves=not no_vcd, window=clocks,
                      plan=again, replay=recipe.schedule or (), patience=patience_of(prepared.scenario, recipe.plan),
                      progress=progress)

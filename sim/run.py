@@ -17,6 +17,7 @@ from sim.microcode.knockout import knock_out
 from sim.microcode.protocols import find_protocol
 from sim.names import closest
 from sim.oracles import Jury, make_oracles
+from sim.profile import profile_of
 from sim.records import Digest, Sources
 from sim.scenarios.contents import contents
 from sim.scenarios.reader import Scenario, find_scenario, read_scenario
@@ -246,8 +247,9 @@ def _run(prepared, engine, max_clocks, out, window, progress, patience, **schedu
                                                     start=window.start, meta=_meta(prepared),
                                                     comment=f"{scenario.name}: {scenario.title}"))
             observers.waves = WaveFeed(writer, observers.tracker, observers.judges, end=window.stop)
+        profile = profile_of(config, image, straps=prepared.settings.straps, arena=prepared.contents.arena, visits=scenario.visits)
         outcome = engine.run(prepared.contents, prepared.settings.straps, max_clocks=max_clocks, sink=observers,
-                             probe=window or False, patience=patience, **schedule)
+                             probe=window or False, patience=patience, profile=profile, **schedule)
         violations = observers.finish(outcome)
         if window is not None:
             window = range(window.start, min(window.stop, outcome.clocks))

@@ -15,7 +15,8 @@ __all__ = ["CoreMonitor"]
 
 
 class CoreMonitor(wiring.Component):
-    """Context, Obligations, Csds and Locks of the same core. All CoreMonitors are the same circuit, and all outputs are functions of
+    """Context, Obligations, Csds and Locks of the same core. All CoreMonitors are the same circuit, and all outputs are
+    functions of
     state.
 
     Parameters

@@ -15,7 +15,8 @@ from sim.engines.compiled.many import Job, LaneEngine
 from sim.engines.engine import Ending
 from sim.errors import InputError
 from sim.hunt import plan_of
-from sim.monitor import ORACLE_OF_FLAG, clocks_of_flags
+from sim.monitor import ORACLES_OF_FLAG, OVERFLOW, clocks_of_flags
+from sim.profile import profile_of, room_of
 from sim.run import Prepared, patience_of, prepare, run
 from sim.scenarios.reader import shipped_scenarios
 from sim.schedules import contents_digest
@@ -33,8 +34,6 @@ _FIRST = 32
 #: Where a fence matters: (memory model, mode of the APICs). In x2APIC mode the send path has a fence of its own. Everything else
 #: shows itself, and is simpler to understand, under the straps of the scenario.
 _BUFFERED = ((MemoryModel.TSO, 0), (MemoryModel.PSO, 0), (MemoryModel.PSO, 1))
-#: The flag that says of the others that they prove nothing.
-_OVERFLOW = "overflow"
 #: What kills a mutant whose run does not end.
 _ENDLESS = "LIMIT"
 
@@ -78,6 +77,18 @@ class _Setting:
     prepared: Prepared
     mutants: Mapping[str, Mutant]
     normal: _Normal | None = field(default=None)
+
+    @cached_property
+    def machine(self):
+        """What is elaborated for it: (MachineConfig, Room)."""
+        return self.prepared.settings.config, room_of(self.prepared.scenario)
+
+    @cached_property
+    def profile(self):
+        """What the Monitor is told of the protocol."""
+        prepared = self.prepared
+        return profile_of(prepared.settings.config, prepared.image, straps=prepared.settings.straps, arena=prepared.contents.arena,
+                          visits=prepared.scenario.visits)
 
     @property
     def memory(self):
@@ -158,9 +169,9 @@ class Judge:
         where = {setting for name in mutants for setting in self._where(name)}
         needed = [number for number, setting in enumerate(self._settings) if setting in where]
         for number in needed:
-            config = self._settings[number].prepared.settings.config
-            if config not in self._engines:
-                self._engines[config] = CompiledEngine(config), LaneEngine(config)
+            machine = config, room = self._settings[number].machine
+            if machine not in self._engines:
+                self._engines[machine] = CompiledEngine(config, room=room), LaneEngine(config, room=room)
         return needed
 
     def _where(self, name):
@@ -171,7 +182,7 @@ class Judge:
     def normal(self, number):
         """What the protocol itself does in a setting."""
         setting = self._settings[number]
-        result = self._run(setting.prepared, _LIMIT)
+        result = self._run(setting, setting.prepared, _LIMIT)
         oracles = frozenset(item.oracle for item in result.violations)
         if result.ending is not Ending.QUIET:
             return _Normal(oracles, result.clocks, result.as_expected)
@@ -213,7 +224,7 @@ class Judge:
     def _in_run(self, setting, name):
         """(Verdict or None, the oracles whose violation is expected and has not come) of the scenario's own run."""
         normal, scenario = setting.normal, setting.prepared.scenario
-        result = self._run(setting.with_mutant(name), _limit(normal.clocks, patience_of(scenario)))
+        result = self._run(setting, setting.with_mutant(name), _limit(normal.clocks, patience_of(scenario)))
         oracles = {item.oracle for item in result.violations}
         if not oracles <= normal.oracles:
             first = next(item for item in result.violations if item.oracle not in normal.oracles)
@@ -223,8 +234,8 @@ class Judge:
                            f"is not over after {result.clocks} clocks, where the protocol takes {normal.clocks}"), set()
         return None, normal.oracles - oracles if normal.as_expected else set()
 
-    def _run(self, prepared, limit):
-        return run(prepared, engine=self._engines[prepared.settings.config][0], max_clocks=limit)
+    def _run(self, setting, prepared, limit):
+        return run(prepared, engine=self._engines[setting.machine][0], max_clocks=limit)
 
     def hunt(self, setting, prepared, numbers):
         """(number, LaneOutcome) of the runs with these numbers."""
@@ -235,8 +246,9 @@ class Judge:
                 limit = _limit(setting.normal.hunted[number - self.numbers[0]], patience) if setting.normal is not None else _LIMIT
                 yield Job({"plan": plan, "patience": patience}, limit)
 
-        engine = self._engines[prepared.settings.config][1]
-        return zip(numbers, engine.run_many(prepared.contents, prepared.settings.straps, jobs(), max_clocks=_LIMIT), strict=True)
+        engine = self._engines[setting.machine][1]
+        outcomes = engine.run_many(prepared.contents, prepared.settings.straps, jobs(), profile=setting.profile, max_clocks=_LIMIT)
+        return zip(numbers, outcomes, strict=True)
 
 
 class _Hunt:
@@ -259,7 +271,7 @@ class _Hunt:
             flags = _flags(outcome)
             for flag in flags:
                 self._shown.setdefault(flag, []).append(number)
-            new = flags.keys() - own - {_OVERFLOW}
+            new = flags.keys() - own
             if new:
                 flag = min(new, key=flags.get)
                 return self._verdict(flag, f"the Monitor says {flag} at clock {flags[flag]}" if flag != _ENDLESS else
@@ -269,17 +281,18 @@ class _Hunt:
     def _compare(self):
         """The protocol has defects of its own, which any change of its timing may bring about or not: what counts is how often."""
         normal, of = self._setting.normal.flags, len(self._judge.numbers)
-        for flag in self._judge.own_flags(self._setting.buffered) - {_OVERFLOW}:
+        for flag in self._judge.own_flags(self._setting.buffered):
             here, there = len(self._shown.get(flag, ())), normal[flag]
             if _more_often(here, there):
                 return self._verdict(flag, f"the Monitor says {flag} in {here} of {of} runs, where the protocol does in {there}")
-            if ORACLE_OF_FLAG.get(flag) in self.missing and not here and _more_often(there, here):
-                sentence = f"{ORACLE_OF_FLAG[flag]} is expected, and comes neither in the run nor in any of {of} schedules"
+            missing = self.missing & set(ORACLES_OF_FLAG.get(flag, ()))
+            if missing and not here and _more_often(there, here):
+                sentence = f"{min(missing)} is expected, and comes neither in the run nor in any of {of} schedules"
                 return replace(self._verdict(flag, f"{sentence}, where it does in {there}"), killed_by="MISSING", run=None)
         return None
 
     def _verdict(self, flag, sentence):
-        return Verdict(ORACLE_OF_FLAG.get(flag, flag), self._setting.prepared.scenario.name, self._setting.memory,
+        return Verdict(" or ".join(ORACLES_OF_FLAG.get(flag, (flag,))), self._setting.prepared.scenario.name, self._setting.memory,
                        min(self._shown.get(flag, ()), default=None), sentence)
 
 
@@ -293,6 +306,9 @@ def _more_often(here, there):
 def _flags(outcome):
     """Flag -> clock, and as if that were one, that a run of a hunt has not ended."""
     flags = clocks_of_flags(outcome.outputs["flags"])
+    # Of what comes after there was no room for more, no flag proves anything.
+    full = flags.pop(OVERFLOW, outcome.clocks + 1)
+    flags = {flag: clock for flag, clock in flags.items() if clock < full}
     return flags | {_ENDLESS: outcome.clocks} if outcome.ending is Ending.LIMIT else flags
 
 
