@@ -128,6 +128,9 @@ class Event(enum.Enum, shape=7):
     #: The function that began last has ended.
     RAN = 41
 
+    #: A function clears its core's bit in a mask that somebody may be calling with. a: info.
+    UNMASK = 43
+
     # Locks that are no test-and-set.
     #: A spin lock is held from here. a: the address that UNLOCK is said of.
     LOCKED = 42

@@ -390,6 +390,7 @@ class CallTracker:
             Event.RAN: self._ran,
             Event.ONLINE: self._online,
             Event.OFFLINE: self._offline,
+            Event.UNMASK: self._unmask,
             Event.CALL: self._call,
             Event.TARGET: self._target,
             Event.TARGETS: self._targets,
@@ -556,6 +557,10 @@ class CallTracker:
 
     def _offline(self, record, stack, top):
         self.book.set_offline(record.b)
+        return top.call
+
+    def _unmask(self, record, stack, top):
+        self.book.unmask(record.core)
         return top.call
 
     def _request(self, record, stack, top):

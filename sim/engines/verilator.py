@@ -109,7 +109,7 @@ def _harness(config, inputs):
         "probe": probe_layout(config).size, "probe_limbs": limbs_of(probe_layout(config).size),
         "banks": "\n".join(f"        case {1 + bank}: words[row] = root->@BANK{bank}@[row]; break;"
                            for bank in range(config.n_banks)),
-        "n_banks": config.n_banks,
+        "n_banks": config.n_banks, "microcode": config.microcode_depth, "rows": config.arena_depth // config.n_banks,
     }
 
 
@@ -167,8 +167,9 @@ void machine_reset(Machine *m) {
 }
 
 /* Through the load port. */
-void machine_fill(Machine *m, int memory, const uint64_t *words, int64_t count) {
+int64_t machine_fill(Machine *m, int memory, const uint64_t *words, int64_t count) {
     Vmachine *model = m->model;
+    if (count > (memory == 0 ? %(microcode)d : %(rows)d)) return -1;
     model->load___05Fvalid = 1;
     model->load___05Fmicrocode = memory == 0;
     for (int64_t row = 0; row < count; row++) {
@@ -177,13 +178,16 @@ void machine_fill(Machine *m, int memory, const uint64_t *words, int64_t count) 
         tick(model);
     }
     model->load___05Fvalid = 0;
+    return count;
 }
 
-void machine_read(Machine *m, int memory, uint64_t *words, int64_t count) {
+int64_t machine_read(Machine *m, int memory, uint64_t *words, int64_t count) {
+    if (count > %(rows)d) return -1;
     auto root = m->model->rootp;
     for (int64_t row = 0; row < count; row++) switch (memory) {
 %(banks)s
     }
+    return count;
 }
 
 int64_t machine_run(Machine *m, Control *c, int64_t clocks) {

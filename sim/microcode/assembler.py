@@ -8,6 +8,7 @@ immediates, branch targets.
 import posixpath
 from collections import ChainMap
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,6 +53,12 @@ def forms(op):
 def usage(kinds):
     """Operands as they are shown: ``rd, [ra + imm]``."""
     return ", ".join(OPERANDS[kind] for kind in kinds)
+
+
+@lru_cache(maxsize=1 << 14)
+def _raw(fields):
+    """The raw microword of (field, value)s. Most are in many programs, and Amaranth takes its time for each."""
+    return MicroWord.const(dict(fields)).as_bits()
 
 
 class _Sum(NamedTuple):
@@ -421,7 +428,7 @@ class _Assembler:
         if "rd" not in fields and len(forms(word.op)) > 1:
             fields["rd"] = fields.get("ra", 0)
         event = EVENTS[word.event.token[1:]] if word.event else Event.NONE
-        return MicroWord.const({"op": word.op, **fields, "event": event, "entry": address in entries}).as_bits()
+        return _raw(tuple({"op": word.op, **fields, "event": event, "entry": address in entries}.items()))
 
     def finish(self):
         """The second pass: gives the Image."""

@@ -1,7 +1,7 @@
 """Oracles: what must hold of every run, one small class per property."""
 
 from .calls import EarlyReturn, FunctionAndInfo, LostCall, LostInterrupt, OnceEach, ReturnValue, WhereRun
-from .counts import Countdown, InterruptMask
+from .counts import Countdown, InterruptMask, SentInterrupts
 from .expectations import Expectations
 from .findings import SpinLocks, Traps, Warnings
 from .flags import GivenBack, NestedOwner, UnlockOfUnlocked
@@ -16,8 +16,8 @@ __all__ = ["ORACLES", "Jury", "Oracle", "Verdict", "Violation", "make_oracles"]
 
 #: Every oracle, in the order in which they are shown.
 ORACLES = (EarlyReturn, OnceEach, LostCall, WellFormedList, Countdown, UnlockOfUnlocked, GivenBack, FunctionAndInfo,
-           LostInterrupt, BoundedWalk, NestedOwner, InterruptMask, WhereRun, ReturnValue, Hotplug, DataWords, AtRest, SpinLocks,
-           Warnings, Traps, Expectations)
+           LostInterrupt, BoundedWalk, NestedOwner, InterruptMask, SentInterrupts, WhereRun, ReturnValue, Hotplug, DataWords,
+           AtRest, SpinLocks, Warnings, Traps, Expectations)
 
 
 def make_oracles(config, image, *, arena=None, max_visits=None, scenario=None):

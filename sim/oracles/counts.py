@@ -5,7 +5,7 @@ from rtl.events import Event
 
 from .oracle import Oracle, listing
 
-__all__ = ["Countdown", "InterruptMask"]
+__all__ = ["Countdown", "InterruptMask", "SentInterrupts"]
 
 
 class Countdown(Oracle):
@@ -87,3 +87,28 @@ class InterruptMask(Oracle):
         elif not online >> record.destination & 1:
             self.found(record.clock, f"{who} sent interrupt {record.vector:#x} to core {record.destination}, which is not online; "
                        f"it arrived at clock {record.clock}", calls=[tracker.call], cores=[record.destination])
+
+
+class SentInterrupts(Oracle):
+    """The interrupts that a call sends after it has read its mask go to cores of that mask. (A core that has come online since may
+    get one, too: all but the sender are found in the live online mask.)"""
+
+    name = "SENT"
+    title = "interrupts are sent only to cores of the mask that was read for it"
+    events = (Event.IPI_MASK,)
+
+    def __init__(self, config, places):
+        super().__init__(config, places)
+        self._masks = {}              # core -> (its call, the mask that it read, the online mask then)
+
+    def on_ipi_mask(self, record, tracker):
+        self._masks[record.core] = tracker.call, record.a, record.b
+
+    def on_send(self, record, tracker):
+        call, mask, online = self._masks.get(record.core, (None, 0, 0))
+        if call is None or call is not tracker.call:
+            return
+        self.exercised += 1
+        if (online & ~mask) >> record.destination & 1:
+            self.found(record.clock, f"{call} sent an interrupt to core {record.destination} at clock {record.clock}, which is not "
+                       f"in the mask {mask:#x} that it had read", calls=[call], cores=[record.destination])

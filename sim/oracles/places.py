@@ -34,7 +34,7 @@ class Places:
     Members
     -------
     arena : start value of each word that is not 0.
-    lock, wait : the bits of a csd's flags; 0 if the protocol has no such flag.
+    lock, wait : the bits of a csd's flags; 0 if the protocol has no such flag.  flag_bits : all bits of flags that constants name.
     csds : address -> Csd.  tallies : address of the csd beside them -> Tally.
     stack_words : address on a stack -> whose.  stack_pointers : core -> where the end of its stack is.
     csd_size : in words.  heads : address -> name of each list head that is in no csd.  locks : the same of spin locks.
@@ -47,6 +47,9 @@ class Places:
         self.arena = dict(image.arena) | dict(arena or {})
         self.lock = image.constants.get("CSD_FLAG_LOCK", 0)
         self.wait = image.constants.get("CSD_FLAG_WAIT", 0)
+        self.flag_bits = 0
+        for name, value in image.constants.items():
+            self.flag_bits |= value if name.startswith("CSD_") else 0
         self.stack_words = {item.address + step: item.cpu for item in image.objects if item.base == "stack" and item.cpu is not None
                             for step in range(item.type.size)}
         self.stack_pointers = {item.cpu: item.address for item in image.objects if item.base == "stack_pointer"

@@ -9,8 +9,10 @@ from .oracle import Oracle
 
 __all__ = ["AtRest", "DataWords"]
 
-#: Fields of a command block that nobody writes.
-_CONSTANT = ("routine", "func", "target", "wait", "at", "delay", "nested", "frozen", "contract")
+#: Fields of a command block that nobody writes, but for the functions that write into one of the last two.
+_CONSTANT = ("routine", "func", "target", "wait", "at", "delay", "nested", "frozen", "contract", "data", "mask")
+#: The functions whose effect is known.
+_KNOWN = ("func_nop", "func_work", "func_meet", "func_count", "func_touch", "func_clear_bit", "func_nested", "func_free")
 
 
 class _AtTheEnd(Oracle):
@@ -38,6 +40,9 @@ class DataWords(_AtTheEnd):
     def judge(self, outcome, tracker):
         if tracker.book.unknown:
             self.lacks.append("calls whose contract is known")
+            return
+        if not {owed.func for owed in tracker.book.obligations} <= {self.places.image.symbols.get(name) for name in _KNOWN}:
+            self.lacks.append("functions of which it is known what they write")
             return
         places, image, modulus = self.places, self.places.image, 1 << self.config.xlen
         wanted = {}                   # address -> (value, what it is)
@@ -119,8 +124,10 @@ class AtRest(_AtTheEnd):
         csds |= {block["csd"]: f"the csd of a command of core {core}" for (core, _), block in places.commands() if "csd" in block}
         for address, name in csds.items():
             self.exercised += 1
-            flags = outcome.arena[address + places.flags_offset] & self._flags
-            if flags:
+            flags = outcome.arena[address + places.flags_offset]
+            if flags & ~places.flag_bits:
+                self.found(outcome.clocks, f"the flags of {name} are {flags:#x} at the end of the run: no flag has such bits")
+            if flags & self._flags:
                 what = " and ".join(word for bit, word in ((places.lock, "locked"), (places.wait, "waited for")) if flags & bit)
                 self.found(outcome.clocks, f"{name} is still {what} at the end of the run")
 

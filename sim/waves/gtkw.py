@@ -85,6 +85,7 @@ class _Save:
 
         self._trace("run.clock", datafmt="dec")
         self._trace("calls.violation_text", "violation", GTKWColor.red)
+        self._trace("calls.vanished_text", "vanished message", GTKWColor.red)
         n_cores = writer.config.n_cores
         if n_cores > _OPEN_CORES:
             with save.group("stage of each core"):

@@ -78,6 +78,7 @@ class Lanes:
         self.build_seconds = generated + library.build_seconds
         pointer, integer = ctypes.c_void_p, ctypes.c_int
         library.machine_new.restype = pointer
+        library.machine_fill.restype = ctypes.c_int64
         for name, arguments in {
             "machine_free": [pointer], "machine_step": [pointer], "machine_reset": [pointer, integer],
             "machine_fill": [pointer, integer, pointer, ctypes.c_int64],
@@ -98,8 +99,10 @@ class Lanes:
 
     def fill(self, memory, words):
         """Contents of a memory that every lane begins with, from its next reset on."""
-        self._library.machine_fill(self._machine, self.program.memories[memory].number, (ctypes.c_uint64 * len(words))(*words),
-                                   len(words))
+        there = self.program.memories[memory]
+        words = (ctypes.c_uint64 * len(words))(*words)
+        if self._library.machine_fill(self._machine, there.number, words, len(words)) != len(words):
+            raise ValueError(f"{len(words)} words do not fit the {there.depth} of {memory}")
 
     def read(self, memory, lane):
         """The words of a memory of the shared part, as a lane sees them now."""
