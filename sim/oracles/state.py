@@ -12,7 +12,7 @@ __all__ = ["AtRest", "DataWords"]
 #: Fields of a command block that nobody writes, but for the functions that write into one of the last two.
 _CONSTANT = ("routine", "func", "target", "wait", "at", "delay", "nested", "frozen", "contract", "data", "mask")
 #: The functions whose effect is known.
-_KNOWN = ("func_nop", "func_work", "func_meet", "func_count", "func_touch", "func_clear_bit", "func_nested", "func_free")
+_KNOWN = ("func_nop", "func_work", "func_count", "func_touch", "func_clear_bit", "func_nested", "func_free")
 
 
 class _AtTheEnd(Oracle):
