@@ -568,8 +568,12 @@ class CallTracker:
         return None
 
     def _issue(self, record, stack, top):
-        if top.kind is not _Kind.COMMAND or top.obligation is not None:
+        index = next((index for index in range(len(stack) - 1, 0, -1) if stack[index].kind is _Kind.COMMAND), 0)
+        if not index or stack[index].obligation is not None:
             return top.call
+        # What came between, an interrupt perhaps whose end nobody has said, is over.
+        del stack[index + 1:]
+        top = stack[index]
         func, info = top.request
         obligation = self.book.issue(record.core, func, info, record.a, record.b, record.clock)
         self.obligation = top.obligation = obligation

@@ -162,7 +162,7 @@ AS_WELL = {
     "other names": (renamed, {"O5", "O6", "O7"}, set()),
     "waits that wait for nothing": (lambda: changed(("generic_exec_single", "if (wait) csd_wait", "jmp csd_wait"),
                                                     ("smp_call_function_many", "M12 if (wait)", "")), set(), set()),
-    "no event of its own": (silent, {"O4", "O5", "O6", "O7", "O10", "O11", "LOCK"}, {"O10", "O12"}),
+    "no event of its own": (silent, {"O4", "O5", "O6", "O7", "O10", "O11", "SENT", "LOCK"}, {"O10", "O12"}),
 }
 
 

@@ -252,7 +252,7 @@ def test_killed_survivors_and_what_is_explained(crosscall, protocol):
         "killed_by": None, "scenario": None, "memory": None, "run": None, "sentence": None}
     never = rows["v4.uasm:76 branch never taken"]
     assert (never["killed_by"], never["scenario"], never["memory"], never["run"]) == ("WATCHDOG", "single", "sc", None)
-    assert rows["v4.uasm:76 branch always taken"]["killed_by"] == "O1"
+    assert rows["v4.uasm:76 branch always taken"]["killed_by"] == "O7"
 
 
 def test_without_an_explanation_it_survives(crosscall, protocol):
@@ -277,7 +277,7 @@ def test_an_explanation_that_is_wrong_is_found(crosscall, protocol):
 
 def test_a_hunt_finds_what_the_run_does_not(tmp_path):
     """A store that has come out of its lock: the number that the verdict names shows it alone."""
-    arguments = {"scenarios": ("demo",), "only": "v4.uasm:126 exchanged", "out": tmp_path}
+    arguments = {"scenarios": ("queue-irq",), "only": "v4.uasm:126 exchanged", "out": tmp_path}
     row, = Campaign("v4", runs=256, **arguments).run().rows
     assert row.verdict is not None and row.verdict.run is not None
     again, = Campaign("v4", runs=1, first=row.verdict.run, **arguments).run().rows
