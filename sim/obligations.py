@@ -203,8 +203,9 @@ class Book:
             item.may &= item.must | item.begun
 
     def run(self, core, func, info, clock, *, enabled, level):
-        """A function begins. Returns its Run: for the oldest call that is owed it."""
-        item = next((item for item in self._known.get((func, info), ()) if item.open >> core & 1), None)
+        """A function begins. Returns its Run: for the oldest call that is owed it, or if none is, the oldest that it may be for."""
+        open_ones = [item for item in self._known.get((func, info), ()) if item.open >> core & 1]
+        item = next((item for item in open_ones if item.must >> core & 1), open_ones[0] if open_ones else None)
         outer = self._running[core][-1] if self._running[core] else None
         inside = outer is not None and (item is None or outer.calls is not item)
         run = Run(core, func, info, clock, enabled, level, inside, item, item is None and self.unknown)

@@ -212,6 +212,21 @@ def test_an_older_call_that_a_core_has_served_is_passed_over(book):
     assert book.serve(3) is second
 
 
+def test_who_must_comes_before_who_only_may(book):
+    """Core 2 came while the first call was under way, which had not seen it: what it runs is for the second."""
+    book.set_offline(0b0100)
+    first = book.ask(0, mask=0b0110)
+    book.set_online(0b0100)
+    book.back(first)
+    second = book.ask(0, mask=0b0110)
+    assert book.serve(2) is second
+    assert second.unfinished == [1]
+    # It may have seen it all the same.
+    assert book.serve(2) is first
+    assert book.serve(2) is None
+    assert [book.serve(1), book.serve(1)] == [first, second]
+
+
 @pytest.mark.parametrize("func, info", [(OTHER, INFO), (FUNC, INFO + 1)])
 def test_another_function_or_another_info_is_another_call(book, func, info):
     first = book.ask(0, mask=0b0100)
