@@ -139,7 +139,7 @@ class Call:
     wait : the caller may rely on the function having ended when the routine returns. Without an obligation: it has started to wait.
     waiting : it does so now.
     stages : clocks of the caller's stages: the first of each, but the last WOKEN of a caller that waits for one csd after another.
-    result : what the routine returned, signed; None while it has not.
+    result : what the routine returned, signed, 0 if it returns nothing; None while it has not.
     lost : a sentence for each of its interrupt messages that was refused or reached nobody.
     """
 
@@ -585,7 +585,8 @@ class CallTracker:
             self.obligation = obligation
             self.book.result(obligation, record.a, record.clock)
         if call is not None:
-            call.result = obligation.result
+            contract = obligation.contract
+            call.result = obligation.result if contract.fails or contract.returns else 0
             call.waiting = False
             call.stages[Stage.RETURN] = record.clock
         return call

@@ -309,6 +309,17 @@ def test_the_result_is_signed():
     assert (call.result, call.error, call.over) == (-6, -6, True)
 
 
+@pytest.mark.parametrize("contract, result", [({}, 0), ({"returns": True}, 7), ({"fails": True}, 7)])
+def test_a_routine_that_returns_nothing_has_not_failed(contract, result):
+    """Whatever it has left in the register."""
+    stream = Stream()
+    stream.ask(0, Whom.NOBODY, here=True, **contract)
+    stream.result(0, 7)
+    [call] = stream.tracked().calls
+    assert (call.result, call.error, call.returned) == (result, result or None, True)
+    assert call.over == bool(result)
+
+
 def test_a_command_ends_what_was_left_open():
     stream = Stream()
     stream.say(0, "CALL", 112, 5, at="smp_call_function_many")
