@@ -24,7 +24,8 @@ class Hotplug(Oracle):
         super().__init__(config, places)
         self._kinds = {places.image.symbols.get(f"cmd_{name}"): name for name in ("cpu_up", "cpu_up_canceled", "cpu_down")}
         self._blocks = {block["routine"]: block for _, block in places.commands()}
-        self._requests = [None] * config.n_cores      # address of the command that was requested last
+        self._targets = {}            # core -> the cpu of the hotplug command that it is in
+        self._crowded = set()         # cores whose command met another one for the same cpu
         self._notes = {}              # core -> [(cpu, action, answer or None)] of its command
         self._moved = {}              # cpu -> clocks at which it came or went
         constants = places.image.constants
@@ -37,8 +38,18 @@ class Hotplug(Oracle):
         self._room = sum(item.base == "cpumask_pool" for item in places.image.objects)
 
     def on_request(self, record, tracker):
-        self._requests[record.core] = record.b
-        self._notes[record.core] = []
+        block = self._blocks.get(record.b)
+        if self._kind(block) is None:
+            return
+        core, cpu = record.core, self.places.arena.get(block["target"], 0)
+        self._notes[core] = []
+        others = {other for other, target in self._targets.items() if target == cpu}
+        self._targets[core] = cpu
+        self._crowded |= {core, *others} if others else set()
+
+    def _kind(self, block):
+        """What a command does, if that is hotplug."""
+        return block and self._kinds.get(self.places.arena.get(block["routine"], 0))
 
     def on_online(self, record, tracker):
         self._move(record)
@@ -69,9 +80,14 @@ class Hotplug(Oracle):
                        f"answered {record.a:#x} at clock {record.clock}", cores=[record.core])
 
     def on_result(self, record, tracker):
-        block = self._blocks.get(self._requests[record.core])
-        kind = block and self._kinds.get(self.places.arena.get(block["routine"], 0))
-        if self.lacks or kind is None or tracker.obligation is None:
+        block = tracker.obligation and self._blocks.get(tracker.obligation.info)
+        kind = self._kind(block)
+        if kind is None:
+            return
+        self._targets.pop(record.core, None)
+        crowded = record.core in self._crowded
+        self._crowded.discard(record.core)
+        if self.lacks:
             return
         self.exercised += 1
         arena, constants = self.places.arena, self.places.image.constants
@@ -92,7 +108,7 @@ class Hotplug(Oracle):
         }[kind]
         if (notes, online, moves) in ways:
             return
-        if moves > 1 and notes in [way[0] for way in ways]:
+        if crowded and notes in [way[0] for way in ways]:
             return
         told = ", ".join(f"{action:#x} for core {core}" + ("" if answer is None else f" (answer {answer:#x})")
                          for core, action, answer in notes) or "nothing"

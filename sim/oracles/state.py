@@ -84,6 +84,14 @@ class AtRest(_AtTheEnd):
         self._empty = None            # heads of the lists that were empty when the first call began
         self._pointers = {}           # core -> the first end of its stack
         self._cores = {address: core for core, address in places.stack_pointers.items()}
+        self._counted = set()         # csds whose count was stored since their core last came or went
+
+    def on_refs(self, record, tracker):
+        self._counted.add(record.a)
+
+    def on_notify(self, record, tracker):
+        # Masks are allocated and freed here, and are not zeroed.
+        self._counted = {csd for csd in self._counted if self.places.cpu_of(csd) != record.a}
 
     def on_commit(self, record, tracker):
         core = self._cores.get(record.address)
@@ -130,7 +138,7 @@ class AtRest(_AtTheEnd):
         for csd, place in self.places.tallies.items():
             self.exercised += 1
             mask = outcome.arena[place.mask] if place.pointer else place.mask
-            refs, bits = outcome.arena[place.refs], outcome.arena[mask] if mask else 0
+            refs, bits = outcome.arena[place.refs], outcome.arena[mask] if csd in self._counted else 0
             if refs or bits:
                 self.found(outcome.clocks, f"at the end {self.places.csd_name(csd)} has refs {refs}, and in its mask "
                            f"{', '.join(map(str, cores_of(bits))) or 'nobody'}")

@@ -152,9 +152,22 @@ def test_rest_a_list(stream, word, before):
 @pytest.mark.parametrize("refs, mask, what", [(1, 0, "refs 1, and in its mask nobody"), (0, 6, "refs 0, and in its mask 1, 2")])
 def test_rest_a_count_and_a_mask(stream, refs, mask, what):
     cfd = stream.address("cfd_data[1]")
-    stream.store(0, cfd + 6, refs)
+    stream.say(1, "REFS", cfd, refs, store=(cfd + 6, refs))
     stream.store(0, stream.address("cfd_mask[1]"), mask)
     assert rest(stream) == [f"at the end cfd_data[1].csd has {what}"]
+
+
+def test_rest_a_mask_that_was_just_allocated_is_not_zeroed(stream):
+    """Nor is one that was given back: what is in it says nothing, until a call counts."""
+    cfd, mask = stream.address("cfd_data[1]"), stream.address("cfd_mask[1]")
+    stream.store(0, mask, 0x55)
+    assert rest(stream) == []
+    stream.say(1, "REFS", cfd, 0, store=(cfd + 6, 0))
+    assert rest(stream) == ["at the end cfd_data[1].csd has refs 0, and in its mask 0, 2, 4, 6"]
+    stream.say(0, "NOTIFY", 2, 3)
+    assert rest(stream) != []
+    stream.say(0, "NOTIFY", 1, 7)
+    assert rest(stream) == []
 
 
 def test_rest_a_stack(stream):
@@ -183,6 +196,16 @@ def test_hotplug_as_asked(judge):
     result = judge(COME_AND_GO)
     assert result.ok, result.violations
     assert oracle(result, "HOTPLUG") == ("holds", 7, [])
+
+
+@pytest.mark.parametrize("calls", [("cpu_down", "cpu_down"), ("cpu_down", "cpu_up"), ("cpu_up", "cpu_up_canceled")])
+def test_hotplug_of_one_core_by_two_is_not_taken_apart(judge, calls):
+    text = "cores = 3\n[boot]\nonline = [0, 1{}]\n".format(", 2" if "cpu_down" in calls else "")
+    for core, call in enumerate(calls):
+        text += f'[[program]]\ncores = [{core}]\ncommands = [{{ call = "{call}", target = 2 }}]\n'
+    result = judge(text)
+    assert result.ok, result.violations
+    assert oracle(result, "HOTPLUG") == ("holds", 2, [])
 
 
 def test_hotplug_that_nobody_asks_for(judge):
