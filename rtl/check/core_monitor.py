@@ -15,8 +15,7 @@ __all__ = ["CoreMonitor"]
 
 
 class CoreMonitor(wiring.Component):
-    """Context, Obligations, Csds and Locks of the same core. All CoreMonitors are the same circuit, and all outputs are functions of
-    state.
+    """Context, Obligations, Csds and Locks of the same core. All CoreMonitors are the same circuit. Outputs are functions of state.
 
     Parameters
     ----------
