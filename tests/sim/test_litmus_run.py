@@ -207,7 +207,7 @@ def test_the_engine_is_chosen(crosscall, monkeypatch):
     reports = [crosscall(*arguments, "--engine", engine).stdout for engine in ("pysim", "compiled")]
     assert reports[0] == reports[1] != ""
 
-    def refuse(config):
+    def refuse(config, **options):
         raise MissingToolError("there is no compiler here")
 
     monkeypatch.setattr("sim.engines.compiled.CompiledEngine", refuse)

@@ -40,8 +40,8 @@ def test_a_correct_run_has_every_property(n_cores):
 
 def test_names():
     names = [oracle.name for oracle in ORACLES]
-    assert names == ["O1", "O2", "O3", "O4", "O5", "O6", "O7", "O8", "O9", "O10", "O11", "O12", "WHERE", "RESULT", "HOTPLUG",
-                     "DATA", "REST", "LOCK", "WARN", "TRAP", "EXPECT"]
+    assert names == ["O1", "O2", "O3", "O4", "O5", "O6", "O7", "O8", "O9", "O10", "O11", "O12", "SENT", "WHERE", "RESULT",
+                     "HOTPLUG", "DATA", "REST", "LOCK", "WARN", "TRAP", "EXPECT"]
     assert all(oracle.title and oracle.title[-1] != "." for oracle in ORACLES)
 
 
@@ -103,7 +103,7 @@ UNSAID = {
     ("RAN",): {"O1", "O2", "O3", "O8", "O9", "WHERE", "DATA"},
     ("CALL", "TARGET", "TARGETS", "CSD_LOCK", "QUEUE", "NOIPI", "IPI_MASK", "WAIT", "WOKEN", "RETURN", "HANDLE", "DEQUEUE_EMPTY",
      "VISIT", "TAKE", "DEQUEUE", "REFS", "LIST_DEL", "CSD_UNLOCK", "FUNC_ENTRY", "FUNC_EXIT", "COMPLETE", "HANDLE_END", "LOCK_TRY",
-     "LOCKED", "UNLOCK", "WARN"): {"O4", "O5", "O6", "O7", "O10", "O11", "LOCK"},
+     "LOCKED", "UNLOCK", "WARN"): {"SENT", "O4", "O5", "O6", "O7", "O10", "O11", "LOCK"},
 }
 
 
@@ -999,5 +999,5 @@ def test_trap_says_where(stream):
 
 
 def test_the_documentation_has_every_oracle():
-    text = (Path(__file__).parents[2] / "docs" / "events.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "verdicts.md").read_text()
     assert re.findall(r"^\| (O\d+|[A-Z]{4,7}) \| (.*?) \|", text, re.M) == [(oracle.name, oracle.title) for oracle in ORACLES]
