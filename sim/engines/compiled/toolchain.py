@@ -105,7 +105,7 @@ def cached(parts, build):
     folder = cache_folder()
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
     path, note = folder / f"{key}.so", folder / f"{key}.seconds"
-    if not (path.exists() and note.exists()):
+    if not path.exists() or _seconds(note) is None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             scratch, before = Path(scratch), cpu_seconds()
@@ -114,8 +114,16 @@ def cached(parts, build):
             os.replace(scratch / note.name, note)
             os.replace(built, path)
     library = ctypes.CDLL(str(path))
-    library.build_seconds = float(note.read_text())
+    library.build_seconds = _seconds(note)
     return library
+
+
+def _seconds(note):
+    """What a note says, or None if it is not there or says no number: then what it goes with is built anew."""
+    try:
+        return float(note.read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def load(text, *, options=(), vectors=False):
