@@ -28,7 +28,7 @@ class CoreMonitor(wiring.Component):
     record, interrupt : this core's records.
     me : this core, as one bit; held.  below : the cores of lower number; held.
     visits, scope : see Context and Csds; held.
-    wants : what this core has done.  own : that has the bus.
+    request : what this core has done.  granted : it has the bus.
     operation, by : what has the bus, and whose it is, as one bit.
     terms, comes, goes, exit, exits, accepted, verdict, rest : see Obligations.  accepts : see Context, ``accepted``.
     state, holding, findings : see Csds, Locks and Context.
@@ -50,8 +50,8 @@ class CoreMonitor(wiring.Component):
             "below": In(n),
             "visits": In(VISITS_BITS),
             "scope": In(scope_layout),
-            "wants": Out(operation_layout(config)),
-            "own": In(1),
+            "request": Out(operation_layout(config)),
+            "granted": In(1),
             "operation": In(operation_layout(config)),
             "by": In(n),
             "terms": In(terms_layout(config)),
@@ -86,11 +86,11 @@ class CoreMonitor(wiring.Component):
                 self.spoke.eq(record.valid),
             ]
         for part in (obligations, csds, locks):
-            m.d.comb += [part.operation.eq(self.operation), part.own.eq(self.own)]
+            m.d.comb += [part.operation.eq(self.operation), part.own.eq(self.granted)]
         m.d.comb += [
             context.visits.eq(self.visits),
-            context.granted.eq(self.own),
-            self.wants.eq(context.operation),
+            context.granted.eq(self.granted),
+            self.request.eq(context.operation),
             self.accepts.eq(context.accepted),
             self.findings.eq(context.findings),
             *(getattr(obligations, name).eq(getattr(self, name)) for name in (
