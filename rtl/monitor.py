@@ -170,14 +170,16 @@ class Monitor(wiring.Component):
             m.d.sync += [last.eq(operation), last_by.eq(by)]
 
         online, unknown = Signal(n), Signal()
-        comes, goes = Signal(n), Signal(n)
+        comes, goes, spared = Signal(n), Signal(n), Signal(n)
         terms = self._terms(m, operation, by, online)
         with m.If(operation.valid):
             with m.Switch(operation.operation):
                 with m.Case(Operation.ONLINE):
                     m.d.comb += comes.eq(operation.b)
                 with m.Case(Operation.OFFLINE):
-                    m.d.comb += goes.eq(operation.b)
+                    m.d.comb += [goes.eq(operation.b), spared.eq(goes)]
+                with m.Case(Operation.UNMASK):
+                    m.d.comb += spared.eq(by)
                 with m.Case(Operation.ISSUE):
                     m.d.sync += unknown.eq(unknown | ~terms.known)
             m.d.sync += online.eq((online | comes) & ~goes)
@@ -187,7 +189,7 @@ class Monitor(wiring.Component):
         for number, core in enumerate(cores):
             m.submodules[f"core{number}"] = core
             share(core, run=self.run, record=trace.core[number], interrupt=trace.apic[number], visits=profile.visits,
-                  scope=profile.scope, operation=operation, by=by, terms=terms, comes=comes, goes=goes, exits=exits,
+                  scope=profile.scope, operation=operation, by=by, terms=terms, comes=comes, spared=spared, exits=exits,
                   accepted=accepted)
             m.d.comb += [core.granted.eq(by[number]), core.me.eq(1 << number), core.below.eq((1 << number) - 1)]
         return operation, last, last_by, online, unknown

@@ -30,7 +30,7 @@ class CoreMonitor(wiring.Component):
     visits, scope : see Context and Csds; held.
     request : what this core has done.  granted : it has the bus.
     operation, by : what has the bus, and whose it is, as one bit.
-    terms, comes, goes, exit, exits, accepted, verdict, rest : see Obligations.  accepts : see Context, ``accepted``.
+    terms, comes, spared, exit, exits, accepted, verdict, rest : see Obligations.  accepts : see Context, ``accepted``.
     state, holding, findings : see Csds, Locks and Context.
     over : a call of this core is over.
     locked : a csd of this core is locked, or it holds a spin lock.
@@ -56,7 +56,7 @@ class CoreMonitor(wiring.Component):
             "by": In(n),
             "terms": In(terms_layout(config)),
             "comes": In(n),
-            "goes": In(n),
+            "spared": In(n),
             "exit": Out(1),
             "exits": In(n),
             "accepts": Out(1),
@@ -94,7 +94,7 @@ class CoreMonitor(wiring.Component):
             self.accepts.eq(context.accepted),
             self.findings.eq(context.findings),
             *(getattr(obligations, name).eq(getattr(self, name)) for name in (
-                "by", "terms", "comes", "goes", "me", "exits", "accepted")),
+                "by", "terms", "comes", "spared", "me", "exits", "accepted")),
             obligations.ends.eq(context.ends),
             obligations.earlier.eq(self.exits & self.below),
             self.exit.eq(obligations.exit),

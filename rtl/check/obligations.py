@@ -33,8 +33,8 @@ class Obligations(wiring.Component):
     """The calls of one core, the caller: who must and who may run which function, who has begun it, who is in it.
 
     The hardware form of ``sim.obligations.Book``. A call is forgotten when it is over, nobody is in its function and nobody may
-    begin it any more, but not before its entry is wanted. Of calls of the same function with the same info that one core owes, it
-    serves the one in the lowest entry, which need not be the oldest: they are uses of the same command.
+    begin it any more, but not before its entry is wanted. Of calls of the same function with the same info that one core owes, the
+    oldest is served first.
 
     A function in the middle of another that has not called for it is not followed: it is ``inside``, and ``full``.
 
@@ -48,7 +48,8 @@ class Obligations(wiring.Component):
     Members
     -------
     operation : what a core does; valid in the clock in which it has the bus.  by : which one, as one bit.  own : this one.
-    terms : of an ISSUE.  comes, goes : cores that come online, and that go.
+    terms : of an ISSUE.  comes : cores that come online.
+    spared : cores that need not run what is being asked for: they go, or have cleared their bits in a mask.
     me : this core, as one bit; held.
     ends : what ends on this core.
     calls : in how many calls it is, as many ones.
@@ -68,7 +69,7 @@ class Obligations(wiring.Component):
             "own": In(1),
             "terms": In(terms_layout(config)),
             "comes": In(n),
-            "goes": In(n),
+            "spared": In(n),
             "me": In(n),
             "ends": In(end_layout),
             "calls": Out(MAX_CALLS),
@@ -90,7 +91,8 @@ class Obligations(wiring.Component):
         # The functions that it is in, as many ones, and the last call that each has made.
         running, made = Signal(MAX_CALLS), Signal(data.ArrayLayout(count, MAX_CALLS))
         entries = [_Entry(self._config, index) for index in range(count)]
-        served = self._serve(m, entries, running, made)
+        older = [Signal(count, name=f"older{index}") for index in range(count)]       # of each entry: the others that are
+        served = self._serve(m, entries, older, running, made)
         chosen, issues = self._begin(m, entries, frames, made)
         keep = self._end(m, entries, frames, running, made)
 
@@ -105,24 +107,26 @@ class Obligations(wiring.Component):
         terms = self.terms
         for index, entry in enumerate(entries):
             current = frames[0].entry[index]
-            comes, goes = (Mux(under_way[index], cores, 0) for cores in (self.comes, self.goes))
+            comes, spared = (Mux(under_way[index], cores, 0) for cores in (self.comes, self.spared))
             kept = Mux(current, keep, ~0)
             with m.If(chosen[index]):
-                m.d.sync += [entry.func.eq(self.operation.a), entry.info.eq(self.operation.b)]
+                m.d.sync += [entry.func.eq(self.operation.a), entry.info.eq(self.operation.b), older[index].eq(~(1 << index))]
+            with m.Else():
+                m.d.sync += older[index].eq(older[index] & ~chosen)
             with m.If(issues & current):
                 m.d.sync += [entry.asked.eq(terms.asked), entry.may.eq(terms.online), entry.must.eq(terms.online),
                              entry.begun.eq(0), entry.deaf.eq(terms.online & ~Mux(terms.here, self.me, 0))]
             with m.Else():
                 m.d.sync += [
                     entry.may.eq((entry.may | entry.asked & comes) & kept),
-                    entry.must.eq(entry.must & ~goes & kept),
+                    entry.must.eq(entry.must & ~spared & kept),
                     entry.begun.eq(entry.begun | Mux(served[index], self.by, 0)),
                     entry.deaf.eq(entry.deaf & ~self.accepted),
                 ]
             m.d.sync += entry.active.eq(entry.active & ~over[index] | Mux(served[index], self.by, 0))
         return m
 
-    def _serve(self, m, entries, running, made):
+    def _serve(self, m, entries, older, running, made):
         """A function begins on any core: the entry that it is for, as one bit."""
         operation, verdict = self.operation, self.verdict
         serves, served = Signal(len(entries)), Signal(len(entries))
@@ -130,7 +134,7 @@ class Obligations(wiring.Component):
             m.d.comb += [
                 serves.eq(Cat((entry.func == operation.a[:self._config.pc_bits]) & (entry.info == operation.b)
                               & (entry.open & self.by).any() for entry in entries)),
-                served.eq(serves & -serves),
+                served.eq(Cat(serve & ~(serves & others).any() for serve, others in zip(serves, older, strict=True))),
             ]
             m.d.sync += verdict.owed.eq(served.any())
             with m.If(self.own):

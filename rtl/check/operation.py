@@ -28,6 +28,8 @@ class Operation(enum.Enum, shape=4):
     ONLINE = 3
     #: ... and go.
     OFFLINE = 4
+    #: A core has cleared its bit in a mask.
+    UNMASK = 15
 
     # To a csd: a.
     #: LOCK is taken.
@@ -61,6 +63,7 @@ SOURCES = {
     Event.RUN: (Operation.RUN, "pc", "a"),
     Event.ONLINE: (Operation.ONLINE, "a", "b"),
     Event.OFFLINE: (Operation.OFFLINE, "a", "b"),
+    Event.UNMASK: (Operation.UNMASK, "a", "b"),
     Event.CSD_LOCK: (Operation.LOCK, "a", "b"),
     Event.CSD_UNLOCK: (Operation.UNLOCK, "a", "b"),
     Event.QUEUE: (Operation.QUEUE, "b", "b"),
