@@ -8,7 +8,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .apic.message import DeliveryMode
-from .check.context import VISITS_BITS
+from .check.context import VISITS_BITS, findings_layout
 from .check.core_monitor import CoreMonitor
 from .check.csds import scope_layout
 from .check.operation import DELAY, Operation, operation_layout, terms_layout
@@ -107,54 +107,11 @@ class Monitor(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config, trace, cores, profile = self._config, self.trace, self._cores, self.profile
-        n = config.n_cores
-
-        def every(name, part=None):
-            """A bit of each CoreMonitor."""
-            return Cat(getattr(core, name) if part is None else getattr(core, name)[part] for core in cores)
-
-        # What has the bus in this clock, and what had it in the last one, of which they say now what they know.
-        operation, by = Signal(operation_layout(config)), Signal(n)
-        last, last_by = Signal(operation_layout(config)), Signal(n)
-        waiting = every("wants", "valid")
-        with m.If(waiting.any()):
-            m.d.comb += [
-                by.eq(waiting & -waiting),
-                operation.eq(reduce(or_, (Mux(by[number], core.wants.as_value(), 0) for number, core in enumerate(cores)))),
-            ]
-        m.d.sync += last.valid.eq(operation.valid)
-        with m.If(operation.valid):
-            m.d.sync += [last.eq(operation), last_by.eq(by)]
-
-        online, unknown = Signal(n), Signal()
-        comes, leaves = Signal(n), Signal(n)
-        goes = Signal(n)                  # who leaves, or need not run because its bit is cleared
-        terms = self._terms(m, operation, by, online)
-        with m.If(operation.valid):
-            with m.Switch(operation.operation):
-                with m.Case(Operation.ONLINE):
-                    m.d.comb += comes.eq(operation.b)
-                with m.Case(Operation.OFFLINE):
-                    m.d.comb += [leaves.eq(operation.b), goes.eq(operation.b)]
-                with m.Case(Operation.UNMASK):
-                    m.d.comb += goes.eq(by)
-                with m.Case(Operation.ISSUE):
-                    m.d.sync += unknown.eq(unknown | ~terms.known)
-            m.d.sync += online.eq((online | comes) & ~leaves)
-
-        exits, accepted = Signal(n), Signal(n)
-        m.d.comb += [exits.eq(every("exit")), accepted.eq(every("accepts"))]
-        for number, core in enumerate(cores):
-            m.submodules[f"core{number}"] = core
-            share(core, run=self.run, record=trace.core[number], interrupt=trace.apic[number], visits=profile.visits,
-                  scope=profile.scope, operation=operation, by=by, terms=terms, comes=comes, goes=goes, exits=exits,
-                  accepted=accepted)
-            m.d.comb += [core.own.eq(by[number]), core.me.eq(1 << number), core.below.eq((1 << number) - 1)]
-
+        config, profile = self._config, self.profile
+        operation, last, last_by, online, unknown = self._bus(m)
         m.submodules.returned = returned = Returned(config, self._RETURNED)
-        share(returned, operation=last, by=last_by, places=profile.places, records=trace.core, run=self.run)
-        m.d.comb += returned.owners.eq(every("state", "known"))
+        share(returned, operation=last, by=last_by, places=profile.places, records=self.trace.core, run=self.run)
+        m.d.comb += returned.owners.eq(self._every("state", "known"))
 
         now = Signal(32)                  # the number of this clock
         with m.If(self.run | (now != 0)):
@@ -164,41 +121,93 @@ class Monitor(wiring.Component):
             with m.If(found & profile.judged[name] & ~self.flags[name].hit):
                 m.d.sync += [self.flags[name].hit.eq(1), self.flags[name].clock.eq(clock)]
 
-        # What was found in the record of the last clock ...
-        for name in ("refs", "list", "walk", "mask", "where", "warn", "trap", "overflow"):
-            flag(name, every("findings", name).any(), now - 1)
+        # What was found in the record of the last clock, ...
+        for name in findings_layout.members:
+            flag(name, self._some("findings", name), now - 1)
         flag("touch", returned.touched, now - 1)
-        # ... of the operation that had the bus ...
+        # ... of the operation that had the bus in the last clock, ...
         with m.If(last.valid):
-            clock, done = now - 2 - last.age, last.operation
-            known, linked = every("holding", "known"), every("state", "linked").any()
-            held, deletes = every("holding", "held"), done.as_value().matches(Operation.DEQUEUE, Operation.DELETE)
-            flag("not_once", (done == Operation.RUN) & ~every("verdict", "owed").any() & ~unknown, clock)
-            flag("where", every("verdict", "inside").any(), clock)
-            flag("list", (done == Operation.QUEUE) & linked | deletes & ~linked & ~last.again, clock)
-            flag("refs", (done == Operation.DELETE) & every("state", "counted").any(), clock)
-            flag("unlock", (done == Operation.UNLOCK) & ~every("state", "locked").any(), clock)
-            flag("owner", (done == Operation.LOCK) & (every("state", "locked") | every("state", "used")).any(), clock)
-            flag("lock", (done == Operation.HOLD) & held.any()
-                 | (done == Operation.RELEASE) & Mux(held.any(), ~(held & last_by).any(), known.any()), clock)
-            flag("overflow", (every("verdict", "full") | every("state", "full") | every("holding", "full")).any(), clock)
-        # ... of what ends later ...
-        flag("early_return", every("verdict", "early").any(), now - DELAY - 1)
-        flag("result", every("verdict", "wrong").any(), now - DELAY - 1)
-        # ... and when all is over.
-        rests = Signal(DELAY + 1)
-        m.d.sync += rests.eq(Cat(self.run & self.quiet, rests))
-        with m.If(rests[-1]):
-            flag("lost", every("rest", "lost").any(), now - DELAY)
-            flag("interrupt", every("rest", "deaf").any(), now - DELAY)
-            flag("rest", every("locked").any(), now - DELAY)
-
+            self._look(flag, last, last_by, unknown, now - 2 - last.age)
+        # ... of what ends later, ...
+        flag("early_return", self._some("verdict", "early"), now - DELAY - 1)
+        flag("result", self._some("verdict", "wrong"), now - DELAY - 1)
+        # ... of messages, ...
         refused, missed = self._messages(m, online)
         with m.If(profile.online):
             flag("mask", refused, now - 1)
             flag("mask", missed, now - DELAY - 1)
-        self._watch_progress(m, flag, rests[0], now, every)
+        # ... and when all is over.
+        rests = Signal(DELAY + 1)
+        m.d.sync += rests.eq(Cat(self.run & self.quiet, rests))
+        with m.If(rests[-1]):
+            flag("lost", self._some("rest", "lost"), now - DELAY)
+            flag("interrupt", self._some("rest", "deaf"), now - DELAY)
+            flag("rest", self._every("locked").any(), now - DELAY)
+        flag("stuck", self._is_stuck(m) & ~rests[0], now - 1)
         return m
+
+    def _every(self, port, part=None):
+        """A bit of each CoreMonitor."""
+        return Cat(getattr(core, port) if part is None else getattr(core, port)[part] for core in self._cores)
+
+    def _some(self, port, part):
+        return self._every(port, part).any()
+
+    def _bus(self, m):
+        """Joins the CoreMonitors: (the operation that has the bus; the one that had it in the last clock; whose that was, as a bit;
+        the cores that are online; a call has begun whose contract nobody knows)."""
+        n, trace, cores, profile = self._config.n_cores, self.trace, self._cores, self.profile
+        operation, by = Signal(operation_layout(self._config)), Signal(n)
+        last, last_by = Signal(operation_layout(self._config)), Signal(n)
+        requests = self._every("request", "valid")
+        with m.If(requests.any()):
+            m.d.comb += [
+                by.eq(requests & -requests),
+                operation.eq(reduce(or_, (Mux(by[number], core.request.as_value(), 0) for number, core in enumerate(cores)))),
+            ]
+        m.d.sync += last.valid.eq(operation.valid)
+        with m.If(operation.valid):
+            m.d.sync += [last.eq(operation), last_by.eq(by)]
+
+        online, unknown = Signal(n), Signal()
+        comes, goes, spared = Signal(n), Signal(n), Signal(n)
+        terms = self._terms(m, operation, by, online)
+        with m.If(operation.valid):
+            with m.Switch(operation.operation):
+                with m.Case(Operation.ONLINE):
+                    m.d.comb += comes.eq(operation.b)
+                with m.Case(Operation.OFFLINE):
+                    m.d.comb += [goes.eq(operation.b), spared.eq(goes)]
+                with m.Case(Operation.UNMASK):
+                    m.d.comb += spared.eq(by)
+                with m.Case(Operation.ISSUE):
+                    m.d.sync += unknown.eq(unknown | ~terms.known)
+            m.d.sync += online.eq((online | comes) & ~goes)
+
+        exits, accepted = Signal(n), Signal(n)
+        m.d.comb += [exits.eq(self._every("exit")), accepted.eq(self._every("accepts"))]
+        for number, core in enumerate(cores):
+            m.submodules[f"core{number}"] = core
+            share(core, run=self.run, record=trace.core[number], interrupt=trace.apic[number], visits=profile.visits,
+                  scope=profile.scope, operation=operation, by=by, terms=terms, comes=comes, spared=spared, exits=exits,
+                  accepted=accepted)
+            m.d.comb += [core.granted.eq(by[number]), core.me.eq(1 << number), core.below.eq((1 << number) - 1)]
+        return operation, last, last_by, online, unknown
+
+    def _look(self, flag, last, by, unknown, clock):
+        """What the CoreMonitors know of the operation that had the bus."""
+        done, every, some = last.operation, self._every, self._some
+        linked, locked = some("state", "linked"), some("state", "locked")
+        held, deletes = every("holding", "held"), done.as_value().matches(Operation.DEQUEUE, Operation.DELETE)
+        flag("not_once", (done == Operation.RUN) & ~some("verdict", "owed") & ~unknown, clock)
+        flag("where", some("verdict", "inside"), clock)
+        flag("list", (done == Operation.QUEUE) & linked | deletes & ~linked & ~last.again, clock)
+        flag("refs", (done == Operation.DELETE) & some("state", "counted"), clock)
+        flag("unlock", (done == Operation.UNLOCK) & ~locked, clock)
+        flag("owner", (done == Operation.LOCK) & (locked | some("state", "used")), clock)
+        flag("lock", (done == Operation.HOLD) & held.any()
+             | (done == Operation.RELEASE) & Mux(held.any(), ~(held & by).any(), some("holding", "known")), clock)
+        flag("overflow", some("verdict", "full") | some("state", "full") | some("holding", "full"), clock)
 
     def _terms(self, m, operation, by, online):
         """Of the ISSUE on the bus."""
@@ -242,9 +251,9 @@ class Monitor(wiring.Component):
             m.d.sync += after.eq(before & ~online)
         return refused, missed[-1].any()
 
-    def _watch_progress(self, m, flag, rested, now, every):
-        """Sets ``stuck``. What has moved is known a clock later, as everything else."""
-        ran, moved = Signal(), Signal()
+    def _is_stuck(self, m):
+        """What has moved is known a clock later, as everything else."""
+        moved, ran = Signal(), Signal()
         still = Signal(32)                # clocks since something moved
         spoke = Signal(self._config.n_cores)      # who has had a record since half of the patience has passed
         m.d.sync += ran.eq(self.run)
@@ -255,13 +264,13 @@ class Monitor(wiring.Component):
             ).any())
         moves, works, waits = Signal(), Signal(), Signal()
         m.d.comb += [
-            moves.eq(moved | every("moved").any()),
-            works.eq((every("rest", "running") & ~spoke).any()),
-            waits.eq(~moves & (still > self.patience)),
+            moves.eq(moved | self._every("moved").any()),
+            works.eq((self._every("rest", "running") & ~spoke).any()),
+            waits.eq(ran & ~moves & (still > self.patience)),
         ]
         with m.If(ran):
             m.d.sync += [
                 still.eq(Mux(moves | waits & works, 1, still + 1)),
-                spoke.eq(Mux(still > self.patience >> 1, spoke | every("spoke"), 0)),
+                spoke.eq(Mux(still > self.patience >> 1, spoke | self._every("spoke"), 0)),
             ]
-            flag("stuck", waits & ~works & ~rested, now - 1)
+        return waits & ~works

@@ -66,8 +66,21 @@ class Context(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        record, operation, findings = self.record, self.operation, self.findings
+        m.d.sync += self.findings.eq(0)
+        self._accepts = Signal()
+        m.d.comb += self._accepts.eq(self.interrupt.valid & (self.interrupt.event == ApicEvent.ACCEPT))
+        in_call, calls = self._follow(m)
+        self._walk(m)
+        self._look(m)
+        self._operate(m, in_call, calls)
+        return m
 
+    def _overflow(self, m):
+        m.d.sync += self.findings.overflow.eq(1)
+
+    def _follow(self, m):
+        """Calls and interrupts. (The innermost is a call; the calls, as many ones.)"""
+        record = self.record
         # A frame is a call (1) or an interrupt (0); bit 0 is the innermost.
         frames, used = Signal(_MAX_FRAMES), Signal(_MAX_FRAMES)
         calls = Signal(MAX_CALLS)
@@ -77,67 +90,67 @@ class Context(wiring.Component):
         def push(kind):
             m.d.sync += [frames.eq(Cat(kind, frames)), used.eq(Cat(1, used))]
             with m.If(used[-1]):
-                m.d.sync += findings.overflow.eq(1)
+                self._overflow(m)
 
         def pop():
             m.d.sync += [frames.eq(frames[1:]), used.eq(used[1:])]
 
-        # The walk over the queue, at this depth of interrupts: it stands at an entry, not at the head.
-        inside = Signal(_MAX_FRAMES)
-        seen = Signal(VISITS_BITS)
+        # What goes over no bus moves on through a line.
+        lines = {name: Signal(DELAY, name=f"{name}_line") for name in (*end_layout.members, "accepted")}
+        starts = {name: Signal(name=f"{name}_starts") for name in lines}
+        m.d.sync += [line.eq(Cat(starts[name], line)) for name, line in lines.items()]
+        m.d.comb += [self.ends[name].eq(lines[name][-1]) for name in end_layout.members]
+        m.d.comb += [self.accepted.eq(lines["accepted"][-1]), starts["accepted"].eq(self._accepts)]
 
-        m.d.sync += findings.eq(0)
-        accepts = Signal()
-        m.d.comb += accepts.eq(self.interrupt.valid & (self.interrupt.event == ApicEvent.ACCEPT))
-        with m.If(accepts):
+        def is_after(*names):
+            """What begins here must not be overtaken by these."""
+            with m.If(Cat(lines[name].any() for name in names).any()):
+                self._overflow(m)
+
+        with m.If(self._accepts):
             push(0)
-            m.d.sync += [inside.eq(Cat(0, inside)), seen.eq(0)]
-
-        # What goes over no bus: in a line, of which the last comes out.
-        ending = {name: Signal(DELAY, name=f"{name}_line") for name in (*end_layout.members, "accepted")}
-        starting = {name: Signal(name=f"{name}_now") for name in ending}
-        for name, line in ending.items():
-            m.d.sync += line.eq(Cat(starting[name], line))
-        m.d.comb += [self.ends[name].eq(ending[name][-1]) for name in end_layout.members]
-        m.d.comb += [self.accepted.eq(ending["accepted"][-1]), starting["accepted"].eq(accepts)]
-
-        acts, again = Signal(), Signal()
         with m.Switch(record.event):
-            with m.Case(Event.NONE):
-                pass
-
             with m.Case(Event.COMMAND):
-                m.d.comb += starting["program"].eq(1)
-                m.d.sync += [used.eq(0), calls.eq(0), inside.eq(0)]
+                m.d.comb += starts["program"].eq(1)
+                m.d.sync += [used.eq(0), calls.eq(0)]
             with m.Case(Event.REQUEST):
                 push(1)
                 m.d.sync += calls.eq(Cat(1, calls))
-                with m.If(calls[-1] | ending["call"].any() | ending["program"].any()):
-                    m.d.sync += findings.overflow.eq(1)
+                with m.If(calls[-1]):
+                    self._overflow(m)
+                is_after("call", "program")
             with m.Case(Event.ISSUE):
-                with m.If(ending["function"].any() | ending["call"].any()):
-                    m.d.sync += findings.overflow.eq(1)
+                is_after("call", "function")
+            with m.Case(Event.RUN):
+                is_after("function")
+            with m.Case(Event.RAN):
+                m.d.comb += starts["function"].eq(1)
             with m.Case(Event.RESULT):
-                m.d.comb += [starting["call"].eq(in_call), starting["failed"].eq(record.a.any())]
+                m.d.comb += [starts["call"].eq(in_call), starts["failed"].eq(record.a.any())]
                 with m.If(in_call):
                     pop()
                     m.d.sync += calls.eq(calls[1:])
                 with m.Elif(calls.any()):
-                    m.d.sync += findings.overflow.eq(1)
+                    self._overflow(m)
             with m.Case(Event.IRET):
-                m.d.sync += [inside.eq(inside[1:]), seen.eq(0)]
                 with m.If(in_interrupt):
                     pop()
                 with m.Elif((used & ~frames).any()):
-                    m.d.sync += findings.overflow.eq(1)
+                    self._overflow(m)
+        return in_call, calls
 
-            with m.Case(Event.RUN):
-                m.d.sync += findings.where.eq(record.enabled)
-                with m.If(ending["function"].any()):
-                    m.d.sync += findings.overflow.eq(1)
-            with m.Case(Event.RAN):
-                m.d.comb += starting["function"].eq(1)
-
+    def _walk(self, m):
+        """The walk over the queue. An interrupt in the middle of it may have one of its own."""
+        record, findings = self.record, self.findings
+        inside = Signal(_MAX_FRAMES)      # it stands at an entry, not at the head; bit 0 is the innermost
+        seen = Signal(VISITS_BITS)        # entries; forgotten when an interrupt begins or ends, so it may be too low
+        with m.If(self._accepts):
+            m.d.sync += [inside.eq(Cat(0, inside)), seen.eq(0)]
+        with m.Switch(record.event):
+            with m.Case(Event.COMMAND):
+                m.d.sync += inside.eq(0)
+            with m.Case(Event.IRET):
+                m.d.sync += [inside.eq(inside[1:]), seen.eq(0)]
             with m.Case(Event.HANDLE):
                 m.d.sync += seen.eq(0)
             with m.Case(Event.VISIT):
@@ -146,6 +159,13 @@ class Context(wiring.Component):
                     m.d.sync += [seen.eq(seen + 1), findings.walk.eq(seen == self.visits)]
             with m.Case(Event.HANDLE_END):
                 m.d.sync += [inside[0].eq(0), findings.list.eq(inside[0])]
+
+    def _look(self, m):
+        """What can be seen in a record alone."""
+        record, findings = self.record, self.findings
+        with m.Switch(record.event):
+            with m.Case(Event.RUN):
+                m.d.sync += findings.where.eq(record.enabled)
             with m.Case(Event.REFS):
                 m.d.sync += findings.refs.eq(record.b[-1])
             with m.Case(Event.IPI_MASK):
@@ -155,11 +175,14 @@ class Context(wiring.Component):
             with m.Case(Event.PANIC, Event.FAULT, Event.STACK_FAULT):
                 m.d.sync += findings.trap.eq(1)
 
+    def _operate(self, m, in_call, calls):
+        """What others may have to know of."""
+        record, operation = self.record, self.operation
+        acts, deletes, again = Signal(), Signal(), Signal()
         # A DEQUEUE and a LIST_DEL of one entry are one deletion.
         deleted = Signal(self._config.xlen)
         half = Signal()                   # of ``deleted`` only one was said: ...
         listed = Signal()                 # ... LIST_DEL
-        deletes = Signal()
         with m.If(deletes):
             m.d.comb += again.eq(half & (deleted == record.a) & (listed != (record.event == Event.LIST_DEL)))
             m.d.sync += [deleted.eq(record.a), half.eq(~again), listed.eq(record.event == Event.LIST_DEL)]
@@ -169,23 +192,22 @@ class Context(wiring.Component):
             with m.If(self.granted):
                 m.d.sync += operation.valid.eq(0)
             with m.Elif(operation.age == MAX_WAIT):
-                m.d.sync += findings.overflow.eq(1)
+                self._overflow(m)
         with m.Switch(record.event):
             for event, (kind, a, b) in SOURCES.items():
                 with m.Case(event):
                     m.d.sync += [operation.operation.eq(kind), operation.a.eq(record[a]), operation.b.eq(record[b])]
-                    if event is Event.LOCK_TRY:
-                        takes = Cat(record.op == op for op in (MemoryOp.SWAP, MemoryOp.CAS, MemoryOp.OR)).any()
-                        m.d.comb += acts.eq(takes & ~record.result.any())
-                    elif event is Event.ISSUE:
-                        m.d.comb += acts.eq(in_call)
-                    else:
-                        m.d.comb += acts.eq(1)
-                    if event in (Event.DEQUEUE, Event.LIST_DEL):
-                        m.d.comb += deletes.eq(1)
+                    m.d.comb += [
+                        acts.eq({Event.LOCK_TRY: self._takes(), Event.ISSUE: in_call}.get(event, 1)),
+                        deletes.eq(event in (Event.DEQUEUE, Event.LIST_DEL)),
+                    ]
         with m.If(acts):
             with m.If(operation.valid & ~self.granted):
-                m.d.sync += findings.overflow.eq(1)
+                self._overflow(m)
             m.d.sync += [operation.valid.eq(1), operation.age.eq(0), operation.again.eq(again), operation.calling.eq(in_call),
                          operation.calls.eq(calls)]
-        return m
+
+    def _takes(self):
+        """LOCK_TRY takes the lock."""
+        record = self.record
+        return Cat(record.op == op for op in (MemoryOp.SWAP, MemoryOp.CAS, MemoryOp.OR)).any() & ~record.result.any()

@@ -29,9 +29,9 @@ class CoreMonitor(wiring.Component):
     record, interrupt : this core's records.
     me : this core, as one bit; held.  below : the cores of lower number; held.
     visits, scope : see Context and Csds; held.
-    wants : what this core has done.  own : that has the bus.
+    request : what this core has done.  granted : it has the bus.
     operation, by : what has the bus, and whose it is, as one bit.
-    terms, comes, goes, exit, exits, accepted, verdict, rest : see Obligations.  accepts : see Context, ``accepted``.
+    terms, comes, spared, exit, exits, accepted, verdict, rest : see Obligations.  accepts : see Context, ``accepted``.
     state, holding, findings : see Csds, Locks and Context.
     over : a call of this core is over.
     locked : a csd of this core is locked, or it holds a spin lock.
@@ -51,13 +51,13 @@ class CoreMonitor(wiring.Component):
             "below": In(n),
             "visits": In(VISITS_BITS),
             "scope": In(scope_layout),
-            "wants": Out(operation_layout(config)),
-            "own": In(1),
+            "request": Out(operation_layout(config)),
+            "granted": In(1),
             "operation": In(operation_layout(config)),
             "by": In(n),
             "terms": In(terms_layout(config)),
             "comes": In(n),
-            "goes": In(n),
+            "spared": In(n),
             "exit": Out(1),
             "exits": In(n),
             "accepts": Out(1),
@@ -87,15 +87,15 @@ class CoreMonitor(wiring.Component):
                 self.spoke.eq(record.valid),
             ]
         for part in (obligations, csds, locks):
-            m.d.comb += [part.operation.eq(self.operation), part.own.eq(self.own)]
+            m.d.comb += [part.operation.eq(self.operation), part.own.eq(self.granted)]
         m.d.comb += [
             context.visits.eq(self.visits),
-            context.granted.eq(self.own),
-            self.wants.eq(context.operation),
+            context.granted.eq(self.granted),
+            self.request.eq(context.operation),
             self.accepts.eq(context.accepted),
             self.findings.eq(context.findings),
             *(getattr(obligations, name).eq(getattr(self, name)) for name in (
-                "by", "terms", "comes", "goes", "me", "exits", "accepted")),
+                "by", "terms", "comes", "spared", "me", "exits", "accepted")),
             obligations.ends.eq(context.ends),
             obligations.earlier.eq(self.exits & self.below),
             self.exit.eq(obligations.exit),

@@ -33,8 +33,8 @@ class Obligations(wiring.Component):
     """The calls of one core, the caller: who must and who may run which function, who has begun it, who is in it.
 
     The hardware form of ``sim.obligations.Book``. A call is forgotten when it is over, nobody is in its function and nobody may
-    begin it any more, but not before its entry is wanted. Of calls of the same function with the same info that one core owes, it
-    serves the one in the lowest entry, which need not be the oldest: they are uses of the same command.
+    begin it any more, but not before its entry is wanted. Of calls of the same function with the same info that one core owes, the
+    oldest is served first.
 
     A function in the middle of another that has not called for it is not followed: it is ``inside``, and ``full``.
 
@@ -48,7 +48,8 @@ class Obligations(wiring.Component):
     Members
     -------
     operation : what a core does; valid in the clock in which it has the bus.  by : which one, as one bit.  own : this one.
-    terms : of an ISSUE.  comes, goes : cores that come online, and that go or whose bits are cleared in a mask: they need not run.
+    terms : of an ISSUE.  comes : cores that come online.
+    spared : cores that need not run what is being asked for: they go, or have cleared their bits in a mask.
     me : this core, as one bit; held.
     ends : what ends on this core.
     calls : in how many calls it is, as many ones.
@@ -68,7 +69,7 @@ class Obligations(wiring.Component):
             "own": In(1),
             "terms": In(terms_layout(config)),
             "comes": In(n),
-            "goes": In(n),
+            "spared": In(n),
             "me": In(n),
             "ends": In(end_layout),
             "calls": Out(MAX_CALLS),
@@ -82,130 +83,151 @@ class Obligations(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config, count, operation, terms, ends, verdict = (
-            self._config, self._n_entries, self.operation, self.terms, self.ends, self.verdict)
-        n = config.n_cores
-
-        def signals(name, shape=n):
-            return [Signal(shape, name=f"{name}{index}") for index in range(count)]
-
+        m.d.sync += self.verdict.eq(0)
+        count = self._n_entries
         # The calls that this core is in, the innermost first; all 0 where there is none.
         frame_layout = data.StructLayout({"entry": count, "issued": 1, "call": 1, "here": 1, "wait": 1, "fails": 1, "returns": 1})
         frames = Signal(data.ArrayLayout(frame_layout, MAX_CALLS))
-        frame = frames[0]
-        left = Signal()                   # a call was left without a RESULT
-        # The functions that it is in, and the last call that each has made.
+        # The functions that it is in, as many ones, and the last call that each has made.
         running, made = Signal(MAX_CALLS), Signal(data.ArrayLayout(count, MAX_CALLS))
-        # Of each entry.
-        func, info = signals("func", config.pc_bits), signals("info", config.xlen)
-        asked, may, must, begun, active = (signals(name) for name in ("asked", "may", "must", "begun", "active"))
-        deaf = signals("deaf")            # must, and has accepted no interrupt since
+        entries = [_Entry(self._config, index) for index in range(count)]
+        older = [Signal(count, name=f"older{index}") for index in range(count)]       # of each entry: the others that are
+        served = self._serve(m, entries, older, running, made)
+        chosen, issues = self._begin(m, entries, frames, made)
+        keep = self._end(m, entries, frames, running, made)
 
-        owing = Signal(count)             # somebody may begin
-        busy = Signal(count)              # somebody is in it
-        in_use, issued = Signal(count), Signal(count)
         m.d.comb += [
-            owing.eq(Cat((allowed & ~started).any() for allowed, started in zip(may, begun, strict=True))),
-            busy.eq(Cat(cores.any() for cores in active)),
-            in_use.eq(_merge(item.entry for item in frames)),
-            issued.eq(_merge(Mux(item.issued, item.entry, 0) for item in frames)),
-            self.rest.lost.eq(left | busy.any() | _merge(item.call for item in frames)
-                              | _merge(needed & ~started for needed, started in zip(must, begun, strict=True)).any()),
-            self.rest.deaf.eq(_merge(silent & needed & ~started
-                                     for silent, needed, started in zip(deaf, must, begun, strict=True)).any()),
             self.rest.running.eq(running[0]),
-            self.calls.eq(Cat(item.entry.any() for item in frames)),
-            self.exit.eq(ends.function & running[0] & ~running[1]),
+            self.calls.eq(Cat(frame.entry.any() for frame in frames)),
+            self.exit.eq(self.ends.function & running[0] & ~running[1]),
         ]
-        m.d.sync += verdict.eq(0)
+        inner = self.ends.function & running[1]       # ends: a function that another has called for
+        over = [self.exits | Mux(inner & made[1][index], self.me, 0) for index in range(count)]
+        under_way = _merge(Mux(frame.issued, frame.entry, 0) for frame in frames)
+        terms = self.terms
+        for index, entry in enumerate(entries):
+            current = frames[0].entry[index]
+            comes, spared = (Mux(under_way[index], cores, 0) for cores in (self.comes, self.spared))
+            kept = Mux(current, keep, ~0)
+            with m.If(chosen[index]):
+                m.d.sync += [entry.func.eq(self.operation.a), entry.info.eq(self.operation.b), older[index].eq(~(1 << index))]
+            with m.Else():
+                m.d.sync += older[index].eq(older[index] & ~chosen)
+            with m.If(issues & current):
+                m.d.sync += [entry.asked.eq(terms.asked), entry.may.eq(terms.online), entry.must.eq(terms.online),
+                             entry.begun.eq(0), entry.deaf.eq(terms.online & ~Mux(terms.here, self.me, 0))]
+            with m.Else():
+                m.d.sync += [
+                    entry.may.eq((entry.may | entry.asked & comes) & kept),
+                    entry.must.eq(entry.must & ~spared & kept),
+                    entry.begun.eq(entry.begun | Mux(served[index], self.by, 0)),
+                    entry.deaf.eq(entry.deaf & ~self.accepted),
+                ]
+            m.d.sync += entry.active.eq(entry.active & ~over[index] | Mux(served[index], self.by, 0))
+        return m
 
-        # What this core does as a caller.
-        requests, issues = Signal(), Signal()
-        free, chosen = Signal(count), Signal(count)
-        with m.If(operation.valid & self.own):
-            m.d.comb += [
-                requests.eq(operation.operation == Operation.REQUEST),
-                issues.eq((operation.operation == Operation.ISSUE) & ~frame.issued),
-            ]
-        m.d.comb += [free.eq(~(in_use | owing | busy)), chosen.eq(Mux(requests, free & -free, 0))]
-        with m.If(requests):
-            m.d.sync += [frames.eq(Cat(chosen, C(0, frame_layout.size - count), frames)), verdict.full.eq(free == 0)]
-        with m.If(issues & terms.known):
-            m.d.sync += [
-                frame.issued.eq(1), frame.call.eq(terms.call), frame.here.eq(terms.here), frame.wait.eq(terms.wait),
-                frame.fails.eq(terms.fails), frame.returns.eq(terms.returns), made[0].eq(frame.entry),
-            ]
-
-        # What any core does for it.
-        runs = Signal()
-        serves, served = Signal(count), Signal(count)
+    def _serve(self, m, entries, older, running, made):
+        """A function begins on any core: the entry that it is for, as one bit."""
+        operation, verdict = self.operation, self.verdict
+        serves, served = Signal(len(entries)), Signal(len(entries))
         with m.If(operation.valid & (operation.operation == Operation.RUN)):
             m.d.comb += [
-                runs.eq(1),
-                serves.eq(Cat((func[index] == operation.a[:config.pc_bits]) & (info[index] == operation.b)
-                              & (may[index] & ~begun[index] & self.by).any() for index in range(count))),
-                served.eq(serves & -serves),
+                serves.eq(Cat((entry.func == operation.a[:self._config.pc_bits]) & (entry.info == operation.b)
+                              & (entry.open & self.by).any() for entry in entries)),
+                served.eq(Cat(serve & ~(serves & others).any() for serve, others in zip(serves, older, strict=True))),
             ]
             m.d.sync += verdict.owed.eq(served.any())
-        with m.If(runs & self.own):
-            m.d.sync += [running.eq(Cat(1, running)), made.eq(Cat(C(0, count), made))]
-            with m.If(running[-1]):
-                m.d.sync += verdict.full.eq(1)
-            with m.If(running[0] & ~(served & made[0]).any()):
-                m.d.sync += [verdict.inside.eq(1), verdict.full.eq(1)]
+            with m.If(self.own):
+                inside = running[0] & ~(served & made[0]).any()
+                m.d.sync += [
+                    running.eq(Cat(1, running)),
+                    made.eq(Cat(C(0, len(entries)), made)),
+                    verdict.inside.eq(inside),
+                    verdict.full.eq(inside | running[-1]),
+                ]
+        return served
 
-        # What ends.
-        inner = Signal()                  # a function that another has called for
-        with m.If(ends.function):
-            m.d.comb += inner.eq(running[1])
-            m.d.sync += [running.eq(running[1:]), made.eq(Cat(*list(made)[1:]))]
+    def _begin(self, m, entries, frames, made):
+        """This core asks: (the entry of the call that is requested, as one bit; that which was requested last begins)."""
+        operation, terms, frame, count = self.operation, self.terms, frames[0], len(entries)
+        free, chosen, issues = Signal(count), Signal(count), Signal()
+        with m.If(operation.valid & self.own):
+            with m.Switch(operation.operation):
+                with m.Case(Operation.REQUEST):
+                    in_use = _merge(item.entry for item in frames)
+                    m.d.comb += [
+                        free.eq(~(in_use | Cat((entry.open | entry.active).any() for entry in entries))),
+                        chosen.eq(free & -free),
+                    ]
+                    m.d.sync += [
+                        frames.eq(Cat(chosen, C(0, len(frame.as_value()) - count), frames)),
+                        self.verdict.full.eq(free == 0),
+                    ]
+                with m.Case(Operation.ISSUE):
+                    m.d.comb += issues.eq(~frame.issued)
+        with m.If(issues & terms.known):
+            m.d.sync += [
+                frame.issued.eq(1), made[0].eq(frame.entry),
+                *(frame[name].eq(terms[name]) for name in ("call", "here", "wait", "fails", "returns")),
+            ]
+        return chosen, issues
 
-        def current(cores):
+    def _end(self, m, entries, frames, running, made):
+        """Functions, calls and all: the cores that may still do what the innermost call has asked for."""
+        ends, frame, verdict, n = self.ends, frames[0], self.verdict, self._config.n_cores
+
+        def current(name):
             """Of the innermost call."""
-            return _merge(Mux(frame.entry[index], item, 0) for index, item in enumerate(cores))
+            return _merge(Mux(frame.entry[index], getattr(entry, name), 0) for index, entry in enumerate(entries))
 
-        keep = Signal(n)                  # who may still run what this call asked for
+        with m.If(ends.function):
+            m.d.sync += [running.eq(running[1:]), made.eq(Cat(*list(made)[1:]))]
+        keep = Signal(n)
         m.d.comb += keep.eq(~0)
         with m.If(ends.call & frame.issued):
-            started, needed = Signal(n), Signal(n)
-            late, judged = Signal(n), Signal(n)
+            begun, must, late, judged = (Signal(n, name=name) for name in ("begun", "must", "late", "judged"))
             refused = Signal()
             m.d.comb += [
-                started.eq(current(begun)),
-                needed.eq(current(must)),
-                late.eq(current(active) & ~self.earlier | needed & ~started & keep),
-                judged.eq(Mux(frame.wait, ~0, Mux(frame.here, self.me, 0))),
+                begun.eq(current("begun")),
+                must.eq(current("must")),
                 refused.eq(frame.fails & ends.failed),
-                keep.eq(Mux(refused, started, Mux(frame.wait, needed | started, ~0))),
+                # Who refuses says that nobody runs it; who has waited does not expect those who came too late to be waited for.
+                keep.eq(Mux(refused, begun, Mux(frame.wait, must | begun, ~0))),
+                late.eq(current("active") & ~self.earlier | must & ~begun & keep),
+                judged.eq(Mux(frame.wait, ~0, Mux(frame.here, self.me, 0))),
             ]
             m.d.sync += [
                 verdict.early.eq((late & judged).any()),
                 verdict.wrong.eq(Mux(frame.returns, ends.failed,
-                                     frame.fails & Mux(ends.failed, needed.any(), ~current(may).any()))),
+                                     frame.fails & Mux(ends.failed, must.any(), ~current("may").any()))),
             ]
+        left = Signal()                   # a call was left without a RESULT
+        called = _merge(item.call for item in frames)
         with m.If(ends.call):
             m.d.sync += frames.eq(Cat(*list(frames)[1:]))
         with m.If(ends.program):
-            m.d.sync += [frames.eq(0), left.eq(left | _merge(item.call for item in frames))]
+            m.d.sync += [frames.eq(0), left.eq(left | called)]
+        m.d.comb += [
+            self.rest.lost.eq(left | called | _merge(entry.active | entry.must & ~entry.begun for entry in entries).any()),
+            self.rest.deaf.eq(_merge(entry.deaf & entry.must & ~entry.begun for entry in entries).any()),
+        ]
+        return keep
 
-        for index in range(count):
-            begins = issues & frame.entry[index]
-            kept = Mux(frame.entry[index], keep, ~0)
-            with m.If(chosen[index]):
-                m.d.sync += [func[index].eq(operation.a), info[index].eq(operation.b)]
-            with m.If(begins):
-                m.d.sync += [asked[index].eq(terms.asked), may[index].eq(terms.online), must[index].eq(terms.online),
-                             begun[index].eq(0), deaf[index].eq(terms.online & ~Mux(terms.here, self.me, 0))]
-            with m.Else():
-                m.d.sync += [
-                    may[index].eq((may[index] | Mux(issued[index], asked[index] & self.comes, 0)) & kept),
-                    must[index].eq(must[index] & ~Mux(issued[index], self.goes, 0) & kept),
-                    begun[index].eq(begun[index] | Mux(served[index], self.by, 0)),
-                    deaf[index].eq(deaf[index] & ~self.accepted),
-                ]
-            over = self.exits | Mux(inner & made[1][index], self.me, 0)
-            m.d.sync += active[index].eq(active[index] & ~over | Mux(served[index], self.by, 0))
-        return m
+
+class _Entry:
+    """Registers of one call. asked, may, must, begun : as of ``sim.obligations.Obligation``.
+    active : cores that are in its function.  deaf : those that had to run it at first, and have accepted no interrupt since."""
+
+    def __init__(self, config, index):
+        self.func = Signal(config.pc_bits, name=f"func{index}")
+        self.info = Signal(config.xlen, name=f"info{index}")
+        for name in ("asked", "may", "must", "begun", "active", "deaf"):
+            setattr(self, name, Signal(config.n_cores, name=f"{name}{index}"))
+
+    @property
+    def open(self):
+        """Cores that may begin."""
+        return self.may & ~self.begun
 
 
 def _merge(values):

@@ -231,6 +231,18 @@ def test_who_goes_owes_nothing_any_more(watch, stream):
     assert watch(stream, rests=True) == {}
 
 
+@pytest.mark.parametrize("clears", [True, False])
+def test_who_clears_its_bit_in_the_middle_of_a_call_owes_it_nothing(watch, stream, clears):
+    stream.ask(0, Whom.MASK, 0b110)
+    stream.run(1)
+    if clears:
+        stream.say(2, "UNMASK", 5)
+    stream.accept(2)
+    stream.say(2, "IRET")
+    stream.result(0)
+    assert watch(stream, rests=True) == ({} if clears else {"lost": stream.clock + 1})
+
+
 # not_once
 
 def test_a_target_runs_the_function_again(watch, stream, cfd):
