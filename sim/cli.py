@@ -1,38 +1,50 @@
 """The ``crosscall`` command. What is heavy is imported by the command that needs it, so that help is quick."""
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
-from typing import Annotated
+from sim.interruption import at_once, exit_code, heard, settle, unwind
 
-import typer
-from typer.core import TyperGroup
+with at_once():
+    import errno
+    import json
+    import os
+    import shutil
+    import subprocess
+    import sys
+    import tempfile
+    import traceback
+    import warnings
+    from contextlib import contextmanager, suppress
+    from functools import cache
+    from pathlib import Path
+    from typing import Annotated
 
-from sim.engines import ENGINES
-from sim.errors import InputError, MissingToolError
-from sim.names import closest
+    import typer
+    from typer.core import TyperGroup
+
+    from sim.console import note, status
+    from sim.engines import ENGINES
+    from sim.errors import InputError, MissingToolError
+    from sim.names import closest
 
 __all__ = ["app", "main"]
 
-#: Exit codes, besides 0: all calls completed and every oracle holds.
+#: Exit codes, besides 0: all calls completed and every oracle holds; and 130 and 143, as if SIGINT or SIGTERM had ended it.
 VIOLATED = 1
 BAD_INPUT = 2
 MISSING_TOOL = 3
-INTERRUPTED = 130
+#: A defect of crosscall (EX_SOFTWARE of sysexits.h).
+CRASHED = 70
 #: Nobody reads standard output any more (``| head``): as if SIGPIPE had ended it.
 NO_READER = 141
 
 #: What typer raises for an option or argument that it cannot take. It has no public name in all versions.
 _UsageError = typer.BadParameter.__base__
+#: What is wrong with a disk or the system, and not with crosscall.
+_TROUBLES = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE,
+             errno.ENOMEM, errno.EAGAIN}
 
 
 class _Group(TyperGroup):
-    """The ways to refuse, Ctrl-C, and a reader that has gone away, for every command in one place."""
+    """The ways to refuse, Ctrl-C, a reader that has gone away, and what nobody has foreseen, for every command in one place."""
 
     def main(self, *args, **options):
         try:
@@ -43,6 +55,10 @@ class _Group(TyperGroup):
                 print(message, file=sys.stderr)
             else:
                 _refuse(code, message[:1].lower() + message[1:])
+        except OSError as error:
+            code = _troubled(error) if error.errno in _TROUBLES else _crashed(error)
+        except Exception as error:
+            code = _interrupted(heard()) if heard() else _crashed(error)
         sys.exit(code)
 
     def invoke(self, ctx):
@@ -55,11 +71,10 @@ class _Group(TyperGroup):
             code = _refuse(BAD_INPUT, error)
         except MissingToolError as error:
             code = _refuse(MISSING_TOOL, error)
-        except KeyboardInterrupt:
-            code = _refuse(INTERRUPTED, "interrupted")
+        except KeyboardInterrupt as error:
+            code = _interrupted(error)
         except BrokenPipeError:
-            # What Python would still write at its end has no reader either.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _write_nothing_more()
             code = NO_READER
         else:
             code = 0
@@ -67,8 +82,45 @@ class _Group(TyperGroup):
 
 
 def _refuse(code, message):
-    print(f"crosscall: {message}", file=sys.stderr)
+    note(str(message))
     return code
+
+
+def _interrupted(error):
+    # Of half a machine Amaranth would say that it was never used.
+    warnings.simplefilter("ignore")
+    code = exit_code(error)
+    return _refuse(code, "interrupted" if code == 130 else "terminated")
+
+
+def _write_nothing_more():
+    """What Python would still write at its end finds no reader, or no room, either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _troubled(error):
+    """The system refuses something that nobody has thought of; or there is no room for what is printed."""
+    if error.filename is None:
+        with suppress(OSError, ValueError):     # tests have a standard output that is no file
+            _write_nothing_more()
+        return _refuse(MISSING_TOOL, f"standard output cannot be written: {error.strerror}")
+    return _refuse(MISSING_TOOL, f"{error.filename}: {error.strerror}")
+
+
+def _crashed(error):
+    """A defect of crosscall: its traceback goes into a file, to be reported."""
+    warnings.simplefilter("ignore")
+    from importlib.metadata import version
+    text = "".join(traceback.format_exception(error))
+    text = f"crosscall {version('crosscall')}, Python {sys.version}, {sys.platform}\n{sys.argv}\n\n{text}"
+    what = f"this is a defect of crosscall, and says nothing about the machine: {type(error).__name__}"
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="crosscall-", suffix=".txt", encoding="utf-8", errors="backslashreplace",
+                                         delete=False) as file:
+            file.write(text)
+    except OSError:
+        return _refuse(CRASHED, f"{what}; please report it with what follows\n{text}")
+    return _refuse(CRASHED, f"{what}; please report it with the file {file.name}, which has the traceback")
 
 
 app = typer.Typer(cls=_Group, add_completion=False, no_args_is_help=True, rich_markup_mode=None,
@@ -85,7 +137,14 @@ _Cores = Annotated[int | None, typer.Option(min=1, max=64, help="Number of cores
 
 
 def main():
-    app()
+    """The entry point of the process."""
+    unwind()
+    try:
+        app()
+    except KeyboardInterrupt as error:
+        sys.exit(_interrupted(error))
+    finally:
+        settle()
 
 
 def _version(wanted: bool):
@@ -135,7 +194,7 @@ def run(
     prepared = prepare(scenario, protocol=protocol, cores=cores, preset=preset, assignments=_assignments(assignments, memory),
                        without=without or (), seed=seed)
     with _progress(max_cycles) as progress:
-        machine = make_engine(engine, prepared.settings.config, tell=_note)
+        machine = make_engine(engine, prepared.settings.config, tell=note)
         result = run_prepared(prepared, engine=machine, max_clocks=max_cycles, out=out, waves=not no_vcd, window=clocks,
                               progress=progress)
     _present(result, as_json)
@@ -163,9 +222,9 @@ def litmus(
 
     _check_engine(engine)
     # The machines of tests with more threads are made like the first one, and what there is to say of that is said once.
-    note = cache(_note)
+    once = cache(note)
     report = show(paths or [], memory=memory, runs=runs, seed=seed, expected=expected, out=out, as_json=as_json,
-                  make=lambda config: make_engine(engine, config, tell=note))
+                  make=lambda config: make_engine(engine, config, tell=once))
     if report.forbidden or report.refused:
         raise typer.Exit(VIOLATED if report.forbidden else BAD_INPUT)
 
@@ -201,8 +260,8 @@ def hunt(
         raise InputError("--resume goes on where the notebook ends; --seed begins another hunt")
     arguments = {"name": scenario, "protocol": protocol, "cores": cores, "preset": preset,
                  "assignments": _assignments(assignments, memory), "without": tuple(without or ())}
-    with _status() as show:
-        this = Hunt(arguments, out=out, engine=engine, processes=processes, tell=_note,
+    with status() as show:
+        this = Hunt(arguments, out=out, engine=engine, processes=processes, tell=note,
                     found=(lambda finding: None) if as_json else print_finding,
                     progress=lambda runs, clocks, past: show(f"{runs} schedules, {clocks} clocks, {past:.0f} s"))
         report = this.run(runs=runs, first=seed or 0, seconds=seconds, resume=resume)
@@ -223,7 +282,7 @@ def replay(
     no_vcd: Annotated[bool, typer.Option("--no-vcd", help="Write no waves.")] = False,
     as_json: _Json = False,
 ):
-    """Repeat a run of a hunt to the clock, with waves."""
+    """Repeat a run of a hunt to the clock, with waves, which are named as the schedule is."""
     from rtl.schedule import ScheduleKind
     from sim.engines import make_engine
     from sim.run import patience_of, prepare_recipe, run, window_of
@@ -235,8 +294,8 @@ def replay(
     prepared = prepare_recipe(recipe, file)
     again = recipe.plan if recipe.schedule is None else Plan(kind=ScheduleKind.REPLAY)
     with _progress(1_000_000) as progress:
-        machine = make_engine(engine, prepared.settings.config, tell=_note)
-        result = run(prepared, engine=machine, max_clocks=1_000_000, out=out, waves=not no_vcd, window=clocks,
+        machine = make_engine(engine, prepared.settings.config, tell=note)
+        result = run(prepared, engine=machine, max_clocks=1_000_000, out=out, name=file.stem, waves=not no_vcd, window=clocks,
                      plan=again, replay=recipe.schedule or (), patience=patience_of(prepared.scenario, recipe.plan),
                      progress=progress)
     _present(result, as_json, lambda: recipe.check_violation(result.flags, file=file))
@@ -298,7 +357,8 @@ def view(
     out: Annotated[Path, typer.Option(help="Where the run wrote its files.")] = Path("waves"),
 ):
     """Open the waves of a run in GTKWave."""
-    path = Path(what) if what.endswith((".gtkw", ".vcd")) else out / f"{Path(what).stem}.gtkw"
+    name = Path(what).name.removesuffix(".toml").removesuffix(".schedule")
+    path = Path(what) if what.endswith((".gtkw", ".vcd")) else out / f"{name}.gtkw"
     if not path.is_file():
         raise InputError(f"there is no such file; `crosscall run {what}` writes the waves of a scenario", file=path)
     program = shutil.which("gtkwave")
@@ -331,8 +391,8 @@ def bench(
     chosen = engines.split(",") if engines else list(CONTENDERS)
     for name in chosen:
         _check_engine(name, CONTENDERS)
-    with _status() as status:
-        result = bench_speed(_numbers(cores, "--cores"), engines=chosen, seconds=seconds, progress=status, tell=_note)
+    with status() as show:
+        result = bench_speed(_numbers(cores, "--cores"), engines=chosen, seconds=seconds, progress=show, tell=note)
     if as_json:
         _print_json(result)
     else:
@@ -377,10 +437,6 @@ def _check_engine(name, engines=ENGINES):
         raise InputError(f'there is no engine "{name}"{closest(name, engines)} (there are: {", ".join(engines)})')
 
 
-def _note(line):
-    print(f"crosscall: {line}", file=sys.stderr)
-
-
 def _present(result, as_json, check=lambda: None):
     """Say what came out of a run, and exit as it deserves. check : raises InputError if it is not the run that was meant."""
     if as_json:
@@ -405,21 +461,9 @@ def _print_json(value):
 
 
 @contextmanager
-def _status():
-    """A function that shows a text on a terminal for as long as the work goes on, and nothing in a pipe."""
-    if not sys.stderr.isatty():
-        yield lambda text: None
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status("running") as status:
-        yield status.update
-
-
-@contextmanager
 def _progress(max_clocks):
     """A function to call with the clock now and then."""
-    with _status() as show:
+    with status() as show:
         yield lambda clock: show(f"clock {clock} (at most {max_clocks})")
 
 

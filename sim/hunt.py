@@ -12,6 +12,7 @@ import json
 import os
 import random
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from math import inf
 from pathlib import Path
@@ -20,7 +21,7 @@ from rtl.schedule import ScheduleKind
 from sim.engines import make_engine
 from sim.engines.compiled.many import Job, LaneEngine
 from sim.errors import InputError, MissingToolError
-from sim.files import make_folder, write_whole
+from sim.files import locked, make_folder, write_whole
 from sim.monitor import ORACLE_OF_FLAG, clocks_of_flags
 from sim.run import patience_of, prepare, run
 from sim.schedules import Plan, RunRecipe, contents_digest, write_recipe
@@ -129,12 +130,19 @@ class Hunt:
         seconds : stop after so long, but not before something has been run.
         resume : go on with the hunt of the notebook, which has its own ``first``. ``runs`` counts what has been run before; if it
             is not said, what was interrupted is finished, and what was finished goes on.
+
+        Raises InputError, too, if another process hunts with the same notebook.
         """
         make_folder(self._out)
+        with locked(self.notebook, "another hunt"):
+            return self._run(runs, first, seconds, resume)
+
+    def _run(self, runs, first, seconds, resume):
         if resume:
             self._resume()
         else:
             self._first = self._following = first
+            self._tell_of_another()
         if runs is not None:
             self._end = self._first + runs
         elif seconds is not None:
@@ -239,11 +247,18 @@ class Hunt:
                 "straps": asdict(settings.straps)}
 
     def _note(self):
-        write_whole(self.notebook, json.dumps({
+        write_whole((self.notebook, json.dumps({
             **self._identity(), "first": self._first, "following": self._following,
             "end": None if self._end == inf else self._end, "clocks": self._clocks, "disagreements": self._disagreements,
             "findings": [asdict(item) for item in self._findings.values()],
-        }, indent=1) + "\n")
+        }, indent=1) + "\n"))
+
+    def _tell_of_another(self):
+        """Say so if this begins anew what was the notebook of another hunt."""
+        with suppress(OSError, ValueError, TypeError):
+            parts = json.loads(self.notebook.read_text(encoding="utf-8"))
+            if any(parts.get(name) != value for name, value in self._identity().items()):
+                self._tell(f"{self.notebook}: was of another hunt, of another protocol, scenario or machine; it is begun anew")
 
     def _resume(self):
         """Take up the notebook."""

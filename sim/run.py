@@ -167,10 +167,11 @@ def window_of(text):
 
 
 def run(prepared, *, engine=None, max_clocks=100_000, out=None, waves=True, window=None, plan=PLAIN, record=False, replay=(),
-        patience=None, progress=lambda clock: None):
+        patience=None, name=None, progress=lambda clock: None):
     """Run, observe and judge. What is observed does not change the run.
 
     engine : to run on, of the same config; a new PySimEngine if None.  out : the folder for files; None writes none.
+    name : of the files, without suffix; that of the scenario if None.
     waves : whether waves are among them.  plan, record, replay : of the schedule, as engines take them.
     patience : clocks without progress after which the run is stuck; as the scenario and the plan need it, if None.
     progress : called with the clock now and then.
@@ -183,14 +184,15 @@ def run(prepared, *, engine=None, max_clocks=100_000, out=None, waves=True, wind
     if patience is None:
         patience = patience_of(prepared.scenario, plan)
 
-    def once(out, window):
-        return _run(prepared, engine, max_clocks, out, window, progress, patience, plan=plan, record=record, replay=replay)
+    def once(files, window):
+        return _run(prepared, engine, max_clocks, files, window, progress, patience, plan=plan, record=record, replay=replay)
 
+    files = None if out is None else out / (name or prepared.scenario.name)
     if out is None or not waves:
-        return once(out, None)
+        return once(files, None)
     if window is None and max_clocks > _WHOLE:
         window = _interesting(once(None, None))
-    return once(out, range(_ENDLESS) if window is None else window)
+    return once(files, range(_ENDLESS) if window is None else window)
 
 
 def _interesting(result):
@@ -201,19 +203,19 @@ def _interesting(result):
     return range(max(0, middle - _BEFORE), min(result.clocks, middle + _AFTER))
 
 
-def _run(prepared, engine, max_clocks, out, window, progress, patience, **schedule):
-    """One run, with files if there is a folder for them, with waves among them if there is a window."""
+def _run(prepared, engine, max_clocks, path, window, progress, patience, **schedule):
+    """One run, with files if there is a path for them (without suffix), with waves among them if there is a window."""
     config, image, scenario = prepared.settings.config, prepared.image, prepared.scenario
     observers = _Observers(prepared, progress, patience)
     files = {}
     with ExitStack() as stack:
-        if out is not None:
-            make_folder(out)
-            files["events"] = out / f"{scenario.name}.events.jsonl"
+        if path is not None:
+            make_folder(path.parent)
+            files["events"] = path.with_name(f"{path.name}.events.jsonl")
             observers.log = stack.enter_context(EventLog(files["events"], image))
         if window is not None:
-            files["waves"] = out / f"{scenario.name}.vcd"
-            files["view"] = out / f"{scenario.name}.gtkw"
+            files["waves"] = path.with_name(f"{path.name}.vcd")
+            files["view"] = path.with_name(f"{path.name}.gtkw")
             writer = stack.enter_context(WaveWriter(files["waves"], config, image, arena=prepared.contents.arena, stages=STAGES,
                                                     start=window.start, meta=_meta(prepared),
                                                     comment=f"{scenario.name}: {scenario.title}"))

@@ -138,7 +138,7 @@ def write_recipe(path, recipe):
         "schedule": None if recipe.schedule is None else _run_lengths(recipe.schedule),
         "violation": None if recipe.violation is None else {"flag": recipe.violation[0], "clock": recipe.violation[1]},
     }
-    write_whole(path, json.dumps(document, indent=2) + "\n")
+    write_whole((path, json.dumps(document, indent=2) + "\n"))
 
 
 def read_recipe(path):

@@ -6,9 +6,12 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from sim.cli import app
 from sim.errors import MissingToolError
 from sim.scenarios.reader import shipped_scenarios
 
@@ -318,6 +321,31 @@ def test_what_is_written_stays_when_a_run_is_interrupted(crosscall, tmp_path, mo
     monkeypatch.setattr("sim.engines.make_engine", FailingEngine(KeyboardInterrupt()))
     assert crosscall("run", "single", "--seed", 1) == (130, "", "crosscall: interrupted\n")
     assert written() == before
+
+
+def test_a_defect_is_no_finding(crosscall, monkeypatch):
+    monkeypatch.setattr("sim.engines.make_engine", FailingEngine(KeyError("nobody has thought of this")))
+    code, out, err = crosscall("run", "single")
+    assert (code, out, err.count("\n")) == (70, "", 1)
+    found = re.fullmatch(r"crosscall: this is a defect of crosscall, and says nothing about the machine: KeyError; "
+                         r"please report it with the file (\S+), which has the traceback\n", err)
+    text = Path(found[1]).read_text()
+    assert "Traceback" in text and "nobody has thought of this" in text and "in run" in text
+
+
+def test_a_defect_where_nothing_can_be_written_is_still_told(crosscall, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sim.engines.make_engine", FailingEngine(KeyError("nobody has thought of this")))
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", full)
+    result = CliRunner().invoke(app, ["run", "single"])
+    assert result.exit_code == 70 and "Traceback" in result.stderr
+
+
+def test_trouble_with_the_system_is_no_defect(crosscall, monkeypatch):
+    monkeypatch.setattr("sim.engines.make_engine", FailingEngine(OSError(24, "Too many open files", "/proc/cpuinfo")))
+    assert crosscall("run", "single") == (3, "", "crosscall: /proc/cpuinfo: Too many open files\n")
 
 
 def test_what_is_missing_is_exit_3(crosscall, monkeypatch):

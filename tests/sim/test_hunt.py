@@ -75,7 +75,8 @@ def test_its_schedule_is_the_same_run_on_every_engine(crosscall, tmp_path):
         assert result["engine"] == engine and result["violations"][0]["clock"] == recipe.violation[1]
         results.append({**result, "engine": None})
     assert results[0] == results[1]
-    assert (tmp_path / "waves/early-return.vcd").is_file()
+    assert (tmp_path / "waves/early-return.early_return.vcd").is_file()
+    assert not (tmp_path / "waves/early-return.vcd").exists()
     outcomes = []
     prepared = prepare_recipe(recipe, path)
     for engine, plan, replay in (("compiled", recipe.plan, ()), ("pysim", Plan(kind=ScheduleKind.REPLAY), recipe.schedule)):
@@ -279,6 +280,28 @@ def test_notebooks_that_are_none(crosscall, tmp_path):
         assert (code, out, err.count("\n")) == (2, "", 1)
         assert err.startswith("crosscall: waves/single.hunt.json: is the notebook of another hunt: ")
     assert notebook.read_bytes() == before
+
+
+def test_two_hunts_do_not_write_the_same_notebook(start, crosscall, tmp_path):
+    first = start("hunt", "single", "--seconds", 60)
+    notebook = tmp_path / "waves/single.hunt.json"
+    _wait(lambda: notebook.exists())
+    assert crosscall("hunt", "single", "--memory", "tso", "--runs", 1) == (2, "", (
+        f"crosscall: waves/single.hunt.json: another hunt (process {first.pid}) is writing it; wait, or choose another folder with "
+        "--out\n"))
+    # Another scenario, or another folder, is nobody's business.
+    assert crosscall("hunt", "demo", "--runs", 1)[0] == 0
+    assert crosscall("hunt", "single", "--runs", 1, "--out", "other")[0] == 0
+    os.killpg(first.pid, signal.SIGINT)
+    assert first.wait(timeout=10) == 130
+    assert crosscall("hunt", "single", "--resume", "--runs", 1)[0] == 0
+
+
+def test_a_notebook_that_is_begun_anew_is_said(crosscall):
+    assert crosscall("hunt", "single", "--runs", 1)[2] == ""
+    assert crosscall("hunt", "single", "--runs", 2)[2] == ""
+    err = crosscall("hunt", "single", "--runs", 1, "--memory", "tso")[2]
+    assert err.startswith("crosscall: waves/single.hunt.json: was of another hunt") and err.count("\n") == 1
 
 
 @pytest.mark.parametrize("arguments, message", [
