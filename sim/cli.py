@@ -133,6 +133,8 @@ _Engine = Annotated[str | None, typer.Option(metavar="NAME", help="compiled (the
                                              "or verilator.")]
 _Window = Annotated[str, typer.Option(metavar="A:B", help="The clocks that are in the waves: from A to before B. The default, "
                                       "auto: all, or in more than 100,000 those around the first violation.")]
+#: Nobody waits for longer, in seconds.
+_LONG = 1e9
 _Cores = Annotated[int | None, typer.Option(min=1, max=64, help="Number of cores, instead of the scenario's own.")]
 
 
@@ -193,6 +195,7 @@ def run(
     clocks = window_of(window)
     prepared = prepare(scenario, protocol=protocol, cores=cores, preset=preset, assignments=_assignments(assignments, memory),
                        without=without or (), seed=seed)
+    _remark(prepared)
     with _progress(max_cycles) as progress:
         machine = make_engine(engine, prepared.settings.config, tell=note)
         result = run_prepared(prepared, engine=machine, max_clocks=max_cycles, out=out, waves=not no_vcd, window=clocks,
@@ -240,10 +243,10 @@ def hunt(
     memory: _Memory = None,
     without: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Leave out a named barrier or lock.")] = None,
     runs: Annotated[int | None, typer.Option(min=1, help="How many schedules; 20,000 if there are no --seconds.")] = None,
-    seconds: Annotated[float | None, typer.Option(min=0, help="Stop after so long.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0, max=_LONG, help="Stop after so long.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Number of the first schedule.  [default: 0]")] = None,
     engine: _Engine = None,
-    processes: Annotated[int | None, typer.Option(min=1, help="One per CPU if not said.")] = None,
+    processes: Annotated[int | None, typer.Option(min=1, max=128, help="One per CPU if you pass nothing.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the hunt that is noted in --out; its runs count.")] = False,
     out: Annotated[Path, typer.Option(help="Where schedules of findings are written.")] = Path("waves"),
     as_json: _Json = False,
@@ -264,6 +267,7 @@ def hunt(
         this = Hunt(arguments, out=out, engine=engine, processes=processes, tell=note,
                     found=(lambda finding: None) if as_json else print_finding,
                     progress=lambda runs, clocks, past: show(f"{runs} schedules, {clocks} clocks, {past:.0f} s"))
+        _remark(this.prepared)
         report = this.run(runs=runs, first=seed or 0, seconds=seconds, resume=resume)
     if as_json:
         _print_json(report.to_json())
@@ -375,7 +379,7 @@ def bench(
     what: Annotated[str, typer.Argument(metavar="speed", help="How fast the engines run.")],
     cores: Annotated[str, typer.Option(metavar="N,...", help="Numbers of cores.")] = "1,4,16,64",
     engines: Annotated[str | None, typer.Option(metavar="NAME,...", help="Only these engines.")] = None,
-    seconds: Annotated[float, typer.Option(min=0.1, help="Processor time for each row.")] = 5.0,
+    seconds: Annotated[float, typer.Option(min=0.1, max=_LONG, help="Processor time for each row.")] = 5.0,
     as_json: _Json = False,
 ):
     """Measure the engines, all on the same workload, and check that they compute the same.
@@ -435,6 +439,12 @@ def _numbers(text, option):
 def _check_engine(name, engines=ENGINES):
     if name is not None and name not in engines:
         raise InputError(f'there is no engine "{name}"{closest(name, engines)} (there are: {", ".join(engines)})')
+
+
+def _remark(prepared):
+    """Tell what the scenario probably does not mean."""
+    for remark in prepared.scenario.remarks:
+        note(f"warning: {remark}")
 
 
 def _present(result, as_json, check=lambda: None):

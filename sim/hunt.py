@@ -25,6 +25,7 @@ from sim.files import locked, make_folder, write_whole
 from sim.monitor import ORACLE_OF_FLAG, clocks_of_flags
 from sim.run import patience_of, prepare, run
 from sim.schedules import Plan, RunRecipe, contents_digest, write_recipe
+from sim.texts import read_json
 from sim.workers import Workers
 
 __all__ = ["Finding", "Hunt", "Report", "plan_of"]
@@ -68,6 +69,16 @@ class Finding:
     schedule: str
 
 
+def _is_number(value):
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_finding(value):
+    """Whether this is a Finding as plain data."""
+    return isinstance(value, dict) and value.keys() == Finding.__annotations__.keys() and all(
+        isinstance(value[name], kind) and not isinstance(value[name], bool) for name, kind in Finding.__annotations__.items())
+
+
 @dataclass(frozen=True)
 class Report:
     """engine : what ran.  runs, clocks : how many in all.  here, seconds : how many runs now, and in what time.
@@ -100,12 +111,16 @@ class Hunt:
     processes : one per CPU if None.
     found : called with each Finding at once, when it is safe.  progress : called with (runs, clocks, seconds) now and then.
     tell : called with what is to be said of the engine.
+
+    Members
+    -------
+    prepared : what is hunted.
     """
 
     def __init__(self, arguments, *, out, engine=None, processes=None, found=lambda finding: None,
                  progress=lambda *numbers: None, tell=lambda line: None):
         self._arguments = arguments
-        self._prepared = prepare(**arguments)
+        self.prepared = prepare(**arguments)
         self._out = Path(out)
         self._chosen = engine
         self._processes = processes or len(os.sched_getaffinity(0))
@@ -121,7 +136,7 @@ class Hunt:
     @property
     def notebook(self):
         """The file by which a hunt is gone on with."""
-        return self._out / f"{self._prepared.scenario.name}.hunt.json"
+        return self._out / f"{self.prepared.scenario.name}.hunt.json"
 
     def run(self, *, runs=None, first=0, seconds=None, resume=False):
         """Run the numbers from ``first`` on. Returns the Report.
@@ -154,7 +169,7 @@ class Hunt:
         self._note()
         before, started = self._following, time.monotonic()
         until = None if seconds is None else started + seconds
-        with Workers(self._processes, lambda batch: _run_batch(engine, self._prepared, *batch)) as workers:
+        with Workers(self._processes, lambda batch: _run_batch(engine, self.prepared, *batch)) as workers:
             self._drive(workers, engine, before, until, started)
         return Report(engine.name, self._following - self._first, self._clocks, self._following - before,
                       time.monotonic() - started, self._following, tuple(self._findings.values()),
@@ -183,7 +198,7 @@ class Hunt:
             self._progress(self._following - self._first, self._clocks, time.monotonic() - started)
 
     def _engine(self):
-        config = self._prepared.settings.config
+        config = self.prepared.settings.config
         if self._chosen in (None, "compiled") and config.n_cores <= LaneEngine.SENSIBLE:
             try:
                 return LaneEngine(config)
@@ -198,8 +213,8 @@ class Hunt:
             return
         plan = plan_of(number)
         if self._witness is None:
-            self._witness = make_engine(self._chosen, self._prepared.settings.config)
-        result = run(self._prepared, engine=self._witness, max_clocks=_LIMIT, plan=plan, record=True)
+            self._witness = make_engine(self._chosen, self.prepared.settings.config)
+        result = run(self.prepared, engine=self._witness, max_clocks=_LIMIT, plan=plan, record=True)
         explained = {}
         for violation in result.violations:
             explained.setdefault(violation.oracle, violation)
@@ -223,7 +238,7 @@ class Hunt:
     def _keep(self, flag, number, clock, violation, plan, result):
         if flag in self._findings:
             return
-        path = self._out / f"{self._prepared.scenario.name}.{flag}.schedule"
+        path = self._out / f"{self.prepared.scenario.name}.{flag}.schedule"
         finding = Finding(violation.oracle, flag, number, clock, violation.sentence, str(path))
         self._write(path, plan, result, finding)
         self._findings[flag] = finding
@@ -232,7 +247,7 @@ class Hunt:
         self._found(finding)
 
     def _write(self, path, plan, result, finding):
-        settings, prepared = self._prepared.settings, self._prepared
+        settings, prepared = self.prepared.settings, self.prepared
         write_recipe(path, RunRecipe(
             scenario=self._arguments["name"], seed=prepared.scenario.seed, protocol=self._arguments.get("protocol")
             or prepared.scenario.protocol, defines=settings.defines, without=prepared.without,
@@ -242,8 +257,8 @@ class Hunt:
     # --- the notebook: what is known so far, so that a hunt that is interrupted goes on ---------------------------------
 
     def _identity(self):
-        settings = self._prepared.settings
-        return {"contents": contents_digest(self._prepared.contents), "config": asdict(settings.config),
+        settings = self.prepared.settings
+        return {"contents": contents_digest(self.prepared.contents), "config": asdict(settings.config),
                 "straps": asdict(settings.straps)}
 
     def _note(self):
@@ -260,19 +275,38 @@ class Hunt:
             if any(parts.get(name) != value for name, value in self._identity().items()):
                 self._tell(f"{self.notebook}: was of another hunt, of another protocol, scenario or machine; it is begun anew")
 
+    #: What is in a notebook, and what it must be.
+    _KEYS = {
+        "contents": lambda value: isinstance(value, str),
+        "config": lambda value: isinstance(value, dict),
+        "straps": lambda value: isinstance(value, dict),
+        "first": _is_number, "following": _is_number, "clocks": _is_number,
+        "end": lambda value: value is None or _is_number(value),
+        "disagreements": lambda value: isinstance(value, dict) and all(isinstance(item, str) for item in value.values()),
+        "findings": lambda value: isinstance(value, list) and all(map(_is_finding, value)),
+    }
+
+    def _line_of(self, key):
+        """The line of a key in the notebook, as it is written here."""
+        lines = self.notebook.read_text(encoding="utf-8").splitlines()
+        return next((number for number, line in enumerate(lines, 1) if line.startswith(f' "{key}":')), 1)
+
     def _resume(self):
         """Take up the notebook."""
-        try:
-            parts = json.loads(self.notebook.read_text(encoding="utf-8"))
-            identity = {name: parts[name] for name in self._identity()}
-            findings = [Finding(**item) for item in parts["findings"]]
-            self._first, self._following, self._clocks = (int(parts[name]) for name in ("first", "following", "clocks"))
-            self._end = inf if parts["end"] is None else int(parts["end"])
-            self._disagreements = dict(parts["disagreements"])
-        except FileNotFoundError:
-            raise InputError("there is no hunt to go on with", file=self.notebook) from None
-        except (OSError, ValueError, KeyError, TypeError):
-            raise InputError("is no notebook of a hunt", file=self.notebook) from None
+        if not self.notebook.exists():
+            raise InputError("there is no hunt to go on with", file=self.notebook)
+        parts = read_json(self.notebook, cut_off="is no notebook of a hunt: it is cut off")
+        if not isinstance(parts, dict):
+            raise InputError("is no notebook of a hunt", file=self.notebook, line=1)
+        for name, right in self._KEYS.items():
+            if name not in parts or not right(parts[name]):
+                raise InputError(f"is no notebook of a hunt: {name} is " + ("damaged" if name in parts else "missing"),
+                                 file=self.notebook, line=self._line_of(name))
+        identity = {name: parts[name] for name in self._identity()}
+        findings = [Finding(**item) for item in parts["findings"]]
+        self._first, self._following, self._clocks = (parts[name] for name in ("first", "following", "clocks"))
+        self._end = inf if parts["end"] is None else parts["end"]
+        self._disagreements = parts["disagreements"]
         if identity != self._identity():
             raise InputError("is the notebook of another hunt: its protocol, scenario or machine is another", file=self.notebook)
         for finding in findings:

@@ -11,7 +11,7 @@ from sim.engines.pysim import PySimEngine
 from sim.errors import InputError
 from sim.events import EventLog
 from sim.files import make_folder
-from sim.microcode.assembler import assemble
+from sim.microcode.assembler import UnknownDefine, assemble
 from sim.microcode.image import Image
 from sim.microcode.knockout import knock_out
 from sim.microcode.protocols import find_protocol
@@ -21,6 +21,7 @@ from sim.records import Digest, Sources
 from sim.scenarios.contents import contents
 from sim.scenarios.reader import Scenario, find_scenario, read_scenario
 from sim.settings import Settings, preset_config, settings
+from sim.texts import integer
 from sim.watchdog import Watchdog
 from sim.waves.feed import STAGES, WaveFeed
 from sim.waves.gtkw import write_gtkw
@@ -66,8 +67,18 @@ def prepare(name, *, protocol=None, cores=None, preset=None, assignments=(), wit
             raise scenario.document.refusal(("expect", "violations"), f'names the oracle "{oracle}", which does not exist'
                                                                       f"{closest(oracle, known)} (there are: {', '.join(known)})")
     chosen = settings(scenario, preset=preset or "default", assignments=assignments)
-    image = assemble(find_protocol(protocol or scenario.protocol), n_cores=scenario.n_cores, xlen=chosen.config.xlen,
-                     defines={**chosen.defines, **_mode(chosen)})
+    try:
+        path = find_protocol(protocol or scenario.protocol)
+    except InputError as error:
+        if protocol is not None:
+            raise
+        raise scenario.document.refusal(("protocol",), f"is refused: {error}") from None
+    try:
+        image = assemble(path, n_cores=scenario.n_cores, xlen=chosen.config.xlen, defines={**chosen.defines, **_mode(chosen)})
+    except UnknownDefine as error:
+        if chosen.defines.get(error.name) != scenario.defines.get(error.name):
+            raise InputError(f"--set define.{error.name}={chosen.defines[error.name]}: {error}") from None
+        raise scenario.document.refusal(("defines", error.name), f"is refused: {error}") from None
     image = knock_out(image, without)
     return Prepared(scenario, chosen, image, contents(scenario, image, chosen.config), tuple(without))
 
@@ -157,10 +168,10 @@ def window_of(text):
     """The range of clocks that ``--window`` names: ``A:B``, ``A:`` or ``:B``; None for ``auto``. Raises InputError."""
     if text == "auto":
         return None
-    found = re.fullmatch(r"(\d*):(\d*)", text)
+    found = re.fullmatch(r"([0-9]*):([0-9]*)", text)
     if not found:
         raise InputError(f"--window {text}: must be written as A:B, the first clock and the one after the last, or as auto")
-    window = range(int(found[1] or 0), int(found[2] or _ENDLESS))
+    window = range(integer(found[1] or "0"), integer(found[2] or str(_ENDLESS)))
     if not window:
         raise InputError(f"--window {text}: there is no clock in it")
     return window

@@ -12,6 +12,7 @@ from rtl.schedule import ScheduleKind, plan_layout, schedule_layout
 from .errors import InputError
 from .files import write_whole
 from .names import closest
+from .texts import integer, read_json, shown
 
 __all__ = ["Plan", "RunRecipe", "contents_digest", "read_recipe", "write_recipe"]
 
@@ -144,26 +145,12 @@ def write_recipe(path, recipe):
 def read_recipe(path):
     """The RunRecipe of a file. Raises InputError that says what is wrong, and where."""
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError("there is no such file", file=path) from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InputError(f"cannot be read: {reason}", file=path) from None
-    try:
-        document = json.loads(text)
-    except json.JSONDecodeError as error:
-        lines = text.splitlines() or [""]
-        cut = error.pos >= len(text.rstrip())
-        raise InputError("is cut off: the rest of the schedule is missing" if cut else f"is not JSON: {error.msg}", file=path,
-                         line=error.lineno, column=error.colno,
-                         text=lines[error.lineno - 1] if error.lineno <= len(lines) else None) from None
+    document = read_json(path, cut_off="is cut off: the rest of the schedule is missing")
     if not isinstance(document, dict) or document.get("format") != _FORMAT:
         raise InputError(f'is no schedule file: it does not begin with "format": "{_FORMAT}"', file=path)
     if document.get("version") != _VERSION:
-        raise InputError(f"has version {document.get('version')!r} of the format, and this crosscall reads version {_VERSION}: "
-                         "the run cannot be repeated", file=path)
+        raise InputError(f"has version {shown(document.get('version'))} of the format, and this crosscall reads version "
+                         f"{_VERSION}: the run cannot be repeated", file=path)
     return _Reader(path, document).recipe()
 
 
@@ -200,8 +187,8 @@ class _Reader:
         plan = dict(document["plan"])
         self._keys(plan, [item.name for item in fields(Plan)], "plan")
         kinds = {kind.name.lower(): kind for kind in ScheduleKind}
-        if plan["kind"] not in kinds:
-            raise self._refusal("plan.kind", f"must be one of {', '.join(kinds)}, not {plan['kind']!r}")
+        if not isinstance(plan["kind"], str) or plan["kind"] not in kinds:
+            raise self._refusal("plan.kind", f"must be one of {', '.join(kinds)}, not {shown(plan['kind'])}")
         plan["kind"] = kinds[plan["kind"]]
         return RunRecipe(
             scenario=document["scenario"], seed=document["seed"], protocol=document["protocol"], defines=document["defines"],
@@ -220,13 +207,13 @@ class _Reader:
                 length, cross, raw = word.partition("x")
                 try:
                     raw = int(raw, 16)
-                    step = int(length) if length else None
+                    step = integer(length) if length else None
                 except ValueError:
                     cross = ""
                 if not cross or not open_ or step is not None and step < 1:
-                    raise self._refusal(f"schedule[{number}]", f'has "{word}" in the place of <clocks>x<what is held>')
+                    raise self._refusal(f"schedule[{number}]", f'has "{word[:100]}" in the place of <clocks>x<what is held>')
                 if raw >> width:
-                    raise self._refusal(f"schedule[{number}]", f'has "{word}", which holds more than this machine has')
+                    raise self._refusal(f"schedule[{number}]", f'has "{word[:100]}", which holds more than this machine has')
                 if raw or result:
                     result.append((clock, raw))
                 open_ = step is not None
@@ -239,7 +226,7 @@ class _Reader:
         if value is None:
             return None
         self._keys(value, ["flag", "clock"], "violation")
-        if value["flag"] not in FLAGS:
+        if self._kind(value["flag"], str, "violation.flag") not in FLAGS:
             raise self._refusal("violation.flag", f"is not known{closest(value['flag'], FLAGS)} (there are: {', '.join(FLAGS)})")
         return value["flag"], self._kind(value["clock"], int, "violation.clock")
 
@@ -261,7 +248,7 @@ class _Reader:
 
     def _kind(self, value, kind, key):
         if not isinstance(value, kind) or isinstance(value, bool):
-            raise self._refusal(key, f"must be {self._TYPES[kind]}, not {value!r}")
+            raise self._refusal(key, f"must be {self._TYPES[kind]}, not {shown(value)}")
         return value
 
     def _refusal(self, key, message):

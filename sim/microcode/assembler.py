@@ -18,13 +18,14 @@ from rtl.config import MachineConfig
 from rtl.core.microword import IMMEDIATE_BITS, MEMORY_OPS, OPERATIONS, TARGET_BITS, MicroWord, Op
 from rtl.events import Event
 from sim.errors import InputError
+from sim.texts import read_text
 
 from . import syntax
 from .image import Image, Line
 from .names import FENCES, REGISTERS, Bound, Call, Names, Scope, Symbol, count
 from .syntax import Source, first_token, suggestion
 
-__all__ = ["EVENTS", "MNEMONICS", "SOURCES", "assemble", "forms", "usage"]
+__all__ = ["EVENTS", "MNEMONICS", "SOURCES", "UnknownDefine", "assemble", "forms", "usage"]
 
 #: The shipped sources, where an ``.include`` looks second.
 SOURCES = Path(__file__).parent / "sources"
@@ -37,6 +38,10 @@ EVENTS = {name: event for name, event in Event.__members__.items() if event is n
 OPERANDS = {"d": "rd", "a": "ra", "r": "rb", "b": "b", "m": "[ra + imm]", "t": "t", "i": "i", "c": "rd", "k": "k"}
 
 _MAX_WORDS = 1 << TARGET_BITS
+#: Statements of one program, with those that macros expand to; macros that double are never done.
+_MAX_STATEMENTS = 100_000
+#: Registers and constants that are added up in one address.
+_MAX_TERMS = 1000
 _MAX_IMMEDIATE = (1 << IMMEDIATE_BITS) - 1
 _MAX_APIC_REGISTER = (1 << Shape.cast(ApicRegister).width) - 1
 #: The constant of an operand ``k``: its low half is in rb, its high half in rd.
@@ -52,6 +57,14 @@ def forms(op):
 def usage(kinds):
     """Operands as they are shown: ``rd, [ra + imm]``."""
     return ", ".join(OPERANDS[kind] for kind in kinds)
+
+
+class UnknownDefine(InputError):
+    """A constant that is given from outside, and that the program does not take. ``name`` is its own."""
+
+    def __init__(self, name, message, **place):
+        self.name = name
+        super().__init__(message, **place)
 
 
 class _Sum(NamedTuple):
@@ -92,6 +105,9 @@ class _Assembler:
         self.knock_outs = {}
         self.words = {}
         self.address = 0
+        self.statements = 0
+        #: The token and the scope of what is being assembled, for what is nested too deeply anywhere in it.
+        self.place = None
         #: How the first pass takes each statement; gives the scope of the next one, or None for the same.
         self.takers = {
             syntax.Include: self._include, syntax.Title: self._title, syntax.Constant: self._constant,
@@ -104,9 +120,8 @@ class _Assembler:
     # --- first pass: files and names ----------------------------------------------------------------------------------
 
     def read(self, path, name, text=None):
-        """Takes all statements of a file, or of a text in its place. Raises OSError or UnicodeDecodeError if the file is not
-        readable text."""
-        source = Source(path, name, path.read_text(encoding="utf-8") if text is None else text)
+        """Takes all statements of a file, or of a text in its place."""
+        source = Source(path, name, read_text(path) if text is None else text)
         self.main = self.main or source
         self.included.add(path.resolve())
         self.reading.append(path.resolve())
@@ -116,6 +131,11 @@ class _Assembler:
     def _take(self, statements, scope):
         """Takes statements in order; gives the scope in which the next one would stand."""
         for statement in statements:
+            token = first_token(statement)
+            self.place = token, scope
+            self.statements += 1
+            if self.statements > _MAX_STATEMENTS:
+                raise scope.error(f"macros expand to more than {_MAX_STATEMENTS} statements", token)
             scope = self.takers[type(statement)](statement, scope) or scope
         return scope
 
@@ -130,9 +150,10 @@ class _Assembler:
             raise scope.error(f'"{text}" includes itself', statement.file)
         if path.resolve() not in self.included:
             try:
-                self.read(path, name)
-            except (OSError, UnicodeDecodeError) as error:
-                raise scope.error(f'"{text}" cannot be read: {_reason(error)}', statement.file) from None
+                content = read_text(path)
+            except InputError as error:
+                raise scope.error(f'"{text}" {error.message}', statement.file) from None
+            self.read(path, name, content)
 
     def _title(self, statement, scope):
         # The protocol's own title counts, not that of the protocol it is built on.
@@ -363,6 +384,8 @@ class _Assembler:
             raise scope.error("expected a memory operand: [...]", first_token(operand))
         bases, offset = [], []
         for sign, term in _terms(operand.address, scope):
+            if len(offset) == _MAX_TERMS:
+                raise scope.error("this address is too large", first_token(operand))
             number = term.scope.register(term.expression)
             if number is None:
                 offset.append((sign, term))
@@ -427,7 +450,7 @@ class _Assembler:
         """The second pass: gives the Image."""
         self.names.complete = True
         for name in self.defines:
-            raise InputError(f"{name} is defined from outside, but no `.const {name} ?=` takes it", file=self.main.path)
+            raise UnknownDefine(name, f"{name} is defined from outside, but no `.const {name} ?=` takes it", file=self.main.path)
         for name, scope in self.aliases:
             if name in self.names.symbols:
                 raise scope.error(f"{name} is {self.names.symbols[name].kind} too", name)
@@ -439,7 +462,10 @@ class _Assembler:
             if self.names.symbols[name].value not in self.words:
                 raise scope.error(f"no word follows the entry point {name}", token)
         entries = {self.names.symbols[name].value for name in self.entries}
-        raw = {address: self._bits(address, word, entries) for address, word in self.words.items()}
+        raw = {}
+        for address, word in self.words.items():
+            self.place = word.token, word.scope
+            raw[address] = self._bits(address, word, entries)
         return Image(
             path=self.main.path,
             title=self.main.path.stem if self.title is None else self.title,
@@ -465,21 +491,18 @@ def _terms(address, scope, sign=1):
     """The terms of a sum as (sign, Bound), also those in the argument of a macro."""
     if isinstance(address, syntax.Ref) and not address.path and address.token in scope.arguments:
         bound = scope.arguments[address.token]
-        return _terms(bound.expression, bound.scope, sign)
-    if isinstance(address, syntax.Binary) and address.operator in ("+", "-"):
-        right = -sign if address.operator == "-" else sign
-        return [*_terms(address.left, scope, sign), *_terms(address.right, scope, right)]
-    return [(sign, Bound(address, scope))]
+        yield from _terms(bound.expression, bound.scope, sign)
+    elif isinstance(address, syntax.Binary) and address.operator in ("+", "-"):
+        yield from _terms(address.left, scope, sign)
+        yield from _terms(address.right, scope, -sign if address.operator == "-" else sign)
+    else:
+        yield sign, Bound(address, scope)
 
 
 def _line(word):
     source, number = word.scope.source, word.token.line
     return Line(source.name, number, source.lines[number - 1].strip(),
                 tuple((call.source.name, call.line) for call in word.scope.expansion))
-
-
-def _reason(error):
-    return "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
 
 
 def assemble(path, *, n_cores, xlen, defines=None, text=None):
@@ -499,7 +522,8 @@ def assemble(path, *, n_cores, xlen, defines=None, text=None):
     try:
         assembler.read(path, path.name, text)
         return assembler.finish()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read: {_reason(error)}", file=path) from None
     except RecursionError:
-        raise InputError("nested too deeply", file=path) from None
+        if assembler.place is None:
+            raise InputError("nested too deeply", file=path, line=1) from None
+        token, scope = assembler.place
+        raise scope.error("nested too deeply", token) from None

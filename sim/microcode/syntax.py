@@ -76,11 +76,11 @@ class Binary(NamedTuple):
     right: Any
 
 
-def first_token(expression):
-    """Where an expression or operand starts."""
-    while not hasattr(expression, "token"):
-        expression = expression[0]
-    return expression.token
+def first_token(item):
+    """Where an expression, an operand or a statement starts."""
+    while not isinstance(item, Token):
+        item = item.token if hasattr(item, "token") else item[0]
+    return item
 
 
 # --- statements -------------------------------------------------------------------------------------------------------

@@ -450,7 +450,7 @@ def test_include_refusals(refusal, here):
         "bad.uasm:2:10: unknown name r9\n"
         "    \tmov\tr1,\tr9 + 1\n"
         "    \t   \t   \t^")
-    with pytest.raises(InputError, match=r"^lost\.uasm: cannot be read: No such file or directory$"):
+    with pytest.raises(InputError, match=r"^lost\.uasm: there is no such file$"):
         assemble("lost.uasm", n_cores=2, xlen=16)
 
 
@@ -612,8 +612,30 @@ def test_refusal(refusal, text, message, notes):
 
 
 def test_deep_nesting_is_refused(refusal):
-    assert refusal(f"mov r1, {'-' * 5000}1") == "p.uasm: nested too deeply"
+    """The statement is named in which it is."""
+    assert refusal(f"nop\nmov r1, {'-' * 5000}1").startswith("p.uasm:2:1: nested too deeply\n    mov r1, ---")
+    assert refusal(f"nop\nmov r1, {'(' * 5000}1{')' * 5000} + x").startswith("p.uasm:2:10013: unknown name x")
+    assert refusal(".if 1\n" * 2000 + "nop\n" + ".end\n" * 2000).split(": ")[1].startswith("nested too deeply")
+    macros = "".join(f".macro m{number}\nm{number - 1}\n.end\n" for number in range(1, 2000))
+    assert "nested too deeply" in refusal(f".macro m0\n.end\n{macros}m1999")
 
+
+def test_what_doubles_is_refused_by_name(refusal):
+    macros = "".join(f".macro m{number}\nm{number - 1}\nm{number - 1}\n.end\n" for number in range(1, 40))
+    assert "macros expand to more than 100000 statements\n    m0\n" in refusal(f".macro m0\n.end\n{macros}m39")
+    macros = "".join(f".macro m{number} a\nm{number - 1} a + a\n.end\n" for number in range(1, 40))
+    assert "the expressions of this program are too large" in refusal(f".macro m0 a\nmov r1, a\n.end\n{macros}m39 0")
+    assert "this address is too large" in refusal(f".macro m0 a\nld r1, [a]\n.end\n{macros}m39 0")
+    structs = "".join(f".struct s{number}\na: s{number - 1}[2]\n.end\n" for number in range(1, 40))
+    assert refusal(f".struct s0\na\n.end\n{structs}").startswith(
+        "p.uasm:52:9: with s17 the structs have more than 131072 words together")
+    assert refusal(".global a: word[200000]").startswith("p.uasm:1:9: with a the arena has more than 131072 objects")
+
+
+def test_long_numbers(refusal):
+    for digits in ("9" * 5000, "0x" + "f" * 5000, "9" * 100):
+        message = refusal(f"mov r1, {digits}")
+        assert message.startswith("p.uasm:1:9: ") and max(map(len, message.splitlines())) < 200
 
 # Lines of a program, whole and in pieces: whatever is put together is assembled or refused, and never anything else.
 _PIECES = st.sampled_from([

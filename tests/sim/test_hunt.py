@@ -270,10 +270,26 @@ def test_nobody_is_left_when_only_the_head_is_killed(start, tmp_path):
 def test_notebooks_that_are_none(crosscall, tmp_path):
     notebook = tmp_path / "waves/single.hunt.json"
     assert crosscall("hunt", "single", "--resume") == (2, "", "crosscall: waves/single.hunt.json: there is no hunt to go on with\n")
-    for text in ("", "[]", "{}"):
+    for text, where in (("[]", ":1: is no notebook of a hunt"), ("{}", ":1: is no notebook of a hunt: contents is missing")):
         notebook.write_text(text)
-        assert crosscall("hunt", "single", "--resume") == (2, "", "crosscall: waves/single.hunt.json: is no notebook of a hunt\n")
+        assert crosscall("hunt", "single", "--resume") == (2, "", f"crosscall: waves/single.hunt.json{where}\n")
+    for text, where in (("", ":1:1: is no notebook of a hunt: it is cut off"), ("{\n1}", ":2:1: is not JSON: "),
+                        ('[\n' + "[" * 2000 + "]" * 2001, ":2:2000: is nested too deeply"),
+                        (b"{\n\xff}", ":2:1: cannot be read: ")):
+        notebook.write_bytes(text if isinstance(text, bytes) else text.encode())
+        code, out, err = crosscall("hunt", "single", "--resume")
+        assert (code, out) == (2, "") and err.startswith(f"crosscall: waves/single.hunt.json{where}")
     crosscall("hunt", "single", "--runs", 1)
+    lines = notebook.read_text().splitlines()
+    for key, value in (("following", "1e400"), ("following", "9" * 5000 + "x"), ("first", "-1"), ("first", "true"), ("end", '"x"'),
+                       ("disagreements", '{"x": 1}'), ("findings", "[3]"), ("findings", '[{"flag": 1}]'), ("config", "[]")):
+        number = next(number for number, line in enumerate(lines) if line.startswith(f' "{key}":'))
+        comma = "," if number < len(lines) - 2 else ""
+        end = next(n for n in range(number, len(lines)) if lines[n].rstrip(",")[-1:] not in "[{" and lines[n][1:2] != " ")
+        notebook.write_text("\n".join([*lines[:number], f' "{key}": {value}{comma}', *lines[end + 1:]]) + "\n")
+        code, out, err = crosscall("hunt", "single", "--resume")
+        assert (code, out) == (2, "") and err.startswith(f"crosscall: waves/single.hunt.json:{number + 1}:"), (key, value, err)
+    notebook.write_text("\n".join(lines) + "\n")
     before = notebook.read_bytes()
     for other in (["--set", "fabric_latency=9"], ["--without", "handler_mb"], ["--cores", 3]):
         code, out, err = crosscall("hunt", "single", "--resume", *other)
