@@ -21,18 +21,18 @@ from sim.errors import InputError
 from sim.texts import read_text
 
 from . import syntax
+from .events import EVENTS, SIGNATURES
 from .image import Image, Line
 from .names import FENCES, REGISTERS, Bound, Call, Names, Scope, Symbol, count
 from .syntax import Source, first_token, suggestion
 
-__all__ = ["EVENTS", "MNEMONICS", "SOURCES", "UnknownDefine", "assemble", "forms", "usage"]
+__all__ = ["MNEMONICS", "SOURCES", "UnknownDefine", "assemble", "forms", "usage"]
 
 #: The shipped sources, where an ``.include`` looks second.
 SOURCES = Path(__file__).parent / "sources"
 
 #: Operation by the name that a program writes.
 MNEMONICS = {op.name.lower(): op for op in OPERATIONS}
-EVENTS = {name: event for name, event in Event.__members__.items() if event is not Event.NONE}
 
 #: How each kind of operand is shown.
 OPERANDS = {"d": "rd", "a": "ra", "r": "rb", "b": "b", "m": "[ra + imm]", "t": "t", "i": "i", "c": "rd", "k": "k"}
@@ -44,6 +44,8 @@ _MAX_STATEMENTS = 100_000
 _MAX_TERMS = 1000
 _MAX_IMMEDIATE = (1 << IMMEDIATE_BITS) - 1
 _MAX_APIC_REGISTER = (1 << Shape.cast(ApicRegister).width) - 1
+#: Operand of an event -> the fields that it is in.
+_EVENT_FIELDS = {"a": {"ra"}, "b": {"rb", "k", "use_imm"}}
 #: The constant of an operand ``k``: its low half is in rb, its high half in rd.
 _MAX_SMALL = len(REGISTERS) ** 2 - 1
 
@@ -85,8 +87,9 @@ class _Word(NamedTuple):
 
 
 class _Assembler:
-    def __init__(self, n_cores, xlen, defines):
+    def __init__(self, n_cores, xlen, defines, any_events):
         self.n_cores = n_cores
+        self.any_events = any_events
         self.xlen = xlen
         self.defines = dict(defines)
         self.names = Names(n_cores, xlen)
@@ -254,7 +257,9 @@ class _Assembler:
         if len(statement.events) > 1:
             raise scope.error("a word says one event", statement.events[1].token)
         event = statement.events[0] if statement.events else None
-        event_fields = self._event_operands(op, event, scope) if event else {}
+        event_fields = self._event_operands(op, event, fields, scope) if event else {}
+        if event and not self.any_events and event.token[1:] != Event.WARN.name:
+            self._check_event(op, event, fields, event_fields, scope)
         if self.address == _MAX_WORDS:
             raise scope.error(f"the program has more than {_MAX_WORDS} words", name)
         self.words[self.address] = _Word(name, op, fields, event, event_fields, scope)
@@ -329,15 +334,18 @@ class _Assembler:
             fields.update(use_imm=0, imm=0)
         return fields
 
-    def _event_operands(self, op, event, scope):
-        """The fields that the operands of an event ask for. A single one is a if it is a register, else b."""
+    def _event_operands(self, op, event, fields, scope):
+        """The fields that the operands of an event ask for. A single one is the one that the event has; of two, it is a if it is a
+        register, else b."""
         if event.token[1:] not in EVENTS:
             raise scope.error(f"unknown event {event.token[1:]}{suggestion(event.token[1:], EVENTS)}", event.token)
         if event.token[1:] == Event.WARN.name:
             self.warned[self.address] = event, scope
             return {}
         a, b = event.a, event.b
-        if b is None and a is not None and scope.register(a) is None:
+        signature = SIGNATURES[EVENTS[event.token[1:]]]
+        alone = signature.operands.keys() == {"b"} and not (self.any_events and _has_b(op, fields))
+        if b is None and a is not None and (alone or scope.register(a) is None):
             a, b = None, a
         fields = {}
         if a is not None:
@@ -350,6 +358,26 @@ class _Assembler:
         elif b is not None:
             fields.update(self._operand_b(b, scope))
         return fields
+
+    @staticmethod
+    def _check_event(op, event, fields, event_fields, scope):
+        """Refuse an event that has other operands than it takes, or not all of them. What the operation itself has in the fields
+        counts: the event of a store says its base and its data."""
+        token, signature = event.token, SIGNATURES[EVENTS[event.token[1:]]]
+        if signature.hardware:
+            raise scope.error(f"{token} is said by the hardware alone", token)
+        if signature.memory and op.value not in MEMORY_OPS:
+            raise scope.error(f"{token} belongs to the memory operation on the lock", token)
+        given = {name for name, parts in _EVENT_FIELDS.items() if not parts.isdisjoint(event_fields)}
+        if not given <= signature.operands.keys():
+            kinds = "; a is a register, b a register or a number" if signature.operands else ""
+            raise scope.error(f"{token} takes {signature}{kinds}", first_token(event.a))
+        filled = fields | event_fields
+        there = {"a": "ra" in filled, "b": _has_b(op, filled)}
+        missing = [name for name in signature.operands if not there[name]]
+        if missing:
+            raise scope.error(f"{token} takes {signature}: this word has no {' and no '.join(missing)}, so write "
+                              f"{token}({', '.join(signature.operands)})", token)
 
     def _register(self, operand, scope):
         number = scope.register(operand)
@@ -499,13 +527,18 @@ def _terms(address, scope, sign=1):
         yield sign, Bound(address, scope)
 
 
+def _has_b(op, fields):
+    """Whether these fields have an operand b. In a memory operation the immediate is the address, and b is always rb."""
+    return not {"rb", "k"}.isdisjoint(fields) or bool(fields.get("use_imm")) and op.value not in MEMORY_OPS
+
+
 def _line(word):
     source, number = word.scope.source, word.token.line
     return Line(source.name, number, source.lines[number - 1].strip(),
                 tuple((call.source.name, call.line) for call in word.scope.expansion))
 
 
-def assemble(path, *, n_cores, xlen, defines=None, text=None):
+def assemble(path, *, n_cores, xlen, defines=None, text=None, any_events=False):
     """Assembles a file for a machine of ``n_cores`` cores of ``xlen`` bits.
 
     Parameters
@@ -513,12 +546,13 @@ def assemble(path, *, n_cores, xlen, defines=None, text=None):
     path : the file. What it includes is looked for beside it, then among the shipped sources.
     defines : values for the constants that the program declares with ``?=``, by name.
     text : instead of what is in the file, which then need not exist.
+    any_events : let events have any operands, or none: for tests of the core, which knows nothing of what they mean.
 
     Raises InputError, with the place, for whatever is wrong with the program. Equal files give equal images.
     """
     MachineConfig(n_cores=n_cores, xlen=xlen)
     path = Path(path)
-    assembler = _Assembler(n_cores, xlen, defines or {})
+    assembler = _Assembler(n_cores, xlen, defines or {}, any_events)
     try:
         assembler.read(path, path.name, text)
         return assembler.finish()
