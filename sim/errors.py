@@ -6,6 +6,8 @@ __all__ = ["InputError", "MissingToolError"]
 
 #: Characters that are shown of a line.
 _WINDOW = 160
+#: Characters of a message: names in it may be of any length.
+_LONGEST = 1200
 
 
 class InputError(Exception):
@@ -30,7 +32,8 @@ class InputError(Exception):
 
     def _render(self):
         place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
-        lines = [f"{place}: {self.message}" if place else self.message]
+        message = self.message if len(self.message) <= _LONGEST else f"{self.message[:_LONGEST]}..."
+        lines = [f"{place}: {message}" if place else message]
         if self.text is not None:
             text, column = self._window()
             # Tabs are kept in front of the caret, so that it stands under its character in any terminal.
