@@ -124,7 +124,7 @@ def _crashed(error):
 
 
 app = typer.Typer(cls=_Group, add_completion=False, no_args_is_help=True, rich_markup_mode=None,
-                  pretty_exceptions_enable=False,
+                  pretty_exceptions_enable=False, context_settings={"max_content_width": 120},
                   help="A multi-core machine that you can open while one core calls a function on the others.")
 
 _Memory = Annotated[str | None, typer.Option(metavar="sc|tso|pso", help="The memory model: short for --set memory_model=0, 1, 2.")]
@@ -163,7 +163,7 @@ def _crosscall(
     pass
 
 
-@app.command()
+@app.command(epilog="Example: crosscall run storm --cores 8 --seed 3")
 def run(
     scenario: Annotated[str, typer.Argument(metavar="[NAME|FILE.toml]", help="A shipped scenario, or your own file.")] = "demo",
     protocol: Annotated[str | None, typer.Option(metavar="NAME|FILE.uasm", help="Instead of the scenario's own.")] = None,
@@ -200,10 +200,10 @@ def run(
         machine = make_engine(engine, prepared.settings.config, tell=note)
         result = run_prepared(prepared, engine=machine, max_clocks=max_cycles, out=out, waves=not no_vcd, window=clocks,
                               progress=progress)
-    _present(result, as_json)
+    _present(result, as_json, limit=f"--max-cycles {max_cycles}")
 
 
-@app.command()
+@app.command(epilog="Example: crosscall litmus --memory tso")
 def litmus(
     paths: Annotated[list[Path] | None, typer.Argument(metavar="[PATH]...",
                                                        help="Files and folders of .litmus tests; none: the shipped ones.")] = None,
@@ -232,7 +232,8 @@ def litmus(
         raise typer.Exit(VIOLATED if report.forbidden else BAD_INPUT)
 
 
-@app.command()
+@app.command(short_help="Run thousands of schedules and explain what they violate.",
+             epilog="Example: crosscall hunt many --seconds 60")
 def hunt(
     scenario: Annotated[str, typer.Argument(metavar="NAME|FILE.toml", help="A shipped scenario, or your own file.")],
     protocol: Annotated[str | None, typer.Option(metavar="NAME|FILE.uasm", help="Instead of the scenario's own.")] = None,
@@ -277,7 +278,8 @@ def hunt(
         raise typer.Exit(VIOLATED)
 
 
-@app.command()
+@app.command(short_help="Repeat a run of a hunt to the clock, with waves.",
+             epilog="Example: crosscall replay waves/many.early_return.schedule")
 def replay(
     file: Annotated[Path, typer.Argument(metavar="FILE.schedule", help="What a hunt has left.")],
     engine: _Engine = None,
@@ -295,7 +297,7 @@ def replay(
     _check_engine(engine)
     clocks = window_of(window)
     recipe = read_recipe(file)
-    prepared = prepare_recipe(recipe, file)
+    prepared = prepare_recipe(recipe, file, tell=note)
     again = recipe.plan if recipe.schedule is None else Plan(kind=ScheduleKind.REPLAY)
     with _progress(1_000_000) as progress:
         machine = make_engine(engine, prepared.settings.config, tell=note)
@@ -305,7 +307,8 @@ def replay(
     _present(result, as_json, lambda: recipe.check_violation(result.flags, file=file))
 
 
-@app.command("list")
+@app.command("list", short_help="List the scenarios, the protocols, the presets and settings.",
+             epilog="Example: crosscall list")
 def list_(as_json: _Json = False):
     """List the scenarios with the verdict they expect, the protocols, the presets and what --set accepts."""
     from sim.report.catalogue import catalogue, print_catalogue
@@ -316,7 +319,7 @@ def list_(as_json: _Json = False):
         print_catalogue(catalogue())
 
 
-@app.command()
+@app.command(epilog="Example: crosscall asm mine.uasm")
 def asm(
     file: Annotated[str, typer.Argument(metavar="FILE.uasm|NAME", help="A protocol: your own file, or a shipped one.")],
     cores: Annotated[int, typer.Option(min=1, max=64, help="Number of cores to assemble for.")] = 4,
@@ -339,7 +342,7 @@ def asm(
         print(listing(image))
 
 
-@app.command()
+@app.command(epilog="Example: crosscall report waves/demo.vcd")
 def report(
     file: Annotated[Path, typer.Argument(metavar="FILE.vcd", help="Waves that `crosscall run` wrote.")],
     as_json: _Json = False,
@@ -355,7 +358,7 @@ def report(
         print_calls(calls, report_console())
 
 
-@app.command()
+@app.command(epilog="Example: crosscall view demo")
 def view(
     what: Annotated[str, typer.Argument(metavar="[NAME|FILE]", help="A scenario that was run, or a .gtkw or .vcd file.")] = "demo",
     out: Annotated[Path, typer.Option(help="Where the run wrote its files.")] = Path("waves"),
@@ -364,7 +367,9 @@ def view(
     name = Path(what).name.removesuffix(".toml").removesuffix(".schedule")
     path = Path(what) if what.endswith((".gtkw", ".vcd")) else out / f"{name}.gtkw"
     if not path.is_file():
-        raise InputError(f"there is no such file; `crosscall run {what}` writes the waves of a scenario", file=path)
+        named = path == Path(what)
+        raise InputError("there is no such file" if named else
+                         f"there is no such file; `crosscall run {what}` writes the waves of a scenario", file=path)
     program = shutil.which("gtkwave")
     if program is None:
         raise MissingToolError(f"GTKWave is not installed. Debian and Ubuntu: apt-get install gtkwave; others: "
@@ -374,12 +379,13 @@ def view(
     raise typer.Exit(subprocess.run([program, str(path)], check=False).returncode)
 
 
-@app.command()
+@app.command(short_help="Measure the engines, all on the same workload.",
+             epilog="Example: crosscall bench speed --cores 4")
 def bench(
     what: Annotated[str, typer.Argument(metavar="speed", help="How fast the engines run.")],
-    cores: Annotated[str, typer.Option(metavar="N,...", help="Numbers of cores.")] = "1,4,16,64",
+    cores: Annotated[str, typer.Option(metavar="N,...", help="Numbers of cores.")] = "1,4",
     engines: Annotated[str | None, typer.Option(metavar="NAME,...", help="Only these engines.")] = None,
-    seconds: Annotated[float, typer.Option(min=0.1, max=_LONG, help="Processor time for each row.")] = 5.0,
+    seconds: Annotated[float, typer.Option(min=0.1, max=_LONG, help="Processor time for each row.")] = 2.0,
     as_json: _Json = False,
 ):
     """Measure the engines, all on the same workload, and check that they compute the same.
@@ -387,7 +393,7 @@ def bench(
     Verilator takes minutes to build at many cores; what was built once is kept. Exit code 1: two engines disagree.
     """
     from sim.bench.speed import CONTENDERS, bench_speed
-    from sim.report.speed import print_speed
+    from sim.report.speed import SpeedTable
     from sim.report.table import report_console
 
     if what != "speed":
@@ -395,17 +401,31 @@ def bench(
     chosen = engines.split(",") if engines else list(CONTENDERS)
     for name in chosen:
         _check_engine(name, CONTENDERS)
-    with status() as show:
-        result = bench_speed(_numbers(cores, "--cores"), engines=chosen, seconds=seconds, progress=show, tell=note)
+    table, so_far = SpeedTable(report_console()), {"rows": []}
+
+    def done(result):
+        so_far.update(result)
+        if not as_json:
+            table.show(result)
+
+    try:
+        with status() as show:
+            result = bench_speed(_numbers(cores, "--cores"), engines=chosen, seconds=seconds, progress=show, tell=note, done=done)
+    except KeyboardInterrupt:
+        # What is done is kept; in a table it has been printed.
+        if as_json:
+            _print_json(so_far)
+        raise
     if as_json:
         _print_json(result)
     else:
-        print_speed(result, report_console())
+        table.finish(result)
     if not all(check["equal"] for check in result["checks"]):
         raise typer.Exit(VIOLATED)
 
 
-@app.command()
+@app.command(short_help="Write a part of the machine as Verilog, with its ports.",
+             epilog="Example: crosscall export --verilog tile --out tile.v")
 def export(
     verilog: Annotated[str, typer.Option(metavar="PART", help="tile, shared, machine or apic.")],
     cores: _Cores = None,
@@ -423,6 +443,22 @@ def export(
         _print_json(result)
     else:
         print(f"module {result['module']}: {', '.join(result['files'].values())}")
+
+
+@app.command(short_help="Say what is installed here, and how to get what is not.", epilog="Example: crosscall doctor")
+def doctor(as_json: _Json = False):
+    """Look at the compiler, the engines, Verilator, Yosys, the viewers and the cache: what is there, and the one command that gets
+    what is not."""
+    from sim.report.doctor import examine
+
+    rows = examine()
+    if as_json:
+        _print_json({"parts": rows})
+        return
+    for row in rows:
+        print(f"{row['name']:<11}{'ok      ' if row['ok'] else 'missing '} {row['what']}")
+        if row["fix"]:
+            print(f"{'':20}{row['fix']}")
 
 
 def _numbers(text, option):
@@ -447,13 +483,19 @@ def _remark(prepared):
         note(f"warning: {remark}")
 
 
-def _present(result, as_json, check=lambda: None):
-    """Say what came out of a run, and exit as it deserves. check : raises InputError if it is not the run that was meant."""
+def _present(result, as_json, check=lambda: None, *, limit=None):
+    """Say what came out of a run, and exit as it deserves. check : raises InputError if it is not the run that was meant.
+
+    limit : the option that ends a run that has no end."""
     if as_json:
         _print_json(result.to_json())
     else:
         from sim.report.table import print_report, report_console
         print_report(result.to_json(), report_console())
+        for name, model in result.prepared.barriers.items():
+            print(f"{name} is a barrier, which does nothing under {result.prepared.settings.memory}: try --memory {model}")
+        if result.ending.value == "limit" and limit is not None:
+            print(f"It was ended by {limit}; with more it goes on.")
     check()
     if not result.ok:
         raise typer.Exit(VIOLATED)

@@ -25,7 +25,7 @@ from sim.files import locked, make_folder, write_whole
 from sim.monitor import ORACLE_OF_FLAG, clocks_of_flags
 from sim.run import patience_of, prepare, run
 from sim.schedules import Plan, RunRecipe, contents_digest, write_recipe
-from sim.texts import read_json
+from sim.texts import read_json, read_text
 from sim.workers import Workers
 
 __all__ = ["Finding", "Hunt", "Report", "plan_of"]
@@ -248,9 +248,15 @@ class Hunt:
 
     def _write(self, path, plan, result, finding):
         settings, prepared = self.prepared.settings, self.prepared
+        protocol = self._arguments.get("protocol") or prepared.scenario.protocol
+        files = {}
+        if str(self._arguments["name"]).endswith(".toml"):
+            files["scenario"] = prepared.scenario.document.text
+        if str(protocol).endswith(".uasm"):
+            files["protocol"] = read_text(protocol)
         write_recipe(path, RunRecipe(
-            scenario=self._arguments["name"], seed=prepared.scenario.seed, protocol=self._arguments.get("protocol")
-            or prepared.scenario.protocol, defines=settings.defines, without=prepared.without,
+            scenario=self._arguments["name"], seed=prepared.scenario.seed, protocol=protocol, files=files,
+            defines=settings.defines, without=prepared.without,
             config=settings.config, straps=settings.straps, contents=contents_digest(prepared.contents), plan=plan,
             schedule=result.schedule, violation=(finding.flag, finding.clock)))
 

@@ -1,10 +1,12 @@
 """One run: everything is joined here. First all that can be refused, then the machine with its observers, then the files."""
 
 import re
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass, field
 from math import ceil
+from pathlib import Path
 
+from rtl.memory.port import MemoryModel
 from sim.calls import CallTracker
 from sim.engines.engine import PLAIN, Contents, Ending
 from sim.engines.pysim import PySimEngine
@@ -13,7 +15,7 @@ from sim.events import EventLog
 from sim.files import make_folder
 from sim.microcode.assembler import UnknownDefine, assemble
 from sim.microcode.image import Image
-from sim.microcode.knockout import knock_out
+from sim.microcode.knockout import idle_barriers, knock_out
 from sim.microcode.protocols import find_protocol
 from sim.names import closest
 from sim.oracles import ORACLES, Jury, make_oracles
@@ -21,7 +23,7 @@ from sim.records import Digest, Sources
 from sim.scenarios.contents import contents
 from sim.scenarios.reader import Scenario, find_scenario, read_scenario
 from sim.settings import Settings, preset_config, settings
-from sim.texts import integer
+from sim.texts import integer, read_text
 from sim.watchdog import Watchdog
 from sim.waves.feed import STAGES, WaveFeed
 from sim.waves.gtkw import write_gtkw
@@ -50,6 +52,8 @@ class Prepared:
     image: Image
     contents: Contents
     without: tuple[str, ...]
+    #: Of those, the barriers that do nothing under the memory model of the run -> one under which they could.
+    barriers: dict[str, str] = field(default_factory=dict)
 
 
 def prepare(name, *, protocol=None, cores=None, preset=None, assignments=(), without=(), seed=0):
@@ -79,20 +83,37 @@ def prepare(name, *, protocol=None, cores=None, preset=None, assignments=(), wit
         if chosen.defines.get(error.name) != scenario.defines.get(error.name):
             raise InputError(f"--set define.{error.name}={chosen.defines[error.name]}: {error}") from None
         raise scenario.document.refusal(("defines", error.name), f"is refused: {error}") from None
+    barriers = idle_barriers(image, without, MemoryModel(chosen.straps.memory_model))
     image = knock_out(image, without)
-    return Prepared(scenario, chosen, image, contents(scenario, image, chosen.config), tuple(without))
+    return Prepared(scenario, chosen, image, contents(scenario, image, chosen.config), tuple(without), barriers)
 
 
-def prepare_recipe(recipe, path):
-    """What a RunRecipe says, ready to run. Raises InputError if it would be another run; ``path`` is its file."""
-    scenario = read_scenario(find_scenario(recipe.scenario), cores=recipe.config.n_cores, seed=recipe.seed)
+def prepare_recipe(recipe, path, tell=lambda line: None):
+    """What a RunRecipe says, ready to run. Raises InputError if it would be another run; ``path`` is its file.
+
+    tell : called with what is to be said of the user's own files, if they are not what they were.
+    """
+    own = {kind: _own_file(recipe, kind, tell) for kind in ("scenario", "protocol")}
+    file = own["scenario"] or find_scenario(recipe.scenario)
+    scenario = read_scenario(file, cores=recipe.config.n_cores, seed=recipe.seed, text=recipe.files.get("scenario"))
     chosen = Settings(recipe.config, recipe.straps, recipe.defines)
-    image = assemble(find_protocol(recipe.protocol), n_cores=recipe.config.n_cores, xlen=recipe.config.xlen,
-                     defines={**recipe.defines, **_mode(chosen)})
+    image = assemble(own["protocol"] or find_protocol(recipe.protocol), n_cores=recipe.config.n_cores, xlen=recipe.config.xlen,
+                     defines={**recipe.defines, **_mode(chosen)}, text=recipe.files.get("protocol"))
     image = knock_out(image, recipe.without)
     prepared = Prepared(scenario, chosen, image, contents(scenario, image, recipe.config), recipe.without)
     recipe.check(prepared.contents, file=path)
     return prepared
+
+
+def _own_file(recipe, kind, tell):
+    """The path of the user's own file whose text is in the recipe, or None. What is in the recipe counts."""
+    if kind not in recipe.files:
+        return None
+    path = Path(getattr(recipe, kind))
+    with suppress(InputError):
+        if path.exists() and read_text(path) != recipe.files[kind]:
+            tell(f"{path}: has changed since; the run is repeated with the {kind} as it was, which is in the schedule")
+    return path
 
 
 def _mode(chosen):

@@ -96,6 +96,7 @@ class RunRecipe:
     contents : the ``contents_digest`` of what they gave.
     schedule : as an Outcome has it, or None: then the plan draws it again.
     violation : the flag that the run sets and its clock, or None.
+    files : "scenario" or "protocol" -> the text of the user's own file, so that the recipe can be taken elsewhere.
     """
 
     scenario: str
@@ -109,6 +110,7 @@ class RunRecipe:
     plan: Plan
     schedule: tuple[tuple[int, int], ...] | None = None
     violation: tuple[str, int] | None = None
+    files: dict[str, str] = field(default_factory=dict)
 
     def check(self, contents, *, file=None):
         """Raise InputError if these are not the Contents of the run."""
@@ -139,6 +141,8 @@ def write_recipe(path, recipe):
         "schedule": None if recipe.schedule is None else _run_lengths(recipe.schedule),
         "violation": None if recipe.violation is None else {"flag": recipe.violation[0], "clock": recipe.violation[1]},
     }
+    if recipe.files:
+        document["files"] = recipe.files
     write_whole((path, json.dumps(document, indent=2) + "\n"))
 
 
@@ -176,11 +180,16 @@ class _Reader:
 
     def recipe(self):
         document = self._document
+        files = document.pop("files", {})
         self._keys(document, self._KEYS, "")
         for key, kind in self._KEYS.items():
             self._kind(document[key], kind, key)
         for name, value in document["defines"].items():
             self._kind(value, int, f"defines.{name}")
+        for name in self._kind(files, dict, "files"):
+            if name not in ("scenario", "protocol"):
+                raise self._refusal(f"files.{name}", "is not known: the run cannot be repeated")
+            self._kind(files[name], str, f"files.{name}")
         for number, name in enumerate(document["without"]):
             self._kind(name, str, f"without[{number}]")
         config = self._made(MachineConfig, "config", document["config"])
@@ -195,7 +204,7 @@ class _Reader:
             without=tuple(document["without"]),
             config=config, straps=self._made(Straps, "straps", document["straps"]), contents=document["contents"],
             plan=self._made(Plan, "plan", plan), schedule=self._schedule(document["schedule"], schedule_layout(config).size),
-            violation=self._violation(document["violation"]),
+            violation=self._violation(document["violation"]), files=files,
         )
 
     def _schedule(self, lines, width):

@@ -30,14 +30,14 @@ def _reaches(content, path):
 
 
 class Document:
-    """A TOML file that has been read. A *path* is a tuple of keys and indices into it.
+    """A TOML file that has been read, or a text in its place. A *path* is a tuple of keys and indices into it.
 
     Raises InputError if the file cannot be read or is not TOML.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, text=None):
         self.path = Path(path)
-        self.text = read_text(self.path)
+        self.text = read_text(self.path) if text is None else text
         try:
             self.content = tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as error:

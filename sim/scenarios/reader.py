@@ -114,13 +114,14 @@ def find_scenario(name):
     return _FOLDER / f"{name}.toml"
 
 
-def read_scenario(path, *, cores=None, seed):
+def read_scenario(path, *, cores=None, seed, text=None):
     """Read and check a scenario.
 
-    path : of the TOML file.  cores : from 1 to 64, instead of the scenario's own.  seed : of what it leaves to chance.
+    path : of the TOML file.  text : instead of what is in it, which then need not exist.
+    cores : from 1 to 64, instead of the scenario's own.  seed : of what it leaves to chance.
     The same file, cores and seed give the same Scenario. Raises InputError.
     """
-    return _Reader(Document(path), cores, seed).scenario()
+    return _Reader(Document(path, text), cores, seed).scenario()
 
 
 class _Reader:

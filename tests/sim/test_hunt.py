@@ -13,7 +13,9 @@ from rtl.schedule import ScheduleKind
 from sim.engines import make_engine
 from sim.engines.compiled.many import LaneEngine
 from sim.hunt import Hunt
+from sim.microcode.protocols import find_protocol
 from sim.run import prepare_recipe
+from sim.scenarios.reader import find_scenario
 from sim.schedules import Plan, read_recipe
 
 #: The command, as a process of its own that hears Ctrl-C even where the tests were started not to.
@@ -98,6 +100,24 @@ def test_a_run_in_which_the_violation_is_not_where_it_was_is_refused(crosscall, 
         code, _, err = crosscall("replay", path, "--no-vcd")
         assert code == 2
         assert err == f"crosscall: {path}: this is not the run that was recorded: {what}; the hardware has changed since\n"
+
+
+def test_a_schedule_can_be_taken_elsewhere(crosscall, tmp_path):
+    """It carries the user's own files; what is there in their place now is not run."""
+    scenario = find_scenario("early-return").read_text()
+    (tmp_path / "mine.toml").write_text(scenario)
+    (tmp_path / "mine.uasm").write_text(find_protocol("v4").read_text())
+    assert crosscall("hunt", "mine.toml", "--protocol", "mine.uasm", "--runs", 1)[0] == 1
+    for name in ("mine.toml", "mine.uasm"):
+        (tmp_path / name).unlink()
+    schedule = "waves/mine.early_return.schedule"
+    code, alone, err = crosscall("replay", schedule, "--no-vcd", "--json")
+    assert (code, err) == (1, "")
+    (tmp_path / "mine.toml").write_text(scenario.replace("cores = 3", "cores = 4"))
+    code, again, err = crosscall("replay", schedule, "--no-vcd", "--json")
+    assert (code, again) == (1, alone)
+    assert err == ("crosscall: mine.toml: has changed since; the run is repeated with the scenario as it was, which is in the "
+                   "schedule\n")
 
 
 def test_a_deadlock_is_told_and_repeated(crosscall):

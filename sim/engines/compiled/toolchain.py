@@ -24,8 +24,9 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Event, Thread
 
-from sim.console import note
+from sim.console import note, status
 from sim.errors import MissingToolError
 
 __all__ = ["cache_folder", "cached", "compiler", "cpu_seconds", "execute", "identity", "load", "uncollected", "vector_bits"]
@@ -34,6 +35,7 @@ _OPTIONS = ("-O2", "-march=native", "-std=gnu11", "-fPIC", "-shared", "-w")
 #: A folder in which something was built so many seconds ago belongs to a process that was killed.
 _ABANDONED = 86_400
 _BUILDING = "building-"
+_TICK = 0.5
 _ZIG_CACHE = "ZIG_GLOBAL_CACHE_DIR"
 
 
@@ -197,7 +199,8 @@ def _library(folder, key, build):
         _clean(folder)
         with tempfile.TemporaryDirectory(dir=folder, prefix=_BUILDING) as scratch:
             scratch, before = Path(scratch), cpu_seconds()
-            built = build(scratch)
+            with status() as show, _ticking(show):
+                built = build(scratch)
             if not built.is_file():
                 raise MissingToolError("the compiler has made no library; is CC a C compiler?")
             seconds = cpu_seconds() - before
@@ -210,6 +213,24 @@ def _library(folder, key, build):
         raise MissingToolError(f"what the compiler makes cannot be loaded: {error}") from None
     library.build_seconds = seconds
     return library
+
+
+@contextmanager
+def _ticking(show):
+    """Say how long the compiler has been at work: nobody knows how long it still is."""
+    over, started = Event(), time.monotonic()
+
+    def tick():
+        while not over.wait(_TICK):
+            show(f"compiling the machine, which is done once for each kind: {time.monotonic() - started:.0f} s")
+
+    thread = Thread(target=tick, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _whole(path, side):
