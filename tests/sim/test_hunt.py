@@ -319,7 +319,7 @@ def test_notebooks_that_are_none(crosscall, tmp_path):
 
 
 def test_two_hunts_do_not_write_the_same_notebook(start, crosscall, tmp_path):
-    first = start("hunt", "single", "--seconds", 60)
+    first = start("hunt", "single", "--seconds", 600)
     notebook = tmp_path / "waves/single.hunt.json"
     _wait(lambda: notebook.exists())
     assert crosscall("hunt", "single", "--memory", "tso", "--runs", 1) == (2, "", (
