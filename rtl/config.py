@@ -30,7 +30,7 @@ class MachineConfig:
     ----------
     n_cores : 1 to 64. A cpumask is one word, so ``n_cores <= xlen``.
     xlen : 16, 32 or 64. Bits of a register, of an arena word and of an address.
-    microcode_depth : words of each core's microcode store; a power of two, 64 to 512 (the microword has 9 bits of target).
+    microcode_depth : words of each core's microcode store; a power of two, 64 to 2048 (the microword has 11 bits of target).
     stack_depth : words of each core's private stack (return addresses, saved registers); a power of two, 16 to 1024.
     arena_depth : words of the shared arena, all banks together; a power of two, 64 to 32768. The addresses from
         ``arena_depth`` up are never memory: an access there is a fault. (Half of what an immediate can name is left to
@@ -42,7 +42,7 @@ class MachineConfig:
 
     n_cores: int = 4
     xlen: int = 16
-    microcode_depth: int = 512
+    microcode_depth: int = 1024
     stack_depth: int = 256
     arena_depth: int = 1024
     store_buffer_depth: int = 4
@@ -55,8 +55,8 @@ class MachineConfig:
     def __post_init__(self):
         _check("n_cores", self.n_cores, "from 1 to 64", lambda v: 1 <= v <= 64)
         _check("xlen", self.xlen, "16, 32 or 64", lambda v: v in (16, 32, 64))
-        _check("microcode_depth", self.microcode_depth, "a power of two from 64 to 512",
-               lambda v: _power_of_two(v) and 64 <= v <= 512)
+        _check("microcode_depth", self.microcode_depth, "a power of two from 64 to 2048",
+               lambda v: _power_of_two(v) and 64 <= v <= 2048)
         _check("stack_depth", self.stack_depth, "a power of two from 16 to 1024",
                lambda v: _power_of_two(v) and 16 <= v <= 1024)
         _check("arena_depth", self.arena_depth, "a power of two from 64 to 32768",

@@ -22,12 +22,12 @@ from amaranth.utils import ceil_log2
 from .memory.port import MemoryOp
 
 __all__ = [
-    "ApicEvent", "Event", "apic_record_layout", "commit_record_layout", "core_record_layout", "digest_words", "fold",
-    "message_record_layout", "misr", "trace_layout",
+    "ApicEvent", "Event", "Whom", "apic_record_layout", "commit_record_layout", "contract_layout", "core_record_layout",
+    "digest_words", "fold", "message_record_layout", "misr", "trace_layout",
 ]
 
 
-class Event(enum.Enum, shape=6):
+class Event(enum.Enum, shape=7):
     """What a microword says when it completes. ``a`` and ``b`` are its two operands: the value of register ``ra``, and
     the value of register ``rb`` or the immediate. A conditional branch says its event only when it is taken."""
 
@@ -116,6 +116,52 @@ class Event(enum.Enum, shape=6):
     #: The core stops: its private stack ran over or under. Emitted by hardware.
     STACK_FAULT = 36
 
+    # What belongs to no protocol: the command loop and the functions. By these a call is judged; all others only explain.
+    #: A call is about to be asked for. a: func, b: info.
+    REQUEST = 37
+    #: The call that was requested last begins; its routine is called next. a: what it owes (``contract_layout``), b: mask.
+    ISSUE = 38
+    #: The routine of the call is back. a: its result.
+    RESULT = 39
+    #: A function begins, with this word, which is its entry point. a: info.
+    RUN = 40
+    #: The function that began last has ended.
+    RAN = 41
+
+    #: A function clears its core's bit in a mask that somebody may be calling with. a: info.
+    UNMASK = 43
+
+    # Locks that are no test-and-set.
+    #: A spin lock is held from here. a: the address that UNLOCK is said of.
+    LOCKED = 42
+
+
+class Whom(enum.Enum, shape=2):
+    """For whom a call is, besides, perhaps, its caller."""
+
+    #: Nobody.
+    NOBODY = 0
+    #: One core: ``target``.
+    TARGET = 1
+    #: All cores of a mask but the caller.
+    MASK = 2
+    #: All but the caller.
+    OTHERS = 3
+
+
+#: What a call owes. Only cores that are online count: one that is online from ISSUE to RESULT must run the function once, one
+#: that is online for part of that time may.
+contract_layout = data.StructLayout({
+    "known": 1,       # 0: nobody knows what this routine owes, and nothing of the call is judged
+    "whom": Whom,
+    "here": 1,        # the caller runs the function, too, before the routine returns
+    "wait": 1,        # the function has ended everywhere before the routine returns
+    "fails": 1,       # the result tells of a target that is not online: -ENXIO, and then nobody runs the function; else 0
+    "returns": 1,     # the result is 0
+    "spare": 1,
+    "target": 8,
+})
+
 
 class ApicEvent(enum.Enum, shape=2):
     """What an ApicRecord says."""
@@ -135,6 +181,7 @@ def core_record_layout(config):
     return data.StructLayout({
         "valid": 1,
         "event": Event,
+        "enabled": 1,                 # interrupts are on, as the word found them
         "pc": config.pc_bits,         # address of the microword
         "a": config.xlen,             # value of register ra (with PUSHA: of the one it pushes), as it stands in this clock
         "b": config.xlen,             # value of register rb, or the immediate
@@ -219,4 +266,4 @@ def fold(states):
     return result
 
 
-assert ceil_log2(max(event.value for event in Event) + 1) <= unsigned(6).width
+assert ceil_log2(max(event.value for event in Event) + 1) <= unsigned(7).width

@@ -1,30 +1,44 @@
-"""The Monitor: the oracles that fit in hardware, fed by the trace. It knows no address of the protocol, and no constant of it."""
+"""The Monitor: the oracles that fit in hardware, fed by the trace. It knows no address and no constant of a protocol by itself."""
+
+from functools import reduce
+from operator import or_
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .check.deed import Deed, deed_layout
-from .check.witness import Witness
-from .events import trace_layout
-from .memory.arbiter import number_of
+from .apic.message import DeliveryMode
+from .check.context import VISITS_BITS
+from .check.core_monitor import CoreMonitor
+from .check.csds import scope_layout
+from .check.operation import DELAY, Operation, operation_layout, terms_layout
+from .check.returned import Returned, places_layout
+from .check.room import Room
+from .events import ApicEvent, Whom, contract_layout, trace_layout
 from .share import share
 
-__all__ = ["FLAGS", "Monitor", "flag_layout", "flags_layout"]
+__all__ = ["FLAGS", "Monitor", "flag_layout", "flags_layout", "profile_layout"]
 
 #: What a Monitor looks for: name of the flag -> when it is set.
 FLAGS = {
-    "early_return": "a caller that waited goes on, and a target of its call has not ended the function",
-    "not_once": "a core runs a function again, is none of its call's targets, or runs it for no call",
-    "lost": "all has come to rest, and a call is not over or a csd is locked",
-    "refs": "the count of targets falls below 0, or an entry is deleted before count and targets have come to nothing",
+    "early_return": "a call is over, and where it must have the function has not ended",
+    "not_once": "a core runs a function that no call owes it",
+    "lost": "all has come to rest, and a call has not returned, or a function that must run has not run to its end",
+    "list": "a csd is queued that is queued, or unlinked that is not; or a handler is left in the middle of the queue",
+    "refs": "the count of targets falls below 0, or is not 0 when an entry is unlinked",
     "unlock": "a csd is unlocked that is not locked",
-    "owner": "a csd is locked that is locked, or that another call of its owner uses",
-    "mask": "the mask given to the APIC is empty, or names a core that is not online",
+    "touch": "a csd is touched that its owner has back",
+    "interrupt": "all has come to rest, and a core that must run a function has accepted no interrupt since the call began",
+    "walk": "a walk looks at more than `visits` entries",
+    "owner": "a csd is locked that is locked, or that another call uses",
+    "mask": "the mask given to the APIC is empty or names a core that is not online; or an interrupt goes to one, or to nobody",
+    "where": "a function begins with interrupts on, or in the middle of another that has not called for it",
+    "result": "a call returns what it must not",
+    "rest": "all has come to rest, and a csd is locked or a spin lock held",
     "lock": "a spin lock is taken that is held, or given back by a core that does not hold it",
     "warn": "a WARN_ON is hit",
     "trap": "a core stops",
-    "stuck": "for more clocks than `patience` no event was said, no interrupt moved and no word changed",
+    "stuck": "for more clocks than `patience` no event was said, no interrupt moved and no word changed; and no function works",
     "overflow": "there is more to remember than there is room for: no flag of a later clock proves anything",
 }
 
@@ -35,128 +49,219 @@ flag_layout = data.StructLayout({"hit": 1, "clock": 32})
 flags_layout = data.StructLayout(dict.fromkeys(FLAGS, flag_layout))
 
 
+def profile_layout(config):
+    """What a Monitor must be told of a protocol and its scenario. Held during a run."""
+    return data.StructLayout({
+        "judged": data.StructLayout(dict.fromkeys(FLAGS, 1)),       # of which flags the protocol says enough
+        "visits": VISITS_BITS,                                      # see ``walk``
+        "online": 1,                                                # cores say when they come online
+        "scope": scope_layout,                                      # what is said of csds
+        "places": places_layout(config),                            # see ``touch``
+    })
+
+
 class Monitor(wiring.Component):
     """Judges a run by its records, clock by clock.
 
-    There is a Witness per core. It tells, in the clock after a record, what its core has done to a csd or a spin lock. One deed is
-    heard per clock, that of the lowest core first; more than one in a clock is rare, because they go with accesses to memory.
-    It is heard by all Witnesses, which answer in the clock after.
+    There is a CoreMonitor per core. If its core has done what others may have to know, an operation, it requests the bus in the
+    clock after the record. One core is granted the bus in a clock, the lowest first. (More than one request in a clock is rare:
+    operations go with accesses to memory.) All CoreMonitors see the operation, and say in the clock after what they know of it.
 
-    A csd is expected to be locked and queued by one core, its owner, and a function that is run in a handler not to be interrupted
-    by another handler. Where that, or the room, does not suffice, ``overflow`` says so.
+    ``overflow`` says that the room does not suffice. What else is not followed is said by Context and Obligations.
 
-    The clock of ``lost`` is the number of clocks that were run. The flags are complete ``LATENCY`` clocks after the last clock with
-    ``run`` high. Before another run the clock domain is reset.
+    A function counts as working while its core is in it and has had no record since half of the patience has passed: then the
+    patience begins anew. (A function that only works is silent; one that spins reads memory.)
+
+    The clock of ``lost``, ``interrupt`` and ``rest`` is the number of clocks that were run. The flags are complete ``LATENCY``
+    clocks after the last clock with ``run`` high. Before another run the clock domain is reset.
 
     Parameters
     ----------
     config : MachineConfig
-    entries_per_core : uses of csds that one core can have going on at a time. In v4: a call that waits, one that interrupts it,
-        and what has not been taken of csd_data and cfd_data.
-    keys_per_core : spin locks that a core can hold at a time.
-    witness : what makes the repeated unit from config, ``entries_per_core`` and ``keys_per_core``. (The fast engines put a black
-        box in its place.)
+    room : Room
+    core_monitor : what makes the repeated unit from config and room. (The fast engines put a black box in its place.)
 
     Members
     -------
     run : as of Machine; records are looked at while it is high.
     trace : all records of this clock.  quiet : as of Machine.
-    patience : see ``stuck``; held during a run.
+    patience : see ``stuck``; held during a run.  profile : likewise.
     flags : registers.
     """
 
-    LATENCY = 8
-    #: ``entries_per_core`` and ``keys_per_core``, if nothing is said.
-    ROOM = (4, 4)
+    LATENCY = DELAY + 3
+    #: Csds whose return to their owner is remembered.
+    _RETURNED = 1
 
-    def __init__(self, config, *, entries_per_core=ROOM[0], keys_per_core=ROOM[1], witness=Witness):
+    def __init__(self, config, *, room=Room(), core_monitor=CoreMonitor):
         self._config = config
-        self._witnesses = [witness(config, entries_per_core, keys_per_core) for _ in range(config.n_cores)]
+        self._cores = [core_monitor(config, room) for _ in range(config.n_cores)]
         super().__init__({
             "run": In(1),
             "trace": In(trace_layout(config)),
             "quiet": In(1),
             "patience": In(32),
+            "profile": In(profile_layout(config)),
             "flags": Out(flags_layout),
         })
 
     def elaborate(self, platform):
         m = Module()
-        config, trace, witnesses = self._config, self.trace, self._witnesses
-        # What is heard in this clock, and what was in the last one, which is answered now.
-        deed, by = Signal(deed_layout(config)), Signal(config.n_cores)
-        answered, asked = Signal(deed_layout(config)), Signal(config.n_cores)
-        deeds = Signal(data.ArrayLayout(deed_layout(config), config.n_cores))
-        waiting = Signal(config.n_cores)
-        m.d.comb += [
-            deeds.eq(Cat(witness.does for witness in witnesses)),
-            waiting.eq(Cat(witness.does.valid for witness in witnesses)),
-        ]
+        config, trace, cores, profile = self._config, self.trace, self._cores, self.profile
+        n = config.n_cores
+
+        def every(name, part=None):
+            """A bit of each CoreMonitor."""
+            return Cat(getattr(core, name) if part is None else getattr(core, name)[part] for core in cores)
+
+        # What has the bus in this clock, and what had it in the last one, of which they say now what they know.
+        operation, by = Signal(operation_layout(config)), Signal(n)
+        last, last_by = Signal(operation_layout(config)), Signal(n)
+        waiting = every("wants", "valid")
         with m.If(waiting.any()):
-            m.d.comb += [by.eq(waiting & -waiting), deed.eq(deeds[number_of(by)])]
-        m.d.sync += answered.valid.eq(deed.valid)
-        with m.If(deed.valid):
-            m.d.sync += [answered.eq(deed), asked.eq(by)]
-
-        answers = [witness.answers for witness in witnesses]
-        told = Signal(config.n_cores)
-        with m.If(answered.valid & (answered.deed == Deed.TAKE)):
-            m.d.comb += told.eq(asked)
-        exits = Signal(config.n_cores)
-        m.d.comb += exits.eq(Cat(witness.exit for witness in witnesses))
-        taken = Signal()
-        m.d.comb += taken.eq(_some("taken", answers))
-        for core, witness in enumerate(witnesses):
-            m.submodules[f"witness{core}"] = witness
-            share(witness, run=self.run, record=trace.core[core], interrupt=trace.apic[core], deed=deed, by=by, exits=exits,
-                  taken=taken)
             m.d.comb += [
-                witness.own.eq(by[core]),
-                witness.told.eq(told[core]),
-                witness.below.eq((1 << core) - 1),
+                by.eq(waiting & -waiting),
+                operation.eq(reduce(or_, (Mux(by[number], core.wants.as_value(), 0) for number, core in enumerate(cores)))),
             ]
+        m.d.sync += last.valid.eq(operation.valid)
+        with m.If(operation.valid):
+            m.d.sync += [last.eq(operation), last_by.eq(by)]
 
-        # What has moved, known a clock later as everything else.
-        ran, rested, moved = Signal(), Signal(), Signal()
-        still = Signal(32)                # clocks since something moved
-        m.d.sync += [ran.eq(self.run), rested.eq(self.run & self.quiet)]
-        with m.If(self.run):
-            m.d.sync += moved.eq(Cat(
-                *(record.valid for record in trace.message),
-                *(record.valid & (record.old != record.new) for record in trace.bank),
-            ).any())
-        moves = moved | _some("moved", witnesses)
-        with m.If(ran):
-            m.d.sync += still.eq(Mux(moves, 1, still + 1))
+        online, unknown = Signal(n), Signal()
+        comes, leaves = Signal(n), Signal(n)
+        goes = Signal(n)                  # who leaves, or need not run because its bit is cleared
+        terms = self._terms(m, operation, by, online)
+        with m.If(operation.valid):
+            with m.Switch(operation.operation):
+                with m.Case(Operation.ONLINE):
+                    m.d.comb += comes.eq(operation.b)
+                with m.Case(Operation.OFFLINE):
+                    m.d.comb += [leaves.eq(operation.b), goes.eq(operation.b)]
+                with m.Case(Operation.UNMASK):
+                    m.d.comb += goes.eq(by)
+                with m.Case(Operation.ISSUE):
+                    m.d.sync += unknown.eq(unknown | ~terms.known)
+            m.d.sync += online.eq((online | comes) & ~leaves)
 
-        now = Signal(32)
+        exits, accepted = Signal(n), Signal(n)
+        m.d.comb += [exits.eq(every("exit")), accepted.eq(every("accepts"))]
+        for number, core in enumerate(cores):
+            m.submodules[f"core{number}"] = core
+            share(core, run=self.run, record=trace.core[number], interrupt=trace.apic[number], visits=profile.visits,
+                  scope=profile.scope, operation=operation, by=by, terms=terms, comes=comes, goes=goes, exits=exits,
+                  accepted=accepted)
+            m.d.comb += [core.own.eq(by[number]), core.me.eq(1 << number), core.below.eq((1 << number) - 1)]
+
+        m.submodules.returned = returned = Returned(config, self._RETURNED)
+        share(returned, operation=last, by=last_by, places=profile.places, records=trace.core, run=self.run)
+        m.d.comb += returned.owners.eq(every("state", "known"))
+
+        now = Signal(32)                  # the number of this clock
         with m.If(self.run | (now != 0)):
             m.d.sync += now.eq(now + 1)
 
         def flag(name, found, clock):
-            with m.If(found & ~self.flags[name].hit):
+            with m.If(found & profile.judged[name] & ~self.flags[name].hit):
                 m.d.sync += [self.flags[name].hit.eq(1), self.flags[name].clock.eq(clock)]
 
-        findings = [witness.findings for witness in witnesses]
-        with m.If(Cat(findings).any()):
-            for name in ("not_once", "refs", "mask", "warn", "trap", "overflow"):
-                flag(name, _some(name, findings), now - 1)
-        flag("early_return", _some("early", answers), now - 2)
-        with m.If(answered.valid):
-            clock = now - 2 - answered.age
-            held = Cat(witness.held for witness in witnesses)
-            flag("lock", (answered.deed == Deed.HOLD) & held.any(), clock)
-            flag("lock", (answered.deed == Deed.RELEASE) & ~(held & asked).any(), clock)
-            flag("refs", _some("bad_delete", answers), clock)
-            flag("unlock", (answered.deed == Deed.UNLOCK) & ~_some("unlocked", answers), clock)
-            flag("owner", _some("bad_lock", answers), clock)
-            flag("overflow", _some("full", answers), clock)
-        with m.If(rested):
-            flag("lost", _some("busy", witnesses) | _some("left", witnesses), now)
-        with m.Elif(ran & ~moves):
-            flag("stuck", still > self.patience, now - 1)
+        # What was found in the record of the last clock ...
+        for name in ("refs", "list", "walk", "mask", "where", "warn", "trap", "overflow"):
+            flag(name, every("findings", name).any(), now - 1)
+        flag("touch", returned.touched, now - 1)
+        # ... of the operation that had the bus ...
+        with m.If(last.valid):
+            clock, done = now - 2 - last.age, last.operation
+            known, linked = every("holding", "known"), every("state", "linked").any()
+            held, deletes = every("holding", "held"), done.as_value().matches(Operation.DEQUEUE, Operation.DELETE)
+            flag("not_once", (done == Operation.RUN) & ~every("verdict", "owed").any() & ~unknown, clock)
+            flag("where", every("verdict", "inside").any(), clock)
+            flag("list", (done == Operation.QUEUE) & linked | deletes & ~linked & ~last.again, clock)
+            flag("refs", (done == Operation.DELETE) & every("state", "counted").any(), clock)
+            flag("unlock", (done == Operation.UNLOCK) & ~every("state", "locked").any(), clock)
+            flag("owner", (done == Operation.LOCK) & (every("state", "locked") | every("state", "used")).any(), clock)
+            flag("lock", (done == Operation.HOLD) & held.any()
+                 | (done == Operation.RELEASE) & Mux(held.any(), ~(held & last_by).any(), known.any()), clock)
+            flag("overflow", (every("verdict", "full") | every("state", "full") | every("holding", "full")).any(), clock)
+        # ... of what ends later ...
+        flag("early_return", every("verdict", "early").any(), now - DELAY - 1)
+        flag("result", every("verdict", "wrong").any(), now - DELAY - 1)
+        # ... and when all is over.
+        rests = Signal(DELAY + 1)
+        m.d.sync += rests.eq(Cat(self.run & self.quiet, rests))
+        with m.If(rests[-1]):
+            flag("lost", every("rest", "lost").any(), now - DELAY)
+            flag("interrupt", every("rest", "deaf").any(), now - DELAY)
+            flag("rest", every("locked").any(), now - DELAY)
+
+        refused, missed = self._messages(m, online)
+        with m.If(profile.online):
+            flag("mask", refused, now - 1)
+            flag("mask", missed, now - DELAY - 1)
+        self._watch_progress(m, flag, rests[0], now, every)
         return m
 
+    def _terms(self, m, operation, by, online):
+        """Of the ISSUE on the bus."""
+        n = self._config.n_cores
+        terms = Signal(terms_layout(self._config))
+        contract, others = contract_layout(operation.a[:contract_layout.size]), Signal(n)
+        with m.If(operation.valid & (operation.operation == Operation.ISSUE) & contract.known):
+            with m.Switch(contract.whom):
+                with m.Case(Whom.TARGET):
+                    m.d.comb += others.eq(Cat(contract.target == core for core in range(n)))
+                with m.Case(Whom.MASK):
+                    m.d.comb += others.eq(operation.b & ~by)
+                with m.Case(Whom.OTHERS):
+                    m.d.comb += others.eq(~by)
+            here = Mux(contract.here, by, 0)
+            m.d.comb += [
+                terms.known.eq(1),
+                terms.call.eq((contract.whom != Whom.NOBODY) | contract.here),
+                terms.asked.eq(others | here),
+                terms.online.eq(others & online | here),
+                *(terms[name].eq(contract[name]) for name in ("here", "wait", "fails", "returns")),
+            ]
+        return terms
 
-def _some(name, parts):
-    return Cat(getattr(part, name) for part in parts).any()
+    def _messages(self, m, online):
+        """(an interrupt has reached nobody; one has, ``DELAY`` clocks ago, reached a core that was online neither when it was sent
+        nor since it arrived)."""
+        n, trace = self._config.n_cores, self.trace
+        missed = [Signal(n, name=f"missed{step}") for step in range(DELAY + 1)]
+        refused = Signal()
+        nobody, strangers = [], []
+        for source in range(n):
+            message, sent = trace.message[source], Signal(n, name=f"sent{source}")
+            interrupt = self.run & message.valid & (message.mode == DeliveryMode.FIXED)
+            with m.If(self.run & trace.apic[source].valid & (trace.apic[source].event == ApicEvent.SEND)):
+                m.d.sync += sent.eq(online)
+            nobody.append(interrupt & ~message.accepted)
+            strangers.append(Mux(interrupt & message.accepted, Cat(message.destination == core for core in range(n)), 0) & ~sent)
+        m.d.sync += [refused.eq(Cat(nobody).any()), missed[0].eq(reduce(or_, strangers))]
+        for before, after in zip(missed, missed[1:], strict=False):
+            m.d.sync += after.eq(before & ~online)
+        return refused, missed[-1].any()
+
+    def _watch_progress(self, m, flag, rested, now, every):
+        """Sets ``stuck``. What has moved is known a clock later, as everything else."""
+        ran, moved = Signal(), Signal()
+        still = Signal(32)                # clocks since something moved
+        spoke = Signal(self._config.n_cores)      # who has had a record since half of the patience has passed
+        m.d.sync += ran.eq(self.run)
+        with m.If(self.run):
+            m.d.sync += moved.eq(Cat(
+                *(record.valid for record in self.trace.message),
+                *(record.valid & (record.old != record.new) for record in self.trace.bank),
+            ).any())
+        moves, works, waits = Signal(), Signal(), Signal()
+        m.d.comb += [
+            moves.eq(moved | every("moved").any()),
+            works.eq((every("rest", "running") & ~spoke).any()),
+            waits.eq(~moves & (still > self.patience)),
+        ]
+        with m.If(ran):
+            m.d.sync += [
+                still.eq(Mux(moves | waits & works, 1, still + 1)),
+                spoke.eq(Mux(still > self.patience >> 1, spoke | every("spoke"), 0)),
+            ]
+            flag("stuck", waits & ~works & ~rested, now - 1)

@@ -4,11 +4,12 @@ from amaranth.hdl import Module
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .check.witness import Witness
+from .check.core_monitor import CoreMonitor
+from .check.room import Room
 from .config import straps_layout
 from .events import trace_layout
 from .machine import LoadPort, Machine
-from .monitor import Monitor, flags_layout
+from .monitor import Monitor, flags_layout, profile_layout
 from .probe import probe_layout
 from .schedule import Scheduler, plan_layout, schedule_layout, status_layout
 from .share import share
@@ -23,7 +24,7 @@ class Rig(wiring.Component):
     Parameters
     ----------
     config : MachineConfig
-    tile : as of Machine.  witness : as of Monitor.
+    tile : as of Machine.  room, core_monitor : as of Monitor.
 
     Attributes
     ----------
@@ -33,15 +34,15 @@ class Rig(wiring.Component):
     -------
     straps, run, load, status, quiet, trapped, trace, probe : as of Machine.
     plan, replay : as of Scheduler. ``plan`` is held from the last clock with ``run`` low on.
-    patience : as of Monitor.
+    patience, profile : as of Monitor.
     schedule : in force in this clock; to be recorded.
     flags : as of Monitor.
     """
 
-    def __init__(self, config, *, tile=Tile, witness=Witness):
+    def __init__(self, config, *, tile=Tile, room=Room(), core_monitor=CoreMonitor):
         self.machine = Machine(config, tile=tile)
         self._scheduler = Scheduler(config)
-        self._monitor = Monitor(config, witness=witness)
+        self._monitor = Monitor(config, room=room, core_monitor=core_monitor)
         super().__init__({
             "straps": In(straps_layout),
             "run": In(1),
@@ -49,6 +50,7 @@ class Rig(wiring.Component):
             "plan": In(plan_layout),
             "replay": In(schedule_layout(config)),
             "patience": In(32),
+            "profile": In(profile_layout(config)),
             "status": Out(data.ArrayLayout(status_layout, config.n_cores)),
             "quiet": Out(1),
             "trapped": Out(1),
@@ -66,5 +68,6 @@ class Rig(wiring.Component):
         share(machine, straps=self.straps, run=self.run, load=self.load, schedule=self.schedule, status=self.status,
               quiet=self.quiet, trapped=self.trapped, trace=self.trace, probe=self.probe)
         share(scheduler, run=self.run, plan=self.plan, status=self.status, replay=self.replay, schedule=self.schedule)
-        share(monitor, run=self.run, patience=self.patience, trace=self.trace, quiet=self.quiet, flags=self.flags)
+        share(monitor, run=self.run, patience=self.patience, profile=self.profile, trace=self.trace, quiet=self.quiet,
+              flags=self.flags)
         return m

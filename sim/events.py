@@ -27,7 +27,7 @@ class Namer:
         kind = type(record)
         if kind is CoreRecord:
             line = {"clock": record.clock, "source": "core", "core": record.core, "event": record.event.name, "pc": record.pc,
-                    "label": self._label(record.pc), "a": record.a, "b": record.b}
+                    "label": self._label(record.pc), "enabled": record.enabled, "a": record.a, "b": record.b}
             if record.op is not None:
                 line |= {"op": record.op.name, "address": record.address, "word": self._word(record.address),
                          "result": record.result}

@@ -1,6 +1,7 @@
 """Parts of the machine as Verilog, with a list of their ports, for people whose flow is not Amaranth."""
 
 import re
+from dataclasses import replace
 from inspect import getdoc
 from pathlib import Path
 
@@ -10,18 +11,46 @@ from rtl.shared import Shared
 from rtl.tile import Tile
 from sim.engines.compiled.netlist import flat_ports
 from sim.errors import InputError
-from sim.files import write_whole
+from sim.files import write_together
 from sim.names import closest
+from sim.settings import MACHINE_SETTINGS, constants
 from sim.verilog import component_verilog, hollow
 
-__all__ = ["PARTS", "export", "port_list"]
+__all__ = ["PARTS", "export", "port_list", "with_assignments"]
 
 #: What can be exported, by the name of its module.
 PARTS = {"tile": Tile, "shared": Shared, "machine": Machine, "apic": LocalApic}
 
 
+#: What `verilator -Wall` says of Verilog that Yosys has written, and why it is nothing. Everything else is a fault.
+_WAIVED = {
+    "DECLFILENAME": "one file has all modules",
+    "WIDTH": "operands are extended with zeros, as Verilog does by itself",
+    "CASEINCOMPLETE": "a multiplexer whose inputs exclude each other",
+    "CMPCONST": "a comparison with the last element",
+    "UNUSEDSIGNAL": "fields of records have names of their own, for waves",
+    "SYMRSVDWORD": "ports may be called interrupt and vector",
+}
+
+
+def with_assignments(config, assignments):
+    """A MachineConfig with ``field=value`` as ``--set`` has them. Raises InputError."""
+    values = constants(assignments, "--set")
+    for name, value in values.items():
+        if name in ("cores", "n_cores"):
+            raise InputError(f"--set {name}={value}: the number of cores is set with --cores")
+        if name not in MACHINE_SETTINGS:
+            raise InputError(f"--set {name}={value}: this is no field of the machine{closest(name, MACHINE_SETTINGS)} "
+                             f"(there are: {', '.join(MACHINE_SETTINGS)})")
+    try:
+        return replace(config, **values)
+    except ValueError as error:
+        raise InputError(f"--set {' '.join(assignments)}: {error}") from None
+
+
 def export(part, config, out):
-    """Write the Verilog of a part to the file ``out``, and its ports as Markdown beside it; both whole, or none.
+    """Write the Verilog of a part to the file ``out``; beside it, its ports as Markdown, and what Verilator is not to complain of.
+    All whole, or none.
 
     Returns {"module", "files", "ports"}. Raises InputError, and MissingToolError if there is no Yosys.
     """
@@ -31,8 +60,8 @@ def export(part, config, out):
     component, inside = hollow(Machine, config) if part == "machine" else (PARTS[part](config), None)
     ports = port_list(component)
     verilog = (component_verilog(inside, "tile") if inside else "") + component_verilog(component, part)
-    files = {"verilog": out, "ports": out.with_suffix(".ports.md")}
-    write_whole((files["verilog"], verilog), (files["ports"], _markdown(part, config, ports)))
+    files = {"verilog": out, "ports": out.with_suffix(".ports.md"), "waivers": out.with_suffix(".vlt")}
+    write_together(*zip(files.values(), (verilog, _markdown(part, config, ports), _waivers(out)), strict=True))
     return {"module": part, "files": {what: str(path) for what, path in files.items()}, "ports": ports}
 
 
@@ -65,3 +94,9 @@ def _markdown(part, config, ports):
     title = f"# Ports of `{part}`\n\nFor {config}.\n\nFields of packed ports are as `rtl/` declares them, the first one lowest."
     rows = [f"| `{port['name']}` | {port['direction']} | {port['width']} | {port['meaning']} |" for port in ports]
     return "\n".join([title, "", "| port | direction | bits | meaning |", "|---|---|---|---|", *rows, ""])
+
+
+def _waivers(out):
+    """What Verilator reads before the Verilog: ``verilator --lint-only -Wall FILE.vlt FILE.v``."""
+    rules = [line for rule, why in _WAIVED.items() for line in (f"// {why}", f'lint_off -rule {rule} -file "*{out.name}"')]
+    return "\n".join(["`verilator_config", *rules, ""])

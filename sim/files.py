@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .errors import InputError
 
-__all__ = ["WholeFile", "locked", "make_folder", "write_whole"]
+__all__ = ["WholeFile", "locked", "make_folder", "write_together", "write_whole"]
 
 
 def make_folder(path):
@@ -23,7 +23,12 @@ def make_folder(path):
         raise InputError(f"cannot be made: {error.strerror}", file=path) from None
 
 
-def write_whole(*files):
+def write_whole(path, text):
+    """Write a text file. Raises InputError."""
+    write_together((path, text))
+
+
+def write_together(*files):
     """Write text files, given as (path, text). None appears before all of them can. Raises InputError."""
     with ExitStack() as stack:
         written = []

@@ -2,7 +2,8 @@
 
 Each schedule is drawn by a plan, and the plan by a number, so that a hunt is repeated by its first number. The runs go through the
 lanes of one process per CPU. What a Monitor flags is run again with all records, and must be what an oracle sees: a finding that
-only one of them has is an error of ours, and is said.
+only one of them has is an error of ours, and is said. A run of which a Monitor cannot remember all is judged by the oracles, and so
+is every run if that is asked for.
 
 Results are taken in the order of the numbers, whichever process is the first: so a hunt finds the same, however many there are and
 however often it is interrupted.
@@ -22,10 +23,13 @@ from sim.engines import make_engine
 from sim.engines.compiled.many import Job, LaneEngine
 from sim.errors import InputError, MissingToolError
 from sim.files import locked, make_folder, write_whole
-from sim.monitor import ORACLE_OF_FLAG, clocks_of_flags
+from sim.monitor import ORACLES_OF_FLAG, OVERFLOW, PARTIAL, clocks_of_flags
+from sim.names import closest
+from sim.profile import profile_of, room_of
 from sim.run import patience_of, prepare, run
 from sim.schedules import Plan, RunRecipe, contents_digest, write_recipe
 from sim.texts import read_json, read_text
+from sim.watchdog import JUDGES
 from sim.workers import Workers
 
 __all__ = ["Finding", "Hunt", "Report", "plan_of"]
@@ -57,7 +61,8 @@ def plan_of(number):
 class Finding:
     """The first run that shows a violation of one kind.
 
-    oracle, sentence : of the Python oracle that explains it.  flag, clock : of the Monitor, and of its first hit.
+    oracle, sentence : of the Python oracle that explains it.
+    flag, clock : of the Monitor, and of its first hit. If no flag is for it: the oracle's name and clock.
     seed : number of the run.  schedule : the file that repeats it.
     """
 
@@ -81,13 +86,14 @@ def _is_finding(value):
 
 @dataclass(frozen=True)
 class Report:
-    """engine : what ran.  runs, clocks : how many in all.  here, seconds : how many runs now, and in what time.
-    following : the number to go on with.  violations : a Finding each, by number.
-    disagreements : what only one of Monitor and oracles has seen."""
+    """engine : what ran.  runs, clocks : how many in all.  by_oracles : how many of them the oracles judged, not the Monitor.
+    here, seconds : how many runs now, and in what time.  following : the number to go on with.
+    violations : a Finding each, by number.  disagreements : what only one of Monitor and oracles has seen."""
 
     engine: str
     runs: int
     clocks: int
+    by_oracles: int
     here: int
     seconds: float
     following: int
@@ -105,6 +111,7 @@ class Hunt:
     Parameters
     ----------
     arguments : what ``sim.run.prepare`` takes, by name.
+    ignore : flags and oracles that are looked past.  oracles : judge every run by the oracles.
     out : folder for schedule files and the notebook.
     engine : as ``make_engine`` takes it. Of the compiled one, the lanes, unless there are too many cores; any other has one run at
         a time in each process.
@@ -117,18 +124,21 @@ class Hunt:
     prepared : what is hunted.
     """
 
-    def __init__(self, arguments, *, out, engine=None, processes=None, found=lambda finding: None,
+    def __init__(self, arguments, *, ignore=(), oracles=False, out, engine=None, processes=None, found=lambda finding: None,
                  progress=lambda *numbers: None, tell=lambda line: None):
         self._arguments = arguments
         self.prepared = prepare(**arguments)
+        self._ignore = _known(ignore)
+        self._oracles = oracles
         self._out = Path(out)
         self._chosen = engine
         self._processes = processes or len(os.sched_getaffinity(0))
         self._found = found
         self._progress = progress
         self._tell = tell
-        self._witness = None          # the engine with all records
-        self._findings = {}           # flag -> Finding
+        self._witness = None          # the engine that gives all records
+        self._findings = {}           # flag, or oracle that has none -> Finding
+        self._by_oracles = 0
         self._disagreements = {}      # flag or oracle -> sentence
         self._first = self._following = self._clocks = 0
         self._end = inf
@@ -169,9 +179,11 @@ class Hunt:
         self._note()
         before, started = self._following, time.monotonic()
         until = None if seconds is None else started + seconds
-        with Workers(self._processes, lambda batch: _run_batch(engine, self.prepared, *batch)) as workers:
+        witness = self._witness = make_engine(self._chosen, self.prepared.settings.config)
+        with Workers(self._processes, lambda batch: _run_batch(engine, witness, self.prepared, self._ignore, self._oracles,
+                                                               *batch)) as workers:
             self._drive(workers, engine, before, until, started)
-        return Report(engine.name, self._following - self._first, self._clocks, self._following - before,
+        return Report(engine.name, self._following - self._first, self._clocks, self._by_oracles, self._following - before,
                       time.monotonic() - started, self._following, tuple(self._findings.values()),
                       tuple(self._disagreements.values()))
 
@@ -190,47 +202,54 @@ class Hunt:
                 size = max(lanes, int(result.size * min(_GROWTH, _BATCH_SECONDS / result.seconds)))
             while self._following in waiting:
                 result = waiting.pop(self._following)
-                for number, flags in result.hits:
-                    self._look(number, flags)
+                for number, flags, oracles in result.hits:
+                    self._look(number, flags, oracles)
                 self._following += result.size
                 self._clocks += result.clocks
+                self._by_oracles += result.by_oracles
                 self._note()
             self._progress(self._following - self._first, self._clocks, time.monotonic() - started)
 
     def _engine(self):
-        config = self.prepared.settings.config
+        config, room = self.prepared.settings.config, room_of(self.prepared.scenario)
         if self._chosen in (None, "compiled") and config.n_cores <= LaneEngine.SENSIBLE:
             try:
-                return LaneEngine(config)
+                return LaneEngine(config, room=room)
             except MissingToolError:
                 if self._chosen is not None:
                     raise
-        return make_engine(self._chosen, config, tell=self._tell)
+        return make_engine(self._chosen, config, room=room, tell=self._tell)
 
-    def _look(self, number, flags):
-        """A flagged run: if it shows something new, repeat it with all records and let the oracles explain it."""
-        if all(flag in self._findings or flag not in ORACLE_OF_FLAG and flag in self._disagreements for flag in flags):
+    def _look(self, number, flags, oracles):
+        """A run that shows something: if that is new, repeat it with all records and let the oracles explain it.
+
+        oracles : those that are violated, if the run was judged by them; else None.
+        """
+        names = flags if oracles is None else map(_name_of, oracles)
+        if all(name in self._findings for name in names):
             return
         plan = plan_of(number)
-        if self._witness is None:
-            self._witness = make_engine(self._chosen, self.prepared.settings.config)
-        result = run(self.prepared, engine=self._witness, max_clocks=_LIMIT, plan=plan, record=True)
+        result = _judged(self._witness, self.prepared, plan, record=True)
         explained = {}
         for violation in result.violations:
             explained.setdefault(violation.oracle, violation)
         for flag, clock in flags.items():
-            oracle = ORACLE_OF_FLAG.get(flag)
-            if oracle is None:
-                self._disagree(flag, number, f"the monitor ran out of room ({flag}), so it can say nothing of this run")
-            elif oracle in explained:
-                self._keep(flag, number, clock, explained[oracle], plan, result)
+            seen = next((explained[oracle] for oracle in ORACLES_OF_FLAG[flag] if oracle in explained), None)
+            if seen is not None:
+                self._keep(flag, number, clock, seen, plan, result)
             # The oracles have not seen what comes after the end of a run that is stuck.
             elif clock <= result.clocks:
-                self._disagree(flag, number, f"the monitor says {flag} at clock {clock}, but {oracle} holds")
-        for flag, oracle in ORACLE_OF_FLAG.items():
-            if oracle in explained and flag not in flags and "overflow" not in flags:
-                clock = explained[oracle].clock
-                self._disagree(flag, number, f"{oracle} is violated at clock {clock}, but the monitor does not say {flag}")
+                self._disagree(flag, number, f"the monitor says {flag} at clock {clock}, but "
+                               f"{' and '.join(ORACLES_OF_FLAG[flag])} {'hold' if len(ORACLES_OF_FLAG[flag]) > 1 else 'holds'}")
+        for oracle, violation in explained.items():
+            flag = _FLAG_OF_ORACLE.get(oracle)
+            if {oracle, flag} & self._ignore:
+                continue
+            if flag is None or oracles is not None or flag in PARTIAL and flag not in flags:
+                self._keep(flag or oracle, number, violation.clock, violation, plan, result)
+            elif flag not in flags:
+                self._disagree(flag, number,
+                               f"{oracle} is violated at clock {violation.clock}, but the monitor does not say {flag}")
 
     def _disagree(self, flag, number, sentence):
         self._disagreements.setdefault(flag, f"run {number}: {sentence}")
@@ -268,11 +287,12 @@ class Hunt:
                 "straps": asdict(settings.straps)}
 
     def _note(self):
-        write_whole((self.notebook, json.dumps({
+        write_whole(self.notebook, json.dumps({
             **self._identity(), "first": self._first, "following": self._following,
-            "end": None if self._end == inf else self._end, "clocks": self._clocks, "disagreements": self._disagreements,
+            "end": None if self._end == inf else self._end, "clocks": self._clocks, "by_oracles": self._by_oracles,
+            "disagreements": self._disagreements,
             "findings": [asdict(item) for item in self._findings.values()],
-        }, indent=1) + "\n"))
+        }, indent=1) + "\n")
 
     def _tell_of_another(self):
         """Say so if this begins anew what was the notebook of another hunt."""
@@ -286,7 +306,7 @@ class Hunt:
         "contents": lambda value: isinstance(value, str),
         "config": lambda value: isinstance(value, dict),
         "straps": lambda value: isinstance(value, dict),
-        "first": _is_number, "following": _is_number, "clocks": _is_number,
+        "first": _is_number, "following": _is_number, "clocks": _is_number, "by_oracles": _is_number,
         "end": lambda value: value is None or _is_number(value),
         "disagreements": lambda value: isinstance(value, dict) and all(isinstance(item, str) for item in value.values()),
         "findings": lambda value: isinstance(value, list) and all(map(_is_finding, value)),
@@ -310,7 +330,8 @@ class Hunt:
                                  file=self.notebook, line=self._line_of(name))
         identity = {name: parts[name] for name in self._identity()}
         findings = [Finding(**item) for item in parts["findings"]]
-        self._first, self._following, self._clocks = (parts[name] for name in ("first", "following", "clocks"))
+        self._first, self._following, self._clocks, self._by_oracles = (
+            parts[name] for name in ("first", "following", "clocks", "by_oracles"))
         self._end = inf if parts["end"] is None else parts["end"]
         self._disagreements = parts["disagreements"]
         if identity != self._identity():
@@ -320,40 +341,78 @@ class Hunt:
             self._found(finding)
 
 
+def _known(names):
+    """The set of these flags and oracles. Raises InputError if there is no such thing."""
+    known = (*ORACLES_OF_FLAG, *JUDGES)
+    for name in names:
+        if name not in known:
+            raise InputError(f"--ignore {name}: there is no such flag or oracle{closest(name, known)} "
+                             f"(there are: {', '.join(known)})")
+    # A flag and its oracles are one finding.
+    return frozenset(names) | {_FLAG_OF_ORACLE.get(name, name) for name in names} | {
+        oracle for name in names for oracle in ORACLES_OF_FLAG.get(name, ())}
+
+
+#: Oracle -> its flag, if it has one.
+_FLAG_OF_ORACLE = {oracle: flag for flag, oracles in ORACLES_OF_FLAG.items() for oracle in oracles}
+
+
+def _name_of(oracle):
+    """Under which name a finding of an oracle is kept."""
+    return _FLAG_OF_ORACLE.get(oracle, oracle)
+
+
+def _judged(engine, prepared, plan, *, record=False):
+    """The Result of a run with all records."""
+    return run(prepared, engine=engine, max_clocks=_LIMIT, plan=plan, record=record)
+
+
 # --- in the processes -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Result:
-    """Of the runs ``first`` to before ``first + size``. hits : (number, {flag: clock}) of those that show a flag which none before
-    it in the batch has."""
+    """Of the runs ``first`` to before ``first + size``. hits : (number, {flag: clock}, violated oracles or None) of those that show
+    what none before it in the batch has.  by_oracles : how many the oracles judged."""
 
     first: int
     size: int
     clocks: int
+    by_oracles: int
     seconds: float
     hits: list
 
 
-def _run_batch(engine, prepared, first, size):
+def _run_batch(engine, witness, prepared, ignore, oracles, first, size):
     started = time.monotonic()
-    clocks, hits, seen = 0, [], set()
+    clocks, by_oracles, hits, seen = 0, 0, [], set()
     for number, (ran, flags) in enumerate(_outcomes(engine, prepared, map(plan_of, range(first, first + size))), first):
         clocks += ran
-        if not seen.issuperset(flags):
-            seen.update(flags)
-            hits.append((number, flags))
-    return _Result(first, size, clocks, time.monotonic() - started, hits)
+        flags, violated = {flag: clock for flag, clock in flags.items() if flag not in ignore}, None
+        if oracles or OVERFLOW in flags:
+            by_oracles += 1
+            result = _judged(witness, prepared, plan_of(number))
+            violated = tuple({item.oracle: None for item in result.violations
+                              if not {item.oracle, _FLAG_OF_ORACLE.get(item.oracle)} & ignore})
+            full = flags.pop(OVERFLOW, inf)
+            flags = {flag: clock for flag, clock in flags.items() if clock < full}
+        shown = {*flags, *map(_name_of, violated or ())}
+        if not seen.issuperset(shown):
+            seen.update(shown)
+            hits.append((number, flags, violated))
+    return _Result(first, size, clocks, by_oracles, time.monotonic() - started, hits)
 
 
 def _outcomes(engine, prepared, plans):
     """(clocks, {flag: clock}) of each run."""
     contents, straps = prepared.contents, prepared.settings.straps
+    profile = profile_of(prepared.settings.config, prepared.image, straps=straps, arena=contents.arena,
+                         visits=prepared.scenario.visits)
     inputs = ({"plan": plan, "patience": patience_of(prepared.scenario, plan)} for plan in plans)
     if isinstance(engine, LaneEngine):
-        for outcome in engine.run_many(contents, straps, map(Job, inputs), max_clocks=_LIMIT):
+        for outcome in engine.run_many(contents, straps, map(Job, inputs), profile=profile, max_clocks=_LIMIT):
             yield outcome.clocks, clocks_of_flags(outcome.outputs["flags"])
     else:
         for item in inputs:
-            outcome = engine.run(contents, straps, max_clocks=_LIMIT, sink=None, **item)
+            outcome = engine.run(contents, straps, max_clocks=_LIMIT, sink=None, profile=profile, **item)
             yield outcome.clocks, outcome.flags

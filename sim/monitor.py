@@ -1,23 +1,64 @@
-"""What the Monitor's flags say: their names, their clocks, and the oracles that explain them."""
+"""The Monitor from outside: what it must be told, what its flags say, and the oracles that explain them."""
 
-from rtl.monitor import flag_layout, flags_layout
+from dataclasses import dataclass, field
 
-__all__ = ["ORACLE_OF_FLAG", "clocks_of_flags"]
+from rtl.check.csds import scope_layout
+from rtl.monitor import FLAGS, flag_layout, flags_layout
 
-#: Flag -> name of the oracle that sees the same. ``overflow`` has none: it says that the other flags prove nothing.
-ORACLE_OF_FLAG = {
-    "early_return": "O1",
-    "not_once": "O2",
-    "lost": "O3",
-    "refs": "O5",
-    "unlock": "O6",
-    "owner": "O11",
-    "mask": "O12",
-    "lock": "LOCK",
-    "warn": "WARN",
-    "trap": "TRAP",
-    "stuck": "WATCHDOG",
+__all__ = ["ALL_SAID", "ORACLES_OF_FLAG", "OVERFLOW", "PARTIAL", "Profile", "clocks_of_flags"]
+
+#: The flag that is none: there is more to remember than there is room for, so no flag of a later clock proves anything.
+OVERFLOW = "overflow"
+
+#: Flag -> names of the oracles that see the same: one of them. ``overflow`` has none.
+ORACLES_OF_FLAG = {
+    "early_return": ("O1",),
+    "not_once": ("O2", "O8"),
+    "lost": ("O3",),
+    "list": ("O4",),
+    "refs": ("O5",),
+    "unlock": ("O6",),
+    "touch": ("O7",),
+    "interrupt": ("O9",),
+    "walk": ("O10",),
+    "owner": ("O11",),
+    "mask": ("O12",),
+    "where": ("WHERE",),
+    "result": ("RESULT",),
+    "rest": ("REST",),
+    "lock": ("LOCK",),
+    "warn": ("WARN",),
+    "trap": ("TRAP",),
+    "stuck": ("WATCHDOG",),
 }
+
+#: Flags whose oracle looks at words of the memory, of which the Monitor knows only what events say: it sees less.
+PARTIAL = frozenset({"list", "refs", "unlock", "touch", "owner", "rest"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """What a Monitor is told of a protocol and its scenario (``rtl.monitor.profile_layout``). By default the protocol says all
+    there is to say, but not where things are in its csds.
+
+    judged : flags.  visits : entries that a walk may look at.  online : cores say when they come online.
+    scope : what is said of csds (``rtl.check.csds.scope_layout``).
+    places : field of ``rtl.check.returned.places_layout`` -> value.
+    """
+
+    judged: frozenset[str] = frozenset(FLAGS)
+    visits: int = 0xFFFF
+    online: bool = True
+    scope: frozenset[str] = frozenset(scope_layout.members) - {"takes"}
+    places: dict[str, int] = field(default_factory=dict)
+
+    def as_const(self):
+        """The value of the ``profile`` port, as ``data.Layout.const`` takes it."""
+        return {"judged": dict.fromkeys(self.judged, 1), "visits": self.visits, "online": int(self.online),
+                "scope": dict.fromkeys(self.scope, 1), "places": self.places}
+
+
+ALL_SAID = Profile()
 
 
 def clocks_of_flags(raw):

@@ -19,7 +19,8 @@ __all__ = ["ApicRecord", "CommitRecord", "CoreRecord", "Digest", "MessageRecord"
 
 
 class CoreRecord(NamedTuple):
-    """A microword has completed. ``op`` is None unless it was a memory operation (then address and result are valid)."""
+    """A microword has completed. ``op`` is None unless it was a memory operation (then address and result are valid). ``enabled`` :
+    interrupts were on."""
 
     clock: int
     core: int
@@ -30,6 +31,7 @@ class CoreRecord(NamedTuple):
     op: MemoryOp | None
     address: int
     result: int
+    enabled: bool = False
 
 
 class ApicRecord(NamedTuple):
@@ -114,7 +116,7 @@ class Sources:
         """(source index, raw) of a typed record: the inverse of ``decode``."""
         if isinstance(record, CoreRecord):
             kind, number = "core", record.core
-            values = {"event": record.event.value, "pc": record.pc, "a": record.a, "b": record.b,
+            values = {"event": record.event.value, "enabled": int(record.enabled), "pc": record.pc, "a": record.a, "b": record.b,
                       "memory": int(record.op is not None), "op": record.op.value if record.op is not None else 0,
                       "address": record.address, "result": record.result}
         elif isinstance(record, ApicRecord):
@@ -143,7 +145,7 @@ class Sources:
             return raw >> shift & mask
 
         return CoreRecord(clock, number, _EVENTS[value("event")], value("pc"), value("a"), value("b"),
-                          _OPS[value("op")] if value("memory") else None, value("address"), value("result"))
+                          _OPS[value("op")] if value("memory") else None, value("address"), value("result"), bool(value("enabled")))
 
     def _apic(self, clock, number, raw):
         get = self._fields["apic"]

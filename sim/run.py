@@ -2,7 +2,7 @@
 
 import re
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import ceil
 from pathlib import Path
 
@@ -18,18 +18,19 @@ from sim.microcode.image import Image
 from sim.microcode.knockout import idle_barriers, knock_out
 from sim.microcode.protocols import find_protocol
 from sim.names import closest
-from sim.oracles import ORACLES, Jury, make_oracles
+from sim.oracles import Jury, make_oracles
+from sim.profile import profile_of
 from sim.records import Digest, Sources
 from sim.scenarios.contents import contents
 from sim.scenarios.reader import Scenario, find_scenario, read_scenario
 from sim.settings import Settings, preset_config, settings
 from sim.texts import integer, read_text
-from sim.watchdog import Watchdog
+from sim.watchdog import JUDGES, Watchdog
 from sim.waves.feed import STAGES, WaveFeed
 from sim.waves.gtkw import write_gtkw
 from sim.waves.writer import WaveWriter
 
-__all__ = ["Prepared", "Result", "patience_of", "prepare", "prepare_recipe", "run", "window_of"]
+__all__ = ["Prepared", "Result", "patience_of", "prepare", "prepare_recipe", "run", "window_of", "with_limits"]
 
 #: Clocks without progress, beyond what the scenario itself lets pass, after which a run is stuck.
 _PATIENCE = 5000
@@ -56,20 +57,20 @@ class Prepared:
     barriers: dict[str, str] = field(default_factory=dict)
 
 
-def prepare(name, *, protocol=None, cores=None, preset=None, assignments=(), without=(), seed=0):
+def prepare(name, *, protocol=None, cores=None, preset=None, assignments=(), without=(), seed=0, patience=None, visits=None):
     """Read, assemble and check. Nothing is elaborated, nothing written. Raises InputError.
 
     name : a shipped scenario, or a path.  protocol, cores, preset : instead of the scenario's own.
     assignments : ``key=value`` of ``--set``.  without : named barriers and locks to leave out.
+    patience, visits : limits, instead of the scenario's own.
     """
     if cores is None and preset is not None:
         cores = preset_config(preset).n_cores
-    scenario = read_scenario(find_scenario(name), cores=cores, seed=seed)
-    known = [oracle.name for oracle in (*ORACLES, Watchdog)]
+    scenario = with_limits(read_scenario(find_scenario(name), cores=cores, seed=seed), patience, visits)
     for oracle in scenario.expected:
-        if oracle not in known:
+        if oracle not in JUDGES:
             raise scenario.document.refusal(("expect", "violations"), f'names the oracle "{oracle}", which does not exist'
-                                                                      f"{closest(oracle, known)} (there are: {', '.join(known)})")
+                                                                      f"{closest(oracle, JUDGES)} (there are: {', '.join(JUDGES)})")
     chosen = settings(scenario, preset=preset or "default", assignments=assignments)
     try:
         path = find_protocol(protocol or scenario.protocol)
@@ -85,17 +86,30 @@ def prepare(name, *, protocol=None, cores=None, preset=None, assignments=(), wit
         raise scenario.document.refusal(("defines", error.name), f"is refused: {error}") from None
     barriers = idle_barriers(image, without, MemoryModel(chosen.straps.memory_model))
     image = knock_out(image, without)
+    for word in scenario.data:
+        try:
+            image.address_of(word)
+        except KeyError:
+            raise scenario.document.refusal(("expect", "data", word), f"is no word that {image.path.name} declares") from None
     return Prepared(scenario, chosen, image, contents(scenario, image, chosen.config), tuple(without), barriers)
 
 
-def prepare_recipe(recipe, path, tell=lambda line: None):
+def with_limits(scenario, patience, visits):
+    """The Scenario with other limits, where they are not None."""
+    limits = {"patience": patience, "visits": visits}
+    return replace(scenario, **{name: value for name, value in limits.items() if value is not None})
+
+
+def prepare_recipe(recipe, path, *, patience=None, visits=None, tell=lambda line: None):
     """What a RunRecipe says, ready to run. Raises InputError if it would be another run; ``path`` is its file.
 
+    patience, visits : as of ``prepare``.
     tell : called with what is to be said of the user's own files, if they are not what they were.
     """
     own = {kind: _own_file(recipe, kind, tell) for kind in ("scenario", "protocol")}
     file = own["scenario"] or find_scenario(recipe.scenario)
     scenario = read_scenario(file, cores=recipe.config.n_cores, seed=recipe.seed, text=recipe.files.get("scenario"))
+    scenario = with_limits(scenario, patience, visits)
     chosen = Settings(recipe.config, recipe.straps, recipe.defines)
     image = assemble(own["protocol"] or find_protocol(recipe.protocol), n_cores=recipe.config.n_cores, xlen=recipe.config.xlen,
                      defines={**recipe.defines, **_mode(chosen)}, text=recipe.files.get("protocol"))
@@ -126,6 +140,8 @@ class Result:
     """What came out of a run.
 
     clocks, ending : of the machine.  calls : every Call.  violations : by clock.  digest : of all records.
+    oracles : what each says, as plain data (``sim.oracles.oracle.Oracle.to_json``).
+    messages : what became of interrupt messages, as plain data (``sim.calls.Messages``).
     facts : what the oracles measured.  unfinished : a sentence for each call that is not over.
     flags : of the Monitor: name -> clock.  schedule : what was in force, if it was recorded.
     window : the clocks that are in the waves, or None.  files : what was written: kind -> path, in the order in which to name them.
@@ -138,6 +154,8 @@ class Result:
     calls: tuple
     violations: tuple
     digest: int
+    oracles: tuple
+    messages: dict
     facts: dict
     unfinished: tuple[str, ...]
     flags: dict
@@ -149,6 +167,14 @@ class Result:
     def ok(self):
         """All calls completed and every oracle holds."""
         return not self.violations and self.ending is Ending.QUIET
+
+    @property
+    def seen(self):
+        """Flag of the Monitor or violated oracle -> the clock of the first."""
+        first = {}
+        for item in self.violations:
+            first.setdefault(item.oracle, item.clock)
+        return {**first, **self.flags}
 
     @property
     def as_expected(self):
@@ -175,8 +201,9 @@ class Result:
             "ok": self.ok,
             "expected": list(scenario.expected),
             "as_expected": self.as_expected,
-            "oracles": [{"name": oracle.name, "title": oracle.title} for oracle in (*ORACLES, Watchdog)],
+            "oracles": list(self.oracles),
             "violations": [item.to_json() for item in self.violations],
+            "messages": self.messages,
             "facts": self.facts,
             "unfinished": list(self.unfinished),
             "calls": [call.to_json() for call in self.calls],
@@ -251,16 +278,18 @@ def _run(prepared, engine, max_clocks, path, window, progress, patience, **sched
             writer = stack.enter_context(WaveWriter(files["waves"], config, image, arena=prepared.contents.arena, stages=STAGES,
                                                     start=window.start, meta=_meta(prepared),
                                                     comment=f"{scenario.name}: {scenario.title}"))
-            observers.waves = WaveFeed(writer, observers.tracker, (*observers.jury.oracles, observers.watchdog), end=window.stop)
+            observers.waves = WaveFeed(writer, observers.tracker, observers.judges, end=window.stop)
+        profile = profile_of(config, image, straps=prepared.settings.straps, arena=prepared.contents.arena, visits=scenario.visits)
         outcome = engine.run(prepared.contents, prepared.settings.straps, max_clocks=max_clocks, sink=observers,
-                             probe=window or False, patience=patience, **schedule)
+                             probe=window or False, patience=patience, profile=profile, **schedule)
         violations = observers.finish(outcome)
         if window is not None:
             window = range(window.start, min(window.stop, outcome.clocks))
             observers.waves.close(outcome.clocks)
             write_gtkw(writer)
     return Result(prepared, engine.name, outcome.clocks, outcome.ending, tuple(observers.tracker.calls), violations,
-                  observers.digest.value(), observers.jury.facts(), tuple(observers.watchdog.sentences()),
+                  observers.digest.value(), tuple(judge.to_json() for judge in observers.judges),
+                  observers.tracker.messages.to_json(), observers.jury.facts(), tuple(observers.watchdog.sentences()),
                   dict(outcome.flags), outcome.schedule, window, files)
 
 
@@ -271,9 +300,11 @@ class _Observers:
         config, image = prepared.settings.config, prepared.image
         self.sources = Sources(config)
         self.digest = Digest(self.sources)
-        self.tracker = CallTracker.for_image(config, image)
-        self.jury = Jury(make_oracles(config, image, arena=prepared.contents.arena))
+        self.tracker = CallTracker.for_image(config, image, prepared.contents.arena)
+        self.jury = Jury(make_oracles(config, image, arena=prepared.contents.arena, scenario=prepared.scenario,
+                                      max_visits=prepared.scenario.visits))
         self.watchdog = Watchdog(self.tracker, patience=patience)
+        self.judges = (*self.jury.oracles, self.watchdog)
         self.log = None
         self.waves = None
         self._progress = progress
@@ -298,7 +329,7 @@ class _Observers:
 
     def finish(self, outcome):
         """All violations, by clock."""
-        self.jury.finish(outcome)
+        self.jury.finish(outcome, self.tracker)
         self.watchdog.finish(outcome)
         return tuple(sorted([*self.jury.violations, *self.watchdog.violations], key=lambda item: item.clock))
 
@@ -315,6 +346,9 @@ def _meta(prepared):
 
 
 def patience_of(scenario, plan=PLAIN):
-    """After how many clocks without progress a run is stuck: more than the scenario itself lets pass, and the plan holds it up."""
+    """After how many clocks without progress a run is stuck: more than the scenario itself lets pass, or what it says, and the plan
+    holds it up."""
+    if scenario.patience is not None:
+        return ceil(scenario.patience * plan.slowness)
     commands = [command for program in scenario.programs for command in program]
     return ceil((_PATIENCE + max(scenario.work)) * plan.slowness) + max(command.at + command.delay for command in commands)

@@ -95,7 +95,7 @@ class RunRecipe:
     config, straps, plan : of the run.
     contents : the ``contents_digest`` of what they gave.
     schedule : as an Outcome has it, or None: then the plan draws it again.
-    violation : the flag that the run sets and its clock, or None.
+    violation : the flag that the run sets, or the oracle that it violates, and the clock of that; or None.
     files : "scenario" or "protocol" -> the text of the user's own file, so that the recipe can be taken elsewhere.
     """
 
@@ -120,13 +120,13 @@ class RunRecipe:
                              f'"{self.protocol}" are not what they were (digest {found[:12]}, recorded {self.contents[:12]}); '
                              "the scenario, the protocol or the assembler has changed since", file=file)
 
-    def check_violation(self, flags, *, file=None):
-        """Raise InputError if this was not the run: ``flags`` of the Monitor are {name: clock}."""
+    def check_violation(self, seen, *, file=None):
+        """Raise InputError if this was not the run: ``seen`` are flag or oracle -> first clock."""
         if self.violation is None:
             return
         flag, clock = self.violation
-        if flags.get(flag) != clock:
-            found = f"came at clock {flags[flag]}" if flag in flags else "did not come"
+        if seen.get(flag) != clock:
+            found = f"came at clock {seen[flag]}" if flag in seen else "did not come"
             raise InputError(f"this is not the run that was recorded: {flag} {found}, recorded at clock {clock}; the hardware has "
                              "changed since", file=file)
 
@@ -143,7 +143,7 @@ def write_recipe(path, recipe):
     }
     if recipe.files:
         document["files"] = recipe.files
-    write_whole((path, json.dumps(document, indent=2) + "\n"))
+    write_whole(path, json.dumps(document, indent=2) + "\n")
 
 
 def read_recipe(path):
@@ -235,8 +235,11 @@ class _Reader:
         if value is None:
             return None
         self._keys(value, ["flag", "clock"], "violation")
-        if self._kind(value["flag"], str, "violation.flag") not in FLAGS:
-            raise self._refusal("violation.flag", f"is not known{closest(value['flag'], FLAGS)} (there are: {', '.join(FLAGS)})")
+        from sim.watchdog import JUDGES  # which import the engines, and they this
+
+        known = (*FLAGS, *JUDGES)
+        if self._kind(value["flag"], str, "violation.flag") not in known:
+            raise self._refusal("violation.flag", f"is not known{closest(value['flag'], known)} (there are: {', '.join(known)})")
         return value["flag"], self._kind(value["clock"], int, "violation.clock")
 
     def _made(self, kind, key, content):

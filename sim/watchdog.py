@@ -4,14 +4,18 @@ from rtl.events import Event
 
 from .calls import Stage
 from .engines.engine import Ending
-from .oracles.oracle import Violation
+from .oracles import ORACLES, Verdict, Violation
 from .records import CommitRecord, CoreRecord
 
-__all__ = ["Watchdog"]
+__all__ = ["JUDGES", "Watchdog"]
 
 
 class Watchdog:
     """A run makes progress while there are events and words change. A try for a spin lock that failed is no progress.
+
+    The progress of a function counts: when ``patience`` clocks without progress have passed, and some core is in a function (RUN
+    without RAN) and has had no record since half of them had passed, that is progress, and the count starts again. (A function that
+    only works is silent; one that spins reads memory.)
 
     It is fed after the tracker, and has ``violations`` as an oracle has. What goes round for ever and changes words on the way (a
     walker in a ring) is progress here: O10 sees it, and ``sentences()`` says what is not over when the run's clocks end.
@@ -19,8 +23,12 @@ class Watchdog:
     Parameters
     ----------
     tracker : the CallTracker of the run.
-    patience : clocks without progress until the run is stuck. Longer than the longest delay and the longest function of the
-        scenario: a core that works for some clocks is silent all the while.
+    patience : clocks without progress until the run is stuck. Longer than the longest delay of the scenario: a core that lets
+        clocks pass is silent all the while.
+
+    Members
+    -------
+    violations, verdict, exercised, lacks : as of an Oracle. What it is exercised by are clocks.
     """
 
     name = "WATCHDOG"
@@ -29,8 +37,16 @@ class Watchdog:
     def __init__(self, tracker, *, patience):
         self.patience = patience
         self.violations = []
+        self.exercised = 0
+        self.lacks = ()
         self._tracker = tracker
         self._progress = 0            # clock of the last sign of progress
+        self._last = [0] * tracker.config.n_cores         # clock of each core's last record
+        self._functions = [0] * tracker.config.n_cores    # functions that it is in
+
+    @property
+    def verdict(self):
+        return Verdict.VIOLATED if self.violations else Verdict.HOLDS
 
     def add(self, record):
         """The next record. Returns True as soon as the run is stuck, which is what ends it (see ``Sink.on_clock``)."""
@@ -42,16 +58,34 @@ class Watchdog:
         else:
             progress = kind is not CommitRecord or record.old != record.new
         # A silence that was too long is not mended by its end.
-        if record.clock - self._progress - progress > self.patience:
+        if record.clock - self._progress > self.patience and self._silent(record.clock - progress):
             self._stuck()
-        elif progress:
+            return True
+        if progress:
             self._progress = record.clock
-        return bool(self.violations)
+        if kind is CoreRecord:
+            self._last[record.core] = record.clock
+            if self._tracker.run is not None:
+                self._functions[record.core] += 1 if record.event is Event.RUN else -1
+        return False
 
     def finish(self, outcome):
         """The run has ended. If not in quiet, it may have been stuck without a single record since."""
-        if not self.violations and outcome.ending is not Ending.QUIET and outcome.clocks - 1 - self._progress > self.patience:
+        self.exercised = outcome.clocks
+        if not self.violations and outcome.ending is not Ending.QUIET and self._silent(outcome.clocks - 1):
             self._stuck()
+
+    def to_json(self):
+        return {"name": self.name, "title": self.title, "verdict": self.verdict.value, "exercised": self.exercised, "lacks": []}
+
+    def _silent(self, clock):
+        """Whether there was no progress for too long before this clock."""
+        while clock - self._progress > self.patience:
+            half = self._progress + self.patience // 2
+            if not any(count and last <= half for count, last in zip(self._functions, self._last, strict=True)):
+                return True
+            self._progress += self.patience + 1
+        return False
 
     def sentences(self):
         """One for each call that is not over: how far it has come."""
@@ -75,7 +109,8 @@ class Watchdog:
         else:
             what = f"got no further than {last.text} at {call.stages[last]}"
         targets = ", ".join(self._reached(call, core) for core in sorted(call.targets))
-        return f"{call} {what}: {targets}" if targets else f"{call} {what}"
+        # A message that vanished is a reason, whatever else there is to say.
+        return "; ".join([f"{call} {what}: {targets}" if targets else f"{call} {what}", *call.lost])
 
     def _reached(self, call, core):
         visit = call.visits[core]
@@ -94,3 +129,7 @@ class Watchdog:
         else:
             how = "no ipi was sent"
         return f"core {core} was never interrupted ({how})"
+
+
+#: The names of all that can be violated, in the order in which they are shown.
+JUDGES = tuple(judge.name for judge in (*ORACLES, Watchdog))

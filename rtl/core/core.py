@@ -168,6 +168,7 @@ class Core(wiring.Component):
             m.d.comb += [
                 self.record.valid.eq(1),
                 self.record.event.eq(event),
+                self.record.enabled.eq(sequencer.interrupts_on),
                 self.record.pc.eq(sequencer.pc),
                 self.record.a.eq(datapath.a),
                 self.record.b.eq(datapath.b),

@@ -1,4 +1,4 @@
-"""The micro-instruction word: 48 bits, and what each operation does with its fields.
+"""The micro-instruction word: 51 bits, and what each operation does with its fields.
 
 ``OPERATIONS`` says for every operation which fields it uses and how it is written; assembler, listing and
 ``docs/microcode.md`` are made from it, so that there is one description.
@@ -22,7 +22,8 @@ ENTRY_RESET = 0
 ENTRY_INTERRUPT = 1
 
 IMMEDIATE_BITS = 16
-TARGET_BITS = 9
+#: What a branch can reach: the largest microcode store.
+TARGET_BITS = 11
 
 
 class Op(enum.Enum, shape=6):

@@ -105,7 +105,8 @@ class Bank(wiring.Component):
             self.record.op.eq(request.op),
             self.record.core.eq(core),
             self.record.address.eq(request.address),
-            self.record.old.eq(self.old),
-            self.record.new.eq(new),
         ]
+        # What a RAM gives before its first access is nothing, and in a simulator of Verilog it is X.
+        with m.If(self.done.any()):
+            m.d.comb += [self.record.old.eq(self.old), self.record.new.eq(new)]
         return m

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Protocol
 
 from rtl.config import MachineConfig, Straps
+from sim.monitor import ALL_SAID, Profile
 from sim.schedules import Plan
 
 __all__ = ["NEVER", "PLAIN", "Contents", "Ending", "Engine", "Outcome", "Sink"]
@@ -68,19 +69,19 @@ class Outcome:
 
 
 class Engine(Protocol):
-    """An elaborated (or compiled) machine that can run many contents one after another."""
+    """An elaborated (or compiled) machine, with its Monitor, that can run many contents one after another."""
 
     #: As ``--engine`` takes it.
     name: str
     config: MachineConfig
 
     def run(self, contents: Contents, straps: Straps, *, max_clocks: int, sink: Sink | None, probe: bool | range = False,
-            plan: Plan = PLAIN, patience: int = NEVER, record: bool = False,
-            replay: Sequence[tuple[int, int]] = ()) -> Outcome:
+            plan: Plan = PLAIN, patience: int = NEVER, profile: Profile = ALL_SAID,
+            record: bool = False, replay: Sequence[tuple[int, int]] = ()) -> Outcome:
         """Load, run from reset to the end. Every call starts afresh.
 
         sink : None if nobody looks at the run; then it takes less time.
         probe : whether the sink is given the probe: always, never, or in a range of clocks.
         plan : what draws the schedule.  replay : with the plan REPLAY: a schedule as it was recorded.
-        patience : of the Monitor.  record : whether the Outcome has the schedule.
+        patience, profile : of the Monitor.  record : whether the Outcome has the schedule.
         """

@@ -4,13 +4,14 @@ The interface is C, whoever wrote the code behind it::
 
     size_t machine_size(void);                          // of the state; it is kept here
     void machine_reset(void *state);
-    void machine_fill(void *state, int memory, const uint64_t *words, int64_t count);    // from row 0
-    void machine_read(void *state, int memory, uint64_t *words, int64_t count);
+    int64_t machine_fill(void *state, int memory, const uint64_t *words, int64_t count);    // from row 0
+    int64_t machine_read(void *state, int memory, uint64_t *words, int64_t count);
     int64_t machine_run(void *state, Control *control, int64_t clocks);     // -> clocks that were run
 
-``machine_run`` ends after so many clocks, with a clock in which the machine is quiet or trapped, or when a buffer cannot take
-another clock. Memory 0 is the microcode, 1 and up are the banks of the arena. ``Control`` is what ``control_type`` says; what comes
-out through it, but ``quiet`` and ``trapped``, comes only while ``traced``:
+``machine_fill`` and ``machine_read`` give how many words they have moved: ``count``, unless the memory has fewer; they move none
+that it does not have. ``machine_run`` ends after so many clocks, with a clock in which the machine is quiet or trapped, or when a
+buffer cannot take another clock. Memory 0 is the microcode, 1 and up are the banks of the arena. ``Control`` is what
+``control_type`` says; what comes out through it, but ``quiet`` and ``trapped``, comes only while ``traced``:
 
 - records, in their buffer: a word ``clock << 16 | source``, then the raw record, lowest word first. If ``recorded``, a change of
   the schedule in force is a record of the source after the last;
@@ -22,10 +23,10 @@ import ctypes
 from bisect import bisect
 
 from rtl.config import straps_layout
-from rtl.monitor import Monitor, flags_layout
+from rtl.monitor import Monitor, flags_layout, profile_layout
 from rtl.probe import probe_layout
 from rtl.schedule import plan_layout, schedule_layout
-from sim.monitor import clocks_of_flags
+from sim.monitor import ALL_SAID, clocks_of_flags
 from sim.records import Sources
 
 from .engine import NEVER, PLAIN, Ending, Outcome
@@ -60,6 +61,11 @@ def control_type(config, inputs):
     return Control
 
 
+def _raw(layout, values):
+    """The bits of Straps or of a Plan. (Amaranth's own constants take longer than a short run.)"""
+    return sum(int(getattr(value, "value", value)) << layout[name].offset for name, value in values.as_const().items())
+
+
 class NativeEngine:
     """A Rig in a loaded library. The records, the probe, the schedule, the flags, the ending and the arena are those of PySim,
     clock for clock.
@@ -87,16 +93,18 @@ class NativeEngine:
         library.machine_run.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]
         for name in ("machine_fill", "machine_read"):
             getattr(library, name).argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_int64]
+            getattr(library, name).restype = ctypes.c_int64
         library.machine_reset.argtypes = [ctypes.c_void_p]
         self._state = ctypes.create_string_buffer(library.machine_size())
         # Whatever the machine is, a clock of it fits.
         self._records = (ctypes.c_uint64 * max(_ROOM, len(self._limbs) + sum(self._limbs)))()
         self._probes = (ctypes.c_uint64 * max(_ROOM, self._probe_limbs))()
 
-    def run(self, contents, straps, *, max_clocks, sink, probe=False, plan=PLAIN, patience=NEVER, record=False, replay=()):
+    def run(self, contents, straps, *, max_clocks, sink, probe=False, plan=PLAIN, patience=NEVER, profile=ALL_SAID, record=False,
+            replay=()):
         window = probe if isinstance(probe, range) else range(max_clocks if probe else 0)
         replay = sorted(replay)
-        arguments = contents, straps, plan, patience, replay
+        arguments = contents, straps, plan, patience, profile, replay
         control = self.start(*arguments)
         control.traced, control.recorded = sink is not None or record, record
         clocks, ending, changes = 0, Ending.LIMIT, []
@@ -126,15 +134,16 @@ class NativeEngine:
         arena = self.arena()
         return Outcome(clocks, ending, arena, self._flags(control), tuple(changes) if record else None)
 
-    def start(self, contents, straps, plan=PLAIN, patience=NEVER, replay=()):
+    def start(self, contents, straps, plan=PLAIN, patience=NEVER, profile=ALL_SAID, replay=()):
         """Reset and load: the Control of a machine that stands before clock 0, and gives no records."""
         self._library.machine_reset(self._state)
         self._load(contents)
         control = self._Control()
         control.records, control.room, control.probe_room = ctypes.addressof(self._records), len(self._records), len(self._probes)
-        self._set(control, "straps", straps_layout.const(straps.as_const()).as_bits())
-        self._set(control, "plan", plan_layout.const(plan.as_const()).as_bits())
+        self._set(control, "straps", _raw(straps_layout, straps))
+        self._set(control, "plan", _raw(plan_layout, plan))
         self._set(control, "patience", patience)
+        self._set(control, "profile", profile_layout(self.config).const(profile.as_const()).as_bits())
         self._set(control, "replay", dict(replay).get(0, 0))
         self.advance(control, 1)                # word 0 reaches the output of the microcode store
         self._set(control, "run", 1)
@@ -172,7 +181,7 @@ class NativeEngine:
         depth = len(words) // n_banks
         for bank in range(n_banks):
             rows = (ctypes.c_uint64 * depth)()
-            self._library.machine_read(self._state, 1 + bank, rows, depth)
+            self._check(self._library.machine_read(self._state, 1 + bank, rows, depth), depth, 1 + bank)
             words[bank::n_banks] = rows
         return tuple(words)
 
@@ -180,13 +189,21 @@ class NativeEngine:
         n_banks = self.config.n_banks
         words = [0] * self.config.arena_depth
         for address, word in contents.arena.items():
+            if not 0 <= address < len(words):
+                raise ValueError(f"there is no word {address}: the arena has {len(words)}")
             words[address] = word
         self._fill(0, contents.microcode)
         for bank in range(n_banks):
             self._fill(1 + bank, words[bank::n_banks])
 
     def _fill(self, memory, words):
-        self._library.machine_fill(self._state, memory, (ctypes.c_uint64 * len(words))(*words), len(words))
+        moved = self._library.machine_fill(self._state, memory, (ctypes.c_uint64 * len(words))(*words), len(words))
+        self._check(moved, len(words), memory)
+
+    @staticmethod
+    def _check(moved, count, memory):
+        if moved != count:
+            raise ValueError(f"{count} words do not fit memory {memory}, which has fewer")
 
     def _set(self, control, port, value):
         for number, (name, low, width) in enumerate(self._inputs):

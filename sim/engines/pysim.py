@@ -4,9 +4,10 @@ import sys
 
 from amaranth.sim import Simulator
 
+from rtl.check.room import Room
 from rtl.monitor import Monitor
 from rtl.rig import Rig
-from sim.monitor import clocks_of_flags
+from sim.monitor import ALL_SAID, clocks_of_flags
 
 from .engine import NEVER, PLAIN, Ending, Outcome
 
@@ -17,13 +18,16 @@ _PERIOD = 1e-8
 
 
 class PySimEngine:
-    """A Rig in PySim. Elaborated once; every ``run`` resets it and loads its contents through the back door."""
+    """A Rig in PySim. Elaborated once; every ``run`` resets it and loads its contents through the back door.
+
+    config : MachineConfig.  room : of the Monitor.
+    """
 
     name = "pysim"
 
-    def __init__(self, config):
+    def __init__(self, config, *, room=Room()):
         self.config = config
-        self.rig = Rig(config)
+        self.rig = Rig(config, room=room)
         # PySim writes the mask of each signal as a decimal number. Of the trace of many cores it has more digits than Python takes.
         digits = sys.get_int_max_str_digits()
         sys.set_int_max_str_digits(0)
@@ -34,13 +38,14 @@ class PySimEngine:
         self._simulator.add_clock(_PERIOD)
         self._run = None
 
-    def run(self, contents, straps, *, max_clocks, sink, probe=False, plan=PLAIN, patience=NEVER, record=False, replay=()):
+    def run(self, contents, straps, *, max_clocks, sink, probe=False, plan=PLAIN, patience=NEVER, profile=ALL_SAID, record=False,
+            replay=()):
         if self._run is None:
             # Not before: Python complains of a testbench that is never run.
             self._simulator.add_testbench(self._testbench)
         else:
             self._simulator.reset()
-        self._run = contents, straps, max_clocks, sink, probe, plan, patience, record, replay
+        self._run = contents, straps, max_clocks, sink, probe, plan, patience, profile, record, replay
         self._simulator.run()
         return self._outcome
 
@@ -54,12 +59,13 @@ class PySimEngine:
             ctx.set(machine.shared.arena.banks[bank].data[row], word)
 
     async def _testbench(self, ctx):
-        contents, straps, max_clocks, sink, probe, plan, patience, record, replay = self._run
+        contents, straps, max_clocks, sink, probe, plan, patience, profile, record, replay = self._run
         rig = self.rig
         self._load(ctx, contents)
         ctx.set(rig.straps, straps.as_const())
         ctx.set(rig.plan, plan.as_const())
         ctx.set(rig.patience, patience)
+        ctx.set(rig.profile, profile.as_const())
         # What is in force in a clock is set in the clock before: the one before clock 0 is this one.
         upcoming = dict(replay)
         replayed = rig.replay.as_value()

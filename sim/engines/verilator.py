@@ -7,8 +7,10 @@ interface. Contents are loaded through the load port, as on a board.
 import re
 import shutil
 import sys
+from functools import partial
 from importlib.util import find_spec
 
+from rtl.check.room import Room
 from rtl.events import trace_layout
 from rtl.monitor import flags_layout
 from rtl.probe import probe_layout
@@ -45,17 +47,17 @@ def verilator_command():
 
 
 class VerilatorEngine(NativeEngine):
-    """A Rig compiled by Verilator, built once for a config. Raises MissingToolError.
+    """A Rig compiled by Verilator, built once for a config and a Room. Raises MissingToolError.
 
     It is for comparing with, not for use: the build takes minutes at many cores.
     """
 
     name = "verilator"
 
-    def __init__(self, config):
+    def __init__(self, config, *, room=Room()):
         started = cpu_seconds()
         verilator = verilator_command()
-        rig, tile = hollow(Rig, config)
+        rig, tile = hollow(partial(Rig, room=room), config)
         inputs = _inputs(rig)
         harness = _harness(config, inputs)
         verilog = component_verilog(tile, "tile") + component_verilog(rig, "machine", rename=_RENAMED)
@@ -107,7 +109,7 @@ def _harness(config, inputs):
         "probe": probe_layout(config).size, "probe_limbs": limbs_of(probe_layout(config).size),
         "banks": "\n".join(f"        case {1 + bank}: words[row] = root->@BANK{bank}@[row]; break;"
                            for bank in range(config.n_banks)),
-        "n_banks": config.n_banks,
+        "n_banks": config.n_banks, "microcode": config.microcode_depth, "rows": config.arena_depth // config.n_banks,
     }
 
 
@@ -165,8 +167,9 @@ void machine_reset(Machine *m) {
 }
 
 /* Through the load port. */
-void machine_fill(Machine *m, int memory, const uint64_t *words, int64_t count) {
+int64_t machine_fill(Machine *m, int memory, const uint64_t *words, int64_t count) {
     Vmachine *model = m->model;
+    if (count > (memory == 0 ? %(microcode)d : %(rows)d)) return -1;
     model->load___05Fvalid = 1;
     model->load___05Fmicrocode = memory == 0;
     for (int64_t row = 0; row < count; row++) {
@@ -175,13 +178,16 @@ void machine_fill(Machine *m, int memory, const uint64_t *words, int64_t count) 
         tick(model);
     }
     model->load___05Fvalid = 0;
+    return count;
 }
 
-void machine_read(Machine *m, int memory, uint64_t *words, int64_t count) {
+int64_t machine_read(Machine *m, int memory, uint64_t *words, int64_t count) {
+    if (count > %(rows)d) return -1;
     auto root = m->model->rootp;
     for (int64_t row = 0; row < count; row++) switch (memory) {
 %(banks)s
     }
+    return count;
 }
 
 int64_t machine_run(Machine *m, Control *c, int64_t clocks) {

@@ -1,7 +1,10 @@
 """``crosscall litmus``: which files, in what order, and how it is told."""
 
 import json
+import os
 import sys
+import time
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,7 +12,9 @@ from rich.console import Console
 
 from sim.errors import InputError
 from sim.report.table import report_console
+from sim.workers import Workers
 
+from .collection import Notebook, entries
 from .expected import Expected, read_expected
 from .models import Model
 from .parser import read_test
@@ -19,12 +24,16 @@ __all__ = ["SHIPPED", "Report", "litmus", "show"]
 
 #: The project's own tests.
 SHIPPED = Path(__file__).parent / "tests"
-
-_SAID = {None: "unknown", True: "allowed", False: "forbidden"}
+#: Where a run that is not over notes what it has done.
+_NOTEBOOK = "litmus.notebook"
+#: How often it does, in seconds.
+_NOTED = 10.0
+#: So many tests are not worth another process.
+_FEW = 8
 
 
 class Report:
-    """results : of all tests.  refused : InputError of each file that could not be read or run."""
+    """results : of all tests, as Result.to_json has them.  refused : InputError of each file that could not be read or run."""
 
     def __init__(self, model, runs, seed):
         self.model = model
@@ -39,25 +48,38 @@ class Report:
         return self.count(Verdict.FORBIDDEN_SEEN)
 
     def count(self, verdict):
-        return sum(result.verdict is verdict for result in self.results)
+        return sum(result["verdict"] == verdict.value for result in self.results)
+
+    @property
+    def reasons(self):
+        """Why files were refused -> how many; the most frequent first."""
+        return dict(Counter(_reason(error) for error in self.refused).most_common())
 
     def to_json(self):
         return {
             "memory": self.model.value,
             "runs": self.runs,
             "seed": self.seed,
-            "tests": [result.to_json() for result in self.results],
+            "tests": self.results,
             "refused": [{"file": str(error.file), "line": error.line, "column": error.column, "message": error.message}
                         for error in self.refused],
+            "reasons": self.reasons,
         }
 
 
-def litmus(paths, *, memory, runs, seed, expected, out, make, progress=lambda done, total, name: None, tell=lambda item: None):
+def _reason(error):
+    """What the messages of one kind have in common: they begin with it."""
+    return error.message.partition(":")[0].partition(", did you mean")[0].partition(", not ")[0]
+
+
+def litmus(paths, *, memory, runs, seed, expected, out, make, processes=None, resume=False,
+           progress=lambda done, total, name: None, tell=lambda item: None):
     """Runs the tests of files and folders; the shipped ones if there are none.
 
-    make : config -> Engine.
-    progress : called before each test.  tell : called with each Result, and each InputError, as soon as it is there.
-    A file that is malformed does not keep the others from being run. Raises InputError for what is wrong with the arguments.
+    make : config -> Engine.  processes : how many work side by side; one per CPU, if None.
+    resume : go on with the run that was interrupted, as its notebook in ``out`` has it.
+    progress : called before each test.  tell : called with each result and each InputError, in the order of the files.
+    A file that is refused does not keep the others from being run. Raises InputError for what is wrong with the arguments.
     """
     try:
         model = Model(memory)
@@ -67,43 +89,107 @@ def litmus(paths, *, memory, runs, seed, expected, out, make, progress=lambda do
         verdicts = read_expected(expected)
     else:
         verdicts = Expected() if paths else read_expected(SHIPPED / "expected.csv")
-    files = _files(paths or [SHIPPED])
+    files = entries(paths or [SHIPPED])
+    notebook = Notebook((out or Path()) / _NOTEBOOK, {"memory": memory, "runs": runs, "seed": seed,
+                                                      "expected": expected and str(expected)})
+    if resume:
+        notebook.read()
     runner = Runner(model=model, runs=runs, seed=seed, expected=verdicts, out=out, make=make)
     report = Report(model, runs, seed)
-    for number, path in enumerate(files):
-        progress(number, len(files), path.stem)
-        try:
-            results = runner.run(read_test(path))
-        except InputError as error:
-            report.refused.append(error)
-            tell(error)
-            continue
-        report.results += results
-        for result in results:
-            tell(result)
+    work = _Work(runner, files, notebook)
+    written = time.monotonic()
+    try:
+        for number, (entry, outcome) in enumerate(work.outcomes(processes, progress)):
+            if isinstance(outcome, InputError):
+                report.refused.append(outcome)
+                tell(outcome)
+            else:
+                notebook.add(entry.path, outcome)
+                report.results += outcome
+                for result in outcome:
+                    tell(result)
+            if out is not None and number and time.monotonic() > written + _NOTED:
+                notebook.write()
+                written = time.monotonic()
+    except KeyboardInterrupt:
+        if out is not None and len(notebook):
+            notebook.write()
+            tell(InputError(f"{len(notebook)} of {len(files)} files are noted in {notebook.path}; --resume goes on behind them"))
+        raise
+    if out is not None:
+        notebook.remove()
     return report
 
 
-def _files(paths):
-    """The files that are meant; those of a folder by name."""
-    files = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            found = sorted(path.rglob("*.litmus"))
-            if not found:
-                raise InputError("there is no .litmus file in this folder", file=path)
-            files += found
-        elif path.is_file():
-            files.append(path)
-        else:
-            raise InputError("there is no such file or folder", file=path)
-    return files
+class _Work:
+    """The files, one after the other or side by side."""
+
+    def __init__(self, runner, files, notebook):
+        self._runner = runner
+        self._files = files
+        self._notebook = notebook
+
+    def outcomes(self, processes, progress):
+        """(Entry, its results or an InputError), in the order of the files."""
+        noted = {number: self._notebook.results(entry.path) for number, entry in enumerate(self._files)}
+        outcomes = {number: results for number, results in noted.items() if results is not None}
+        left = [number for number in noted if number not in outcomes]
+        # Those that are not worth the start of another process are run here.
+        count = min(processes or len(os.sched_getaffinity(0)), -(-len(left) // _FEW))
+        done = self._side_by_side(left, count, progress) if count > 1 else self._in_turn(left, progress)
+        for number, entry in enumerate(self._files):
+            while number not in outcomes:
+                other, outcome = next(done)
+                outcomes[other] = outcome
+            yield entry, outcomes.pop(number)
+
+    def _one(self, number):
+        """(number, results or InputError) of a file."""
+        entry = self._files[number]
+        if entry.error is not None:
+            return number, entry.error
+        try:
+            return number, [result.to_json() for result in self._runner.run(read_test(entry.path), stem=entry.stem)]
+        except InputError as error:
+            return number, error
+
+    def _in_turn(self, numbers, progress):
+        for done, number in enumerate(numbers):
+            progress(done, len(numbers), self._files[number].stem)
+            yield self._one(number)
+
+    def _side_by_side(self, numbers, count, progress):
+        progress(0, len(numbers), "making the machines")
+        self._prepare(numbers)
+        waiting = iter(numbers)
+        with Workers(count, self._one) as workers:
+            finished = 0
+            while finished < len(numbers):
+                while workers.hungry and (number := next(waiting, None)) is not None:
+                    workers.give(number)
+                for outcome in workers.results():
+                    progress(finished, len(numbers), self._files[outcome[0]].stem)
+                    finished += 1
+                    yield outcome
+
+    def _prepare(self, numbers):
+        """The machines that most files need are made before the others are, so that each is made once."""
+        kinds = Counter()
+        for number in numbers:
+            try:
+                test = read_test(self._files[number].path)
+            except InputError:
+                continue
+            kinds[test.n_cores, test.xlen] += 1
+        for kind, count in kinds.items():
+            if count > 1:
+                self._runner.prepare(*kind)
 
 
 def show(paths, *, as_json, **arguments):
     """``litmus`` for people, or as JSON: prints each result, and each refusal, as soon as it is there; gives the Report."""
     console = report_console()
-    with _progress() as progress:
+    with _progress(console) as progress:
         def tell(item):
             if isinstance(item, InputError):
                 print(f"crosscall: {item}", file=sys.stderr)
@@ -118,16 +204,23 @@ def show(paths, *, as_json, **arguments):
     return report
 
 
+_SAID = {None: "unknown", "allowed": "allowed", "forbidden": "forbidden"}
+
+
 def _print_result(result, console):
     """One test: its verdict, and a line for each final state; a star marks those that the test asks about."""
-    seen = "observed" if result.observed else "not seen"
-    console.print(f"{result.name:<36} {_SAID[result.expected]:<10} {seen:<9} {result.verdict.value}")
-    for state, count in result.states.most_common():
-        mark = "!" if result.forbids(state) else "*" if result.test.asked(state) else " "
-        shown = "the run did not end" if state is None else "; ".join(
-            f"{variable}={value}" for variable, value in zip(result.test.observed, state, strict=True))
-        console.print(f"{count:>8} {mark} {shown}")
-    for what, path in result.files.items():
+    name = f"{result['name']} ({result['mode']})" if result["mode"] else result["name"]
+    seen = "observed" if result["observed"] else "not seen"
+    said = f"{_SAID[result['expected']]:<10} {seen:<9}" if result["asks"] else f"{'-':<10} {'-':<9}"
+    console.print(f"{name:<36} {said} {result['verdict']}")
+    if not result["enumerated"]:
+        console.print("  too many states to try all orders: judged by what was seen only")
+    for item in result["states"]:
+        mark = "!" if item["forbidden"] else "*" if item["asked"] else " "
+        shown = "the run did not end" if item["state"] is None else "; ".join(
+            f"{variable}={value}" for variable, value in item["state"].items())
+        console.print(f"{item['count']:>8} {mark} {shown}")
+    for what, path in result["files"].items():
         console.print(f"  {what:<8}{path}")
 
 
@@ -135,13 +228,23 @@ def _print_summary(report, console):
     counts = ", ".join(f"{report.count(verdict)} {verdict.value}" for verdict in Verdict)
     refused = f", {len(report.refused)} refused" if report.refused else ""
     console.print(f"memory {report.model.value}, {report.runs} runs each, seed {report.seed}: {counts}{refused}")
+    if len(report.refused) > 1:
+        for reason, count in report.reasons.items():
+            console.print(f"{count:>8} refused: {reason}")
 
 
 @contextmanager
-def _progress():
-    """A function that shows on a terminal which test is run, and nothing in a pipe."""
+def _progress(console):
+    """A function that shows on a terminal which test is run and how long the others may take, and nothing in a pipe."""
     if not sys.stderr.isatty():
         yield lambda done, total, name: None
         return
-    with Console(stderr=True).status("running") as status:
-        yield lambda done, total, name: status.update(f"{done + 1} of {total}: {name}")
+    started = time.monotonic()
+
+    def show(done, total, name):
+        left = (time.monotonic() - started) * (total - done) / done if done else None
+        status.update(f"{done + 1} of {total}: {name}" + (f", about {left:.0f} s left" if left is not None else ""))
+
+    # Where results go to the terminal, too, both go through one console, or the line would stand in the midst of them.
+    with (console if console.is_terminal else Console(stderr=True)).status("reading") as status:
+        yield show

@@ -2,8 +2,8 @@
 
 from rtl.schedule import schedule_layout
 
-from .models import Model, column_steps
-from .steps import Store
+from .models import Model
+from .steps import Store, column_steps
 
 __all__ = ["guide"]
 

@@ -16,13 +16,18 @@ xAPIC mode it waits for the buffer to be empty, too; and its IRET does in both.
 
 from collections import deque
 from enum import Enum
+from functools import reduce
+from operator import or_
 from typing import NamedTuple
 
-from .parser import MASK
+from sim.errors import InputError
+
+from .instructions import Condition
 from .steps import (
     CLASS,
     FLAGS,
     TEMPORARY,
+    Address,
     Alu,
     Atomic,
     Branch,
@@ -32,14 +37,16 @@ from .steps import (
     Load,
     Order,
     Priority,
+    Select,
     Send,
     Sleep,
     Store,
-    lower,
+    column_steps,
 )
 from .syntax import Mode
+from .widths import signed
 
-__all__ = ["Model", "Move", "column_steps", "explore", "final_states"]
+__all__ = ["Model", "Move", "explore", "final_states"]
 
 
 class Model(Enum):
@@ -90,9 +97,16 @@ class _Core(NamedTuple):
     held: bool
 
 
-#: A minute of work.
-_MAX_STATES = 1_000_000
+#: How much is tried: for each state, so much for each core and 1 for each store in a buffer. A few seconds of work, and a hundred
+#: megabytes.
+_MAX_WORK = 1_000_000
+_CORE_WORK = 4
 
+_CONDITIONS = {
+    Condition.ZERO: lambda result: result == 0, Condition.NONZERO: lambda result: result != 0,
+    Condition.NEGATIVE: lambda result: result < 0, Condition.NONNEGATIVE: lambda result: result >= 0,
+    Condition.NONPOSITIVE: lambda result: result <= 0, Condition.POSITIVE: lambda result: result > 0,
+}
 _OPERATIONS = {
     "mov": lambda left, value: value,
     "not": lambda left, value: ~value,
@@ -105,16 +119,6 @@ _OPERATIONS = {
 }
 
 
-def column_steps(thread):
-    """(steps, first step of each instruction, label -> step) of one column."""
-    flags = any(instruction.op in ("JE", "JZ", "JNE", "JNZ") for instruction in thread.instructions)
-    steps, starts = [], []
-    for instruction in thread.instructions:
-        starts.append(len(steps))
-        steps += lower(instruction, flags)
-    return steps, starts, {name: [*starts, len(steps)][index] for name, index in thread.labels.items()}
-
-
 class _Program:
     """All that a core executes: the steps of its thread, _End, and those of its handler behind it.
 
@@ -125,6 +129,7 @@ class _Program:
     steps : with numbers for registers, locations and labels.  boundaries : where an interrupt may be accepted.
     handler : the first step of the handler, or None.  end : the last step of the thread.
     start : values of the registers.  place : (column, register) -> number.
+    reads, writes : by step: the locations that may be accessed from there on, as a set of bits.
     """
 
     def __init__(self, test, core, locations):
@@ -145,6 +150,24 @@ class _Program:
                 first = [_Eoi(), *(Alu(name, "mov", None, value) for name, value in test.registers[handler.name].items())]
                 self._add(test, handler, first)
                 self.steps.append(_Return())
+        self.reads = self._later(lambda step: isinstance(step, (Load, Atomic)))
+        self.writes = self._later(lambda step: isinstance(step, (Store, Atomic)))
+
+    def _later(self, accesses):
+        """By step: the locations of all steps for which ``accesses`` is true, from this one on."""
+        everything = (1 << len(self._locations)) - 1
+        own = [(1 << step.location if isinstance(step.location, int) else everything) if accesses(step) else 0
+               for step in self.steps]
+        if self.handler is not None:
+            # It may begin anywhere.
+            return [reduce(or_, own)] * len(own)
+        later, changed = own, True
+        while changed:
+            before, later = later, [
+                bits | (0 if isinstance(step, _End) else later[number + 1]) | (later[step.label] if isinstance(step, Branch) else 0)
+                for number, (bits, step) in enumerate(zip(own, self.steps, strict=True))]
+            changed = before != later
+        return later
 
     def _add(self, test, thread, first):
         """Puts a column behind the steps; gives where its instructions start."""
@@ -155,7 +178,9 @@ class _Program:
         for step in first + steps:
             fields = {}
             for field, value in step._asdict().items():
-                if field == "location":
+                if isinstance(value, Address):
+                    fields[field] = value._replace(register=self._register(thread, value.register, 0))
+                elif field == "location":
                     fields[field] = self._locations.index(value)
                 elif field == "label":
                     fields[field] = base + labels[value]
@@ -180,6 +205,9 @@ class _Machine:
         self._mode = mode
         self._barriers = barriers
         self._locations = list(test.memory)
+        self._addresses = {address: self._locations.index(name) for name, address in test.addresses.items()}
+        self._test = test
+        self._xlen = test.xlen
         self._programs = [_Program(test, core, self._locations) for core in range(test.n_cores)]
         self._observed = [self._finder(variable) for variable in test.observed]
         self.start = tuple(test.memory.values()), tuple(
@@ -207,6 +235,15 @@ class _Machine:
     def observe(self, state):
         return tuple(find(*state) for find in self._observed)
 
+    def _place(self, location, registers):
+        """The number of the location that a step accesses."""
+        if isinstance(location, int):
+            return location
+        address = registers[location.register] + location.offset
+        if address not in self._addresses:
+            raise InputError(f"an instruction may access address {address}, where there is no location", file=self._test.path)
+        return self._addresses[address]
+
     def successors(self, state):
         """(Move, state) for each that may follow; no Move for what interrupts do."""
         memory, cores = state
@@ -216,6 +253,9 @@ class _Machine:
             if moves is not None:
                 # It touches nothing that others see, and nothing can come before it: no other order needs to be tried.
                 return [(Move(number, core.pc), (memory, (*cores[:number], moves, *cores[number + 1:])))]
+        alone = self._alone(memory, cores)
+        if alone is not None:
+            return [alone]
         for number, (core, program) in enumerate(zip(cores, self._programs, strict=True)):
             for move, new_memory, new_core in self._moves(number, memory, core, program):
                 found.append((move, (new_memory, (*cores[:number], new_core, *cores[number + 1:]))))
@@ -231,8 +271,29 @@ class _Machine:
         if program.handler is not None and core.pc in program.boundaries:
             return None
         step = program.steps[core.pc]
-        if isinstance(step, (Alu, Branch, Interrupts, Halt)) or isinstance(step, Store) and self._model is not Model.SC:
+        if isinstance(step, (Alu, Branch, Select, Interrupts, Halt)) or isinstance(step, Store) and self._model is not Model.SC:
             return self._step((), core, program)[1]
+        return None
+
+    def _alone(self, memory, cores):
+        """A (Move, state) that no other core can tell from the same one made later: then no other order needs to be tried. It is a
+        load of what nobody else will write, or a store that becomes visible where nobody else will look."""
+        written, read = [], []
+        for core, program in zip(cores, self._programs, strict=True):
+            buffered = reduce(or_, (1 << location for location, _ in core.buffer), 0)
+            written.append(program.writes[core.pc] | buffered)
+            read.append(program.reads[core.pc])
+        for number, (core, program) in enumerate(zip(cores, self._programs, strict=True)):
+            others = reduce(or_, written[:number] + written[number + 1:], 0)
+            step = program.steps[core.pc]
+            if isinstance(step, Load) and program.handler is None and not others >> self._place(step.location, core.registers) & 1:
+                memory_after, after = self._step(memory, core, program)
+                return Move(number, core.pc), (memory_after, (*cores[:number], after, *cores[number + 1:]))
+            if core.buffer:
+                location, value = core.buffer[0]
+                if not (others | reduce(or_, read[:number] + read[number + 1:], 0)) >> location & 1:
+                    after = core._replace(buffer=core.buffer[1:])
+                    return Move(number, None, 0), (_put(memory, location, value), (*cores[:number], after, *cores[number + 1:]))
         return None
 
     def _moves(self, number, memory, core, program):
@@ -260,29 +321,37 @@ class _Machine:
         core = core._replace(pc=core.pc + 1, shadow=False)
         match step:
             case Load(register, location):
+                location = self._place(location, registers)
                 value = next((value for place, value in reversed(core.buffer) if place == location), memory[location])
                 return memory, core._replace(registers=_put(registers, register, value))
             case Store(location, value):
+                location = self._place(location, registers)
                 if self._model is Model.SC:
                     return _put(memory, location, registers[value]), core
                 return memory, core._replace(buffer=(*core.buffer, (location, registers[value])))
             case Alu(register, operation, left, value):
-                result = _OPERATIONS[operation](registers[left] if left is not None else 0, registers[value]) & MASK
+                result = _OPERATIONS[operation](registers[left] if left is not None else 0, registers[value])
+                result = signed(result, self._xlen)
                 return memory, core._replace(registers=_put(registers, register, result))
             case Atomic(register, operation, location, value):
                 if core.buffer and self._barriers:
                     return None
+                location = self._place(location, registers)
                 old, new = memory[location], registers[value]
                 if operation == "cas":
                     new = new if old == registers[register] else old
                 else:
-                    new = _OPERATIONS[operation](old, new) & MASK
+                    new = signed(_OPERATIONS[operation](old, new), self._xlen)
                 return _put(memory, location, new), core._replace(registers=_put(registers, register, old))
             case Fence(order):
                 waits = self._barriers and (order is Order.FULL or order is Order.WRITE and self._model is Model.PSO)
                 return None if waits and core.buffer else (memory, core)
-            case Branch(label, zero, flags):
-                taken = zero is None or (registers[flags] == 0) == zero
+            case Select(register, value, condition, flags):
+                if _CONDITIONS[condition](registers[flags]):
+                    registers = _put(registers, register, registers[value])
+                return memory, core._replace(registers=registers)
+            case Branch(label, condition, flags):
+                taken = condition is None or _CONDITIONS[condition](registers[flags])
                 return memory, core._replace(pc=label) if taken else core
             case Interrupts(on):
                 return memory, core._replace(interrupts_on=on, shadow=on and not core.interrupts_on)
@@ -318,6 +387,7 @@ def explore(test, model, mode=None, *, barriers=True):
     before = {}                                 # state -> (state, Move) that led to it
     waiting = deque([(machine.start, None)])    # at the right, those to which fewer stores have overtaken others
     final = {}
+    work = 0
     while waiting:
         state, came = waiting.pop()
         if state in before:
@@ -330,7 +400,8 @@ def explore(test, model, mode=None, *, barriers=True):
             if new not in before:
                 overtakes = move is not None and move.index
                 (waiting.appendleft if overtakes else waiting.append)((new, (state, move)))
-        if len(before) > _MAX_STATES:
+        work += sum(_CORE_WORK + len(core.buffer) for core in state[1])
+        if work > _MAX_WORK:
             return None
     return {values: _way(before, state) for values, state in final.items() if test.counts(values)}
 

@@ -12,7 +12,7 @@ from rtl.memory.path import MemoryModel
 from rtl.schedule import ScheduleKind
 from sim.engines import make_engine
 from sim.engines.engine import Ending
-from sim.errors import InputError
+from sim.files import make_folder
 from sim.schedules import Plan
 from sim.waves.gtkw import write_gtkw
 from sim.waves.writer import WaveWriter
@@ -20,13 +20,14 @@ from sim.waves.writer import WaveWriter
 from .guide import guide
 from .models import Model, explore
 from .syntax import LitmusTest, Mode
-from .translate import translate
+from .translate import machine_config, translate
 
 __all__ = ["Result", "Runner", "Verdict"]
 
 _MODELS = {model: MemoryModel[model.name].value for model in Model}
-#: A run that is not over by then will never be.
+#: A run that is not over by then will never be; and how long each microword may take it.
 _MAX_CLOCKS = 20_000
+_CLOCKS_PER_WORD = 100
 #: What is drawn for a run. The threads begin one after another, in any order, so far apart, and each up to so much later; in
 #: clocks.
 _GAPS = (0, 8, 16, 24)
@@ -54,7 +55,7 @@ class Result:
     mode : of the local APICs; None if the test sends no interrupts.  runs : how many there were.
     states : final state (values of ``test.observed``, or None for a run that did not end) -> in how many runs.
     possible : the final states that the model has; None if they are too many to try.
-    expected : whether the outcome that the test asks about may be seen; None if nobody knows.
+    expected : whether the outcome that the test asks about may be seen; None if nobody knows, or it asks nothing.
     files : waves of a forbidden run: kind -> path.
     """
 
@@ -99,13 +100,15 @@ class Result:
             "mode": self.mode and self.mode.value,
             "runs": self.runs,
             "states": [
-                {"state": state and dict(zip(self.test.observed, state, strict=True)), "count": count,
+                {"state": None if state is None else self.test.shown(state), "count": count,
                  "asked": state is not None and self.test.asked(state), "forbidden": self.forbids(state)}
                 for state, count in self.states.most_common()
             ],
+            "asks": self.test.asks,
             "holds": self.holds,
             "observed": self.observed,
             "expected": {None: None, True: "allowed", False: "forbidden"}[self.expected],
+            "enumerated": self.possible is not None,
             "verdict": self.verdict.value,
             "files": {what: str(path) for what, path in self.files.items()},
         }
@@ -149,12 +152,17 @@ class Runner:
         self._make = make
         self.engines = {}
 
-    def run(self, test):
-        """A Result for each mode of a LitmusTest. Raises InputError if the machine cannot hold it."""
+    def run(self, test, *, stem=None):
+        """A Result for each mode of a LitmusTest. stem : of its waves, instead of its name. Raises InputError if no machine holds
+        it."""
         program = translate(test)
-        return [self._run(program, mode) for mode in test.modes or (None,)]
+        return [self._run(program, mode, stem or test.name) for mode in test.modes or (None,)]
 
-    def _run(self, program, mode):
+    def prepare(self, n_cores, xlen):
+        """Makes the machine of most tests of this kind."""
+        self._engine(machine_config(n_cores, xlen))
+
+    def _run(self, program, mode, stem):
         test = program.test
         ways = explore(test, self._model, mode)
         possible = None if ways is None else frozenset(ways)
@@ -167,14 +175,14 @@ class Runner:
                 continue
             states[state] += 1
             if not files and self._out is not None and _forbidden(test, state, possible, expected):
-                files = self._waves(program, mode, schedule, straps, number)
+                files = self._waves(program, mode, schedule, straps, number, stem)
         return Result(test, self._model, mode, self._runs, states, possible, expected, files)
 
     def _expect(self, test, mode, possible):
         proposition = self._expected.proposition(test, self._model, mode)
-        if proposition is not None:
+        if proposition is not None and test.asks:
             return test.allows(proposition)
-        return None if possible is None else any(map(test.asked, possible))
+        return None if possible is None or not test.asks else any(map(test.asked, possible))
 
     def _schedules(self, program, mode, ways):
         """A _Schedule for each run, without end. Every second one is guided, for as long as there are such: a schedule that is
@@ -187,8 +195,8 @@ class Runner:
         """A _Schedule for each final state, by the way on which the model comes there. Then for each that only a weaker model has,
         or this one without barriers: on the same way a machine that is what it says does not come there."""
         test = program.test
-        # What interrupts do is not guided.
-        if ways is None or len(test.threads) != test.n_cores:
+        # What interrupts do is not guided, and stores that are not the test's would be in the way.
+        if ways is None or len(test.threads) != test.n_cores or any(program.spilled.values()):
             return
         models = list(Model)
         weaker = [(model, True) for model in models[models.index(self._model) + 1:]]
@@ -215,22 +223,19 @@ class Runner:
         return self.engines[config]
 
     def _execute(self, program, schedule, straps, sink, probe=False):
-        return self._engine(program.config).run(program.contents(schedule.delays), straps, max_clocks=_MAX_CLOCKS, sink=sink,
+        clocks = _MAX_CLOCKS + _CLOCKS_PER_WORD * len(program.image.words)
+        return self._engine(program.config).run(program.contents(schedule.delays), straps, max_clocks=clocks, sink=sink,
                                                 probe=probe, plan=schedule.plan, replay=schedule.replay)
 
     @staticmethod
     def _state(program, outcome):
         return program.final_state(outcome.arena) if outcome.ending is Ending.QUIET else None
 
-    def _waves(self, program, mode, schedule, straps, number):
+    def _waves(self, program, mode, schedule, straps, number, stem):
         """The run once more, with waves."""
         test = program.test
-        stem = f"{test.name}.{mode.value}" if mode else test.name
-        path = self._out / f"{stem}.vcd"
-        try:
-            self._out.mkdir(parents=True, exist_ok=True)
-        except OSError as problem:
-            raise InputError(f"cannot be made: {problem.strerror}", file=self._out) from None
+        path = self._out / f"{stem}.{mode.value}.vcd" if mode else self._out / f"{stem}.vcd"
+        make_folder(self._out)
         contents = program.contents(schedule.delays)
         meta = {"litmus": test.name, "memory": self._model.value, "mode": mode and mode.value, "seed": self._seed, "run": number}
         with WaveWriter(path, program.config, program.image, arena=contents.arena, meta=meta,

@@ -1,4 +1,4 @@
-"""Instructions -> steps: what happens at once. A step is one microword, and one move of the enumerators.
+"""Instructions -> steps: what happens at once. A step is one move of the enumerators, and mostly one microword.
 
 Two registers belong to no thread: FLAGS holds the result by which a jump decides (ZF is that it is 0), TEMPORARY what an
 instruction has between two of its steps.
@@ -7,10 +7,11 @@ instruction has between two of its steps.
 from enum import Enum
 from typing import NamedTuple
 
-from .syntax import Constant, Core, Label, Location, Register
+from .instructions import JUMPS, MOVES, SETS, Condition
+from .syntax import Constant, Core, Indirect, Label, Location, Register
 
-__all__ = ["CLASS", "FLAGS", "TEMPORARY", "Alu", "Atomic", "Branch", "Fence", "Halt", "Interrupts", "Load", "Order", "Priority",
-           "Send", "Sleep", "Store", "lower"]
+__all__ = ["CLASS", "FLAGS", "TEMPORARY", "Address", "Alu", "Atomic", "Branch", "Fence", "Halt", "Interrupts", "Load", "Order",
+           "Priority", "Select", "Send", "Sleep", "Store", "column_steps", "registers_of"]
 
 #: The class of every interrupt: that of VECTOR in litmus.uasm.
 CLASS = 15
@@ -18,9 +19,11 @@ CLASS = 15
 FLAGS = "flags"
 TEMPORARY = "temporary"
 
-#: Conditional jumps -> whether they jump if the result is 0.
-_JUMPS = {"JE": True, "JZ": True, "JNE": False, "JNZ": False}
-_ALU = {"ADD": "add", "SUB": "sub", "AND": "and", "OR": "or", "XOR": "xor", "CMP": "sub", "INC": "add", "DEC": "sub"}
+_ALU = {"ADD": "add", "SUB": "sub", "AND": "and", "OR": "or", "XOR": "xor", "CMP": "sub", "TEST": "and", "INC": "add", "DEC": "sub"}
+#: Those whose result is only looked at.
+_COMPARES = ("CMP", "TEST")
+#: At the end of a thread, where RET goes.
+_END = ("end",)
 
 
 class Order(Enum):
@@ -31,15 +34,22 @@ class Order(Enum):
     READ = "READ"
 
 
+class Address(NamedTuple):
+    """Of the location whose address is in a register, ``offset`` words behind."""
+
+    register: str
+    offset: int
+
+
 class Load(NamedTuple):
     register: str
-    location: str
+    location: str | Address
 
 
 class Store(NamedTuple):
     """``value``: the name of a register, or a number."""
 
-    location: str
+    location: str | Address
     value: str | int
 
 
@@ -53,13 +63,13 @@ class Alu(NamedTuple):
 
 
 class Atomic(NamedTuple):
-    """register = memory, and memory = what ``operation`` (swap, cas, add, and, or) makes of it and ``value``, at once.
+    """register = memory, and memory = what ``operation`` (swap, cas, add, and, or, xor) makes of it and ``value``, at once.
 
     ``cas`` writes ``value`` if memory is what the register holds."""
 
     register: str
     operation: str
-    location: str
+    location: str | Address
     value: str
 
 
@@ -68,10 +78,19 @@ class Fence(NamedTuple):
 
 
 class Branch(NamedTuple):
-    """To a label; if the result in ``flags`` is 0 (``zero``), if it is not, or always (None)."""
+    """To a label; if the result in ``flags`` is as ``condition`` says, or always (None)."""
 
     label: str
-    zero: bool | None
+    condition: Condition | None
+    flags: str = FLAGS
+
+
+class Select(NamedTuple):
+    """register = value, if the result in ``flags`` is as ``condition`` says."""
+
+    register: str
+    value: str | int
+    condition: Condition
     flags: str = FLAGS
 
 
@@ -101,19 +120,50 @@ class Sleep(NamedTuple):
     """Only an interrupt leaves it, and returns behind it. No microword of its own."""
 
 
-def lower(instruction, flags):
-    """The steps of an instruction. ``flags``: whether a jump will look at the result."""
-    return list(_lower(instruction.op, instruction.operands, instruction.locked, flags))
+def column_steps(thread):
+    """(steps, first step of each instruction, label -> step) of one column."""
+    flags = any(instruction.op in known for instruction in thread.instructions for known in (JUMPS, MOVES, SETS))
+    steps, starts = [], []
+    for instruction in thread.instructions:
+        starts.append(len(steps))
+        steps += _lower(instruction.op, instruction.operands, instruction.locked, flags)
+    bounds = [*starts, len(steps)]
+    labels = {name: bounds[index] for name, index in thread.labels.items()}
+    if any(instruction.op == "RET" for instruction in thread.instructions):
+        labels[_END] = len(steps)
+    return steps, starts, labels
+
+
+def registers_of(step):
+    """(those that a step reads, those that it writes), as sets of names."""
+    read, written = set(), set()
+    for field, item in step._asdict().items():
+        if field == "location" and isinstance(item, Address):
+            read.add(item.register)
+        elif field in ("left", "value", "flags") and isinstance(item, str):
+            read.add(item)
+        elif field == "register":
+            written.add(item)
+    if isinstance(step, Select) or isinstance(step, Atomic) and step.operation == "cas":
+        read |= written
+    return read, written
 
 
 def _value(operand):
     return operand.name if isinstance(operand, Register) else operand.value
 
 
+def _place(operand):
+    return operand.name if isinstance(operand, Location) else Address(operand.register, operand.offset)
+
+
 def _lower(op, operands, locked, flags):
+    """The steps of an instruction. flags : whether something will look at the result."""
     match op, operands:
-        case "NOP", ():
+        case ("NOP" | "PAUSE" | "ENDBR64"), ():
             yield Alu(TEMPORARY, "mov", None, 0)
+        case "RET", ():
+            yield Branch(_END, None)
         case ("MFENCE" | "LFENCE" | "SFENCE"), ():
             yield Fence({"M": Order.FULL, "L": Order.READ, "S": Order.WRITE}[op[0]])
         case ("CLI" | "STI"), ():
@@ -126,46 +176,104 @@ def _lower(op, operands, locked, flags):
         case "IPI", (Core(number),):
             yield Send(number)
         case _, (Label(name),):
-            yield Branch(name, _JUMPS.get(op))
-        case "MOV", (Register(name), Location(place)):
-            yield Load(name, place)
-        case "MOV", (Register(name), value):
+            yield Branch(name, JUMPS[op][0] if op in JUMPS else None)
+        case "MOV", (Register(name), Indirect(register, str(index), offset)):
+            yield Alu(TEMPORARY, "add", register, index)
+            yield Load(name, Address(TEMPORARY, offset))
+        case "MOV", (Indirect(register, str(index), offset), value):
+            yield Alu(TEMPORARY, "add", register, index)
+            yield Store(Address(TEMPORARY, offset), _value(value))
+        case "MOV", (Register(name), (Location() | Indirect()) as place):
+            yield Load(name, _place(place))
+        case ("MOV" | "LEA"), (Register(name), value):
             yield Alu(name, "mov", None, _value(value))
-        case "MOV", (Location(place), value):
-            yield Store(place, _value(value))
-        case "XCHG", (Register(left), Register(right)):
+        case "MOV", (place, value):
+            yield Store(_place(place), _value(value))
+        case ("XCHG" | "UXCH"), (Register(left), Register(right)):
             yield Alu(TEMPORARY, "mov", None, left)
             yield Alu(left, "mov", None, right)
             yield Alu(right, "mov", None, TEMPORARY)
-        case "XCHG", (Location(place), Register(name)) | (Register(name), Location(place)):
-            yield Atomic(name, "swap", place, name)
-        case "XADD", (Location(place), Register(name)):
-            yield Alu(FLAGS, "mov", None, name)
-            yield Atomic(name, "add", place, name)
-            yield Alu(FLAGS, "add", FLAGS, name)
-        case "CMPXCHG", (Location(place), Register(name)):
-            yield Alu(FLAGS, "mov", None, "EAX")
-            yield Atomic("EAX", "cas", place, name)
-            yield Alu(FLAGS, "sub", "EAX", FLAGS)
+        case ("XCHG" | "UXCH" | "XADD" | "CMPXCHG"), _:
+            yield from _exchange(op, operands, locked)
+        case _, (Register(name), source) if op in MOVES:
+            if not isinstance(source, Register):
+                yield Load(TEMPORARY, _place(source))
+                source = Register(TEMPORARY)
+            yield Select(name, source.name, MOVES[op][0])
+        case _, (target,) if op in SETS:
+            register = target.name if isinstance(target, Register) else TEMPORARY
+            yield Alu(register, "mov", None, 0)
+            yield Select(register, 1, SETS[op][0])
+            if not isinstance(target, Register):
+                yield Store(_place(target), TEMPORARY)
+        case ("NOT" | "NEG"), (target,):
+            yield from _negation(op, target, flags)
         case ("INC" | "DEC"), (target,):
             yield from _arithmetic(op, target, Constant(1), locked, flags)
         case _, (target, source):
             yield from _arithmetic(op, target, source, locked, flags)
 
 
+def _exchange(op, operands, locked):
+    """Of a register and memory, in either order. Without a lock memory is loaded, and then stored."""
+    first, second, *rest = operands
+    place, name = (_place(second), first.name) if isinstance(first, Register) else (_place(first), second.name)
+    if op == "CMPXCHG":
+        accumulator = rest[0].name
+        if locked:
+            yield Alu(FLAGS, "mov", None, accumulator)
+            yield Atomic(accumulator, "cas", place, name)
+            yield Alu(FLAGS, "sub", FLAGS, accumulator)
+        else:
+            yield Load(TEMPORARY, place)
+            yield Alu(FLAGS, "sub", accumulator, TEMPORARY)
+            yield Select(TEMPORARY, name, Condition.ZERO)
+            yield Store(place, TEMPORARY)
+            yield Select(accumulator, TEMPORARY, Condition.NONZERO)
+    elif op == "XADD":
+        if locked:
+            yield Alu(FLAGS, "mov", None, name)
+            yield Atomic(name, "add", place, name)
+            yield Alu(FLAGS, "add", FLAGS, name)
+        else:
+            yield Load(TEMPORARY, place)
+            yield Alu(FLAGS, "add", TEMPORARY, name)
+            yield Alu(name, "mov", None, TEMPORARY)
+            yield Store(place, FLAGS)
+    elif op == "XCHG":
+        yield Atomic(name, "swap", place, name)
+    else:
+        yield Load(TEMPORARY, place)
+        yield Store(place, name)
+        yield Alu(name, "mov", None, TEMPORARY)
+
+
+def _negation(op, target, flags):
+    register = target.name if isinstance(target, Register) else TEMPORARY
+    if register == TEMPORARY:
+        yield Load(TEMPORARY, _place(target))
+    yield Alu(register, "not", None, register)
+    if op == "NEG":
+        yield Alu(register, "add", register, 1)
+        if flags:
+            yield Alu(FLAGS, "mov", None, register)
+    if register == TEMPORARY:
+        yield Store(_place(target), TEMPORARY)
+
+
 def _arithmetic(op, target, source, locked, flags):
     operation = _ALU[op]
-    if isinstance(source, Location):
-        yield Load(TEMPORARY, source.name)
+    if isinstance(source, (Location, Indirect)):
+        yield Load(TEMPORARY, _place(source))
         source = Register(TEMPORARY)
     if locked:
-        yield from _atomic(operation, target.name, _value(source))
-    elif isinstance(target, Location):
-        yield Load(TEMPORARY, target.name)
+        yield from _atomic(operation, _place(target), _value(source))
+    elif not isinstance(target, Register):
+        yield Load(TEMPORARY, _place(target))
         yield Alu(FLAGS, operation, TEMPORARY, _value(source))
-        if op != "CMP":
-            yield Store(target.name, FLAGS)
-    elif op == "CMP":
+        if op not in _COMPARES:
+            yield Store(_place(target), FLAGS)
+    elif op in _COMPARES:
         yield Alu(FLAGS, operation, target.name, _value(source))
     else:
         yield Alu(target.name, operation, target.name, _value(source))

@@ -5,12 +5,13 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["And", "Constant", "Core", "Equal", "Instruction", "Label", "LitmusTest", "Location", "Mode", "Not", "Or", "Quantifier",
-           "Register", "Thread", "Truth"]
+__all__ = ["And", "Constant", "Core", "Equal", "Indirect", "Instruction", "Label", "LitmusTest", "Location", "Mode", "Not", "Or",
+           "Quantifier", "Register", "Same", "Thread", "Truth"]
 
 
 class Register(NamedTuple):
-    """A register of a thread. ``EAX`` and ``RAX`` are one, and called EAX: a register is one word of the machine."""
+    """A register of a thread. ``EAX`` and ``RAX`` are one: a register is one word of the machine. It is called EAX in X86, RAX in
+    X86_64. A symbolic register keeps its ``%``."""
 
     name: str
 
@@ -25,6 +26,15 @@ class Location(NamedTuple):
     name: str
 
 
+class Indirect(NamedTuple):
+    """The word of memory at the address in a register, and ``offset`` words behind; also of the words in a register ``index``, or
+    None."""
+
+    register: str
+    index: str | None
+    offset: int
+
+
 class Label(NamedTuple):
     name: str
 
@@ -35,9 +45,9 @@ class Core(NamedTuple):
     number: int
 
 
-@dataclass(frozen=True)
-class Instruction:
-    """op : in capitals, without a suffix for the size.  locked : written with LOCK.  text : as it is shown."""
+class Instruction(NamedTuple):
+    """op : in capitals, without a suffix for the size.  operands : what is written stands first.  locked : it is atomic.
+    text : as it is written."""
 
     op: str
     operands: tuple
@@ -71,6 +81,8 @@ class Quantifier(Enum):
     EXISTS = "exists"
     NOT_EXISTS = "~exists"
     FORALL = "forall"
+    #: There is no sentence.
+    NOTHING = ""
 
 
 # --- conditions: ``holds`` takes variable -> value --------------------------------------------------------------------
@@ -85,6 +97,20 @@ class Equal(NamedTuple):
 
     def variables(self):
         yield self.variable
+
+
+class Same(NamedTuple):
+    """Two variables have one value."""
+
+    left: str
+    right: str
+
+    def holds(self, state):
+        return state[self.left] == state[self.right]
+
+    def variables(self):
+        yield self.left
+        yield self.right
 
 
 class Truth(NamedTuple):
@@ -133,15 +159,18 @@ class Or(NamedTuple):
 class LitmusTest:
     """One file.
 
-    Variables are written as in a condition: ``x`` is a word of memory, ``0:EAX`` a register of thread P0, ``H1:EAX`` one of
-    handler H1.
+    Variables are written as in a condition: ``x`` is a word of memory, ``t[1]`` an element of an array, ``0:EAX`` a register of
+    thread P0, ``H1:EAX`` one of handler H1. Values are signed numbers.
 
     Parameters
     ----------
     path : the file.  name : its name without the suffix.  title : the name that the file gives itself.
     threads : the columns, threads before handlers; thread ``i`` runs on core ``i``.
-    memory : location -> start value, for all locations.
+    xlen : the width of the machine on which its values are what they are on x86.
+    memory : location -> start value, for all locations, in the order in which they stand in memory.
     registers : by thread name: register -> start value, for all registers.
+    addresses : location -> its address: a number of words.
+    pointers, unsigned : the variables that hold addresses; that have no sign -> their bits. They are shown so.
     interrupts_off : the cores that start with interrupts off.
     observed : the variables of a final state, in the order in which it is shown.
     quantifier, condition : the proposition.
@@ -153,8 +182,12 @@ class LitmusTest:
     name: str
     title: str
     threads: tuple[Thread, ...]
+    xlen: int
     memory: dict
     registers: dict
+    addresses: dict
+    pointers: frozenset
+    unsigned: dict
     interrupts_off: frozenset
     observed: tuple[str, ...]
     quantifier: Quantifier
@@ -166,10 +199,25 @@ class LitmusTest:
     def n_cores(self):
         return sum(not thread.is_handler for thread in self.threads)
 
+    @property
+    def asks(self):
+        """Whether there is a sentence."""
+        return self.quantifier is not Quantifier.NOTHING
+
     def asked(self, state):
         """Whether this state is the one that the test asks about: it satisfies the condition of ``exists`` or ``~exists``,
-        or it is a counterexample to ``forall``. ``state``: the values of ``observed``."""
-        return self.condition.holds(self._values(state)) != (self.quantifier is Quantifier.FORALL)
+        or it is a counterexample to ``forall``. ``state``: the values of ``observed``, signed numbers."""
+        return self.asks and self.condition.holds(self._values(state)) != (self.quantifier is Quantifier.FORALL)
+
+    def shown(self, state):
+        """variable -> its value as people write it: a number, or the name of the location whose address it is."""
+        return {variable: self._shown(variable, value) for variable, value in self._values(state).items()}
+
+    def _shown(self, variable, value):
+        if variable in self.pointers:
+            return next((name for name, address in self.addresses.items() if address == value), value)
+        bits = self.unsigned.get(variable)
+        return value if bits is None else value & (1 << bits) - 1
 
     def counts(self, state):
         """Whether the filter lets this state pass."""
@@ -183,5 +231,6 @@ class LitmusTest:
         return proposition == (self.quantifier is Quantifier.EXISTS)
 
     def proposition(self, states):
-        """Whether the sentence of the file is true of a set of final states; those that the filter drops are not in it."""
-        return any(map(self.asked, states)) == (self.quantifier is Quantifier.EXISTS)
+        """Whether the sentence of the file is true of a set of final states; those that the filter drops are not in it. No sentence
+        is always true."""
+        return any(map(self.asked, states)) == (self.quantifier is Quantifier.EXISTS) or not self.asks

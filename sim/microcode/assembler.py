@@ -8,6 +8,7 @@ immediates, branch targets.
 import posixpath
 from collections import ChainMap
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,6 +68,12 @@ class UnknownDefine(InputError):
     def __init__(self, name, message, **place):
         self.name = name
         super().__init__(message, **place)
+
+
+@lru_cache(maxsize=1 << 14)
+def _raw(fields):
+    """The raw microword of (field, value)s. Most are in many programs, and Amaranth takes its time for each."""
+    return MicroWord.const(dict(fields)).as_bits()
 
 
 class _Sum(NamedTuple):
@@ -472,7 +479,7 @@ class _Assembler:
         if "rd" not in fields and len(forms(word.op)) > 1:
             fields["rd"] = fields.get("ra", 0)
         event = EVENTS[word.event.token[1:]] if word.event else Event.NONE
-        return MicroWord.const({"op": word.op, **fields, "event": event, "entry": address in entries}).as_bits()
+        return _raw(tuple({"op": word.op, **fields, "event": event, "entry": address in entries}.items()))
 
     def finish(self):
         """The second pass: gives the Image."""

@@ -1,8 +1,13 @@
 """The image: everything that assembling a protocol gives. Contents of memories, and the names to read a run by."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
+from amaranth.lib import data
+
+from rtl.core.microword import MicroWord
+from rtl.events import Event
 from sim.errors import InputError
 
 __all__ = ["Field", "Image", "Line", "ObjectType", "StoredObject"]
@@ -94,6 +99,17 @@ class Image:
     heap: int
     #: address -> (label, offset), filled on first use
     _labels: dict = field(default_factory=dict, compare=False, repr=False)
+
+    @cached_property
+    def events(self):
+        """Event -> the microcode addresses of the words that say it."""
+        place = data.Layout.cast(MicroWord)["event"]
+        said = {}
+        for address, word in enumerate(self.words):
+            number = word >> place.offset & (1 << place.width) - 1
+            if number:
+                said.setdefault(Event(number), set()).add(address)
+        return said
 
     def check_fits(self, config):
         """Raises InputError, by name, if a machine of this MachineConfig cannot hold or run the image."""

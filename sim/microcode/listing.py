@@ -7,8 +7,10 @@ from .assembler import forms
 from .events import SIGNATURES
 from .names import APIC_REGISTERS, FENCES, PREDEFINED, REGISTERS
 
-__all__ = ["disassemble", "listing"]
+__all__ = ["disassemble", "listing", "place_of", "written_form"]
 
+#: Of a microword in hexadecimal.
+_DIGITS = -(-MicroWord.as_shape().size // 4)
 _FENCE_NAMES = {value: name for name, value in FENCES.items()}
 _APIC_NAMES = {value: name for name, value in APIC_REGISTERS.items()}
 
@@ -40,7 +42,7 @@ def _operand(kind, word, image):
             return image.label(word.target) or _number(word.target)
 
 
-def _form(word):
+def written_form(word):
     """The kinds of operands with which the word is written: without those that may be left out, if they say nothing."""
     short, *longer = forms(word.op)
     # An event may be why ra is not 0; WARN has no register.
@@ -75,7 +77,7 @@ def disassemble(address, image):
     """The word at an address of the image as the program could have written it: assembled again it gives the same word, but for
     the entry mark, which is not the word's own statement."""
     word = MicroWord.from_bits(image.words[address])
-    kinds = _form(word)
+    kinds = written_form(word)
     text = f"{word.op.name.lower():<7} {', '.join(_operand(kind, word, image) for kind in kinds)}".rstrip()
     if word.event is Event.NONE:
         return text
@@ -84,7 +86,7 @@ def disassemble(address, image):
     return f"{text} {_event(word, kinds)}"
 
 
-def _place(line):
+def place_of(line):
     """Where a word was written: in a macro, and from where that was called."""
     return " < ".join(f"{file}:{number}" for file, number in [(line.file, line.line), *reversed(line.expansion)])
 
@@ -98,7 +100,7 @@ def _program(image):
         yield from labels.pop(address, ())
         if address in image.lines:
             line = image.lines[address]
-            yield f"  {address:03x}  {raw:012x}  {disassemble(address, image):<40}; {_place(line)}: {line.text}"
+            yield f"  {address:03x}  {raw:0{_DIGITS}x}  {disassemble(address, image):<40}; {place_of(line)}: {line.text}"
         elif not skipped:
             yield "  ...  PANIC"
         skipped = address not in image.lines

@@ -11,6 +11,7 @@ from rtl.apic.message import DeliveryMode
 from rtl.apic.registers import ApicRegister
 from rtl.config import MachineConfig
 from rtl.core.microword import ENTRY_INTERRUPT, ENTRY_RESET, Fence, MicroWord
+from rtl.events import Whom, contract_layout
 
 from . import syntax
 from .image import Field, ObjectType, StoredObject
@@ -29,6 +30,9 @@ PREDEFINED = {
     **FENCES,
     **APIC_REGISTERS,
     **{f"MODE_{item.name}": item.value for item in DeliveryMode},
+    # The contract of a call for one core that nobody waits for; the core's number goes in at the shift.
+    "OWES_ONE": contract_layout.const({"known": 1, "whom": Whom.TARGET}).as_bits(),
+    "OWES_TARGET_SHIFT": contract_layout["target"].offset,
 }
 
 _WORD = "word"

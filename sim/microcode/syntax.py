@@ -2,7 +2,7 @@
 
 import difflib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -311,10 +311,16 @@ def _refusal(source, error):
     return source.error(f"expected {_expected(accepted)}, not {found}", token)
 
 
+@lru_cache(maxsize=32)
+def _parsed(text):
+    """The statements of a text: shipped sources are read again for each program that includes them."""
+    # A line break at the end closes the last line; more than one does no harm.
+    return _PARSER.parse(text + "\n")
+
+
 def parse(source):
     """The statements of a Source. Raises InputError for what is no statement."""
     try:
-        # A line break at the end closes the last line; more than one does no harm.
-        return _PARSER.parse(source.text + "\n")
+        return _parsed(source.text)
     except UnexpectedInput as error:
         raise _refusal(source, error) from None

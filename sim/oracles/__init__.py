@@ -1,22 +1,26 @@
 """Oracles: what must hold of every run, one small class per property."""
 
-from .calls import EarlyReturn, FunctionAndInfo, LostCall, LostInterrupt, OnceEach
-from .counts import Countdown, InterruptMask
+from .calls import EarlyReturn, FunctionAndInfo, LostCall, LostInterrupt, OnceEach, ReturnValue, WhereRun
+from .counts import Countdown, InterruptMask, SentInterrupts
+from .expectations import Expectations
 from .findings import SpinLocks, Traps, Warnings
-from .flags import NestedOwner, StackReuse, UnlockOfUnlocked
+from .flags import GivenBack, NestedOwner, UnlockOfUnlocked
+from .hotplug import Hotplug
 from .jury import Jury
 from .lists import BoundedWalk, WellFormedList
-from .oracle import Oracle, Violation
+from .oracle import Oracle, Verdict, Violation
 from .places import Places
+from .state import AtRest, DataWords
 
-__all__ = ["ORACLES", "Jury", "Oracle", "Violation", "make_oracles"]
+__all__ = ["ORACLES", "Jury", "Oracle", "Verdict", "Violation", "make_oracles"]
 
 #: Every oracle, in the order in which they are shown.
-ORACLES = (EarlyReturn, OnceEach, LostCall, WellFormedList, Countdown, UnlockOfUnlocked, StackReuse, FunctionAndInfo,
-           LostInterrupt, BoundedWalk, NestedOwner, InterruptMask, SpinLocks, Warnings, Traps)
+ORACLES = (EarlyReturn, OnceEach, LostCall, WellFormedList, Countdown, UnlockOfUnlocked, GivenBack, FunctionAndInfo,
+           LostInterrupt, BoundedWalk, NestedOwner, InterruptMask, SentInterrupts, WhereRun, ReturnValue, Hotplug, DataWords,
+           AtRest, SpinLocks, Warnings, Traps, Expectations)
 
 
-def make_oracles(config, image, *, arena=None, max_visits=None):
+def make_oracles(config, image, *, arena=None, max_visits=None, scenario=None):
     """One of each for a run, in the order of ORACLES.
 
     Parameters
@@ -24,6 +28,8 @@ def make_oracles(config, image, *, arena=None, max_visits=None):
     config : the MachineConfig.  image : the assembled protocol.
     arena : what the scenario adds to the image's arena: address -> word.
     max_visits : the bound of O10; None for its default.
+    scenario : the Scenario, for what it expects; None: nothing.
     """
     places = Places(image, arena)
-    return [oracle(config, places, bound=max_visits) if oracle is BoundedWalk else oracle(config, places) for oracle in ORACLES]
+    special = {BoundedWalk: {"bound": max_visits}, Expectations: {"scenario": scenario}}
+    return [oracle(config, places, **special.get(oracle, {})) for oracle in ORACLES]

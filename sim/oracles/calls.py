@@ -1,42 +1,33 @@
-"""What a caller may rely on."""
+"""What a caller may rely on: judged by what it asked for, what the functions say, and what it gets back (``sim.obligations``)."""
 
-from ..calls import Stage
+from rtl.events import Event
+
 from ..engines.engine import Ending
+from ..obligations import cores_of
 from .oracle import Oracle, listing
 
-__all__ = ["EarlyReturn", "FunctionAndInfo", "LostCall", "LostInterrupt", "OnceEach"]
+__all__ = ["EarlyReturn", "FunctionAndInfo", "LostCall", "LostInterrupt", "OnceEach", "ReturnValue", "WhereRun"]
+
+#: What the command loop and the functions say.
+_WITNESSES = (Event.REQUEST, Event.ISSUE, Event.RESULT, Event.RUN, Event.RAN)
 
 
 class EarlyReturn(Oracle):
-    """A caller that waits goes on only when the function has ended on every target: looked at when it is woken, and again when
-    it returns. A wait for one csd of several is for the target of that csd."""
+    """When the routine of a call that waits is back, the function has ended on every target; whether the call waits or not, it
+    has ended on the caller if that was to run it itself."""
 
     name = "O1"
     title = "a call that waits returns only after the function has ended on every target"
+    events = _WITNESSES
 
-    def __init__(self, config, places):
-        super().__init__(config, places)
-        self._told = set()            # calls that went on too early, and about which this was said
-
-    def on_woken(self, record, tracker):
-        call = tracker.call
-        if call is not None:
-            waited_for = {entry.target for entry in call.entries if entry.csd == record.a}
-            # Nobody waits for the function that the caller runs itself.
-            late = [core for core in call.unfinished
-                    if core in waited_for or waited_for <= {None} and core != call.caller]
-            self._judge(record, call, late, "was woken")
-
-    def on_return(self, record, tracker):
-        call = tracker.call
-        if call is not None and call.wait and call.returned:
-            self._judge(record, call, call.unfinished, "returned")
-
-    def _judge(self, record, call, late, what):
-        if late and call.id not in self._told:
-            self._told.add(call.id)
-            self.found(record.clock, f"{listing(late)} had not finished the function when {call} {what} at clock {record.clock}",
-                       calls=[call], cores=late)
+    def on_result(self, record, tracker):
+        call, owed = tracker.call, tracker.obligation
+        if call is None or owed is None:
+            return
+        self.exercised += bool(owed.may and (owed.contract.wait or owed.contract.here))
+        if owed.late:
+            self.found(record.clock, f"{listing(owed.late)} had not finished the function when {call} returned at clock "
+                       f"{record.clock}", calls=[call], cores=owed.late)
 
 
 class OnceEach(Oracle):
@@ -45,90 +36,156 @@ class OnceEach(Oracle):
 
     name = "O2"
     title = "the function of a call runs exactly once on each target, and nowhere else"
+    events = _WITNESSES
 
-    def on_func_entry(self, record, tracker):
-        call, core, clock = tracker.call, record.core, record.clock
-        if call is None:
-            self.found(clock, f"core {core} ran {tracker.function_name(record.a)} at clock {clock} for no call", cores=[core])
+    def on_run(self, record, tracker):
+        run = tracker.run
+        if run is None or run.excused:
             return
-        visit = call.visit(core)
-        if core not in call.targets:
-            self.found(clock, f"core {core} ran the function of {call} at clock {clock}, but is none of its targets",
-                       calls=[call], cores=[core])
-        elif visit.runs > 1:
-            self.found(clock, f"core {core} ran the function of {call} again at clock {clock}, "
-                       f"after it had at clock {visit.at(Stage.ENTRY)}", calls=[call], cores=[core])
+        self.exercised += 1
+        if run.obligation is not None:
+            return
+        core, clock, function = record.core, record.clock, tracker.function_name(record.pc)
+        asked = tracker.book.asked_for(run.func, run.info)
+        if not asked:
+            if tracker.book.owed_by(core) is None:
+                self.found(clock, f"core {core} ran {function} at clock {clock} for no call", cores=[core])
+            return
+        before = [item for item in asked if core in item.runs]
+        calls = [tracker.call_of(item) for item in (before or asked)[-1:]]
+        if before:
+            self.found(clock, f"core {core} ran the function of {calls[0]} again at clock {clock}, after it had at clock "
+                       f"{before[-1].runs[core].begun}", calls=calls, cores=[core])
+        elif any(item.asked >> core & 1 for item in asked):
+            self.found(clock, f"core {core} ran the function of {calls[0]} at clock {clock}, which no longer expects it",
+                       calls=calls, cores=[core])
+        else:
+            self.found(clock, f"core {core} ran the function of {calls[0]} at clock {clock}, but is none of its targets",
+                       calls=calls, cores=[core])
 
 
 class LostCall(Oracle):
-    """When everything has come to rest, every call has returned, every waiter was woken, every target has run the function, and
-    no csd is locked. A call that returned an error owes nothing to its targets."""
+    """When everything has come to rest, every call has returned, and every target has run the function to its end."""
 
     name = "O3"
-    title = "no call is lost, and no csd stays locked"
+    title = "no call is lost"
+    events = _WITNESSES
 
-    def __init__(self, config, places):
-        super().__init__(config, places)
-        self._calls = {}
-
-    def on_call(self, record, tracker):
-        self._calls[tracker.call.id] = tracker.call
-
-    def finish(self, outcome):
+    def finish(self, outcome, tracker):
         if outcome.ending is not Ending.QUIET:
+            self.lacks.append("a run that comes to rest")
             return
         clock = outcome.clocks
-        for call in self._calls.values():
+        for call in tracker.calls:
+            if call.obligation is None:
+                continue
+            self.exercised += 1
             if not call.returned:
                 what = "was never woken" if call.waiting else "never returned"
                 self.found(clock, f"{call} {what}", calls=[call], cores=[call.caller])
-            late = [] if call.error is not None else call.unfinished
+            late = call.unfinished
             if late:
                 self.found(clock, f"{call} is lost: {listing(late)} never finished the function", calls=[call], cores=late)
-        for csd in self.places.csds.values():
-            if self.places.flags_offset is not None and outcome.arena[csd.address + self.places.flags_offset] & self.places.lock:
-                self.found(clock, f"{csd.name} is still locked at the end of the run, at clock {clock}")
 
 
 class FunctionAndInfo(Oracle):
-    """What a target runs is what the caller asked for, not what a later or an earlier use of the csd did."""
+    """What a target runs is what a caller asked for, not what a later or an earlier use of the csd did. Seen when a core that owes
+    something to somebody runs what nobody asked for."""
 
     name = "O8"
-    title = "function and info are those of the call whose bit was set"
+    title = "function and info are those that a caller asked for"
+    events = _WITNESSES
 
-    def on_func_entry(self, record, tracker):
-        call = tracker.call
-        if call is not None and (record.a, record.b) != (call.func, call.info):
-            ran = f"{tracker.function_name(record.a)}({record.b:#x})"
-            self.found(record.clock, f"core {record.core} ran {ran} at clock {record.clock} for {call}, "
-                       f"which asked for {call.function}({call.info:#x})", calls=[call], cores=[record.core])
+    def on_run(self, record, tracker):
+        run = tracker.run
+        if run is None or run.excused:
+            return
+        self.exercised += 1
+        if run.obligation is not None or tracker.book.asked_for(run.func, run.info):
+            return
+        owed = tracker.book.owed_by(record.core)
+        if owed is not None:
+            call = tracker.call_of(owed)
+            ran = f"{tracker.function_name(run.func)}({run.info:#x})"
+            self.found(record.clock, f"core {record.core} ran {ran} at clock {record.clock}, for which nobody asked; {call} "
+                       f"asked for {call.function}({call.info:#x})", calls=[call], cores=[record.core])
 
 
 class LostInterrupt(Oracle):
-    """When everything has come to rest, each target of a queued call has taken it, or has at least entered a generic handler
-    since (then the call is lost for another reason: O3)."""
+    """When everything has come to rest, each core that has not run what it owes has at least been interrupted since the call began
+    (then the call is lost for another reason: O3)."""
 
     name = "O9"
-    title = "every publication is followed by a handler on each target"
+    title = "every call is followed by an interrupt at each target"
+    events = _WITNESSES
 
     def __init__(self, config, places):
         super().__init__(config, places)
-        self._calls = {}
-        self._handled = {}            # core -> clock at which it entered a generic handler last
+        self._accepted = {}           # core -> clock at which it accepted an interrupt last
 
-    def on_queue(self, record, tracker):
-        if tracker.call is not None:
-            self._calls[tracker.call.id] = tracker.call
+    def on_accept(self, record, tracker):
+        self._accepted[record.core] = record.clock
 
-    def on_handle(self, record, tracker):
-        self._handled[record.core] = record.clock
-
-    def finish(self, outcome):
+    def finish(self, outcome, tracker):
         if outcome.ending is not Ending.QUIET:
+            self.lacks.append("a run that comes to rest")
             return
-        for call in self._calls.values():
-            queued = call.at(Stage.QUEUE)
-            for core in call.unfinished:
-                if call.visits[core].at(Stage.HANDLE) is None and self._handled.get(core, -1) < queued:
-                    self.found(outcome.clocks, f"core {core} entered no handler after {call} was queued at clock {queued}",
+        for call in tracker.calls:
+            owed = call.obligation
+            if owed is None:
+                continue
+            others = owed.asked & ~(owed.contract.here << call.caller)
+            self.exercised += bool(others & owed.may)
+            for core in cores_of(owed.must & owed.open & others):
+                if self._accepted.get(core, -1) < owed.issued:
+                    self.found(outcome.clocks, f"core {core} was never interrupted after {call} began at clock {owed.issued}",
                                calls=[call], cores=[core])
+
+
+class WhereRun(Oracle):
+    """A function is run with interrupts off, and not in the middle of another one. (That it is run on the asked core is O2.)
+
+    That a core holds a spin lock meanwhile is told as a fact, not judged: some protocols do so on purpose.
+    """
+
+    name = "WHERE"
+    title = "functions run with interrupts off, and none in the middle of another"
+    events = (Event.RUN, Event.RAN)
+
+    def __init__(self, config, places):
+        super().__init__(config, places)
+        self._under_lock = 0
+
+    def facts(self):
+        return {"functions_under_lock": self._under_lock}
+
+    def on_run(self, record, tracker):
+        run = tracker.run
+        if run is None:
+            return
+        self.exercised += 1
+        self._under_lock += any(core == record.core for core, _ in tracker.held.values())
+        what = f"core {run.core} ran {tracker.function_name(run.func)} at clock {run.begun}"
+        if run.enabled:
+            self.found(record.clock, f"{what} with interrupts on", calls=[tracker.call], cores=[run.core])
+        if run.inside:
+            self.found(record.clock, f"{what} in the middle of another function", calls=[tracker.call], cores=[run.core])
+
+
+class ReturnValue(Oracle):
+    """smp_call_function_single() returns 0, or -ENXIO if its target was not online at some moment of the call; others that return
+    something return 0."""
+
+    name = "RESULT"
+    title = "a routine returns what it must"
+    events = (Event.REQUEST, Event.ISSUE, Event.RESULT)
+
+    def on_result(self, record, tracker):
+        owed, call = tracker.obligation, tracker.call
+        if owed is None or not (owed.contract.fails or owed.contract.returns):
+            return
+        self.exercised += 1
+        if owed.result not in owed.results:
+            wanted = " or ".join("-ENXIO" if value else "0" for value in sorted(owed.results, reverse=True))
+            self.found(record.clock, f"{call or 'a command'} returned {owed.result} at clock {record.clock}, not {wanted}",
+                       calls=[call], cores=[record.core])

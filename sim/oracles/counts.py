@@ -1,8 +1,11 @@
 """What must hold of the count of targets still to come, and of the masks."""
 
+from rtl.apic.message import DeliveryMode
+from rtl.events import Event
+
 from .oracle import Oracle, listing
 
-__all__ = ["Countdown", "InterruptMask"]
+__all__ = ["Countdown", "InterruptMask", "SentInterrupts"]
 
 
 class Countdown(Oracle):
@@ -14,26 +17,26 @@ class Countdown(Oracle):
 
     name = "O5"
     title = "refs never falls below 0, and is 0 just when the mask is empty"
+    events = (Event.REFS,)
 
     def __init__(self, config, places):
         super().__init__(config, places)
-        self._arena = dict(places.arena)
+        if not places.tallies:
+            self.lacks.append("a struct with a csd, refs and cpumask")
         self._limit = 1 << config.xlen - 1
 
-    def on_commit(self, record, tracker):
-        if record.old != record.new:
-            self._arena[record.address] = record.new
-
     def on_refs(self, record, tracker):
+        self.exercised += 1
         if record.b >= self._limit:
             self._tell(record, tracker, f"took refs of {self.places.csd_name(record.a)} to {record.b - 2 * self._limit}")
 
     def on_list_del(self, record, tracker):
         place = self.places.tallies.get(record.a)
-        if place is None:
+        if place is None or self.lacks:
             return
-        refs = self._arena.get(place.refs, 0)
-        mask = self._arena.get(self._arena.get(place.mask, 0) if place.pointer else place.mask, 0)
+        arena = tracker.arena
+        refs = arena.get(place.refs, 0)
+        mask = arena.get(arena.get(place.mask, 0) if place.pointer else place.mask, 0)
         if refs or mask:
             self._tell(record, tracker, f"deleted {self.places.csd_name(record.a)} with refs {refs} and mask {mask:#x}")
 
@@ -42,14 +45,23 @@ class Countdown(Oracle):
 
 
 class InterruptMask(Oracle):
-    """The mask that the send path reads names somebody, and only cores that are online. In v4 it is read after the entry was
-    published, when a target that another interrupt has brought into the handler may have cleared its bit."""
+    """The mask that the send path reads names somebody, and only cores that are online. An interrupt goes only to a core that is
+    there and was online when it was sent or when it arrived.
+
+    In v4 the mask is read after the entry was published, when a target that another interrupt has brought into the handler may have
+    cleared its bit.
+    """
 
     name = "O12"
-    title = "the mask given to the APIC is not empty, and all in it are online"
+    title = "the mask given to the APIC is not empty, and interrupts go only to cores that are online"
+
+    def __init__(self, config, places):
+        super().__init__(config, places)
+        self._online_at = {}          # source -> for each message under way: the online mask when it was sent
 
     def on_ipi_mask(self, record, tracker):
         call, mask, online = tracker.call, record.a, record.b
+        self.exercised += 1
         who = call or f"core {record.core}"
         offline = [core for core in range(self.config.xlen) if mask & ~online & 1 << core]
         if not mask:
@@ -58,3 +70,45 @@ class InterruptMask(Oracle):
         if offline:
             self.found(record.clock, f"{who} gave mask {mask:#x} to the APIC at clock {record.clock}, in which "
                        f"{listing(offline)} {'is' if len(offline) == 1 else 'are'} not online", calls=[call], cores=offline)
+
+    def on_send(self, record, tracker):
+        self._online_at.setdefault(record.core, []).append(tracker.book.online)
+
+    def on_message(self, record, tracker):
+        before = self._online_at.get(record.source)
+        online = tracker.book.online | (before.pop(0) if before else 0)
+        if record.mode != DeliveryMode.FIXED.value or Event.ONLINE not in self.places.image.events:
+            return
+        self.exercised += 1
+        who = tracker.call or f"core {record.source}"
+        if not record.accepted:
+            self.found(record.clock, f"{who} sent interrupt {record.vector:#x} to {record.destination:#x}, which is no core; it "
+                       f"was lost at clock {record.clock}", calls=[tracker.call], cores=[record.source])
+        elif not online >> record.destination & 1:
+            self.found(record.clock, f"{who} sent interrupt {record.vector:#x} to core {record.destination}, which is not online; "
+                       f"it arrived at clock {record.clock}", calls=[tracker.call], cores=[record.destination])
+
+
+class SentInterrupts(Oracle):
+    """The interrupts that a call sends after it has read its mask go to cores of that mask. (A core that has come online since may
+    get one, too: all but the sender are found in the live online mask.)"""
+
+    name = "SENT"
+    title = "interrupts are sent only to cores of the mask that was read for it"
+    events = (Event.IPI_MASK,)
+
+    def __init__(self, config, places):
+        super().__init__(config, places)
+        self._masks = {}              # core -> (its call, the mask that it read, the online mask then)
+
+    def on_ipi_mask(self, record, tracker):
+        self._masks[record.core] = tracker.call, record.a, record.b
+
+    def on_send(self, record, tracker):
+        call, mask, online = self._masks.get(record.core, (None, 0, 0))
+        if call is None or call is not tracker.call:
+            return
+        self.exercised += 1
+        if (online & ~mask) >> record.destination & 1:
+            self.found(record.clock, f"{call} sent an interrupt to core {record.destination} at clock {record.clock}, which is not "
+                       f"in the mask {mask:#x} that it had read", calls=[call], cores=[record.destination])

@@ -1,37 +1,54 @@
 """What the machine and the protocol say themselves: locks, warnings and traps."""
 
+from rtl.events import Event
+
+from ..calls import TEST_AND_SET
 from .oracle import Oracle
 
 __all__ = ["SpinLocks", "Traps", "Warnings"]
 
 
 class SpinLocks(Oracle):
-    """A spin lock that is held cannot be taken, not even by its holder, and only its holder gives it back."""
+    """A spin lock that is held cannot be taken, not even by its holder, and only its holder gives it back. (That nobody holds one
+    at the end is REST.)
+
+    A lock that is no test-and-set says LOCKED when it is held. One that says neither, but only UNLOCK, is not judged.
+    """
 
     name = "LOCK"
     title = "a spin lock has one holder, and its holder gives it back"
+    events = ((Event.LOCK_TRY, Event.LOCKED), Event.UNLOCK)
 
     def __init__(self, config, places):
         super().__init__(config, places)
         self._holders = {}            # address -> (core, clock)
+        self._known = set()           # addresses of locks that say when they are taken
 
     def on_lock_try(self, record, tracker):
-        if record.result:
-            return
-        holder = self._holders.get(record.address)
+        if record.op in TEST_AND_SET and not record.result:
+            self._taken(record, record.address, tracker)
+
+    def on_locked(self, record, tracker):
+        self._taken(record, record.a, tracker)
+
+    def _taken(self, record, address, tracker):
+        self.exercised += 1
+        self._known.add(address)
+        holder = self._holders.get(address)
         if holder is not None:
-            self._tell(record, tracker, f"took {{}}, which core {holder[0]} holds since clock {holder[1]}", holder[0])
-        self._holders[record.address] = record.core, record.clock
+            self._tell(record, address, tracker, f"took {{}}, which core {holder[0]} holds since clock {holder[1]}", holder[0])
+        self._holders[address] = record.core, record.clock
 
     def on_unlock(self, record, tracker):
         holder = self._holders.pop(record.address, None)
-        if holder is None:
-            self._tell(record, tracker, "gave back {}, which nobody holds", record.core)
-        elif holder[0] != record.core:
-            self._tell(record, tracker, f"gave back {{}}, which core {holder[0]} holds since clock {holder[1]}", holder[0])
+        if holder is None and record.address in self._known:
+            self._tell(record, record.address, tracker, "gave back {}, which nobody holds", record.core)
+        elif holder is not None and holder[0] != record.core:
+            self._tell(record, record.address, tracker, f"gave back {{}}, which core {holder[0]} holds since clock {holder[1]}",
+                       holder[0])
 
-    def _tell(self, record, tracker, sentence, other):
-        lock = self.places.image.name_of(record.address)
+    def _tell(self, record, address, tracker, sentence, other):
+        lock = self.places.image.name_of(address)
         self.found(record.clock, f"at clock {record.clock} core {record.core} {sentence.format(lock)}", calls=[tracker.call],
                    cores=sorted({record.core, other}))
 
@@ -41,6 +58,10 @@ class Warnings(Oracle):
 
     name = "WARN"
     title = "no WARN_ON is hit"
+
+    def finish(self, outcome, tracker):
+        # What a run passes without a warning says nothing, so what counts is how many there are.
+        self.exercised = len(self.places.image.events.get(Event.WARN, ()))
 
     def on_warn(self, record, tracker):
         call = tracker.call
@@ -54,6 +75,9 @@ class Traps(Oracle):
 
     name = "TRAP"
     title = "no core traps"
+
+    def finish(self, outcome, tracker):
+        self.exercised = outcome.clocks
 
     def on_panic(self, record, tracker):
         self._tell(record, tracker, "PANIC, a word that is no code or no entry point")

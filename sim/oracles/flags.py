@@ -1,10 +1,11 @@
 """What must hold of a csd between two uses."""
 
 from rtl.events import Event
+from rtl.memory.port import MemoryOp
 
 from .oracle import Oracle
 
-__all__ = ["NestedOwner", "StackReuse", "UnlockOfUnlocked"]
+__all__ = ["GivenBack", "NestedOwner", "UnlockOfUnlocked"]
 
 
 class UnlockOfUnlocked(Oracle):
@@ -12,47 +13,116 @@ class UnlockOfUnlocked(Oracle):
 
     name = "O6"
     title = "a csd is unlocked only when it is locked"
+    events = (Event.CSD_UNLOCK,)
+
+    def __init__(self, config, places):
+        super().__init__(config, places)
+        if not places.lock:
+            self.lacks.append("the constant CSD_FLAG_LOCK")
 
     def on_commit(self, record, tracker):
         origin = tracker.origin
-        if origin is not None and origin.event is Event.CSD_UNLOCK and not record.old & self.places.lock:
+        if self.lacks or origin is None or origin.event is not Event.CSD_UNLOCK:
+            return
+        self.exercised += 1
+        if not record.old & self.places.lock:
             self.found(record.clock, f"core {record.core} unlocked {self.places.csd_name(origin.a)} at clock {record.clock}, "
                        "which was not locked", calls=[tracker.call], cores=[record.core])
 
 
-class StackReuse(Oracle):
-    """A csd on its caller's stack is the caller's again from the store that leaves neither WAIT nor LOCK in its flags: the frame
-    may be gone. So from there nobody else reads or writes it, until it is queued again."""
+class GivenBack(Oracle):
+    """A csd is its owner's again from the store that leaves neither WAIT nor LOCK in its flags, or, if it never had any, when its
+    function begins: the owner may fill it anew, and if it is on a stack the frame may be gone. So from there until it is queued or
+    locked again nobody else touches its function, info and flags, and nothing of one on a stack. (Who walks a list may still read
+    the ``next`` of an entry that has been taken out.) And a frame is not popped while a csd in it is queued or has flags.
+
+    A csd that more than one core queues, or that is declared for one core and queued by another, has no owner and is not judged.
+    """
 
     name = "O7"
-    title = "nobody touches a csd on a stack after the store that completed it"
+    title = "nobody else touches a csd that its owner has back, and no frame goes while its csd is in use"
+    events = (Event.QUEUE, (Event.CSD_UNLOCK, Event.COMPLETE, Event.DEQUEUE))
 
     def __init__(self, config, places):
         super().__init__(config, places)
-        self._owners = {}             # csd on a stack -> (the call it was queued for, its caller)
-        self._gone = {}               # each word of a csd that is its owner's again -> (csd, clock)
+        if places.flags_offset is None:
+            self.lacks.append("a struct csd with a field flags")
+        elif not places.lock | places.wait:
+            self.lacks.append("the constants CSD_FLAG_WAIT or CSD_FLAG_LOCK")
+        self._owners = {}             # csd -> (the call it was queued for, its owner); None: it has none
+        self._gone = {}               # word that nobody else may touch -> (csd, clock)
+        self._queued = {}             # csd on a stack -> clock since which it is in a list
+        self._taken = {}              # core -> csd without flags that its handler has taken
+        self._pointers = {address: core for core, address in places.stack_pointers.items()}
+
+    def on_csd_lock(self, record, tracker):
+        self._take_back(record.a)
 
     def on_queue(self, record, tracker):
         csd = record.b
+        call, owner = self._owners.get(csd) or (None, record.core)
+        declared = self.places.cpu_of(csd)
+        shared = csd in self._owners and self._owners[csd] is None or owner != record.core
+        self._owners[csd] = None if shared or declared not in (None, record.core) else (tracker.call, record.core)
+        self._take_back(csd)
         if csd in self.places.stack_words:
-            self._owners[csd] = tracker.call, record.core
-            for word in range(csd, csd + self.places.csd_size):
-                self._gone.pop(word, None)
+            self._queued[csd] = record.clock
+
+    def on_dequeue(self, record, tracker):
+        self._unlink(record.a)
+        self._taken[record.core] = record.a
+
+    def on_list_del(self, record, tracker):
+        self._unlink(record.a)
+
+    def _unlink(self, csd):
+        self._queued.pop(csd, None)
+
+    def on_run(self, record, tracker):
+        csd = self._taken.pop(record.core, None)
+        if csd is not None and self._owners.get(csd) and not self.lacks and not self._flags(tracker.arena.get(
+                csd + self.places.flags_offset, 0)):
+            self._give_back(csd, record.clock)
+
+    def _flags(self, word):
+        return word & (self.places.lock | self.places.wait)
+
+    def _take_back(self, csd):
+        for word in self.places.csd_words(csd):
+            self._gone.pop(word, None)
+
+    def _give_back(self, csd, clock):
+        self.exercised += 1
+        words = self.places.csd_words(csd)
+        for word in words if csd in self.places.stack_words else self.places.csd_payload(csd):
+            self._gone.setdefault(word, (csd, clock))
 
     def on_commit(self, record, tracker):
+        if self.lacks:
+            return
         gone = self._gone.get(record.address)
         if gone is not None:
             csd, clock = gone
-            call, owner = self._owners[csd]
+            call, owner = self._owners[csd] or (None, record.core)
             if record.core != owner:
                 self.found(record.clock, f"core {record.core} touched {self.places.csd_name(csd)} at clock {record.clock}, "
                            f"which core {owner} has back since clock {clock}", calls=[call], cores=[record.core, owner])
-        origin = tracker.origin
-        if origin is None or origin.event is not Event.COMPLETE and origin.event is not Event.CSD_UNLOCK:
-            return
-        if origin.a in self._owners and not record.new & (self.places.lock | self.places.wait):
-            for word in range(origin.a, origin.a + self.places.csd_size):
-                self._gone.setdefault(word, (origin.a, record.clock))
+        if record.address in self._pointers and record.op is not MemoryOp.READ:
+            self._pop(record, tracker, self._pointers[record.address])
+        csd = record.address - self.places.flags_offset
+        if csd in self._owners and record.op is not MemoryOp.READ:
+            # What its owner stores gives nothing back.
+            owned = self._owners[csd] and record.core != self._owners[csd][1]
+            if owned and record.old != record.new and not self._flags(record.new):
+                self._give_back(csd, record.clock)
+
+    def _pop(self, record, tracker, core):
+        """The stack of a core ends at ``record.new`` from now on."""
+        for csd, clock in list(self._queued.items()):
+            if self.places.stack_words[csd] == core and record.new <= csd < record.old:
+                del self._queued[csd]
+                self.found(record.clock, f"core {core} popped {self.places.csd_name(csd)} from its stack at clock {record.clock}, "
+                           f"which is queued since clock {clock}", calls=[tracker.call], cores=[core])
 
 
 class NestedOwner(Oracle):
@@ -61,12 +131,14 @@ class NestedOwner(Oracle):
 
     name = "O11"
     title = "a csd has one owner at a time"
+    events = (Event.CSD_LOCK,)
 
     def __init__(self, config, places):
         super().__init__(config, places)
         self._users = {}              # csd -> the calls that locked it and had not returned
 
     def on_csd_lock(self, record, tracker):
+        self.exercised += 1
         call, csd = tracker.call, record.a
         users = self._users[csd] = [user for user in self._users.get(csd, ()) if not user.returned]
         for user in users:

@@ -19,9 +19,9 @@ class Jury:
         for handler in self._handlers.get(key_of(record), ()):
             handler(record, tracker)
 
-    def finish(self, outcome):
+    def finish(self, outcome, tracker):
         for oracle in self.oracles:
-            oracle.finish(outcome)
+            oracle.finish(outcome, tracker)
 
     @property
     def violations(self):

@@ -1,5 +1,7 @@
 """What must hold of the lists of entries."""
 
+from rtl.events import Event
+
 from .oracle import Oracle
 
 __all__ = ["BoundedWalk", "WellFormedList"]
@@ -18,14 +20,24 @@ class WellFormedList(Oracle):
 
     name = "O4"
     title = "the lists are well-formed, and a walk ends at the head"
+    events = (Event.QUEUE, (Event.DEQUEUE, Event.LIST_DEL))
 
     def __init__(self, config, places):
         super().__init__(config, places)
+        # Of a protocol that does not say LIST_DEL nobody knows when a taken entry is unlinked.
+        self._silent = Event.LIST_DEL not in places.image.events
         self._linked = {}             # csd -> the clock since which it is in a list
         self._unlinked = {}           # csd -> the last deletion: clock, core, event
         self._at = {}                 # (core, level) of a walk -> the entry looked at, None at the head
 
+    def on_take(self, record, tracker):
+        if self._silent:
+            self._linked.pop(record.a, None)
+
     def on_queue(self, record, tracker):
+        if self.lacks:
+            return
+        self.exercised += 1
         csd, clock = record.b, record.clock
         if csd in self._linked:
             self._tell(record, tracker, csd, f"queued {{}} at clock {clock}, which is queued since clock {self._linked[csd]}")
@@ -38,6 +50,9 @@ class WellFormedList(Oracle):
         self._delete(record, tracker)
 
     def _delete(self, record, tracker):
+        if self.lacks:
+            return
+        self.exercised += 1
         csd = record.a
         if self._linked.pop(csd, None) is not None:
             self._unlinked[csd] = record
@@ -52,7 +67,7 @@ class WellFormedList(Oracle):
 
     def on_commit(self, record, tracker):
         places = self.places
-        if places.next_offset is None:
+        if places.next_offset is None or self.lacks:
             return
         csd = record.address - places.next_offset
         if record.new == csd + places.link_offset and record.new != record.old and csd in self._linked:
@@ -87,6 +102,7 @@ class BoundedWalk(Oracle):
 
     name = "O10"
     title = "a handler looks at a bounded number of entries"
+    events = (Event.VISIT,)
 
     def __init__(self, config, places, *, bound=None):
         super().__init__(config, places)
@@ -101,6 +117,7 @@ class BoundedWalk(Oracle):
         self._seen[_walk_of(record, tracker)] = 0
 
     def on_visit(self, record, tracker):
+        self.exercised += 1
         if record.a == record.b:
             return
         walk = _walk_of(record, tracker)

@@ -1,12 +1,24 @@
 """What an oracle is: one property, one class, fed with every record after the tracker."""
 
+from enum import Enum
 from typing import NamedTuple
 
 from rtl.events import ApicEvent, Event
 
-from ..records import ApicRecord, CommitRecord, CoreRecord
+from ..records import ApicRecord, CommitRecord, CoreRecord, MessageRecord
 
-__all__ = ["Oracle", "Violation", "key_of", "listing"]
+__all__ = ["Oracle", "Verdict", "Violation", "key_of", "listing"]
+
+
+class Verdict(Enum):
+    """What an oracle says of a run."""
+
+    HOLDS = "holds"
+    VIOLATED = "violated"
+    #: Nothing has happened that it could have judged.
+    NOT_EXERCISED = "not exercised"
+    #: It would need what the protocol, or the run, does not give.
+    NOT_JUDGED = "not judged"
 
 
 class Violation(NamedTuple):
@@ -40,12 +52,14 @@ def listing(cores):
     return f"cores {', '.join(cores[:-1])} and {cores[-1]}"
 
 
-_METHODS = {f"on_{event.name.lower()}": event for event in (*Event, *ApicEvent)} | {"on_commit": CommitRecord}
+_METHODS = {f"on_{event.name.lower()}": event for event in (*Event, *ApicEvent)} | {
+    "on_commit": CommitRecord, "on_message": MessageRecord}
 
 
 class Oracle:
     """Base of all oracles. A subclass says ``name`` and ``title``, and has a method ``on_<event>(record, tracker)`` for each
-    event that it wants to see (``on_woken``, ``on_accept``, ...), and ``on_commit`` for the commit records.
+    event that it wants to see (``on_woken``, ``on_accept``, ...), ``on_commit`` for the commit records, ``on_message`` for those of
+    messages.
 
     Parameters
     ----------
@@ -53,18 +67,33 @@ class Oracle:
 
     Members
     -------
+    events : what the protocol must say that this can be judged: events, or tuples of events of which one is enough.
     violations : in the order in which they were found.
+    exercised : how often there was something to judge.
+    lacks : what it would need and has not, in words; empty if it can judge.
     handlers : what ``on_`` methods there are, by the key of the records they take (see ``key_of``).
     """
 
     name: str
     title: str
+    events: tuple = ()
 
     def __init__(self, config, places):
         self.config = config
         self.places = places
         self.violations = []
+        self.exercised = 0
+        self.lacks = [f"the event {' or '.join(event.name for event in wanted)}" for wanted in map(_alternatives, self.events)
+                      if not places.image.events.keys() & set(wanted)]
         self.handlers = {key: getattr(self, method) for method, key in _METHODS.items() if hasattr(self, method)}
+
+    @property
+    def verdict(self):
+        if self.violations:
+            return Verdict.VIOLATED
+        if self.lacks:
+            return Verdict.NOT_JUDGED
+        return Verdict.HOLDS if self.exercised else Verdict.NOT_EXERCISED
 
     def add(self, record, tracker):
         """The next record; the tracker has taken it already."""
@@ -72,14 +101,22 @@ class Oracle:
         if handler is not None:
             handler(record, tracker)
 
-    def finish(self, outcome):
+    def finish(self, outcome, tracker):
         """The run has ended. What can be said only now is said now."""
 
     def facts(self):
         """What was measured on the way, as plain data: name -> number."""
         return {}
 
+    def to_json(self):
+        return {"name": self.name, "title": self.title, "verdict": self.verdict.value, "exercised": self.exercised,
+                "lacks": list(self.lacks)}
+
     def found(self, clock, sentence, *, calls=(), cores=()):
         """Keep a violation. None among the calls is left out."""
         ids = tuple(call.id for call in calls if call is not None)
         self.violations.append(Violation(self.name, clock, ids, tuple(cores), sentence))
+
+
+def _alternatives(wanted):
+    return wanted if isinstance(wanted, tuple) else (wanted,)

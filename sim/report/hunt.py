@@ -18,6 +18,9 @@ def print_report(report, notebook):
     speed = report.here / report.seconds if report.seconds else 0
     console.print(f"{report.runs} schedules, {report.clocks} clocks; here {report.here} in {report.seconds:.1f} s "
                   f"({speed:.0f} a second)")
+    if report.by_oracles:
+        why = "" if report.by_oracles == report.runs else ": the Monitor has no room for all that happens in them"
+        console.print(f"{report.by_oracles} of them judged by the oracles{why}")
     for sentence in report.disagreements:
         console.print(f"monitor and oracles disagree: {sentence}")
     found = len(report.violations)

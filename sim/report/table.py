@@ -16,6 +16,10 @@ __all__ = ["print_calls", "print_report", "report_console"]
 #: With more calls than this, the kinds are summed up and only the slowest calls and those with problems are shown.
 MANY_CALLS = 200
 _SLOWEST = 5
+#: How a run ends that is cut off.
+_CUT = "limit"
+#: The oracles without which nothing is known of what calls owe.
+_CONTRACT = {"O1", "O2", "O3"}
 #: So many violations of each oracle, and calls that are not over, are shown.
 _VIOLATIONS = 3
 
@@ -49,24 +53,26 @@ def report_console(file=None):
     return _Console(file=file or sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
-def print_report(report, console):
-    """Print the whole report of a run (``sim.run.Result.to_json``)."""
+def print_report(report, console, *, everything=False):
+    """Print the whole report of a run (``sim.run.Result.to_json``). everything : each oracle on a line of its own."""
     console.print(Text(report["scenario"], "bold") + Text(f": {report['title']}", "not bold"))
     without = f" without {', '.join(report['without'])}" if report["without"] else ""
     console.print(f"protocol {report['protocol']}{without}, {report['config']['n_cores']} cores, memory {report['memory']}, "
                   f"seed {report['seed']}: {report['cycles']} clocks, digest {report['digest']}")
     console.print()
     problems = {call for violation in report["violations"] for call in violation["calls"]}
-    print_calls(report["calls"], console, problems)
+    print_calls(report["calls"], console, problems, cut=report["ending"] == _CUT)
     console.print()
-    for oracle in report["oracles"]:
-        _print_oracle(oracle, [item for item in report["violations"] if item["oracle"] == oracle["name"]], console)
+    _print_oracles(report, console, everything)
+    console.print(_messages(report["messages"]))
     console.print()
     console.print(_verdict(report))
-    for sentence in report["unfinished"][:_VIOLATIONS]:
+    told = {item["sentence"] for item in report["violations"]}
+    unfinished = [sentence for sentence in report["unfinished"] if sentence not in told]
+    for sentence in unfinished[:_VIOLATIONS]:
         console.print(f"not over: {sentence}")
-    if len(report["unfinished"]) > _VIOLATIONS:
-        console.print(f"and {len(report['unfinished']) - _VIOLATIONS} more")
+    if len(unfinished) > _VIOLATIONS:
+        console.print(f"and {len(unfinished) - _VIOLATIONS} more")
     if report["files"]:
         console.print()
         for what, path in report["files"].items():
@@ -78,8 +84,13 @@ def print_report(report, console):
 # --- the calls ------------------------------------------------------------------------------------------------------
 
 
-def print_calls(calls, console, problems=frozenset()):
-    """Print a table of calls (``sim.calls.Call.to_json``). ``problems`` are the ids of those that have one."""
+def print_calls(calls, console, problems=frozenset(), *, cut=False):
+    """Print a table of calls (``sim.calls.Call.to_json``). ``problems`` are the ids of those that have one.
+
+    cut : the run was cut off, so a call that has not returned might have.
+    """
+    if cut:
+        calls = [call | {"cut": call["latency"] is None} for call in calls]
     if not calls:
         console.print("no calls")
         return
@@ -179,6 +190,10 @@ def _woken(call):
     return _stage("woken")(call) if call["wait"] else "nowait"
 
 
+def _never(call):
+    return "cut off" if call.get("cut") else "never"
+
+
 _ERRORS = {-6: "ENXIO", -16: "EBUSY", -22: "EINVAL"}
 _LEFT = ("call", "kind", "func", "who -> whom", "wait")
 _CALL = ("call", lambda call: call["id"])
@@ -189,7 +204,7 @@ _WAIT = ("wait", lambda call: "wait" if call["wait"] else "nowait")
 _AT = ("at", lambda call: str(call["stages"]["call"]))
 _QUEUE = ("queue", _stage("queue"))
 _WOKEN = ("woken", _woken)
-_LATENCY = ("latency", lambda call: "never" if call["latency"] is None else str(call["latency"]))
+_LATENCY = ("latency", lambda call: _number(call["latency"]) if call["latency"] is not None else _never(call))
 
 #: From wide to narrow: (name of the column, call -> cell).
 _LAYOUTS = (
@@ -217,12 +232,34 @@ def _kinds(calls):
 # --- the verdict ----------------------------------------------------------------------------------------------------
 
 
-def _print_oracle(oracle, violations, console):
-    name = f"{oracle['name']:<9}"
-    if not violations:
-        console.print(Text(name) + Text("holds    ", "green") + Text(f" {oracle['title']}"))
+def _print_oracles(report, console, everything):
+    """What is violated, with its sentences; what is not judged, and why; the rest in two lines."""
+    by_verdict = {}
+    for oracle in report["oracles"]:
+        by_verdict.setdefault(oracle["verdict"], []).append(oracle)
+    for oracle in by_verdict.get("violated", ()):
+        _print_violated(oracle, [item for item in report["violations"] if item["oracle"] == oracle["name"]], console)
+    for oracle in by_verdict.get("not judged", ()):
+        lacks = f": needs {' and '.join(oracle['lacks'])}"
+        console.print(Text(f"{oracle['name']:<9}") + Text("not judged", "yellow") + Text(lacks))
+    if everything:
+        for oracle in report["oracles"]:
+            if oracle["verdict"] in ("holds", "not exercised"):
+                style = "green" if oracle["verdict"] == "holds" else "dim"
+                times = f" ({oracle['exercised']})" if oracle["exercised"] else ""
+                console.print(Text(f"{oracle['name']:<9}") + Text(f"{oracle['verdict']:<9}", style)
+                              + Text(f" {oracle['title']}{times}"))
         return
-    console.print(Text(name) + Text("VIOLATED ", "bold red") + Text(f" {oracle['title']}"))
+    holding = ", ".join(f"{oracle['name']} ({oracle['exercised']})" for oracle in by_verdict.get("holds", ()))
+    idle = ", ".join(oracle["name"] for oracle in by_verdict.get("not exercised", ()))
+    if holding:
+        console.print(Text("holds    ", "green") + Text(holding))
+    if idle:
+        console.print(Text("not exercised: ", "dim") + Text(idle))
+
+
+def _print_violated(oracle, violations, console):
+    console.print(Text(f"{oracle['name']:<9}") + Text("VIOLATED ", "bold red") + Text(f" {oracle['title']}"))
     for item in violations[:_VIOLATIONS]:
         where = [f"clock {item['clock']}"]
         if item["calls"]:
@@ -234,15 +271,33 @@ def _print_oracle(oracle, violations, console):
         console.print(f"{'':9}and {len(violations) - _VIOLATIONS} more")
 
 
+def _messages(counts):
+    """What became of the interrupt messages; in red what vanished."""
+    text = Text(f"messages {counts['sent']} sent, {counts['delivered']} delivered")
+    for name, words in (("merged", "merged"), ("refused", "refused"), ("nobody", "to nobody"), ("unaccepted", "never accepted")):
+        if counts[name]:
+            text += Text(f", {counts[name]} {words}", "not bold" if name == "merged" else "bold red")
+    return text
+
+
 def _verdict(report):
     violated = sorted({item["oracle"] for item in report["violations"]})
-    expected = report["expected"]
-    if not violated and report["ok"]:
-        text = Text("clean: ", "bold green") + Text(f"all {len(report['calls'])} calls completed, every oracle holds")
-    elif violated:
+    unjudged = [oracle["name"] for oracle in report["oracles"] if oracle["verdict"] == "not judged"]
+    expected, calls = report["expected"], len(report["calls"])
+    cut = report["ending"] == _CUT
+    if violated:
         text = Text("violated: ", "bold red") + Text(", ".join(violated))
+    elif not report["ok"]:
+        text = Text("not finished", "bold red") if cut else Text("not finished: ", "bold red") + Text(
+            f'the run ended with "{report["ending"]}"')
+    elif _CONTRACT & set(unjudged):
+        text = Text("not judged: ", "bold yellow") + Text("nothing is violated, but what the calls owe is not known")
     else:
-        text = Text("not finished: ", "bold red") + Text(f"the run ended with \"{report['ending']}\"")
+        who = "the only call" if calls == 1 else f"all {calls} calls"
+        text = Text("clean: ", "bold green") + Text(f"{who} completed, nothing is violated"
+                                                    + (f"; not judged: {', '.join(unjudged)}" if unjudged else ""))
+    if cut:
+        text += Text(f"; the run was cut off after {report['cycles']} clocks (--max-cycles)")
     if report["as_expected"]:
         return text + Text(", as expected" if expected else "")
     return text + Text(f"; the scenario expected {', '.join(expected) or 'a clean run'}")

@@ -7,6 +7,8 @@ from sim.errors import InputError
 from sim.names import closest
 from sim.texts import shown
 
+from .contracts import contract_of
+
 __all__ = ["contents"]
 
 #: The fields of the protocol's ``struct command``, and where each comes from. Others are the protocol's own, and start as 0.
@@ -23,6 +25,8 @@ _FIELDS = {
     "frozen": lambda command, image: image.constants.get("CPU_TASKS_FROZEN", 1) if command.frozen else 0,
     "data": lambda command, image: 0,
 }
+#: The field that says what a call owes. Of a protocol with a command loop of its own, which need not have it, no call is judged.
+_CONTRACT = "contract"
 
 
 def contents(scenario, image, config):
@@ -43,7 +47,8 @@ def contents(scenario, image, config):
             _check_entry(scenario, command, image, "call", "cmd_")
             _check_entry(scenario, command, image, "func", "func_")
             for name, offset in offsets.items():
-                arena[address + offset] = _FIELDS[name](command, image)
+                arena[address + offset] = (contract_of(command, core, image).encode() if name == _CONTRACT
+                                           else _FIELDS[name](command, image))
             address += image.structs["command"].size
         address += image.structs["command"].size
     for command in scenario.idle:
@@ -66,7 +71,7 @@ def _offsets(image):
     for name in _FIELDS:
         if name not in offsets:
             raise InputError(f"struct command of the protocol has no field {name} (needed: {', '.join(_FIELDS)})", file=image.path)
-    return {name: offsets[name] for name in _FIELDS}
+    return {name: offsets[name] for name in (*_FIELDS, _CONTRACT) if name in offsets}
 
 
 def _object(image, name):
@@ -96,7 +101,7 @@ def _check_entry(scenario, command, image, key, prefix):
 def _check_fit(scenario, image, config, arena_words):
     if len(image.words) > config.microcode_depth:
         raise InputError(f"the protocol has {len(image.words)} microwords, but the machine stores {config.microcode_depth} "
-                         f"(at most 512: --set microcode_depth=512)", file=image.path)
+                         f"(--set microcode_depth={1 << ceil_log2(len(image.words))})", file=image.path)
     if arena_words > config.arena_depth:
         raise InputError(f"the scenario and its protocol need {arena_words} words of arena, but the machine has "
                          f"{config.arena_depth} (--set arena_depth={1 << ceil_log2(arena_words)})", file=scenario.document.path)

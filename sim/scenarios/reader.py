@@ -11,13 +11,15 @@ from sim.errors import InputError
 from sim.names import closest
 from sim.texts import integer, shown
 
+from .contracts import CONTRACTS
 from .document import Document
 
-__all__ = ["Command", "Scenario", "find_scenario", "read_scenario", "shipped_scenarios"]
+__all__ = ["MESSAGES", "Command", "Scenario", "find_scenario", "read_scenario", "shipped_scenarios"]
 
 _FOLDER = Path(__file__).parent
 
-_TOP = ("title", "protocol", "cores", "min_cores", "machine", "straps", "defines", "expect", "boot", "functions", "program")
+_TOP = ("title", "protocol", "cores", "min_cores", "machine", "straps", "defines", "expect", "limits", "boot", "functions", "calls",
+        "program")
 _COMMAND = ("call", "func", "target", "mask", "wait", "at", "delay", "repeat", "nested", "frozen")
 
 #: What a call cannot do without. Calls of the user's own protocol need nothing.
@@ -35,6 +37,8 @@ _USES = {
 _ALWAYS = ("call", "at", "delay", "repeat")
 #: The functions of the shipped protocols that call nobody.
 _PLAIN = ("nop", "work", "count", "touch", "clear_bit")
+#: What is counted of the interrupt messages of a run (see ``sim.messages``).
+MESSAGES = ("sent", "delivered", "merged", "refused", "nobody", "unaccepted")
 #: Linux answers ENXIO to an absent core in smp_call_function_single(); everywhere else it is an error of the scenario.
 _ANY_TARGET = ("single",)
 
@@ -43,6 +47,7 @@ _ANY_TARGET = ("single",)
 class Command:
     """One command of one core, with every choice made. ``target``, ``mask`` and ``nested`` are 0 where the call has none.
 
+    like : the shipped call whose contract it has; None: the one of its name.
     path : its place in the scenario's document.
     """
 
@@ -56,6 +61,7 @@ class Command:
     repeat: int
     nested: int
     frozen: bool
+    like: str | None = None
     path: tuple = ()
 
 
@@ -71,6 +77,9 @@ class Scenario:
     machine, straps : overrides of fields of MachineConfig and Straps.
     defines : constants for the assembler.
     expected : oracles that are expected to be violated, sorted.
+    results : id of a call -> what it must return.  data : name of an arena word -> what it must be at the end.
+    messages : what is counted of messages -> how many there must be.
+    patience, visits : limits of the watchdog and of O10; None for their own.
     online : mask of the cores that are online from the start.
     allocation_failures : bit ``16 - k`` is set if the k-th allocation fails.
     work : clocks that func ``work`` takes, by core.
@@ -89,6 +98,11 @@ class Scenario:
     straps: Mapping[str, int]
     defines: Mapping[str, int]
     expected: tuple[str, ...]
+    results: Mapping[str, int]
+    data: Mapping[str, int]
+    messages: Mapping[str, int]
+    patience: int | None
+    visits: int | None
     online: int
     allocation_failures: int
     work: tuple[int, ...]
@@ -136,6 +150,7 @@ class _Reader:
         self.root.only(_TOP)
         self.n_cores = self._n_cores(cores)
         self.all = (1 << self.n_cores) - 1
+        self.calls = self._calls()
 
     def scenario(self):
         # The order of these calls is the order of the random draws: work by core, then the commands by core.
@@ -154,6 +169,11 @@ class _Reader:
             straps=self._overrides("straps", Straps),
             defines=self._overrides("defines", None),
             expected=self._expected(),
+            results=self._expected_numbers("results", re.compile(r"\d+\.\d+"), 'calls, such as "0.2"', negative=True),
+            data=self._expected_numbers("data", re.compile(r".+"), "words of the arena"),
+            messages=self._expected_numbers("messages", re.compile("|".join(MESSAGES)), ", ".join(MESSAGES)),
+            patience=self._limit("patience"),
+            visits=self._limit("visits"),
             online=self._online(),
             allocation_failures=self._allocation_failures(),
             work=work,
@@ -267,12 +287,37 @@ class _Reader:
 
     def _expected(self):
         table = self.root.table("expect")
-        table.only(["violations"])
+        table.only(["violations", "results", "data", "messages"])
         violations = table.get("violations", list, [])
         for item in violations:
             if not isinstance(item, str):
                 raise table.refusal("violations", f'must be a list of oracles such as "O1", not {shown(item)}')
         return tuple(sorted(set(violations)))
+
+    def _expected_numbers(self, key, names, what, *, negative=False):
+        """A table of the names of something and the number that each must have."""
+        table = self.root.table("expect").table(key)
+        for name in table.content:
+            if not names.fullmatch(name):
+                raise table.refusal(name, f"is none of {what}")
+        return {name: self._whole(table, name, None, at_least=-(1 << 63) if negative else 0) for name in table.content}
+
+    def _limit(self, key):
+        table = self.root.table("limits")
+        table.only(["patience", "visits"])
+        return self._whole(table, key, None, at_least=1)
+
+    def _calls(self):
+        """Calls of a protocol's own -> the call whose contract they have."""
+        table = self.root.table("calls")
+        for name in table.content:
+            like = table.get(name, str)
+            if name in CONTRACTS:
+                raise table.refusal(name, "has a contract already")
+            if like not in CONTRACTS:
+                raise table.refusal(name, f'must name the call whose contract it has, not "{like}"{closest(like, CONTRACTS)} '
+                                          f"(there are: {', '.join(CONTRACTS)})")
+        return dict(table.content)
 
     def _online(self):
         table = self.root.table("boot")
@@ -390,6 +435,7 @@ class _Reader:
             repeat=repeat,
             nested=self._core(table, "nested", core) if "nested" in table else 0,
             frozen=table.get("frozen", bool, False),
+            like=self.calls.get(call),
             path=table.path,
         )
 

@@ -16,7 +16,7 @@ from rtl.events import ApicEvent, Event
 from rtl.memory.port import MemoryOp
 from rtl.probe import CoreState
 
-from ..files import make_folder, write_whole
+from ..files import make_folder, write_together
 from .writer import CLOCK_NS
 
 __all__ = ["write_gtkw"]
@@ -45,7 +45,7 @@ def write_gtkw(writer):
     numbers["stage"] = [(number, text) for number, text in enumerate(writer.stages) if text]
     text = io.StringIO()
     _Save(writer, GTKWSave(text), folder.name).write()
-    write_whole(*((folder / f"{name}.txt", make_translation_filter(items, "dec") + "\n") for name, items in numbers.items()),
+    write_together(*((folder / f"{name}.txt", make_translation_filter(items, "dec") + "\n") for name, items in numbers.items()),
                 (path, text.getvalue()))
     return path
 
@@ -74,6 +74,7 @@ class _Save:
 
         self._trace("run.clock", datafmt="dec")
         self._trace("calls.violation_text", "violation", GTKWColor.red)
+        self._trace("calls.vanished_text", "vanished message", GTKWColor.red)
         n_cores = writer.config.n_cores
         if n_cores > _OPEN_CORES:
             with save.group("stage of each core"):

@@ -109,7 +109,7 @@ class _Reader(StreamParserCallbacks):
 
     def __init__(self, config):
         kinds = [
-            ("core{}", "count", "event event_pc a b memory_count memory_op memory_address memory_result", self._core),
+            ("core{}", "count", "event event_enabled event_pc a b memory_count memory_op memory_address memory_result", self._core),
             ("apic{}", "count", "event event_vector event_destination", self._apic),
             ("fabric.core{}", "delivered", "delivered_mode delivered_vector delivered_destination accepted", self._message),
             ("bank{}", "count", "op core address old new", self._commit),
@@ -151,11 +151,12 @@ class _Reader(StreamParserCallbacks):
         return [self._values[f"{scope}.{name}"] for name in names]
 
     def _core(self, clock, scope, number):
-        event, pc, a, b = self._get(scope, "event", "event_pc", "a", "b")
+        event, enabled, pc, a, b = self._get(scope, "event", "event_enabled", "event_pc", "a", "b")
         op, address, result = self._get(scope, "memory_op", "memory_address", "memory_result")
         if f"{scope}.memory_count" in self._changed:
-            return CoreRecord(clock, number, Event(event), pc, a, b, MemoryOp(op), address, result)
-        return CoreRecord(clock, number, Event(event), pc, a, b, None, address if event == Event.FAULT.value else 0, 0)
+            return CoreRecord(clock, number, Event(event), pc, a, b, MemoryOp(op), address, result, bool(enabled))
+        return CoreRecord(clock, number, Event(event), pc, a, b, None, address if event == Event.FAULT.value else 0, 0,
+                          bool(enabled))
 
     def _apic(self, clock, scope, number):
         event, vector, destination = self._get(scope, "event", "event_vector", "event_destination")

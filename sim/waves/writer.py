@@ -229,12 +229,16 @@ class WaveWriter:
         self._advance(clock)
         if self.first_violation is None and clock >= self.start:
             self.first_violation = clock
-        number, words = self._violation
+        self._tell(self._violation, _plain(text))
+
+    def _tell(self, variables, text, count=True):
+        """Another one of what a count and a text are for. Several in one clock share the text."""
+        number, words = variables
         pending = self._pending
         if number in pending:
             text = f"{pending[words]}; {text}"
-        pending[number] = pending.get(number, number.value) + 1
-        pending[words] = _plain(text)
+        pending[number] = pending.get(number, number.value) + count
+        pending[words] = text
 
     def close(self, end_clock):
         """The run is over, its last clock was ``end_clock - 1``: the file appears."""
@@ -304,6 +308,7 @@ class WaveWriter:
             pending[count] = count.value + self._counting
             pending[variables["event"]] = event.value
             pending[variables["event_text"]] = event.name
+            pending[variables["event_enabled"]] = int(record.enabled)
             pending[variables["event_pc"]] = record.pc
             pending[variables["a"]] = record.a
             pending[variables["b"]] = record.b
@@ -327,6 +332,8 @@ class WaveWriter:
         pending[variables["event_destination"]] = record.destination
         if record.event is ApicEvent.SEND:
             self._sent.append(record.core)
+        if record.event is ApicEvent.REFUSE:
+            self._tell(self._vanished, f"core {record.core}: interrupt {record.vector:#x} was refused", self._counting)
 
     def _message_record(self, record):
         variables, pending = self._fabric[record.source], self._pending
@@ -337,6 +344,9 @@ class WaveWriter:
         pending[variables["delivered_vector"]] = record.vector
         pending[variables["delivered_destination"]] = record.destination
         pending[variables["accepted"]] = int(record.accepted)
+        if not record.accepted:
+            what = f"core {record.source}: interrupt {record.vector:#x} to {record.destination:#x} reached nobody"
+            self._tell(self._vanished, what, self._counting)
         pending[variables["call"]] = 0
         pending[variables["call_text"]] = ""
 
@@ -385,7 +395,9 @@ class WaveWriter:
         self._variables = []
         self._word_names = word_names(self.image)
         self._counter = self._add(("run",), "clock", _COUNT_BITS)
-        self._violation = tuple(self._add_all(("calls",), {"violation": _COUNT_BITS, "violation_text": _TEXT}).values())
+        self._violation, self._vanished = (
+            tuple(self._add_all(("calls",), {name: _COUNT_BITS, f"{name}_text": _TEXT}).values())
+            for name in ("violation", "vanished"))
         layout = tile_probe_layout(config)
         self._tile_size = layout.size
         self._tile_mask = (1 << layout.size) - 1
@@ -394,8 +406,8 @@ class WaveWriter:
             core, apic, fabric = (f"core{number}",), (f"apic{number}",), ("fabric", f"core{number}")
             self._cores.append(self._add_all(core, {
                 "call": _COUNT_BITS, "call_text": _TEXT, "stage": max(1, ceil_log2(len(self.stages))), "stage_text": _TEXT,
-                "count": _COUNT_BITS, "event": Event.as_shape().width, "event_text": _TEXT, "event_pc": config.pc_bits,
-                "a": xlen, "b": xlen,
+                "count": _COUNT_BITS, "event": Event.as_shape().width, "event_text": _TEXT, "event_enabled": 1,
+                "event_pc": config.pc_bits, "a": xlen, "b": xlen,
                 "memory_count": _COUNT_BITS, "memory_op": 3, "memory_op_text": _TEXT, "memory_address": xlen,
                 "memory_name": _TEXT, "memory_result": xlen,
             }))

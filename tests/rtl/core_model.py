@@ -79,6 +79,7 @@ class CoreModel:
             self.clock = clock
         assert clock == self.clock, f"accepted in clock {clock}, in the middle of a word: the next one starts in {self.clock}"
         self.halted = False
+        self._enabled = self.interrupts_on
         a, b = self._operands(self.words[self.pc])
         if not self._push(self.pc | 1 << self.config.pc_bits):
             return self._trap(Event.STACK_FAULT, a, b)
@@ -94,6 +95,7 @@ class CoreModel:
         after something was put there waits for one clock first: that is a step of its own."""
         assert not self.halted
         assert not self.trapped
+        self._enabled = self.interrupts_on        # as the word finds them
         word = self.words[self.pc]
         op = word.op
         a, b = self._operands(word)
@@ -314,7 +316,7 @@ class CoreModel:
             self._destination = value >> 24
 
     def _record(self, event, a, b, op=None, address=0, result=0):
-        return CoreRecord(self.clock, self.core, event, self.pc, a, b, op, address, result)
+        return CoreRecord(self.clock, self.core, event, self.pc, a, b, op, address, result, self._enabled)
 
     def _trap(self, event, a, b, address=0):
         self.seen[event] += 1

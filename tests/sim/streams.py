@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
+from amaranth.lib import data
+
 from rtl.apic.message import DeliveryMode
 from rtl.config import MachineConfig
-from rtl.events import ApicEvent, Event
+from rtl.core.microword import MicroWord
+from rtl.events import ApicEvent, Event, Whom
 from rtl.memory.port import MemoryOp
 from sim.calls import CallTracker
 from sim.engines.engine import Ending, Outcome
 from sim.microcode.image import Field, Image, ObjectType, StoredObject
+from sim.obligations import Contract
 from sim.records import ApicRecord, CommitRecord, CoreRecord, MessageRecord
 
 WAIT, LOCK = 1, 2
@@ -17,6 +21,8 @@ MANY, SINGLE = 0xFC, 0xFB
 
 _ROUTINES = ("reset", "smp_call_function_single", "smp_call_function_many", "on_each_cpu", "csd_lock", "csd_unlock", "handler")
 _FUNCTIONS = ("func_nop", "func_add")
+#: Whoever says these, it is no word of the protocol.
+_BY_HARDWARE = (Event.NONE, Event.PANIC, Event.FAULT, Event.STACK_FAULT)
 
 
 def _flat(name, *parts):
@@ -33,8 +39,25 @@ def _flat(name, *parts):
     return ObjectType(name, len(fields), tuple(fields))
 
 
-def make_image(config):
-    """16 microcode words per routine; objects as v4 declares them, a ``stack`` of 8 words per core."""
+def _words(symbols, unsaid):
+    """Of what an image is asked for, words have only the event: there is one of each, but the unsaid, somewhere, and each function
+    begins with RUN."""
+    place = data.Layout.cast(MicroWord)["event"]
+    words = [0] * 16 * len(symbols)
+    for event in Event:
+        if event not in (*_BY_HARDWARE, *unsaid):
+            words[event.value] = event.value << place.offset
+    if Event.RUN not in unsaid:
+        for name in _FUNCTIONS:
+            words[symbols[name]] = Event.RUN.value << place.offset
+    return tuple(words)
+
+
+def make_image(config, unsaid=()):
+    """16 microcode words per routine; objects as v4 declares them, a ``stack`` of 8 words per core.
+
+    unsaid : Events that no word says.
+    """
     list_head = _flat("list_head", "next", "prev")
     csd = _flat("csd", ("list", list_head), "func", "info", "flags")
     word = ObjectType("word", 1, (Field("", 0),))
@@ -47,10 +70,11 @@ def make_image(config):
             objects.append(StoredObject(f"{base}[{cpu}]", base, kind, address, cpu))
             address += kind.size
         objects += [StoredObject(f"stack[{cpu}][{index}]", "stack", word, address + index, cpu, index) for index in range(8)]
+        objects.append(StoredObject(f"stack_pointer[{cpu}]", "stack_pointer", word, address + 8, cpu))
     names = {item.name: item.address for item in objects}
     symbols = {name: 16 * index for index, name in enumerate((*_ROUTINES, *_FUNCTIONS))}
     return Image(
-        path=Path("v4.uasm"), title="v4", n_cores=config.n_cores, xlen=config.xlen, words=(0,) * 16 * len(symbols), symbols=symbols,
+        path=Path("v4.uasm"), title="v4", n_cores=config.n_cores, xlen=config.xlen, words=_words(symbols, unsaid), symbols=symbols,
         entries=frozenset(_FUNCTIONS), objects=tuple(objects),
         arena={names[f"cfd_data[{cpu}]"] + 7: names[f"cfd_mask[{cpu}]"] for cpu in range(config.n_cores)},
         constants={"CSD_FLAG_WAIT": WAIT, "CSD_FLAG_LOCK": LOCK},
@@ -63,17 +87,22 @@ class Stream:
     """Records of a run, one clock after the other. Every method that adds a record takes the next clock and returns it.
 
     ``say`` is a core record with an event; ``at`` gives its routine, ``store=(address, new)`` makes its word a store, which is
-    committed in the same clock, or, with ``late=True``, when ``drain()`` says so.
+    committed in the same clock, or, with ``late=True``, when ``drain()`` says so. In clock 0 all cores come online.
+
+    unsaid : Events that the image does not have. They are not in the stream either, and take no clock.
     """
 
-    def __init__(self, n_cores=4):
+    def __init__(self, n_cores=4, *, unsaid=()):
         self.config = MachineConfig().with_cores(n_cores)
-        self.image = make_image(self.config)
+        self.unsaid = frozenset(Event[name] for name in unsaid)
+        self.image = make_image(self.config, self.unsaid)
         self.records = []
         self.clock = 0
         self.arena = dict(self.image.arena)
         self._late = []
         self._word = (1 << self.config.xlen) - 1
+        if Event.ONLINE not in self.unsaid:
+            self.records.append(CoreRecord(0, 0, Event.ONLINE, 0, 0, (1 << n_cores) - 1, None, 0, 0))
 
     def address(self, name):
         return self.image.address_of(name)
@@ -81,14 +110,15 @@ class Stream:
     def wait(self, clocks):
         self.clock += clocks
 
-    def say(self, core, event, a=0, b=0, *, at="reset", store=None, result=0, op=None, late=False):
+    def say(self, core, event, a=0, b=0, *, at="reset", store=None, result=0, op=None, late=False, enabled=False):
+        if Event[event] in self.unsaid:
+            return self.clock if store is None else self.store(core, *store, op=op, late=late)
         clock = self._next()
         address = 0
         if store is not None:
             op = op or MemoryOp.WRITE
             address = store[0]
-        record = CoreRecord(clock, core, Event[event], self.image.symbols[at], a, b, op, address, result)
-        self.records.append(record)
+        self.records.append(CoreRecord(clock, core, Event[event], self.image.symbols[at], a, b, op, address, result, enabled))
         if store is not None:
             if late:
                 self._late.append((core, *store))
@@ -137,11 +167,44 @@ class Stream:
         self.deliver(source, destination, vector)
         return self.accept(destination, vector)
 
+    # What the command loop and the functions say.
+
+    def request(self, core, *, func="func_nop", info=5):
+        return self.say(core, "REQUEST", self.image.symbols[func], info)
+
+    def issue(self, core, whom=Whom.MASK, mask=0, **contract):
+        """``contract``: fields of a Contract; ``known`` unless it says otherwise."""
+        parts = {"known": True, "whom": whom, **dict.fromkeys(("here", "wait", "fails", "returns", "target"), 0), **contract}
+        return self.say(core, "ISSUE", Contract(**parts).encode(), mask)
+
+    def ask(self, core, whom=Whom.MASK, mask=0, *, func="func_nop", info=5, **contract):
+        """REQUEST and ISSUE."""
+        self.request(core, func=func, info=info)
+        return self.issue(core, whom, mask, **contract)
+
+    def result(self, core, value=0):
+        return self.say(core, "RESULT", value & self._word)
+
+    def begin(self, core, *, func="func_nop", info=5, enabled=False):
+        """A function begins (RUN)."""
+        return self.say(core, "RUN", info, at=func, enabled=enabled)
+
+    def ran(self, core):
+        """It has ended."""
+        return self.say(core, "RAN")
+
+    def run(self, core, *, func="func_nop", info=5, clocks=0, enabled=False):
+        """A function, from RUN to RAN, which is the next clock if it takes none."""
+        self.begin(core, func=func, info=info, enabled=enabled)
+        self.wait(clocks)
+        return self.ran(core)
+
     # Whole steps of v4.
 
     def publish(self, caller, targets, csd, *, func="func_nop", info=5, wait=True):
         """smp_call_function_many from its start to the entry's publication."""
         mask = sum(1 << core for core in targets)
+        self.ask(caller, Whom.MASK, mask, func=func, info=info, wait=wait)
         self.say(caller, "CALL", self.image.symbols[func], info, at="smp_call_function_many")
         self.say(caller, "TARGETS", mask)
         self.say(caller, "CSD_LOCK", csd, store=(csd + 4, LOCK))
@@ -149,6 +212,11 @@ class Stream:
         self.store(caller, self.address(f"cfd_mask[{caller}]"), mask)
         self.say(caller, "REFS", csd, len(targets), store=(csd + 6, len(targets)))
         return self.say(caller, "QUEUE", 0, csd, store=(self.address("call_function.queue.next"), csd))
+
+    def leave_call(self, caller, value=0):
+        """RETURN and RESULT."""
+        self.say(caller, "RETURN", value & self._word)
+        return self.result(caller, value)
 
     def take(self, core, caller, csd):
         """The walker comes to an entry, takes its bit and counts down. Returns the count."""
@@ -164,12 +232,6 @@ class Stream:
         self.say(core, "LIST_DEL", csd)
         flags = self.arena[csd + 4] & ~LOCK
         return self.say(core, "CSD_UNLOCK", csd, flags, store=(csd + 4, flags))
-
-    def run(self, core, *, func="func_nop", info=5, clocks=0):
-        """The function, from entry to exit."""
-        self.say(core, "FUNC_ENTRY", self.image.symbols[func], info)
-        self.wait(clocks)
-        return self.say(core, "FUNC_EXIT")
 
     def complete(self, core, csd):
         flags = self.arena[csd + 4] & ~WAIT
@@ -206,27 +268,43 @@ class Stream:
             self.handle(core, caller, csd, **function)
         if wait:
             self.say(caller, "WOKEN", csd)
-        return self.say(caller, "RETURN")
+        return self.leave_call(caller)
+
+    def queue_single(self, caller, target, csd, *, func="func_nop", info=5, wait=True):
+        """smp_call_function_single from its start to the sending of its interrupt."""
+        self.ask(caller, Whom.TARGET, func=func, info=info, target=target, wait=wait, fails=True)
+        self.say(caller, "CALL", self.image.symbols[func], info, at="smp_call_function_single")
+        self.say(caller, "TARGET", target)
+        if not wait:
+            self.say(caller, "CSD_LOCK", csd, store=(csd + 4, LOCK))
+        else:
+            self.store(caller, csd + 4, WAIT)
+        self.say(caller, "QUEUE", 0, csd)
+        return self.send(caller, target, SINGLE)
+
+    def handle_single(self, target, csd, **function):
+        """A whole run of the single handler with one entry, in a level that ``accept`` has opened."""
+        self.say(target, "HANDLE", b=SINGLE, at="handler")
+        self.say(target, "DEQUEUE", csd)
+        if self.arena[csd + 4] & LOCK:
+            flags = self.arena[csd + 4] & ~LOCK
+            self.say(target, "CSD_UNLOCK", csd, flags, store=(csd + 4, flags))
+        self.run(target, **function)
+        if self.arena[csd + 4] & WAIT:
+            self.complete(target, csd)
+        self.say(target, "HANDLE_END")
+        return self.say(target, "IRET")
 
     def single(self, caller, target, *, func="func_nop", info=5):
         """A whole call of smp_call_function_single that waits, its csd on the caller's stack."""
         csd = self.address(f"stack[{caller}][0]")
-        self.say(caller, "CALL", self.image.symbols[func], info, at="smp_call_function_single")
-        self.say(caller, "TARGET", target)
-        self.store(caller, csd + 4, WAIT)
-        self.say(caller, "QUEUE", 0, csd)
-        self.send(caller, target, SINGLE)
+        self.queue_single(caller, target, csd, func=func, info=info)
         self.say(caller, "WAIT", csd)
         self.deliver(caller, target, SINGLE)
         self.accept(target, SINGLE)
-        self.say(target, "HANDLE", b=SINGLE, at="handler")
-        self.say(target, "DEQUEUE", csd)
-        self.run(target, func=func, info=info)
-        self.complete(target, csd)
-        self.say(target, "HANDLE_END")
-        self.say(target, "IRET")
+        self.handle_single(target, csd, func=func, info=info)
         self.say(caller, "WOKEN", csd)
-        return self.say(caller, "RETURN")
+        return self.leave_call(caller)
 
     # Reading it.
 

@@ -6,7 +6,7 @@ import pytest
 
 from rtl.apic.message import DeliveryMode
 from rtl.config import MachineConfig
-from rtl.events import Event
+from rtl.events import Event, Whom
 from rtl.memory.port import MemoryOp
 from sim.calls import CallTracker, Stage
 from sim.records import CommitRecord, CoreRecord
@@ -23,17 +23,17 @@ def test_a_call_of_many_is_followed_from_call_to_return():
         "id": "0.0", "kind": "smp_call_function_many", "caller": 0, "targets": [1, 2], "wait": True, "func": "func_nop",
         "info": 5, "csd": stream.address("cfd_data[0]"), "generation": 1,
         "entries": [{"csd": stream.address("cfd_data[0]"), "generation": 1, "target": None}],
-        "stages": {"call": 1, "lock": 3, "queue": 7, "wait": 12, "woken": 36, "return": 37},
+        "stages": {"call": 2, "lock": 5, "queue": 9, "wait": 14, "woken": 38, "return": 40},
         "per_target": {
-            "1": {"ipi": 8, "noipi": None, "delivered": 9, "gotipi": 13, "empty": None, "handle": 16, "unlock": None, "entry": 18,
-                  "exit": 19, "complete": None},
-            "2": {"ipi": 10, "noipi": None, "delivered": 11, "gotipi": 23, "empty": None, "handle": 26, "unlock": 29, "entry": 30,
-                  "exit": 31, "complete": 32},
+            "1": {"ipi": 10, "noipi": None, "delivered": 11, "gotipi": 15, "empty": None, "handle": 18, "unlock": None, "entry": 20,
+                  "exit": 21, "complete": None},
+            "2": {"ipi": 12, "noipi": None, "delivered": 13, "gotipi": 25, "empty": None, "handle": 28, "unlock": 31, "entry": 32,
+                  "exit": 33, "complete": 34},
         },
-        "latency": 36, "completion": 30, "result": 0,
+        "latency": 38, "completion": 31, "result": 0,
     }
     assert json.loads(json.dumps(call.to_json())) == call.to_json()
-    assert end == 37 and call.over and (first.runs, second.runs) == (1, 1)
+    assert end == 40 and call.over and (first.runs, second.runs) == (1, 1)
     assert str(call) == "call 0.0 smp_call_function_many from core 0"
 
 
@@ -42,10 +42,10 @@ def test_stages_that_were_not_reached_are_none():
     stream.publish(0, [1, 2], stream.address("cfd_data[0]"))
     stream.send(0, 1)
     data = stream.tracked().calls[0].to_json()
-    assert data["stages"] == {"call": 1, "lock": 3, "queue": 7, "wait": None, "woken": None, "return": None}
-    assert data["per_target"]["1"]["ipi"] == 8
+    assert data["stages"] == {"call": 2, "lock": 5, "queue": 9, "wait": None, "woken": None, "return": None}
+    assert data["per_target"]["1"]["ipi"] == 10
     assert set(data["per_target"]["2"].values()) == {None}
-    assert (data["wait"], data["latency"], data["completion"], data["result"]) == (False, None, None, None)
+    assert (data["wait"], data["latency"], data["completion"], data["result"]) == (True, None, None, None)
 
 
 def test_ordinals_count_per_caller():
@@ -75,14 +75,14 @@ def test_a_csd_used_again_before_the_function_of_its_last_use_has_run():
     stream.interrupt(0, 2)
     stream.take(2, 0, csd)
     stream.delete(2, csd)
-    stream.say(0, "RETURN")
+    stream.leave_call(0)
     stream.publish(0, [1, 2], csd, wait=False, info=9)
-    stream.say(0, "RETURN")
+    stream.leave_call(0)
     stream.interrupt(0, 1)
     stream.take(1, 0, csd)
-    stream.say(1, "FUNC_ENTRY", 112, 9)
-    entry = stream.say(2, "FUNC_ENTRY", 112, 5)
-    exits = stream.say(1, "FUNC_EXIT"), stream.say(2, "FUNC_EXIT")
+    stream.begin(1, info=9)
+    entry = stream.begin(2, info=5)
+    exits = stream.ran(1), stream.ran(2)
     stream.take(2, 0, csd)
     stream.delete(2, csd)
     late = stream.run(2, info=9)
@@ -115,17 +115,17 @@ def test_an_inner_routine_goes_on_with_the_call():
 def test_a_call_inside_a_function_is_its_own():
     stream = Stream()
     csd = stream.address("stack[0][0]")
-    stream.say(0, "CALL", 112, 5, at="smp_call_function_single")
-    stream.say(0, "TARGET", 1)
-    stream.say(0, "QUEUE", 0, csd)
-    stream.interrupt(0, 1, SINGLE)
+    stream.queue_single(0, 1, csd)
+    stream.deliver(0, 1, SINGLE)
+    stream.accept(1, SINGLE)
     stream.say(1, "DEQUEUE", csd)
-    stream.say(1, "FUNC_ENTRY", 112, 5)
+    stream.begin(1)
+    stream.ask(1, Whom.TARGET, func="func_add", info=7, target=1)
     stream.say(1, "CALL", 128, 7, at="smp_call_function_single")
     stream.say(1, "TARGET", 1)
     stream.run(1, func="func_add", info=7)
-    inner_end = stream.say(1, "RETURN")
-    outer_exit = stream.say(1, "FUNC_EXIT")
+    inner_end = stream.leave_call(1)
+    outer_exit = stream.ran(1)
     outer, inner = stream.tracked().calls
     assert (inner.id, inner.function, inner.targets, inner.at(Stage.RETURN)) == ("1.0", "func_add", {1}, inner_end)
     assert inner.visits[1].runs == 1
@@ -148,12 +148,18 @@ def test_a_call_from_an_interrupt_is_its_own():
 def test_a_function_that_the_caller_runs_itself():
     """on_each_cpu: the others by interrupt, then this core."""
     stream = Stream()
+    stream.ask(0, Whom.OTHERS, here=True)
     stream.say(0, "CALL", 112, 5, at="on_each_cpu")
-    stream.many(0, [1, 2])
-    stream.run(0)
+    stream.say(0, "CALL", 112, 5, at="smp_call_function_many")
+    for core in (1, 2, 3):
+        stream.interrupt(0, core)
+        stream.run(core)
+        stream.say(core, "IRET")
     stream.say(0, "RETURN")
+    stream.run(0)
+    stream.leave_call(0)
     [call] = stream.tracked().calls
-    assert (call.kind, call.targets, call.over) == ("on_each_cpu", {0, 1, 2}, True)
+    assert (call.kind, call.targets, call.over) == ("on_each_cpu", {0, 1, 2, 3}, True)
     assert call.visits[0].at(Stage.IPI) is None and call.visits[0].runs == 1
     assert call.completion == call.visits[0].at(Stage.EXIT) - call.at(Stage.CALL)
 
@@ -303,6 +309,17 @@ def test_the_result_is_signed():
     assert (call.result, call.error, call.over) == (-6, -6, True)
 
 
+@pytest.mark.parametrize("contract, result", [({}, 0), ({"returns": True}, 7), ({"fails": True}, 7)])
+def test_a_routine_that_returns_nothing_has_not_failed(contract, result):
+    """Whatever it has left in the register."""
+    stream = Stream()
+    stream.ask(0, Whom.NOBODY, here=True, **contract)
+    stream.result(0, 7)
+    [call] = stream.tracked().calls
+    assert (call.result, call.error, call.returned) == (result, result or None, True)
+    assert call.over == bool(result)
+
+
 def test_a_command_ends_what_was_left_open():
     stream = Stream()
     stream.say(0, "CALL", 112, 5, at="smp_call_function_many")
@@ -351,7 +368,7 @@ def test_every_record_belongs_to_the_call_of_its_context():
     stream.read(0, 20)
     stream.read(1, 20)
     tracker = CallTracker.for_image(stream.config, stream.image)
-    assert [call and call.id for call in map(tracker.add, stream.records)] == ["0.0", "0.0", "0.0", None, None]
+    assert [call and call.id for call in map(tracker.add, stream.records)] == [None, "0.0", "0.0", "0.0", None, None]
 
 
 @pytest.mark.parametrize("n_cores", [1, 2, 3, 4, 8, 32, 64])

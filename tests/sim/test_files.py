@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from sim.errors import InputError
-from sim.files import WholeFile, locked, make_folder, write_whole
+from sim.files import WholeFile, locked, make_folder, write_together, write_whole
 
 
 @pytest.fixture(params=[True, False], ids=["unnamed", "named"])
@@ -44,7 +44,7 @@ def test_it_appears_whole(tmp_path, kind):
 def test_it_has_the_rights_that_others_have(tmp_path, kind):
     before = os.umask(0o027)
     try:
-        write_whole((tmp_path / "a", ""))
+        write_whole(tmp_path / "a", "")
         (tmp_path / "b").touch()
     finally:
         os.umask(before)
@@ -62,7 +62,7 @@ def test_given_up_it_was_never_there(tmp_path, kind, error):
 def test_a_full_disk(tmp_path, kind, small_disk):
     (tmp_path / "a").write_text("before")
     with pytest.raises(InputError, match="a: cannot be written: File too large"):
-        write_whole((tmp_path / "b", "fits"), (tmp_path / "a", "x" * 100_000))
+        write_together((tmp_path / "b", "fits"), (tmp_path / "a", "x" * 100_000))
     assert (tmp_path / "a").read_text() == "before"
     assert os.listdir(tmp_path) == ["a"]
 
@@ -82,13 +82,13 @@ def test_places_that_cannot_be_written(tmp_path, kind, path, reason):
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=f"cannot be written: {reason}"):
-        write_whole((tmp_path / path, "x"))
+        write_whole(tmp_path / path, "x")
     assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
 
 
 def test_what_is_no_file_is_not_replaced():
     with pytest.raises(InputError, match="/dev/null: cannot be written: it is there, and no file"):
-        write_whole(("/dev/null", "x"))
+        write_whole("/dev/null", "x")
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):
@@ -99,7 +99,7 @@ def test_a_folder_that_cannot_be_made(tmp_path):
 
 def _write_often(path, text):
     for _ in range(200):
-        write_whole((path, text))
+        write_whole(path, text)
 
 
 def test_many_write_one_file(tmp_path, kind):
@@ -107,7 +107,7 @@ def test_many_write_one_file(tmp_path, kind):
     context = multiprocessing.get_context("fork")
     path, texts = tmp_path / "a", ["1" * 50_000, "2" * 70_000, "3" * 60_000]
     processes = [context.Process(target=_write_often, args=(path, text)) for text in texts]
-    write_whole((path, texts[0]))
+    write_whole(path, texts[0])
     for process in processes:
         process.start()
     while any(process.is_alive() for process in processes):

@@ -144,9 +144,9 @@ def test_without_its_fences_the_many_path_loses_a_call(engine):
     found = violated(engine, "many", x2apic=1, without=BOTH)
     lost = [oracles for oracles in found if oracles]
     assert lost
-    assert set().union(*lost) <= {"O3", "O9", "WATCHDOG"}
+    assert set().union(*lost) <= {"O3", "O9", "DATA", "REST", "WATCHDOG"}
     # A caller that waits does so for ever; a call that nobody waits for is found at the end.
-    assert {"O3"} in lost and {"WATCHDOG"} in lost
+    assert any("O3" in oracles for oracles in lost) and {"WATCHDOG"} in lost
 
 
 def test_the_single_path_does_not(engine):

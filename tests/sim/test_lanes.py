@@ -17,6 +17,7 @@ from sim.run import prepare
 from sim.scenarios.reader import shipped_scenarios
 from sim.schedules import Plan
 
+from .lockstep import prepare_or_skip
 from .random_components import components, simulate, stimuli
 
 _CLOCKS = 30
@@ -86,7 +87,7 @@ def engines():
 
 @pytest.mark.parametrize("scenario", shipped_scenarios())
 def test_every_shipped_scenario(engines, scenario):
-    prepared = prepare(scenario, cores=4)
+    prepared = prepare_or_skip(scenario, 4)
     lanes, scalar = engines(prepared.settings.config)
     jobs = list(_jobs(prepared.settings.straps, lanes.lanes + 8))
     arguments = {"max_clocks": 6000, "patience": 700}

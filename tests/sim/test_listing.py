@@ -52,7 +52,7 @@ main:
 LISTING = """\
 a demonstration
 for 2 cores of 16 bits
-needs 14 of 512 words of microcode, 40 words of arena
+needs 14 of 2048 words of microcode, 40 words of arena
 
 reset:
   000  {0}  jmp     func                            ; p.uasm:19: jmp  main
@@ -113,14 +113,14 @@ def image(tmp_path):
 
 
 def test_listing(image):
-    assert listing(image) == LISTING.format(*(f"{raw:012x}" for raw in image.words))
+    assert listing(image) == LISTING.format(*(f"{raw:013x}" for raw in image.words))
 
 
 def test_an_empty_program_has_a_listing(tmp_path):
     path = tmp_path / "p.uasm"
     path.write_text("")
     assert listing(assemble(path, n_cores=1, xlen=16, any_events=True)) == (
-        "p\nfor 1 core of 16 bits\nneeds 0 of 512 words of microcode, 16 words of arena\n\n"
+        "p\nfor 1 core of 16 bits\nneeds 0 of 2048 words of microcode, 16 words of arena\n\n"
         "\nconstants\n  1     NR_CPUS\n  0x10  XLEN\n  0x10  PERCPU_BASE\n  0     PERCPU_SHIFT\n")
 
 
@@ -232,7 +232,7 @@ def test_command(tmp_path, monkeypatch, capsys):
     assert "old" in document.read_text()
     assert reference.main(["--write"]) == 0
     assert reference.main([]) == 0
-    assert "| `entry` | 47 | An indirect call may land here. |\n<!-- end -->\nafter\n" in document.read_text()
+    assert "| `entry` | 50 | An indirect call may land here. |\n<!-- end -->\nafter\n" in document.read_text()
 
 
 def test_the_example_of_the_documentation_assembles(tmp_path):

@@ -18,7 +18,7 @@ from sim.litmus.syntax import Mode
 from sim.litmus.translate import translate
 from sim.waves.reader import read_records
 
-from .litmus_samples import SINGLE, litmus_test, single
+from .litmus_samples import SINGLE, SINGLE_64, litmus_test, single, single_64
 
 
 def runner(model, *, runs, seed=0, expected=None, out=None):
@@ -47,6 +47,13 @@ def test_single_threads(model, engines):
         assert result.states == {tuple(final.values()): 2}, instructions
 
 
+@pytest.mark.parametrize("model", [Model.SC, Model.TSO])
+def test_single_threads_of_64_bits(model, engines):
+    for init, instructions, final in SINGLE_64:
+        result, = run(single_64(init, instructions, *final), model, engines, runs=2)
+        assert result.states == {tuple(final.values()): 2}, instructions
+
+
 def test_an_instruction_of_several_words_is_not_interrupted():
     text = translate(read_test(SHIPPED / "MP+ipi.litmus")).text
     assert "irqsave" not in text.split("P1_start")[1]
@@ -56,7 +63,7 @@ def test_an_instruction_of_several_words_is_not_interrupted():
 
 
 def test_a_location_may_have_any_name(engines):
-    names = ("r0", "end", "flags", "memory", "start_time", "threads", "P0", "MOV")
+    names = ("r0", "end", "flags", "memory", "start_time", "threads", "P0", "MOV", "_x", "x.", ".x")
     test = single("", [f"MOV [{name}],${number}" for number, name in enumerate(names)], *names)
     result, = run(test, Model.TSO, engines, runs=1)
     assert result.states == {tuple(range(len(names))): 1}
@@ -154,7 +161,7 @@ def test_a_forbidden_outcome_comes_with_the_waves_of_that_run(engines, tmp_path)
 
 def test_a_run_that_does_not_end_is_a_finding(engines, monkeypatch):
     monkeypatch.setattr("sim.litmus.run._MAX_CLOCKS", 300)
-    result, = run(litmus_test("{}\n P0 ;\n again: JMP again ;\nexists (x=0)"), Model.SC, engines, runs=2)
+    result, = run(litmus_test("{}\n P0 ;\n again: JMP again ;\nexists (true)"), Model.SC, engines, runs=2)
     assert result.states == {None: 2} and result.verdict is Verdict.FORBIDDEN_SEEN
 
 
@@ -200,7 +207,7 @@ def test_the_engine_is_chosen(crosscall, monkeypatch):
     reports = [crosscall(*arguments, "--engine", engine).stdout for engine in ("pysim", "compiled")]
     assert reports[0] == reports[1] != ""
 
-    def refuse(config):
+    def refuse(config, **options):
         raise MissingToolError("there is no compiler here")
 
     monkeypatch.setattr("sim.engines.compiled.CompiledEngine", refuse)
@@ -213,7 +220,7 @@ def test_the_engine_is_chosen(crosscall, monkeypatch):
 
 
 def test_malformed_files_do_not_stop_the_others(crosscall, tmp_path):
-    (tmp_path / "a.litmus").write_text("X86 a\n{}\n P0 ;\n JUMP away ;\nexists (x=0)\n")
+    (tmp_path / "a.litmus").write_text("X86 a\n{}\n P0 ;\n JUMP away ;\n")
     (tmp_path / "b.litmus").write_text((SHIPPED / "CoRR.litmus").read_text())
     done = crosscall(tmp_path, "--runs", 2)
     assert done.exit_code == 2

@@ -37,7 +37,7 @@ def records(draw, config):
     if kind is CoreRecord:
         return core, CoreRecord(
             clock, core, draw(st.sampled_from(Event)), draw(bits(config.pc_bits)), draw(word), draw(word),
-            draw(st.sampled_from([None, *MemoryOp])), draw(word), draw(word))
+            draw(st.sampled_from([None, *MemoryOp])), draw(word), draw(word), draw(st.booleans()))
     if kind is ApicRecord:
         return n + core, ApicRecord(clock, core, draw(st.sampled_from(ApicEvent)), draw(bits(8)), draw(bits(8)))
     if kind is MessageRecord:
@@ -68,9 +68,9 @@ def test_layout():
     assert sources.kinds == ["core"] * 2 + ["apic"] * 2 + ["message"] * 2 + ["bank"] * 2
     assert sources.numbers == [0, 1] * 4
     assert len(sources) == 8
-    core = CoreRecord(9, 1, Event.QUEUE, 0x123, 0x4567, 0x89AB, MemoryOp.SWAP, 0xCDEF, 0x1357)
-    assert sources.encode(core) == (1, 1 | 12 << 1 | 0x123 << 7 | 0x4567 << 16 | 0x89AB << 32 | 1 << 48 | 2 << 49 | 0xCDEF << 52
-                                    | 0x1357 << 68)
+    core = CoreRecord(9, 1, Event.QUEUE, 0x123, 0x4567, 0x89AB, MemoryOp.SWAP, 0xCDEF, 0x1357, True)
+    assert sources.encode(core) == (1, 1 | 12 << 1 | 1 << 8 | 0x123 << 9 | 0x4567 << 18 | 0x89AB << 34 | 1 << 50 | 2 << 51
+                                    | 0xCDEF << 54 | 0x1357 << 70)
     apic = ApicRecord(9, 0, ApicEvent.EOI, 0xFB, 0x21)
     assert sources.encode(apic) == (2, 1 | 2 << 1 | 0xFB << 3 | 0x21 << 11)
     message = MessageRecord(9, 1, 5, 0xFB, 0x21, True)

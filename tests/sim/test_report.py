@@ -36,12 +36,24 @@ CALLS = [
 ]
 
 
+MESSAGES = {"sent": 9, "delivered": 9, "merged": 0, "refused": 0, "nobody": 0, "unaccepted": 0}
+
+
+def oracles(**verdicts):
+    """As ``Oracle.to_json`` gives them. All hold but those of ``verdicts``."""
+    known = (("O1", "no early return", 7), ("O9", "no lost interrupt", 8), ("O12", "no empty mask", 9))
+    return [{"name": name, "title": title, "verdict": verdicts.get(name, "holds"),
+             "exercised": 0 if verdicts.get(name) == "not exercised" else exercised,
+             "lacks": ["the event RUN", "a run that comes to rest"] if verdicts.get(name) == "not judged" else []}
+            for name, title, exercised in known]
+
+
 def report(**changes):
     result = {
         "scenario": "demo", "title": "a tour", "protocol": "v4", "without": [], "memory": "sc", "config": {"n_cores": 6},
-        "seed": 0, "cycles": 16000,
+        "seed": 0, "cycles": 16000, "messages": MESSAGES,
         "digest": "0x12345678", "ending": "quiet", "ok": True, "expected": [], "as_expected": True, "calls": CALLS,
-        "oracles": [{"name": "O1", "title": "no early return"}, {"name": "O12", "title": "no empty mask"}], "violations": [],
+        "oracles": oracles(), "violations": [],
         "unfinished": [], "files": {},
     }
     return result | changes
@@ -111,13 +123,21 @@ def test_no_calls(monkeypatch):
 
 
 @pytest.mark.parametrize("changes, verdict", [
-    ({}, "clean: all 6 calls completed, every oracle holds"),
+    ({}, "clean: all 6 calls completed, nothing is violated"),
+    ({"calls": CALLS[:1]}, "clean: the only call completed, nothing is violated"),
+    ({"oracles": oracles(O9="not exercised")}, "clean: all 6 calls completed, nothing is violated"),
+    ({"oracles": oracles(O9="not judged")}, "clean: all 6 calls completed, nothing is violated; not judged: O9"),
+    ({"oracles": oracles(O1="not judged")}, "not judged: nothing is violated, but what the calls owe is not known"),
     ({"ok": False, "as_expected": True, "expected": ["O1"], "violations": [violation("O1")]}, "violated: O1, as expected"),
     ({"ok": False, "as_expected": False, "violations": [violation("O1")]}, "violated: O1; the scenario expected a clean run"),
     ({"ok": True, "as_expected": False, "expected": ["O1"]},
-     "clean: all 6 calls completed, every oracle holds; the scenario expected O1"),
+     "clean: all 6 calls completed, nothing is violated; the scenario expected O1"),
     ({"ok": False, "as_expected": False, "ending": "limit"},
-     'not finished: the run ended with "limit"; the scenario expected a clean run'),
+     "not finished; the run was cut off after 16000 clocks (--max-cycles); the scenario expected a clean run"),
+    ({"ok": False, "as_expected": False, "ending": "limit", "violations": [violation("O1")]},
+     "violated: O1; the run was cut off after 16000 clocks (--max-cycles); the scenario expected a clean run"),
+    ({"ok": False, "as_expected": False, "ending": "trap"},
+     'not finished: the run ended with "trap"; the scenario expected a clean run'),
 ])
 def test_verdict(monkeypatch, changes, verdict):
     assert verdict in printed(monkeypatch, 80, print_report, report(**changes)).splitlines()
@@ -126,17 +146,19 @@ def test_verdict(monkeypatch, changes, verdict):
 def test_oracles_and_files(monkeypatch):
     changes = {
         "ok": False, "as_expected": False,
+        "oracles": oracles(O12="violated"),
         "violations": [violation("O12", calls=["0.1", "0.2"], cores=[2, 3]), *[violation("O12", clock=i) for i in range(4)]],
         "files": {"events": "waves/demo.events.jsonl", "waves": "waves/demo.vcd", "view": "waves/demo.gtkw"},
     }
     text = printed(monkeypatch, 80, print_report, report(**changes))
     assert """
-O1       holds     no early return
 O12      VIOLATED  no empty mask
          clock 777; call 0.1, 0.2; core 2-3: this must not be
          clock 0: this must not be
          clock 1: this must not be
          and 2 more
+holds    O1 (7), O9 (8)
+messages 9 sent, 9 delivered
 """ in text
     assert text.endswith("""
 events  waves/demo.events.jsonl
@@ -144,6 +166,42 @@ waves   waves/demo.vcd
 view    waves/demo.gtkw
 open    gtkwave waves/demo.gtkw   (or: crosscall view waves/demo.gtkw)
 """)
+
+
+def test_what_does_not_hold_is_not_said_to(monkeypatch):
+    text = printed(monkeypatch, 80, print_report, report(oracles=oracles(O1="not exercised", O9="not judged")))
+    assert """
+O9       not judged: needs the event RUN and a run that comes to rest
+holds    O12 (9)
+not exercised: O1
+messages 9 sent, 9 delivered
+""" in text
+
+
+def test_every_oracle_on_a_line_of_its_own(monkeypatch):
+    def show(data, console):
+        print_report(data, console, everything=True)
+
+    text = printed(monkeypatch, 80, show, report(oracles=oracles(O9="not exercised")))
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    at = lines.index("messages 9 sent, 9 delivered")
+    assert lines[at - 3:at] == ["O1 holds no early return (7)", "O9 not exercised no lost interrupt", "O12 holds no empty mask (9)"]
+
+
+def test_messages_that_vanished(monkeypatch):
+    counts = MESSAGES | {"delivered": 5, "merged": 1, "refused": 2, "nobody": 3, "unaccepted": 4}
+    text = printed(monkeypatch, 80, print_report, report(messages=counts))
+    assert "messages 9 sent, 5 delivered, 1 merged, 2 refused, 3 to nobody, 4 never accepted\n" in text
+
+
+def test_a_call_that_is_cut_off_is_not_one_that_never_returns(monkeypatch):
+    """Nor one that does not wait: what was asked is known before the caller starts to wait."""
+    waiting = call("0.0", "smp_call_function_many", [1, 2], True, 2000, latency=None)
+    waiting["stages"]["woken"] = None
+    for ending, cell in (("limit", "cut off"), ("stopped", "never")):
+        text = printed(monkeypatch, 80, print_report, report(calls=[waiting], ok=False, as_expected=False, ending=ending))
+        row = next(line for line in text.splitlines() if line.startswith("0.0"))
+        assert row.split("-")[-1].strip() == cell and "nowait" not in row
 
 
 def test_calls_that_are_not_over_are_named(monkeypatch):

@@ -156,7 +156,8 @@ def test_without_the_drain_a_call_under_way_is_lost():
     assert [item.oracle for item in run.result.violations] == ["WATCHDOG", "WATCHDOG"]
     assert re.fullmatch(r"call 0\.0 smp_call_function_single from core 0 returned at \d+ and is not over: "
                         r"core 1 was never interrupted \(ipi sent at \d+, delivered at \d+\)", sentences[0])
-    assert re.fullmatch(r"call 0\.1 smp_call_function_single from core 0 got no further than call at \d+", sentences[1])
+    assert re.fullmatch(r"call 0\.1 smp_call_function_single from core 0 got no further than call at \d+: "
+                        r"core 2 was never interrupted \(no ipi was sent\)", sentences[1])
 
 
 def test_with_the_drain_it_is_not():
@@ -235,7 +236,9 @@ def check_under_load(seed, **options):
         assert violation.oracle == "O1" or "empty mask" in violation.sentence, told
     for item in result.calls:
         assert item.over, told
-        assert all(visit.runs == (core in item.targets) for core, visit in item.visits.items()), told
+        # A core that came or left meanwhile may run the function, and need not.
+        owed = item.obligation
+        assert all(owed.must >> core & 1 <= visit.runs <= owed.may >> core & 1 for core, visit in item.visits.items()), told
     ran = sum(visit.runs for item in result.calls if item.function == "func_count" for visit in item.visits.values())
     assert run.word("counter") == ran, told
     masks = [run.word(f"cfd_data[{core}].cpumask") for core in sorted(online(run))]
@@ -345,9 +348,10 @@ def test_refs_that_is_zero_too_early():
         2: [call("zero_refs", at=400)],
     }, functions={"work": 800}), extra=ZERO_REFS)
     assert_warned(run, 1, "refs_zero", "generic_smp_call_function_interrupt(): refs is 0 although this core's bit is set")
-    assert run.violations == {"WARN", "O5", "O3"}
-    assert [item.sentence for item in run.result.violations if item.oracle == "O3"] == [
-        f"cfd_data[0].csd is still locked at the end of the run, at clock {run.result.clocks}"]
+    assert run.violations == {"WARN", "O5", "REST"}
+    rest = [item.sentence for item in run.result.violations if item.oracle == "REST"]
+    assert "cfd_data[0].csd is still locked at the end of the run" in rest
+    assert "call_function.queue is not empty at the end" in rest
     # What was provoked here and above is all that v4 warns of.
     assert {name for name, _ in run.image.warnings.values()} == {
         "single_irqs_disabled", "many_irqs_disabled", "__single_irqs_disabled", "csd_unlock_unlocked", "refs_zero"}

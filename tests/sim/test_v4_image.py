@@ -4,6 +4,7 @@ from itertools import product
 
 import pytest
 
+from rtl.config import MachineConfig
 from rtl.core.microword import ENTRY_INTERRUPT, ENTRY_RESET, SAVED_REGISTERS, MicroWord, Op
 from sim.microcode.assembler import assemble
 from sim.microcode.protocols import find_protocol
@@ -19,7 +20,7 @@ def image(defines=None, n_cores=4, xlen=16):
 @pytest.mark.parametrize("n_cores, xlen", [(1, 16), (3, 16), (16, 16), (32, 32), (64, 64)])
 @pytest.mark.parametrize("defines", DEFINES, ids=str)
 def test_fits_the_store(defines, n_cores, xlen):
-    assert len(image(defines, n_cores, xlen).words) <= 512
+    assert len(image(defines, n_cores, xlen).words) <= MachineConfig().microcode_depth
 
 
 # --- the private stack ----------------------------------------------------------------------------------------------

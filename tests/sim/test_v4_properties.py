@@ -117,7 +117,7 @@ def check_calls(run, programs):
         assert {core: visit.runs for core, visit in call.visits.items()} == dict.fromkeys(call.targets, 1), call
     for core, program in enumerate(programs):
         own = [call for call in run.result.calls if call.caller == core and call.function != "func_free"]
-        expected = [command for command in program for _ in range(command.repeat) if command.call != "hold_call_lock"]
+        expected = [command for command in program for _ in range(command.repeat)]
         assert [(call.function, call.targets) for call in own] == [(f"func_{item.func}", set(item.targets)) for item in expected]
         assert [call.error for call in own] == [-6 if not item.targets and item.call == "single" else None for item in expected]
 

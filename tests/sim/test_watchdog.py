@@ -2,8 +2,10 @@
 
 import pytest
 
+from rtl.events import ApicEvent, Whom
 from sim.calls import CallTracker
 from sim.engines.engine import Ending
+from sim.records import ApicRecord
 from sim.watchdog import Watchdog
 
 from .streams import SINGLE, Stream
@@ -58,9 +60,9 @@ def test_a_waiter_names_how_far_each_target_has_come(stream):
     delivered = stream.deliver(0, 2)
     stream.interrupt(0, 3)
     stream.take(3, 0, csd)
-    entry = stream.say(3, "FUNC_ENTRY", 112, 5)
+    entry = stream.begin(3)
     stream.say(0, "WAIT", csd)
-    last = spin(stream)
+    last = spin(stream, core=3)
     watchdog, clock = watch(stream)
     assert clock == last + PATIENCE + 1
     [violation] = watchdog.violations
@@ -126,6 +128,93 @@ def test_a_word_that_changes_is_progress(stream):
     for value in range(2 * PATIENCE):
         stream.store(0, 900, value)
     assert watch(stream)[1] is None
+
+
+# --- the progress of functions ----------------------------------------------------------------------------------------
+
+
+def test_a_function_that_works_is_progress(stream):
+    """It is silent for as long as it works, while everybody waits for it."""
+    stream.begin(1)
+    spin(stream, clocks=50 * PATIENCE)
+    stream.ran(1)
+    assert watch(stream)[1] is None
+
+
+def test_a_function_that_spins_is_none(stream):
+    last = stream.begin(1)
+    spin(stream, core=1)
+    assert watch(stream)[1] == last + PATIENCE + 1
+
+
+def test_a_function_that_has_ended_is_none(stream):
+    stream.begin(1)
+    last = stream.ran(1)
+    spin(stream)
+    assert watch(stream)[1] == last + PATIENCE + 1
+
+
+def test_of_a_function_that_says_nothing_nobody_knows():
+    stream = Stream(unsaid=["RUN"])
+    stream.begin(1)
+    last = stream.say(1, "FUNC_ENTRY", 112, 5)
+    spin(stream)
+    assert watch(stream)[1] == last + PATIENCE + 1
+
+
+@pytest.mark.parametrize("late, stuck", [(0, False), (1, True)])
+def test_a_function_works_that_has_been_silent_for_half_of_the_patience(stream, late, stuck):
+    last = stream.begin(1)
+    spin(stream, core=2, clocks=PATIENCE // 2 - 1 + late)
+    stream.read(1, 20)
+    spin(stream, core=2, clocks=PATIENCE)
+    assert watch(stream)[1] == (last + PATIENCE + 1 if stuck else None)
+
+
+def test_a_function_inside_another_works_as_well(stream):
+    stream.begin(1)
+    stream.begin(1)
+    last = stream.ran(1)
+    spin(stream, clocks=2 * PATIENCE)
+    assert watch(stream)[1] is None
+    stream.ran(1)
+    spin(stream)
+    assert watch(stream)[1] > last + 2 * PATIENCE
+
+
+@pytest.mark.parametrize("ended, stuck", [(False, False), (True, True)])
+def test_a_run_that_is_cut_off_in_a_function_is_not_stuck(stream, ended, stuck):
+    stream.begin(1)
+    if ended:
+        stream.ran(1)
+    watchdog, _ = watch(stream)
+    stream.wait(3 * PATIENCE)
+    watchdog.finish(stream.outcome(Ending.LIMIT))
+    assert bool(watchdog.violations) == stuck
+
+
+def test_what_it_says_of_itself(stream):
+    stream.many(0, [1, 2])
+    watchdog, _ = watch(stream)
+    watchdog.finish(stream.outcome())
+    assert watchdog.to_json() == {"name": "WATCHDOG", "title": "the run makes progress until it ends", "verdict": "holds",
+                                  "exercised": stream.clock + 1, "lacks": []}
+
+
+# --- what is said -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("event, why", [("refuse", "was refused at clock"), ("nobody", "to 0x9 reached nobody at clock")])
+def test_a_message_that_vanished_is_a_reason(stream, event, why):
+    stream.ask(0, Whom.TARGET, target=2, wait=True)
+    if event == "refuse":
+        stream.records.append(ApicRecord(stream.clock, 0, ApicEvent.REFUSE, SINGLE, 2))
+    else:
+        stream.send(0, 9, SINGLE)
+        stream.deliver(0, 9, SINGLE, accepted=False)
+    clock = stream.clock
+    spin(stream)
+    assert sentences(stream)[0].endswith(f"; its interrupt 0xfb {why} {clock}")
 
 
 def test_it_says_so_once(stream):

@@ -63,12 +63,12 @@ def test_fields_that_are_not_valid_are_zero(tmp_path):
     sources = Sources(config)
     path = tmp_path / "run.vcd"
     with WaveWriter(path, config, make_image(config)) as writer:
-        writer.on_clock(0, [sources.encode(CoreRecord(0, 0, Event.LOCK_TRY, 1, 2, 3, MemoryOp.SWAP, 16, 1))], 0)
+        writer.on_clock(0, [sources.encode(CoreRecord(0, 0, Event.LOCK_TRY, 1, 2, 3, MemoryOp.SWAP, 16, 1, True))], 0)
         writer.on_clock(1, [sources.encode(CoreRecord(1, 0, Event.WAIT, 1, 2, 3, None, 77, 88))], 0)
         writer.on_clock(2, [sources.encode(CoreRecord(2, 0, Event.FAULT, 1, 2, 3, None, 0xFFFF, 88))], 0)
         writer.close(3)
     assert [record[6:] for record in read_records(path).records] == [
-        (MemoryOp.SWAP, 16, 1), (None, 0, 0), (None, 0xFFFF, 0)]
+        (MemoryOp.SWAP, 16, 1, True), (None, 0, 0, False), (None, 0xFFFF, 0, False)]
 
 
 def refusal(tmp_path, content):
@@ -129,7 +129,7 @@ def test_damaged(tmp_path, vcd):
     (rb'"n_cores": 2', b'"n_cores": 4'),
     (rb'"config"', b'"confug"'),
     (rb'"words": \[', b'"words": [[['),
-    (rb"\$var wire 6 (\S+) event \$end", rb"$var wire 6 \1 evont $end"),
+    (rb"\$var wire 7 (\S+) event \$end", rb"$var wire 7 \1 evont $end"),
     (rb"\$scope module core0 \$end", b"$scope module care0 $end"),
 ])
 def test_contradictions(tmp_path, vcd, old, new):

@@ -5,8 +5,8 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from sim.engines import make_engine
 from sim.engines.engine import Outcome
-from sim.engines.pysim import PySimEngine
 from sim.records import CoreRecord, Sources
 from sim.run import Prepared, Result, prepare, run
 
@@ -16,7 +16,7 @@ __all__ = ["Run", "engine_for", "prepare_text", "run_prepared", "run_text"]
 @cache
 def engine_for(config):
     """Elaborated once for all tests of a process."""
-    return PySimEngine(config)
+    return make_engine(None, config)
 
 
 def prepare_text(text, *, extra=None, cores=None, seed=0):
@@ -97,7 +97,7 @@ class _Listening:
 
 
 def run_prepared(prepared, *, engine=None, probe=False, max_clocks=100_000):
-    """engine : instead of PySim's.  probe : keep the probe of each clock."""
+    """engine : instead of the compiled one, or PySim if there is no C compiler.  probe : keep the probe of each clock."""
     listening = _Listening(engine or engine_for(prepared.settings.config), probe)
     result = run(prepared, engine=listening, max_clocks=max_clocks)
     return Run(result, tuple(listening.records), listening.outcome, tuple(listening.probes))

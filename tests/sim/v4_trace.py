@@ -37,10 +37,11 @@ class Trace:
         self.steps = self._collect()
 
     def of_call(self, number):
-        """The texts of the ``number``-th call of this core, from CALL to RETURN."""
+        """The texts of the ``number``-th call of this core, from the first CALL of its routines to the last RETURN."""
         call = [call for call in self._run.result.calls if call.caller == self._core][number]
-        return [text for clock, _, text in self.steps
-                if text is not None and call.at(Stage.CALL) <= clock <= call.at(Stage.RETURN)]
+        said = [record.clock for record in self._run.events(Event.CALL, Event.RETURN, core=self._core)
+                if call.at(Stage.CALL) <= record.clock <= call.at(Stage.RETURN)]
+        return [text for clock, _, text in self.steps if text is not None and said[0] <= clock <= said[-1]]
 
     def between(self, first, last, number=0):
         """The texts from the ``number``-th step with the event ``first`` to the next one with the event ``last``."""

@@ -1,5 +1,6 @@
 """The compiled engine: C generated from the netlists of the very same Tile and shared part that PySim simulates."""
 
+from rtl.check.room import Room
 from sim.engines.native import NativeEngine
 
 from .program import LOAD_TIED, boxed_rig, program
@@ -22,19 +23,19 @@ class CompiledEngine(NativeEngine):
 
     Parameters
     ----------
-    config : MachineConfig
+    config : MachineConfig.  room : of the Monitor.
     lanes : of the vectors in which the cores are side by side; 0: one core after the other. What is faster if nothing is said.
     """
 
     name = "compiled"
 
-    def __init__(self, config, *, lanes=None):
+    def __init__(self, config, *, room=Room(), lanes=None):
         started = cpu_seconds()
         compiler()
         if lanes is None:
             lanes = vector_bits() // BITS if config.n_cores >= _SIDE_BY_SIDE[vector_bits()] else 0
         with uncollected():
-            rig, units = boxed_rig(config)
+            rig, units = boxed_rig(config, room)
             text, inputs = program(units, rig, trace_sources(rig.trace.shape()), tied=LOAD_TIED, lanes=lanes)
         generated = cpu_seconds() - started
         library = load(text, options=("-O1" if config.n_cores < _MANY else "-Og",))

@@ -1,8 +1,8 @@
-"""The C program of many machines at once: a vector for every value, one function for the Tile, one for the Witness, one for
+"""The C program of many machines at once: a vector for every value, one function for the Tile, one for the CoreMonitor, one for
 everything else.
 
 A clock is: the shared part up to the Tiles' inputs (from its own state and what the Tiles say from theirs), every Tile, the same
-for the Witnesses, the rest of the shared part, the new state. That this is possible is a rule of the design and is checked here.
+for the CoreMonitors, the rest of the shared part, the new state. That this is possible is a rule of the design and is checked here.
 The program also has the queue: it starts the next job in the lane of one that has ended, so that Python is not asked between two
 jobs.
 """
@@ -54,16 +54,22 @@ void machine_free(Machine *m) { free(m); }
 void machine_step(Machine *m) { step(m); m->now++; }
 
 /* Contents of a memory that every lane starts with. */
-void machine_fill(Machine *m, int which, const uint64_t *words, int64_t count) {
-    for (int64_t row = 0; row < count; row++) switch (which) {
+int64_t machine_fill(Machine *m, int which, const uint64_t *words, int64_t count) {
+    int64_t row;
+    for (row = 0; row < count; row++) switch (which) {
 %(fill)s
+    default: return row;
     }
+    return row;
 }
 
-void machine_read(Machine *m, int which, int lane, uint64_t *words, int64_t count) {
-    for (int64_t row = 0; row < count; row++) switch (which) {
+int64_t machine_read(Machine *m, int which, int lane, uint64_t *words, int64_t count) {
+    int64_t row;
+    for (row = 0; row < count; row++) switch (which) {
 %(read)s
+    default: return row;
     }
+    return row;
 }
 
 static void clear(V *s, const uint16_t *inits, int count, int lane) {
@@ -283,7 +289,7 @@ class _Writer:
                 depth = padded(memory.depth) if memory.constant else memory.depth
                 images.append(f"uint16_t image{number}[{limbs}][{depth}] __attribute__((aligned(64)));")
                 words = " ".join(f"m->image{number}[{limb}][row] = words[row] >> {BITS * limb};" for limb in range(limbs))
-                fill.append(f"case {number}: {words} break;")
+                fill.append(f"case {number}: if (row >= {memory.depth}) return row; {words} break;")
                 if memory.constant:
                     reset.append(f"{pad}{pointer}.{field} = m->image{number}[0];")
                     continue
@@ -291,7 +297,7 @@ class _Writer:
                           for limb in range(limbs)]
                 if told:
                     word = " | ".join(f"(uint64_t){pointer}.{field}[{limb}][row][lane] << {BITS * limb}" for limb in range(limbs))
-                    read.append(f"case {number}: words[row] = {word}; break;")
+                    read.append(f"case {number}: if (row >= {memory.depth}) return row; words[row] = {word}; break;")
                     keep.append(f"machine_read(m, {number}, lane, rows + {kept}, {memory.depth});")
                     kept += memory.depth
             if kind:

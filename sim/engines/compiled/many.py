@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
+from rtl.check.room import Room
 from rtl.monitor import Monitor
 from sim.engines.engine import NEVER, Ending
+from sim.monitor import ALL_SAID
 
 from .lanes import lane_program
 from .netlist import build_graph
@@ -33,7 +35,7 @@ _ENDS = {"trapped": Ending.TRAP, "quiet": Ending.QUIET}
 class Job:
     """One run: what differs from the others of its queue.
 
-    inputs : input port -> its value, held during the run: a number, or what has ``as_const`` (Straps, Plan).
+    inputs : input port -> its value, held during the run: a number, or what has ``as_const`` (Straps, Plan, Profile).
     max_clocks : if not that of the queue.
     """
 
@@ -76,6 +78,7 @@ class Lanes:
         self.build_seconds = generated + library.build_seconds
         pointer, integer = ctypes.c_void_p, ctypes.c_int
         library.machine_new.restype = pointer
+        library.machine_fill.restype = ctypes.c_int64
         for name, arguments in {
             "machine_free": [pointer], "machine_step": [pointer], "machine_reset": [pointer, integer],
             "machine_fill": [pointer, integer, pointer, ctypes.c_int64],
@@ -96,8 +99,10 @@ class Lanes:
 
     def fill(self, memory, words):
         """Contents of a memory that every lane begins with, from its next reset on."""
-        self._library.machine_fill(self._machine, self.program.memories[memory].number, (ctypes.c_uint64 * len(words))(*words),
-                                   len(words))
+        there = self.program.memories[memory]
+        words = (ctypes.c_uint64 * len(words))(*words)
+        if self._library.machine_fill(self._machine, there.number, words, len(words)) != len(words):
+            raise ValueError(f"{len(words)} words do not fit the {there.depth} of {memory}")
 
     def read(self, memory, lane):
         """The words of a memory of the shared part, as a lane sees them now."""
@@ -161,7 +166,7 @@ class LaneEngine:
 
     Parameters
     ----------
-    config : MachineConfig
+    config : MachineConfig.  room : of the Monitor.
     outputs : ports whose value at the end of a job is told.
     settle : clocks, with ``run`` low, from its last clock until then; the Monitor needs those that are the default.
     lanes : how many runs advance together; what fits a vector of this CPU if nothing is said.
@@ -173,14 +178,14 @@ class LaneEngine:
     #: at 64 it takes minutes to build, and is hardly faster than one machine with its cores side by side.
     SENSIBLE = 32
 
-    def __init__(self, config, *, outputs=("flags",), settle=Monitor.LATENCY + 1, lanes=None, tied=None):
+    def __init__(self, config, *, room=Room(), outputs=("flags",), settle=Monitor.LATENCY + 1, lanes=None, tied=None):
         self.config = config
         started = cpu_seconds()
         lanes = lanes or lane_count()
         with uncollected():
-            rig, units = boxed_rig(config)
+            rig, units = boxed_rig(config, room)
             self._locate = rig.machine.shared.arena.locate
-            self._shapes = {"straps": rig.straps.shape(), "plan": rig.plan.shape()}
+            self._shapes = {name: getattr(rig, name).shape() for name in ("straps", "plan", "profile")}
             self._outputs = tuple(outputs)
             graphs = {kind: build_graph(component, tied=constants) for kind, (component, constants) in units.items()}
             elaborated = cpu_seconds() - started
@@ -192,16 +197,19 @@ class LaneEngine:
     def _raw(self, port, value):
         return self._shapes[port].const(value.as_const()).as_bits() if hasattr(value, "as_const") else value
 
-    def run_many(self, contents, straps, jobs, *, max_clocks, patience=NEVER, arena=False):
+    def _common(self, straps, patience, profile):
+        return {"straps": self._raw("straps", straps), "patience": patience, "profile": self._raw("profile", profile)}
+
+    def run_many(self, contents, straps, jobs, *, max_clocks, patience=NEVER, profile=ALL_SAID, arena=False):
         """Run a queue of jobs; gives a LaneOutcome for each, in the order of the jobs, while others still run.
 
         One queue at a time: a new one forgets what an unfinished one has left.
-        contents, straps, patience : of all of them, as of the other engines; a job may have its own ``straps`` and ``patience``.
+        contents, straps, patience, profile : of all of them, as of the other engines; a job may have its own, but for the contents.
         jobs : iterable of Job, read as lanes become free.  arena : whether the arena is told.
         """
         self._load(contents)
         self._lanes.cancel()
-        common = {"straps": self._raw("straps", straps), "patience": patience}
+        common = self._common(straps, patience, profile)
         size = _BATCH if not arena else max(self.lanes, _WORDS // self.config.arena_depth)
         jobs, outcomes, expected, more = enumerate(jobs), {}, 0, True
         while more:
@@ -224,7 +232,7 @@ class LaneEngine:
         was doing."""
         self._load(contents)
         self._lanes.cancel()
-        self._started = self._queue(list(enumerate(jobs)), {"straps": self._raw("straps", straps), "patience": NEVER}, _ENDLESS,
+        self._started = self._queue(list(enumerate(jobs)), self._common(straps, NEVER, ALL_SAID), _ENDLESS,
                                     False, False)
 
     def advance(self, clocks):

@@ -11,8 +11,7 @@ import re
 from amaranth.hdl import Instance, Module
 from amaranth.lib import wiring
 
-from rtl.check.witness import Witness
-from rtl.monitor import Monitor
+from rtl.check.core_monitor import CoreMonitor
 from rtl.rig import Rig
 from rtl.tile import Tile
 
@@ -43,11 +42,12 @@ class TileBox(wiring.Component):
 LOAD_TIED = {"load__valid": 0, "load__microcode": 0, "load__address": 0, "load__data": 0}
 
 
-def boxed_rig(config):
+def boxed_rig(config, room):
     """(a Rig with TileBoxes in place of what it has for each core; what is behind them, as ``units`` of ``program``)."""
-    tile, witness = Tile(config), Witness(config, *Monitor.ROOM)
-    rig = Rig(config, tile=lambda _: TileBox(tile.signature), witness=lambda *_: TileBox(witness.signature, "witness"))
-    return rig, {"tile": (tile, {"load_valid": 0, "load_address": 0, "load_word": 0}), "witness": (witness, {})}
+    tile, monitor = Tile(config), CoreMonitor(config, room)
+    rig = Rig(config, tile=lambda _: TileBox(tile.signature), room=room,
+              core_monitor=lambda *_: TileBox(monitor.signature, "monitor"))
+    return rig, {"tile": (tile, {"load_valid": 0, "load_address": 0, "load_word": 0}), "monitor": (monitor, {})}
 
 
 _PREFACE = """\
@@ -68,18 +68,24 @@ void machine_reset(void *state) {
 %(reset)s
 }
 
-void machine_fill(void *state, int which, const uint64_t *words, int64_t count) {
+int64_t machine_fill(void *state, int which, const uint64_t *words, int64_t count) {
     Machine *m = machine_in(state);
-    for (int64_t row = 0; row < count; row++) switch (which) {
+    int64_t row;
+    for (row = 0; row < count; row++) switch (which) {
 %(fill)s
+    default: return row;
     }
+    return row;
 }
 
-void machine_read(void *state, int which, uint64_t *words, int64_t count) {
+int64_t machine_read(void *state, int which, uint64_t *words, int64_t count) {
     Machine *m = machine_in(state);
-    for (int64_t row = 0; row < count; row++) switch (which) {
+    int64_t row;
+    for (row = 0; row < count; row++) switch (which) {
 %(read)s
+    default: return row;
     }
+    return row;
 }
 
 /* Runs until `clocks` have passed, the machine is quiet or trapped, or a buffer is full; returns how many clocks it ran. */
@@ -138,11 +144,12 @@ def program(units, machine, sources, *, tied, lanes=0):
         "} Control;\n")
     text.append(_step_function(top, kinds, slots, sources))
     banks = _banks(top)
-    fill = [kinds[0].fill(), *(f"{place} = words[row];" for place in banks)]
+    fill = [kinds[0].fill(), *(f"if (row >= {depth}) return row; {place} = words[row];" for place, depth in banks)]
     text.append(_DRIVER % {
         "reset": indent([*top.initial("(&m->top)"), *(line for kind in kinds for line in kind.initial())]),
         "fill": indent([f"case {number}: {statement} break;" for number, statement in enumerate(fill)], 2),
-        "read": indent([f"case {number}: words[row] = {place}; break;" for number, place in enumerate(banks, 1)], 2),
+        "read": indent([f"case {number}: if (row >= {depth}) return row; words[row] = {place}; break;"
+                        for number, (place, depth) in enumerate(banks, 1)], 2),
         "room": room,
         "limbs": probe_limbs,
     })
@@ -150,10 +157,10 @@ def program(units, machine, sources, *, tied, lanes=0):
 
 
 def _banks(top):
-    """The place in C, with ``row``, of each bank of the arena."""
+    """(the place in C, with ``row``; how many rows there are) of each bank of the arena."""
     banks = {}
     for memory in top.graph.memories:
-        banks[int(re.search(r"bank(\d+)", memory.name)[1])] = f"m->top.{top.memories[memory.name]}[row]"
+        banks[int(re.search(r"bank(\d+)", memory.name)[1])] = f"m->top.{top.memories[memory.name]}[row]", memory.depth
     return [banks[number] for number in sorted(banks)]
 
 

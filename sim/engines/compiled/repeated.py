@@ -1,4 +1,4 @@
-"""Units that a machine has many of - Tiles, Witnesses - as C: one function for all of them, in one of two forms.
+"""Units that a machine has many of - Tiles, CoreMonitors - as C: one function for all of them, in one of two forms.
 
 ``OneByOne``: the function computes one unit, and is called for each. ``SideBySide``: the units are the lanes of vectors, and it
 computes as many as a vector has lanes. Both have the same interface; the machine around them is scalar code that asks for
@@ -133,8 +133,9 @@ class OneByOne(_Repeated):
                 *(f"t->{self._unit.memories[memory.name]} = m->{name};" for name, memory in self._tables.items())]
 
     def fill(self):
-        """Statement that puts ``words[row]`` into what all units only read."""
-        return " ".join(f"m->{name}[row] = words[row];" for name in self._tables)
+        """Statement that puts ``words[row]`` into what all units only read, or returns ``row`` where that has no such row."""
+        return " ".join(f"if (row >= {memory.depth}) return row; m->{name}[row] = words[row];"
+                        for name, memory in self._tables.items())
 
     def output(self, index, port, low):
         """An expression for one word of an output. ``index`` is a number or an expression."""
@@ -234,8 +235,10 @@ class SideBySide(_Repeated):
                 *(f"t->{self._unit.fields[memory.name]} = m->{name}[0];" for name, memory in self._tables.items())]
 
     def fill(self):
-        return " ".join(f"m->{name}[{limb}][row] = words[row] >> {BITS * limb};"
-                        for name, memory in self._tables.items() for limb in range(len(plain(memory.width))))
+        def limbs(name, memory):
+            return " ".join(f"m->{name}[{limb}][row] = words[row] >> {BITS * limb};" for limb in range(len(plain(memory.width))))
+
+        return " ".join(f"if (row >= {memory.depth}) return row; {limbs(name, memory)}" for name, memory in self._tables.items())
 
     def output(self, index, port, low):
         return f"{self.name}_{port}_{low}(m->{self.name}_out, {index})"

@@ -1,0 +1,90 @@
+"""Csds that their owner has back, and who touches them all the same."""
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..events import core_record_layout
+from ..memory.arbiter import number_of
+from .operation import Operation, operation_layout
+
+__all__ = ["Returned", "places_layout"]
+
+
+def places_layout(config):
+    """Where things are, as far as a Returned must know. Held. All 0: it finds nothing."""
+    return data.StructLayout({
+        "payload": 8,             # offset in a csd from which on nobody else may touch it
+        "length": 8,              # words
+        "flags": config.xlen,     # bits that a csd has as long as it is not its owner's
+        "percpu": config.xlen,    # start of what there is one of for each core
+        "shift": 4,               # its length for a core, as a power of 2
+    })
+
+
+class Returned(wiring.Component):
+    """The csds that came back to their owners last: another core has cleared the last of their flags. A csd that is queued by more
+    than one core, or declared for one core and queued by another, has no owner.
+
+    What a core stores must be visible when its record says so: there must be no store buffer.
+
+    Parameters
+    ----------
+    config : MachineConfig
+    n_entries : how many are remembered.
+
+    Members
+    -------
+    operation, by : what had the bus in the last clock, and whose it was, as one bit.  owners : cores that know the csd.
+    places : see ``places_layout``.
+    records : of all cores.  run : they are to be looked at.
+    touched : in the last clock.
+    """
+
+    def __init__(self, config, n_entries):
+        self._config = config
+        self._n_entries = n_entries
+        super().__init__({
+            "operation": In(operation_layout(config)),
+            "by": In(config.n_cores),
+            "owners": In(config.n_cores),
+            "places": In(places_layout(config)),
+            "records": In(data.ArrayLayout(core_record_layout(config), config.n_cores)),
+            "run": In(1),
+            "touched": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config, operation, places = self._config, self.operation, self.places
+        entry_layout = data.StructLayout({"valid": 1, "csd": config.xlen, "owner": config.n_cores})
+        entries = Signal(data.ArrayLayout(entry_layout, self._n_entries))       # the last one first
+
+        offset, owner = Signal(config.xlen), self.owners
+        comes, goes = Signal(), Signal()
+        # The core that it is declared for; none, if that is not the number of a core.
+        number = offset >> places.shift
+        m.d.comb += offset.eq(operation.a - places.percpu)
+        with m.If(operation.valid):
+            with m.Switch(operation.operation):
+                with m.Case(Operation.UNLOCK, Operation.COMPLETE):
+                    m.d.comb += comes.eq((owner != 0) & ((owner & owner - 1) == 0) & ~(owner & self.by).any()
+                                         & ~(operation.b & places.flags).any()
+                                         & ((number >= config.n_cores) | (number == number_of(owner))))
+                with m.Case(Operation.LOCK, Operation.QUEUE):
+                    m.d.comb += goes.eq(1)
+        with m.If(comes):
+            m.d.sync += entries.eq(Cat(1, operation.a, owner, entries))
+        with m.If(goes):
+            for entry in entries:
+                with m.If(entry.csd == operation.a):
+                    m.d.sync += entry.valid.eq(0)
+
+        touched = Signal()
+        with m.If(self.run):
+            m.d.comb += touched.eq(Cat(
+                entry.valid & record.memory & ~entry.owner[core]
+                & ((record.address - entry.csd - places.payload)[:config.xlen] < places.length)
+                for core, record in enumerate(self.records) for entry in entries).any())
+        m.d.sync += self.touched.eq(touched)
+        return m

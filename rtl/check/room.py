@@ -1,0 +1,19 @@
+"""How much a Monitor can remember of each core."""
+
+from dataclasses import dataclass
+
+__all__ = ["Room"]
+
+
+@dataclass(frozen=True)
+class Room:
+    """Structure of a Monitor.
+
+    obligations : calls of a core that are not over, or owe something to somebody.
+    csds : csds of a core that are locked, or queued, or in use by a call that is not over.
+    locks : spin locks that a core holds.
+    """
+
+    obligations: int = 4
+    csds: int = 4
+    locks: int = 4

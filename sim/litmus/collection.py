@@ -1,0 +1,133 @@
+"""Which files a command line means, and what has been done with them: a notebook, so that a long run can go on."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from sim.errors import InputError
+from sim.files import make_folder, write_whole
+
+__all__ = ["Entry", "Notebook", "entries"]
+
+_FORMAT = "crosscall litmus notebook"
+_VERSION = 1
+
+
+class Entry(NamedTuple):
+    """A file to run. stem : what its waves are called.  error : an InputError, if it is already refused."""
+
+    path: Path
+    stem: str
+    error: InputError | None = None
+
+
+def entries(paths):
+    """An Entry for each file that is meant, in order: files, all .litmus files below a folder, and what an index names.
+
+    An index is a file whose name begins with @: one name in a line, relative to it, and # before what is none. Raises InputError
+    if a path is none of these.
+    """
+    found = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            below = sorted(path.rglob("*.litmus"))
+            if not below:
+                raise InputError("there is no .litmus file in this folder", file=path)
+            found += [(item, None) for item in below]
+        elif path.is_file():
+            found += _index(path, ()) if path.name.startswith("@") else [(path, None)]
+        else:
+            raise InputError("there is no such file or folder", file=path)
+    seen = {}
+    for path, _ in found:
+        seen.setdefault(path.stem, []).append(path)
+    return [Entry(path, path.stem if len(seen[path.stem]) == 1 else _longer(path), error) for path, error in found]
+
+
+def _longer(path):
+    """What tells the waves of a file from those of another file of the same name."""
+    return "--".join(part for part in (*path.resolve().parent.parts[-3:], path.stem) if part != path.anchor)
+
+
+def _index(path, inside):
+    """(path, InputError or None) of what an index names; it may name other indices."""
+    if path.resolve() in inside:
+        raise InputError("this index names itself", file=path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise InputError(f"cannot be read: {getattr(problem, 'strerror', None) or 'it is not UTF-8 text'}", file=path) from None
+    for number, line in enumerate(lines, 1):
+        name = line.partition("#")[0].strip()
+        if not name:
+            continue
+        target = path.parent / name
+        if not target.is_file():
+            yield target, InputError(f"there is no file {name}", file=path, line=number, column=line.index(name) + 1, text=line)
+        elif target.name.startswith("@"):
+            yield from _index(target, (*inside, path.resolve()))
+        else:
+            yield target, None
+
+
+class Notebook:
+    """The results of a run that is not over, in a file.
+
+    Parameters
+    ----------
+    path : of the file.  settings : what all results depend on, as JSON has it.
+    """
+
+    def __init__(self, path, settings):
+        self.path = Path(path)
+        self._settings = settings
+        #: file -> (digest of its text, results).
+        self._done = {}
+
+    def read(self):
+        """Take what is noted. Raises InputError if there is no notebook, or it is that of another run."""
+        try:
+            content = json.loads(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError("there is no notebook of a run that was interrupted", file=self.path) from None
+        except (OSError, ValueError, RecursionError) as problem:
+            raise InputError(f"cannot be read: {getattr(problem, 'strerror', None) or 'it is damaged'}", file=self.path) from None
+        try:
+            good = (content["format"], content["version"]) == (_FORMAT, _VERSION)
+            settings, done = content["settings"], content["done"]
+            good = good and isinstance(settings, dict) and all(
+                isinstance(noted["results"], list) and isinstance(noted["digest"], str) for noted in done.values())
+        except (TypeError, KeyError, AttributeError):
+            good = False
+        if not good:
+            raise InputError("this is no notebook of litmus tests", file=self.path)
+        for name, value in self._settings.items():
+            if settings.get(name) != value:
+                raise InputError(f"the run that was interrupted had {name} {settings.get(name)}, not {value}", file=self.path)
+        self._done = content["done"]
+
+    def results(self, path):
+        """What is noted of a file that is still as it was; None if nothing is."""
+        noted = self._done.get(str(path))
+        return noted["results"] if noted and noted["digest"] == _digest(path) else None
+
+    def add(self, path, results):
+        self._done[str(path)] = {"digest": _digest(path), "results": results}
+
+    def __len__(self):
+        return len(self._done)
+
+    def write(self):
+        make_folder(self.path.parent)
+        write_whole(self.path, json.dumps({"format": _FORMAT, "version": _VERSION, "settings": self._settings, "done": self._done}))
+
+    def remove(self):
+        self.path.unlink(missing_ok=True)
+
+
+def _digest(path):
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError:
+        return None

@@ -1,0 +1,177 @@
+"""All mutants of a protocol, judged in several processes, with a notebook by which a campaign that was interrupted goes on."""
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sim.errors import InputError
+from sim.files import make_folder, write_whole
+from sim.microcode.protocols import find_protocol
+from sim.workers import Workers
+
+from .equivalents import equivalents_of
+from .judge import Judge, Verdict
+
+__all__ = ["Campaign", "Report", "Row"]
+
+#: What brings the machine up and down: the same for every protocol, and changed only if it is asked for.
+_BOOT = "boot.uasm"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of a mutant. equivalent : why it is no fault, or None.  verdict : None if nothing has seen it."""
+
+    id: str
+    line: str
+    text: str
+    routine: str | None
+    sentence: str
+    equivalent: str | None
+    verdict: Verdict | None
+
+    def to_json(self):
+        verdict = asdict(self.verdict) if self.verdict is not None else dict.fromkeys(Verdict.__annotations__)
+        return {"mutant": self.id, "line": self.line, "text": self.text, "routine": self.routine, "change": self.sentence,
+                **verdict, "equivalent": self.equivalent}
+
+
+@dataclass(frozen=True)
+class Report:
+    """rows : a Row for each mutant, in the order of the program.  here, seconds : how many were judged now, and in what time."""
+
+    protocol: str
+    scenarios: tuple[str, ...]
+    runs: int
+    rows: tuple[Row, ...]
+    here: int
+    seconds: float
+
+    @property
+    def equivalents(self):
+        return [row for row in self.rows if row.equivalent is not None]
+
+    @property
+    def killed(self):
+        return [row for row in self.rows if row.equivalent is None and row.verdict is not None]
+
+    @property
+    def survivors(self):
+        return [row for row in self.rows if row.equivalent is None and row.verdict is None]
+
+    @property
+    def contradictions(self):
+        """Those that are explained as equivalent, and were seen all the same."""
+        return [row for row in self.equivalents if row.verdict is not None]
+
+    @property
+    def percent(self):
+        """How many of those that are faults were killed."""
+        faults = len(self.killed) + len(self.survivors)
+        return 100 * len(self.killed) / faults if faults else 100.0
+
+    def to_json(self):
+        return {"protocol": self.protocol, "scenarios": list(self.scenarios), "runs": self.runs, "mutants": len(self.rows),
+                "equivalent": len(self.equivalents), "killed": len(self.killed), "survived": len(self.survivors),
+                "percent": round(self.percent, 2), "here": self.here, "seconds": round(self.seconds, 1),
+                "rows": [row.to_json() for row in self.rows]}
+
+
+class Campaign:
+    """One campaign.
+
+    Parameters
+    ----------
+    protocol : name of a shipped protocol, or path of a ``.uasm`` file.
+    scenarios, runs, first : as of Judge.
+    boot : whether ``boot.uasm`` is changed as well.
+    only : a part of the mutant's id, its line or its routine; the others are left alone.
+    everything : judge those that are explained as equivalent, too.
+    out : folder for the notebook.  processes : one per CPU if None.
+    progress : called with (judged, of how many, killed, seconds) now and then.
+
+    Raises InputError.
+    """
+
+    def __init__(self, protocol, *, scenarios=(), runs=512, first=0, boot=False, only=None, everything=False, out=Path("waves"),
+                 processes=None, progress=lambda *numbers: None):
+        path = find_protocol(protocol)
+        self._protocol, self._runs, self._out, self._progress = path.stem, runs, Path(out), progress
+        self._processes = processes or len(os.sched_getaffinity(0))
+        self._everything = everything
+        self._judge = Judge(protocol, scenarios=scenarios, runs=runs, first=first)
+        equivalents = equivalents_of(path)
+        equivalents.check(self._judge.mutants.values())
+        self._mutants = {name: mutant for name, mutant in self._judge.mutants.items()
+                         if (boot or mutant.file != _BOOT)
+                         and (only is None or any(only in text for text in (name, mutant.text, mutant.routine or "")))}
+        if not self._mutants:
+            raise InputError(f"--only {only}: no mutant's name, line or routine has this in it")
+        self._reasons = {name: equivalents.reason(mutant) for name, mutant in self._mutants.items()}
+        self._verdicts = {}           # id -> Verdict or None
+
+    @property
+    def notebook(self):
+        """The file by which a campaign is gone on with."""
+        return self._out / f"{self._protocol}.mutate.json"
+
+    def run(self, *, resume=False):
+        """Judge all mutants. Returns the Report.
+
+        resume : go on with the campaign of the notebook.
+        Raises InputError if there is none, or if it is of something else, and MissingToolError if there is no C compiler.
+        """
+        make_folder(self._out)
+        if resume:
+            self._resume()
+        wanted = [name for name in self._mutants if self._everything or self._reasons[name] is None]
+        todo = [name for name in wanted if name not in self._verdicts]
+        started = time.monotonic()
+        if todo:
+            needed = self._judge.build(todo)
+            for number, normal in self._side_by_side(self._judge.normal, needed):
+                self._judge.learn(number, normal)
+            for name, verdict in self._side_by_side(self._judge.judge, todo):
+                self._verdicts[name] = verdict
+                self._note()
+                done = [self._verdicts[name] for name in wanted if name in self._verdicts]
+                self._progress(len(done), len(wanted), len(done) - done.count(None), time.monotonic() - started)
+        rows = tuple(Row(name, mutant.place, mutant.text, mutant.routine, mutant.sentence, self._reasons[name],
+                         self._verdicts.get(name)) for name, mutant in self._mutants.items())
+        return Report(self._protocol, tuple(self._judge.scenarios), self._runs, rows, len(todo), time.monotonic() - started)
+
+    def _side_by_side(self, work, tasks):
+        """(task, its result) of each, as they come."""
+        tasks = iter(tasks)
+        with Workers(self._processes, lambda task: (task, work(task))) as workers:
+            task = next(tasks, None)
+            while True:
+                while task is not None and workers.hungry:
+                    workers.give(task)
+                    task = next(tasks, None)
+                if not workers.busy:
+                    return
+                yield from workers.results()
+
+    # --- the notebook -----------------------------------------------------------------------------------------------------
+
+    def _note(self):
+        write_whole(self.notebook, json.dumps({
+            **self._judge.identity,
+            "verdicts": {name: verdict and asdict(verdict) for name, verdict in self._verdicts.items()},
+        }, indent=1) + "\n")
+
+    def _resume(self):
+        try:
+            parts = json.loads(self.notebook.read_text(encoding="utf-8"))
+            identity = {name: parts[name] for name in self._judge.identity}
+            self._verdicts = {name: verdict and Verdict(**verdict) for name, verdict in parts["verdicts"].items()}
+        except FileNotFoundError:
+            raise InputError("there is no campaign to go on with", file=self.notebook) from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            raise InputError("is no notebook of a campaign", file=self.notebook) from None
+        if identity != self._judge.identity:
+            raise InputError("is the notebook of another campaign: its protocol, scenarios or schedules are others",
+                             file=self.notebook)

@@ -1,0 +1,337 @@
+"""What a mutant is tried on, and what it takes to say that it was seen.
+
+This is all that mutants know of runs, hunts, oracles and flags.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from math import comb
+
+from rtl.memory.port import MemoryModel
+from sim.engines.compiled import CompiledEngine
+from sim.engines.compiled.many import Job, LaneEngine
+from sim.engines.engine import Ending
+from sim.errors import InputError
+from sim.hunt import plan_of
+from sim.monitor import ORACLES_OF_FLAG, OVERFLOW, clocks_of_flags
+from sim.profile import profile_of, room_of
+from sim.run import Prepared, patience_of, prepare, run
+from sim.scenarios.reader import shipped_scenarios
+from sim.schedules import contents_digest
+
+from .mutants import Mutant, mutants_of
+
+__all__ = ["Judge", "Verdict"]
+
+#: No run is longer.
+_LIMIT = 100_000
+#: A mutant may take so many times longer than the protocol itself, and what it takes to see that it is stuck.
+_LONGER = 3
+#: The schedules of every scenario that are tried before the others of any: most of what a hunt finds, it finds soon.
+_FIRST = 32
+#: Where a fence matters: (memory model, mode of the APICs). In x2APIC mode the send path has a fence of its own. Everything else
+#: shows itself, and is simpler to understand, under the straps of the scenario.
+_BUFFERED = ((MemoryModel.TSO, 0), (MemoryModel.PSO, 0), (MemoryModel.PSO, 1))
+#: What kills a mutant whose run does not end.
+_ENDLESS = "LIMIT"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a mutant was seen.
+
+    killed_by : an oracle; LIMIT: the run does not end; MISSING: a violation that the scenario expects does not come.
+    scenario, memory : where.  run : number of the schedule, or None: in the scenario's own run.
+    sentence : what was seen.
+    """
+
+    killed_by: str
+    scenario: str
+    memory: str
+    run: int | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class _Normal:
+    """What the protocol itself does in a setting.
+
+    oracles, clocks, as_expected : of the scenario's own run.  flags : in how many runs of its hunt each is shown.
+    hunted : clocks of each of them; none, if the scenario's own run does not come to rest: its hunt would show nothing but that.
+    """
+
+    oracles: frozenset
+    clocks: int
+    as_expected: bool
+    flags: Counter = field(default_factory=Counter)
+    hunted: tuple[int, ...] = ()
+
+
+@dataclass(eq=False)
+class _Setting:
+    """A scenario on a machine. buffered : for mutants of fences; else for the others."""
+
+    buffered: bool
+    prepared: Prepared
+    mutants: Mapping[str, Mutant]
+    normal: _Normal | None = field(default=None)
+
+    @cached_property
+    def machine(self):
+        """What is elaborated for it: (MachineConfig, Room)."""
+        return self.prepared.settings.config, room_of(self.prepared.scenario)
+
+    @cached_property
+    def profile(self):
+        """What the Monitor is told of the protocol."""
+        prepared = self.prepared
+        return profile_of(prepared.settings.config, prepared.image, straps=prepared.settings.straps, arena=prepared.contents.arena,
+                          visits=prepared.scenario.visits)
+
+    @property
+    def memory(self):
+        """As people name it."""
+        return self.prepared.settings.memory + (" x2apic" if self.prepared.settings.straps.x2apic else "")
+
+    def with_mutant(self, name):
+        """The Prepared in which the protocol has a fault."""
+        image = self.mutants[name].applied()
+        return replace(self.prepared, image=image, contents=replace(self.prepared.contents, microcode=image.words))
+
+
+class Judge:
+    """Tries mutants of a protocol on scenarios: in the run that ``crosscall run`` makes of each, then in a short hunt.
+
+    A mutant is killed by what the protocol itself does not show: an oracle in the run of the same scenario, a flag in a hunt, a run
+    that does not end. What the protocol's own hunts show, too, counts in a hunt only if it comes so much more often than in the
+    same hunt of the protocol that chance is no explanation; and a violation that a scenario expects kills by its absence only if it
+    has gone for good: it does not come in the run, and in no schedule of the hunt.
+
+    Parameters
+    ----------
+    protocol : as ``prepare`` takes it.
+    scenarios : names; none: the shipped ones that are made for the protocol.
+    runs, first : how many schedules a hunt has, and the number of the first.
+
+    Raises InputError.
+    """
+
+    def __init__(self, protocol, *, scenarios=(), runs, first=0):
+        self._plans = {number: plan_of(number) for number in range(first, first + runs)}
+        self._engines = {}
+        self._settings = []
+        made = {}                     # what assembling gave -> its mutants: the same for most scenarios
+        own = {name: prepare(name, protocol=protocol) for name in scenarios} if scenarios else _made_for(protocol)
+        for name, prepared in own.items():
+            if prepared.settings.config.n_cores > LaneEngine.SENSIBLE:
+                raise InputError(f"scenario {name} has {prepared.settings.config.n_cores} cores; mutants are run with at most "
+                                 f"{LaneEngine.SENSIBLE}")
+        modes = [{name: prepare(name, protocol=protocol, assignments=[f"x2apic={mode}"]) for name in own} for mode in (0, 1)]
+        for buffered, machines in [(False, own), *((True, _under(model, modes[mode])) for model, mode in _BUFFERED)]:
+            for prepared in machines.values():
+                key = prepared.image.words, prepared.settings.config.microcode_depth
+                if key not in made:
+                    made[key] = {mutant.id: mutant for mutant in mutants_of(prepared.image, room=key[1])}
+                self._settings.append(_Setting(buffered, prepared, made[key]))
+
+    @cached_property
+    def mutants(self):
+        """id -> Mutant, of all of them, in the order of the program; one that is not there in every scenario stands at the end. The
+        numbers in a sentence are those of the first scenario that has it."""
+        result = {}
+        for setting in self._settings:
+            result |= {name: mutant for name, mutant in setting.mutants.items() if name not in result}
+        return result
+
+    @property
+    def identity(self):
+        """What tells one Judge from another."""
+        return {"runs": [self.numbers[0], len(self.numbers)],
+                "settings": [[setting.prepared.scenario.name, setting.memory, contents_digest(setting.prepared.contents)]
+                             for setting in self._settings]}
+
+    @property
+    def numbers(self):
+        """Of the runs of a hunt."""
+        return list(self._plans)
+
+    @property
+    def scenarios(self):
+        return list(dict.fromkeys(setting.prepared.scenario.name for setting in self._settings))
+
+    def build(self, mutants):
+        """Build the engines for these mutants. Returns the numbers of the settings whose normal they need.
+
+        Raises MissingToolError if there is no C compiler.
+        """
+        where = {setting for name in mutants for setting in self._where(name)}
+        needed = [number for number, setting in enumerate(self._settings) if setting in where]
+        for number in needed:
+            machine = config, room = self._settings[number].machine
+            if machine not in self._engines:
+                self._engines[machine] = CompiledEngine(config, room=room), LaneEngine(config, room=room)
+        return needed
+
+    def _where(self, name):
+        return [setting for setting in self._settings if setting.buffered == self.mutants[name].fences and name in setting.mutants]
+
+    # --- the protocol itself ----------------------------------------------------------------------------------------------
+
+    def normal(self, number):
+        """What the protocol itself does in a setting."""
+        setting = self._settings[number]
+        result = self._run(setting, setting.prepared, _LIMIT)
+        oracles = frozenset(item.oracle for item in result.violations)
+        if result.ending is not Ending.QUIET:
+            return _Normal(oracles, result.clocks, result.as_expected)
+        flags, clocks = Counter(), []
+        for _, outcome in self.hunt(setting, setting.prepared, self.numbers):
+            flags.update(list(_flags(outcome)))
+            clocks.append(outcome.clocks)
+        return _Normal(oracles, result.clocks, result.as_expected, flags, tuple(clocks))
+
+    def own_flags(self, buffered):
+        """What the protocol's own hunts show."""
+        return {flag for setting in self._settings if setting.normal is not None and setting.buffered == buffered
+                for flag in setting.normal.flags}
+
+    def learn(self, number, normal):
+        """Take what ``normal`` has given, perhaps in another process."""
+        self._settings[number].normal = normal
+
+    # --- a mutant ---------------------------------------------------------------------------------------------------------
+
+    def judge(self, name):
+        """The Verdict on the mutant of this id, or None: it survives. All normals that it needs are known."""
+        settings = self._where(name)
+        hunts = []
+        for setting in settings:
+            verdict, missing = self._in_run(setting, name)
+            if verdict is not None:
+                return verdict
+            if setting.normal.hunted:
+                hunts.append(_Hunt(self, setting, name, missing))
+        # Where something has changed already a hunt is likely to show more.
+        for hunt, part in [*((hunt, None) for hunt in hunts if hunt.missing),
+                           *((hunt, _FIRST) for hunt in hunts), *((hunt, None) for hunt in hunts)]:
+            verdict = hunt.until(part)
+            if verdict is not None:
+                return verdict
+        return None
+
+    def _in_run(self, setting, name):
+        """(Verdict or None, the oracles whose violation is expected and has not come) of the scenario's own run."""
+        normal, scenario = setting.normal, setting.prepared.scenario
+        result = self._run(setting, setting.with_mutant(name), _limit(normal.clocks, patience_of(scenario)))
+        oracles = {item.oracle for item in result.violations}
+        if not oracles <= normal.oracles:
+            first = next(item for item in result.violations if item.oracle not in normal.oracles)
+            return Verdict(first.oracle, scenario.name, setting.memory, None, first.sentence), set()
+        if result.ending is Ending.LIMIT:
+            return Verdict(_ENDLESS, scenario.name, setting.memory, None,
+                           f"is not over after {result.clocks} clocks, where the protocol takes {normal.clocks}"), set()
+        return None, normal.oracles - oracles if normal.as_expected else set()
+
+    def _run(self, setting, prepared, limit):
+        return run(prepared, engine=self._engines[setting.machine][0], max_clocks=limit)
+
+    def hunt(self, setting, prepared, numbers):
+        """(number, LaneOutcome) of the runs with these numbers."""
+        def jobs():
+            for number in numbers:
+                plan = self._plans[number]
+                patience = patience_of(prepared.scenario, plan)
+                limit = _limit(setting.normal.hunted[number - self.numbers[0]], patience) if setting.normal is not None else _LIMIT
+                yield Job({"plan": plan, "patience": patience}, limit)
+
+        engine = self._engines[setting.machine][1]
+        outcomes = engine.run_many(prepared.contents, prepared.settings.straps, jobs(), profile=setting.profile, max_clocks=_LIMIT)
+        return zip(numbers, outcomes, strict=True)
+
+
+class _Hunt:
+    """The hunt of a mutant in one setting, run in parts. missing : oracles that its run should have violated, and has not."""
+
+    def __init__(self, judge, setting, name, missing):
+        self.missing = missing
+        self._judge, self._setting, self._name = judge, setting, name
+        self._shown = {}              # flag -> the runs that show it
+        self._done = 0
+
+    def until(self, end):
+        """Go on until so many runs are done, or all of them; the Verdict, if there is one."""
+        part = self._judge.numbers[self._done:end]
+        if not part:
+            return None
+        self._done += len(part)
+        own = self._judge.own_flags(self._setting.buffered)
+        for number, outcome in self._judge.hunt(self._setting, self._setting.with_mutant(self._name), part):
+            flags = _flags(outcome)
+            for flag in flags:
+                self._shown.setdefault(flag, []).append(number)
+            new = flags.keys() - own
+            if new:
+                flag = min(new, key=flags.get)
+                return self._verdict(flag, f"the Monitor says {flag} at clock {flags[flag]}" if flag != _ENDLESS else
+                                     f"is not over after {outcome.clocks} clocks")
+        return self._compare() if self._done == len(self._judge.numbers) else None
+
+    def _compare(self):
+        """The protocol has defects of its own, which any change of its timing may bring about or not: what counts is how often."""
+        normal, of = self._setting.normal.flags, len(self._judge.numbers)
+        for flag in self._judge.own_flags(self._setting.buffered):
+            here, there = len(self._shown.get(flag, ())), normal[flag]
+            if _more_often(here, there):
+                return self._verdict(flag, f"the Monitor says {flag} in {here} of {of} runs, where the protocol does in {there}")
+            missing = self.missing & set(ORACLES_OF_FLAG.get(flag, ()))
+            if missing and not here and _more_often(there, here):
+                sentence = f"{min(missing)} is expected, and comes neither in the run nor in any of {of} schedules"
+                return replace(self._verdict(flag, f"{sentence}, where it does in {there}"), killed_by="MISSING", run=None)
+        return None
+
+    def _verdict(self, flag, sentence):
+        return Verdict(" or ".join(ORACLES_OF_FLAG.get(flag, (flag,))), self._setting.prepared.scenario.name, self._setting.memory,
+                       min(self._shown.get(flag, ()), default=None), sentence)
+
+
+def _more_often(here, there):
+    """Whether something that is seen in so many of as many runs here and there has a reason: chance alone would have to be one in a
+    million."""
+    both = here + there
+    return sum(comb(both, count) for count in range(here, both + 1)) * 1_000_000 < 1 << both
+
+
+def _flags(outcome):
+    """Flag -> clock, and as if that were one, that a run of a hunt has not ended."""
+    flags = clocks_of_flags(outcome.outputs["flags"])
+    # Of what comes after there was no room for more, no flag proves anything.
+    full = flags.pop(OVERFLOW, outcome.clocks + 1)
+    flags = {flag: clock for flag, clock in flags.items() if clock < full}
+    return flags | {_ENDLESS: outcome.clocks} if outcome.ending is Ending.LIMIT else flags
+
+
+def _limit(clocks, patience):
+    return min(_LIMIT, _LONGER * clocks + 2 * patience)
+
+
+def _under(model, machines):
+    """The same scenarios under a memory model, which neither image nor arena depends on."""
+    def changed(settings):
+        return replace(settings, straps=replace(settings.straps, memory_model=model.value))
+
+    return {name: replace(prepared, settings=changed(prepared.settings)) for name, prepared in machines.items()}
+
+
+def _made_for(protocol):
+    """Name -> Prepared of the shipped scenarios that the protocol can run: it has all their calls and functions."""
+    found, refusal = {}, None
+    for name in shipped_scenarios():
+        try:
+            found[name] = prepare(name, protocol=protocol)
+        except InputError as error:
+            refusal = error
+    if not found:
+        raise refusal
+    return found

@@ -1,0 +1,43 @@
+"""A campaign of mutants as text."""
+
+from collections import Counter
+
+from sim.report.table import report_console
+
+__all__ = ["print_campaign"]
+
+
+def print_campaign(report, notebook):
+    """What became of every mutant, what has killed how many, and the survivors at the end, where they are seen."""
+    console = report_console()
+    for row in report.killed:
+        console.print(f"{row.id}: {_where(row.verdict)}: {row.verdict.sentence}")
+    if report.equivalents:
+        console.print("\nexplained as equivalent:")
+    for row in report.equivalents:
+        console.print(f"{row.id}: {row.equivalent}")
+    if report.killed:
+        console.print("\nkilled by:")
+    for (what, stage), count in Counter((row.verdict.killed_by, _stage(row.verdict)) for row in report.killed).most_common():
+        console.print(f"{count:5} {what} in {stage}")
+    for row in report.contradictions:
+        console.print(f"\nexplained as equivalent, but not so: {row.id}: {row.sentence}\n"
+                      f"    {_where(row.verdict)}: {row.verdict.sentence}")
+    if report.survivors:
+        console.print("\nsurvivors:")
+    for row in report.survivors:
+        console.print(f"{row.id} ({row.routine}): {row.sentence}")
+    console.print(f"\n{len(report.rows)} mutants of {report.protocol}: {len(report.equivalents)} equivalent, "
+                  f"{len(report.killed)} killed, {len(report.survivors)} not: {report.percent:.1f} % of those that are faults")
+    console.print(f"{len(report.scenarios)} scenarios, {report.runs} schedules of each; here {report.here} mutants in "
+                  f"{report.seconds:.0f} s (--resume takes up {notebook})")
+
+
+def _where(verdict):
+    memory = "" if verdict.memory == "sc" else f" under {verdict.memory}"
+    run = "" if verdict.run is None else f", run {verdict.run}"
+    return f"{verdict.killed_by} in {verdict.scenario}{memory}{run}"
+
+
+def _stage(verdict):
+    return "the run of a scenario" if verdict.run is None else "a hunt"
