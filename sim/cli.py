@@ -1,38 +1,50 @@
 """The ``crosscall`` command. What is heavy is imported by the command that needs it, so that help is quick."""
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
-from typing import Annotated
+from sim.interruption import at_once, exit_code, heard, settle, unwind
 
-import typer
-from typer.core import TyperGroup
+with at_once():
+    import errno
+    import json
+    import os
+    import shutil
+    import subprocess
+    import sys
+    import tempfile
+    import traceback
+    import warnings
+    from contextlib import contextmanager, suppress
+    from functools import cache
+    from pathlib import Path
+    from typing import Annotated
 
-from sim.engines import ENGINES
-from sim.errors import InputError, MissingToolError
-from sim.names import closest
+    import typer
+    from typer.core import TyperGroup
+
+    from sim.console import note, status
+    from sim.engines import ENGINES
+    from sim.errors import InputError, MissingToolError
+    from sim.names import closest
 
 __all__ = ["app", "main"]
 
-#: Exit codes, besides 0: all calls completed and every oracle holds.
+#: Exit codes, besides 0: all calls completed and every oracle holds; and 130 and 143, as if SIGINT or SIGTERM had ended it.
 VIOLATED = 1
 BAD_INPUT = 2
 MISSING_TOOL = 3
-INTERRUPTED = 130
+#: A defect of crosscall (EX_SOFTWARE of sysexits.h).
+CRASHED = 70
 #: Nobody reads standard output any more (``| head``): as if SIGPIPE had ended it.
 NO_READER = 141
 
 #: What typer raises for an option or argument that it cannot take. It has no public name in all versions.
 _UsageError = typer.BadParameter.__base__
+#: What is wrong with a disk or the system, and not with crosscall.
+_TROUBLES = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE,
+             errno.ENOMEM, errno.EAGAIN}
 
 
 class _Group(TyperGroup):
-    """The ways to refuse, Ctrl-C, and a reader that has gone away, for every command in one place."""
+    """The ways to refuse, Ctrl-C, a reader that has gone away, and what nobody has foreseen, for every command in one place."""
 
     def main(self, *args, **options):
         try:
@@ -43,6 +55,10 @@ class _Group(TyperGroup):
                 print(message, file=sys.stderr)
             else:
                 _refuse(code, message[:1].lower() + message[1:])
+        except OSError as error:
+            code = _troubled(error) if error.errno in _TROUBLES else _crashed(error)
+        except Exception as error:
+            code = _interrupted(heard()) if heard() else _crashed(error)
         sys.exit(code)
 
     def invoke(self, ctx):
@@ -55,11 +71,10 @@ class _Group(TyperGroup):
             code = _refuse(BAD_INPUT, error)
         except MissingToolError as error:
             code = _refuse(MISSING_TOOL, error)
-        except KeyboardInterrupt:
-            code = _refuse(INTERRUPTED, "interrupted")
+        except KeyboardInterrupt as error:
+            code = _interrupted(error)
         except BrokenPipeError:
-            # What Python would still write at its end has no reader either.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _write_nothing_more()
             code = NO_READER
         else:
             code = 0
@@ -67,12 +82,49 @@ class _Group(TyperGroup):
 
 
 def _refuse(code, message):
-    print(f"crosscall: {message}", file=sys.stderr)
+    note(str(message))
     return code
 
 
+def _interrupted(error):
+    # Of half a machine Amaranth would say that it was never used.
+    warnings.simplefilter("ignore")
+    code = exit_code(error)
+    return _refuse(code, "interrupted" if code == 130 else "terminated")
+
+
+def _write_nothing_more():
+    """What Python would still write at its end finds no reader, or no room, either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _troubled(error):
+    """The system refuses something that nobody has thought of; or there is no room for what is printed."""
+    if error.filename is None:
+        with suppress(OSError, ValueError):     # tests have a standard output that is no file
+            _write_nothing_more()
+        return _refuse(MISSING_TOOL, f"standard output cannot be written: {error.strerror}")
+    return _refuse(MISSING_TOOL, f"{error.filename}: {error.strerror}")
+
+
+def _crashed(error):
+    """A defect of crosscall: its traceback goes into a file, to be reported."""
+    warnings.simplefilter("ignore")
+    from importlib.metadata import version
+    text = "".join(traceback.format_exception(error))
+    text = f"crosscall {version('crosscall')}, Python {sys.version}, {sys.platform}\n{sys.argv}\n\n{text}"
+    what = f"this is a defect of crosscall, and says nothing about the machine: {type(error).__name__}"
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="crosscall-", suffix=".txt", encoding="utf-8", errors="backslashreplace",
+                                         delete=False) as file:
+            file.write(text)
+    except OSError:
+        return _refuse(CRASHED, f"{what}; please report it with what follows\n{text}")
+    return _refuse(CRASHED, f"{what}; please report it with the file {file.name}, which has the traceback")
+
+
 app = typer.Typer(cls=_Group, add_completion=False, no_args_is_help=True, rich_markup_mode=None,
-                  pretty_exceptions_enable=False,
+                  pretty_exceptions_enable=False, context_settings={"max_content_width": 120},
                   help="A multi-core machine that you can open while one core calls a function on the others.")
 
 _Memory = Annotated[str | None, typer.Option(metavar="sc|tso|pso", help="The memory model: short for --set memory_model=0, 1, 2.")]
@@ -86,11 +138,20 @@ _Patience = Annotated[int | None, typer.Option(min=1, metavar="CLOCKS", help="A 
 _Visits = Annotated[int | None, typer.Option(min=1, help="The bound of O10: how many entries a handler may look at. "
                                              "Default: 16 a core.")]
 _All = Annotated[bool, typer.Option("--all", help="Show every oracle on a line of its own.")]
+#: Nobody waits for longer, in seconds.
+_LONG = 1e9
 _Cores = Annotated[int | None, typer.Option(min=1, max=64, help="Number of cores, instead of the scenario's own.")]
 
 
 def main():
-    app()
+    """The entry point of the process."""
+    unwind()
+    try:
+        app()
+    except KeyboardInterrupt as error:
+        sys.exit(_interrupted(error))
+    finally:
+        settle()
 
 
 def _version(wanted: bool):
@@ -107,7 +168,7 @@ def _crosscall(
     pass
 
 
-@app.command()
+@app.command(epilog="Example: crosscall run storm --cores 8 --seed 3")
 def run(
     scenario: Annotated[str, typer.Argument(metavar="[NAME|FILE.toml]", help="A shipped scenario, or your own file.")] = "demo",
     protocol: Annotated[str | None, typer.Option(metavar="NAME|FILE.uasm", help="Instead of the scenario's own.")] = None,
@@ -142,14 +203,15 @@ def run(
     clocks = window_of(window)
     prepared = prepare(scenario, protocol=protocol, cores=cores, preset=preset, assignments=_assignments(assignments, memory),
                        without=without or (), seed=seed, patience=patience, visits=visits)
+    _remark(prepared)
     with _progress(max_cycles) as progress:
-        machine = make_engine(engine, prepared.settings.config, tell=_note)
+        machine = make_engine(engine, prepared.settings.config, tell=note)
         result = run_prepared(prepared, engine=machine, max_clocks=max_cycles, out=out, waves=not no_vcd, window=clocks,
                               progress=progress)
     _present(result, as_json, everything)
 
 
-@app.command()
+@app.command(epilog="Example: crosscall litmus --memory tso")
 def litmus(
     paths: Annotated[list[Path] | None, typer.Argument(
         metavar="[PATH]...", help="Files, folders of .litmus tests, @ index files; none: the shipped ones.")] = None,
@@ -173,14 +235,15 @@ def litmus(
 
     _check_engine(engine)
     # The machines of tests with more threads are made like the first one, and what there is to say of that is said once.
-    note = cache(_note)
+    once = cache(note)
     report = show(paths or [], memory=memory, runs=runs, seed=seed, expected=expected, out=out, as_json=as_json,
-                  processes=processes, resume=resume, make=lambda config: make_engine(engine, config, tell=note))
+                  processes=processes, resume=resume, make=lambda config: make_engine(engine, config, tell=once))
     if report.forbidden or report.refused:
         raise typer.Exit(VIOLATED if report.forbidden else BAD_INPUT)
 
 
-@app.command()
+@app.command(short_help="Run thousands of schedules and explain what they violate.",
+             epilog="Example: crosscall hunt many --seconds 60")
 def hunt(
     scenario: Annotated[str, typer.Argument(metavar="NAME|FILE.toml", help="A shipped scenario, or your own file.")],
     protocol: Annotated[str | None, typer.Option(metavar="NAME|FILE.uasm", help="Instead of the scenario's own.")] = None,
@@ -191,7 +254,7 @@ def hunt(
     memory: _Memory = None,
     without: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Leave out a named barrier or lock.")] = None,
     runs: Annotated[int | None, typer.Option(min=1, help="How many schedules; 20,000 if there are no --seconds.")] = None,
-    seconds: Annotated[float | None, typer.Option(min=0, help="Stop after so long.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0, max=_LONG, help="Stop after so long.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Number of the first schedule.  [default: 0]")] = None,
     patience: _Patience = None,
     visits: _Visits = None,
@@ -199,7 +262,7 @@ def hunt(
     oracles: Annotated[bool, typer.Option("--oracles", help="Judge every run by the oracles, not only by the Monitor: slow.")]
     = False,
     engine: _Engine = None,
-    processes: Annotated[int | None, typer.Option(min=1, help="One per CPU if not said.")] = None,
+    processes: Annotated[int | None, typer.Option(min=1, max=128, help="One per CPU if you pass nothing.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the hunt that is noted in --out; its runs count.")] = False,
     out: Annotated[Path, typer.Option(help="Where schedules of findings are written.")] = Path("waves"),
     as_json: _Json = False,
@@ -217,10 +280,11 @@ def hunt(
     arguments = {"name": scenario, "protocol": protocol, "cores": cores, "preset": preset,
                  "assignments": _assignments(assignments, memory), "without": tuple(without or ()),
                  "patience": patience, "visits": visits}
-    with _status() as show:
-        this = Hunt(arguments, ignore=ignore or (), oracles=oracles, out=out, engine=engine, processes=processes, tell=_note,
+    with status() as show:
+        this = Hunt(arguments, ignore=ignore or (), oracles=oracles, out=out, engine=engine, processes=processes, tell=note,
                     found=(lambda finding: None) if as_json else print_finding,
                     progress=lambda runs, clocks, past: show(f"{runs} schedules, {clocks} clocks, {past:.0f} s"))
+        _remark(this.prepared)
         report = this.run(runs=runs, first=seed or 0, seconds=seconds, resume=resume)
     if as_json:
         _print_json(report.to_json())
@@ -230,7 +294,8 @@ def hunt(
         raise typer.Exit(VIOLATED)
 
 
-@app.command()
+@app.command(short_help="Repeat a run of a hunt to the clock, with waves.",
+             epilog="Example: crosscall replay waves/many.early_return.schedule")
 def replay(
     file: Annotated[Path, typer.Argument(metavar="FILE.schedule", help="What a hunt has left.")],
     patience: _Patience = None,
@@ -242,7 +307,7 @@ def replay(
     everything: _All = False,
     as_json: _Json = False,
 ):
-    """Repeat a run of a hunt to the clock, with waves."""
+    """Repeat a run of a hunt to the clock, with waves, which are named as the schedule is."""
     from rtl.schedule import ScheduleKind
     from sim.engines import make_engine
     from sim.profile import room_of
@@ -252,17 +317,18 @@ def replay(
     _check_engine(engine)
     clocks = window_of(window)
     recipe = read_recipe(file)
-    prepared = prepare_recipe(recipe, file, patience=patience, visits=visits)
+    prepared = prepare_recipe(recipe, file, patience=patience, visits=visits, tell=note)
     again = recipe.plan if recipe.schedule is None else Plan(kind=ScheduleKind.REPLAY)
     with _progress(1_000_000) as progress:
-        machine = make_engine(engine, prepared.settings.config, room=room_of(prepared.scenario), tell=_note)
-        result = run(prepared, engine=machine, max_clocks=1_000_000, out=out, waves=not no_vcd, window=clocks,
+        machine = make_engine(engine, prepared.settings.config, room=room_of(prepared.scenario), tell=note)
+        result = run(prepared, engine=machine, max_clocks=1_000_000, out=out, name=file.stem, waves=not no_vcd, window=clocks,
                      plan=again, replay=recipe.schedule or (), patience=patience_of(prepared.scenario, recipe.plan),
                      progress=progress)
     _present(result, as_json, everything, lambda: recipe.check_violation(result.seen, file=file))
 
 
-@app.command()
+@app.command(short_help="Put single faults into a protocol, and see who notices.",
+             epilog="Example: crosscall mutate --protocol v4 --runs 64")
 def mutate(
     protocol: Annotated[str, typer.Option(metavar="NAME|FILE.uasm", help="A shipped protocol, or your own.")],
     runs: Annotated[int, typer.Option(min=1, help="Schedules of each scenario that a mutant is hunted with.")] = 512,
@@ -285,7 +351,7 @@ def mutate(
     from sim.mutate.campaign import Campaign
     from sim.report.mutate import print_campaign
 
-    with _status() as show:
+    with status() as show:
         campaign = Campaign(protocol, scenarios=tuple(scenario or ()), runs=runs, first=seed, boot=boot, only=only,
                             everything=everything, out=out, processes=processes,
                             progress=lambda done, of, killed, past: show(f"{done} of {of} mutants, {killed} killed, {past:.0f} s"))
@@ -298,7 +364,8 @@ def mutate(
         raise typer.Exit(VIOLATED)
 
 
-@app.command("list")
+@app.command("list", short_help="List the scenarios, the protocols, the presets and settings.",
+             epilog="Example: crosscall list")
 def list_(as_json: _Json = False):
     """List the scenarios with the verdict they expect, the protocols, the presets and what --set accepts."""
     from sim.report.catalogue import catalogue, print_catalogue
@@ -309,7 +376,7 @@ def list_(as_json: _Json = False):
         print_catalogue(catalogue())
 
 
-@app.command()
+@app.command(epilog="Example: crosscall asm mine.uasm")
 def asm(
     file: Annotated[str, typer.Argument(metavar="FILE.uasm|NAME", help="A protocol: your own file, or a shipped one.")],
     cores: Annotated[int, typer.Option(min=1, max=64, help="Number of cores to assemble for.")] = 4,
@@ -332,7 +399,7 @@ def asm(
         print(listing(image))
 
 
-@app.command()
+@app.command(epilog="Example: crosscall report waves/demo.vcd")
 def report(
     file: Annotated[Path, typer.Argument(metavar="FILE.vcd", help="Waves that `crosscall run` wrote.")],
     as_json: _Json = False,
@@ -348,15 +415,18 @@ def report(
         print_calls(calls, report_console())
 
 
-@app.command()
+@app.command(epilog="Example: crosscall view demo")
 def view(
     what: Annotated[str, typer.Argument(metavar="[NAME|FILE]", help="A scenario that was run, or a .gtkw or .vcd file.")] = "demo",
     out: Annotated[Path, typer.Option(help="Where the run wrote its files.")] = Path("waves"),
 ):
     """Open the waves of a run in GTKWave."""
-    path = Path(what) if what.endswith((".gtkw", ".vcd")) else out / f"{Path(what).stem}.gtkw"
+    name = Path(what).name.removesuffix(".toml").removesuffix(".schedule")
+    path = Path(what) if what.endswith((".gtkw", ".vcd")) else out / f"{name}.gtkw"
     if not path.is_file():
-        raise InputError(f"there is no such file; `crosscall run {what}` writes the waves of a scenario", file=path)
+        named = path == Path(what)
+        raise InputError("there is no such file" if named else
+                         f"there is no such file; `crosscall run {what}` writes the waves of a scenario", file=path)
     program = shutil.which("gtkwave")
     if program is None:
         raise MissingToolError(f"GTKWave is not installed. Debian and Ubuntu: apt-get install gtkwave; others: "
@@ -366,12 +436,13 @@ def view(
     raise typer.Exit(subprocess.run([program, str(path)], check=False).returncode)
 
 
-@app.command()
+@app.command(short_help="Measure the engines, all on the same workload.",
+             epilog="Example: crosscall bench speed --cores 4")
 def bench(
     what: Annotated[str, typer.Argument(metavar="speed", help="How fast the engines run.")],
-    cores: Annotated[str, typer.Option(metavar="N,...", help="Numbers of cores.")] = "1,4,16,64",
+    cores: Annotated[str, typer.Option(metavar="N,...", help="Numbers of cores.")] = "1,4",
     engines: Annotated[str | None, typer.Option(metavar="NAME,...", help="Only these engines.")] = None,
-    seconds: Annotated[float, typer.Option(min=0.1, help="Processor time for each row.")] = 5.0,
+    seconds: Annotated[float, typer.Option(min=0.1, max=_LONG, help="Processor time for each row.")] = 2.0,
     as_json: _Json = False,
 ):
     """Measure the engines, all on the same workload, and check that they compute the same.
@@ -379,7 +450,7 @@ def bench(
     Verilator takes minutes to build at many cores; what was built once is kept. Exit code 1: two engines disagree.
     """
     from sim.bench.speed import CONTENDERS, bench_speed
-    from sim.report.speed import print_speed
+    from sim.report.speed import SpeedTable
     from sim.report.table import report_console
 
     if what != "speed":
@@ -387,17 +458,31 @@ def bench(
     chosen = engines.split(",") if engines else list(CONTENDERS)
     for name in chosen:
         _check_engine(name, CONTENDERS)
-    with _status() as status:
-        result = bench_speed(_numbers(cores, "--cores"), engines=chosen, seconds=seconds, progress=status, tell=_note)
+    table, so_far = SpeedTable(report_console()), {"rows": []}
+
+    def done(result):
+        so_far.update(result)
+        if not as_json:
+            table.show(result)
+
+    try:
+        with status() as show:
+            result = bench_speed(_numbers(cores, "--cores"), engines=chosen, seconds=seconds, progress=show, tell=note, done=done)
+    except KeyboardInterrupt:
+        # What is done is kept; in a table it has been printed.
+        if as_json:
+            _print_json(so_far)
+        raise
     if as_json:
         _print_json(result)
     else:
-        print_speed(result, report_console())
+        table.finish(result)
     if not all(check["equal"] for check in result["checks"]):
         raise typer.Exit(VIOLATED)
 
 
-@app.command()
+@app.command(short_help="Write a part of the machine as Verilog, with its ports.",
+             epilog="Example: crosscall export --verilog tile --out tile.v")
 def export(
     verilog: Annotated[str, typer.Option(metavar="PART", help="tile, shared, machine or apic.")],
     cores: _Cores = None,
@@ -424,6 +509,22 @@ def export(
         print(f"module {result['module']}: {', '.join(result['files'].values())}")
 
 
+@app.command(short_help="Say what is installed here, and how to get what is not.", epilog="Example: crosscall doctor")
+def doctor(as_json: _Json = False):
+    """Look at the compiler, the engines, Verilator, Yosys, the viewers and the cache: what is there, and the one command that gets
+    what is not."""
+    from sim.report.doctor import examine
+
+    rows = examine()
+    if as_json:
+        _print_json({"parts": rows})
+        return
+    for row in rows:
+        print(f"{row['name']:<11}{'ok      ' if row['ok'] else 'missing '} {row['what']}")
+        if row["fix"]:
+            print(f"{'':20}{row['fix']}")
+
+
 def _numbers(text, option):
     """``1,4,16`` -> numbers of cores."""
     try:
@@ -440,8 +541,10 @@ def _check_engine(name, engines=ENGINES):
         raise InputError(f'there is no engine "{name}"{closest(name, engines)} (there are: {", ".join(engines)})')
 
 
-def _note(line):
-    print(f"crosscall: {line}", file=sys.stderr)
+def _remark(prepared):
+    """Tell what the scenario probably does not mean."""
+    for remark in prepared.scenario.remarks:
+        note(f"warning: {remark}")
 
 
 def _present(result, as_json, everything, check=lambda: None):
@@ -451,6 +554,8 @@ def _present(result, as_json, everything, check=lambda: None):
     else:
         from sim.report.table import print_report, report_console
         print_report(result.to_json(), report_console(), everything=everything)
+        for name, model in result.prepared.barriers.items():
+            print(f"{name} is a barrier, which does nothing under {result.prepared.settings.memory}: try --memory {model}")
     check()
     if not result.ok:
         raise typer.Exit(VIOLATED)
@@ -468,21 +573,9 @@ def _print_json(value):
 
 
 @contextmanager
-def _status():
-    """A function that shows a text on a terminal for as long as the work goes on, and nothing in a pipe."""
-    if not sys.stderr.isatty():
-        yield lambda text: None
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status("running") as status:
-        yield status.update
-
-
-@contextmanager
 def _progress(max_clocks):
     """A function to call with the clock now and then."""
-    with _status() as show:
+    with status() as show:
         yield lambda clock: show(f"clock {clock} (at most {max_clocks})")
 
 

@@ -4,6 +4,11 @@ from pathlib import Path
 
 __all__ = ["InputError", "MissingToolError"]
 
+#: Characters that are shown of a line.
+_WINDOW = 160
+#: Characters of a message: names in it may be of any length.
+_LONGEST = 1200
+
 
 class InputError(Exception):
     """Bad input, with its place. ``str()`` is the whole message, ready to print.
@@ -27,15 +32,27 @@ class InputError(Exception):
 
     def _render(self):
         place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
-        lines = [f"{place}: {self.message}" if place else self.message]
+        message = self.message if len(self.message) <= _LONGEST else f"{self.message[:_LONGEST]}..."
+        lines = [f"{place}: {message}" if place else message]
         if self.text is not None:
+            text, column = self._window()
             # Tabs are kept in front of the caret, so that it stands under its character in any terminal.
-            lines.append(f"    {self.text}")
-            if self.column is not None:
-                margin = "".join("\t" if char == "\t" else " " for char in self.text[:self.column - 1])
+            lines.append(f"    {text}")
+            if column is not None:
+                margin = "".join("\t" if char == "\t" else " " for char in text[:column - 1])
                 lines.append(f"    {margin}^")
         lines.extend(self.notes)
         return "\n".join(lines)
+
+
+    def _window(self):
+        """(what is shown of the line, the column in that): a long line is cut."""
+        if len(self.text) <= _WINDOW:
+            return self.text, self.column
+        start = max(0, (self.column or 1) - 1 - _WINDOW // 2)
+        before, after = "..." if start else "", "..." if start + _WINDOW < len(self.text) else ""
+        column = self.column and self.column - start + len(before)
+        return f"{before}{self.text[start:start + _WINDOW]}{after}", column
 
 
 class MissingToolError(Exception):

@@ -8,7 +8,7 @@ from functools import cache
 
 from rtl.events import Event
 
-from .errors import InputError
+from .files import WholeFile
 from .records import ApicRecord, CommitRecord, CoreRecord
 
 __all__ = ["EventLog", "Namer"]
@@ -55,25 +55,18 @@ class EventLog:
 
     def __init__(self, path, image):
         self._path = path
-        self._part = path.with_name(path.name + ".part")
         self._namer = Namer(image)
         self._encode = json.JSONEncoder(separators=(",", ":")).encode
 
     def __enter__(self):
-        try:
-            self._file = self._part.open("w", encoding="utf-8", newline="\n")
-        except OSError as error:
-            raise InputError(f"cannot be written: {error.strerror}", file=self._path) from error
+        self._file = WholeFile(self._path)
         return self
 
     def add(self, record, call):
         """The next record, and the Call it belongs to (what ``CallTracker.add`` returned)."""
-        self._file.write(self._encode(self._namer.to_json(record, call)) + "\n")
+        self._file.write(self._encode(self._namer.to_json(record, call)).encode() + b"\n")
 
     def __exit__(self, kind, error, traceback):
-        try:
-            self._file.close()
+        with self._file:
             if kind is None:
-                self._part.replace(self._path)
-        finally:
-            self._part.unlink(missing_ok=True)
+                self._file.keep()

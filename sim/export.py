@@ -1,7 +1,6 @@
 """Parts of the machine as Verilog, with a list of their ports, for people whose flow is not Amaranth."""
 
 import re
-from contextlib import ExitStack
 from dataclasses import replace
 from inspect import getdoc
 from pathlib import Path
@@ -12,10 +11,10 @@ from rtl.shared import Shared
 from rtl.tile import Tile
 from sim.engines.compiled.netlist import flat_ports
 from sim.errors import InputError
+from sim.files import write_together
 from sim.names import closest
 from sim.settings import MACHINE_SETTINGS, constants
 from sim.verilog import component_verilog, hollow
-from sim.waves.output import OutputFile
 
 __all__ = ["PARTS", "export", "port_list", "with_assignments"]
 
@@ -62,16 +61,7 @@ def export(part, config, out):
     ports = port_list(component)
     verilog = (component_verilog(inside, "tile") if inside else "") + component_verilog(component, part)
     files = {"verilog": out, "ports": out.with_suffix(".ports.md"), "waivers": out.with_suffix(".vlt")}
-    texts = verilog, _markdown(part, config, ports), _waivers(out)
-    with ExitStack() as stack:
-        written = []
-        for path, text in zip(files.values(), texts, strict=True):
-            written.append(OutputFile(path))
-            stack.callback(written[-1].drop)
-            written[-1].write(text)
-        for file in written:
-            file.keep()
-        stack.pop_all()
+    write_together(*zip(files.values(), (verilog, _markdown(part, config, ports), _waivers(out)), strict=True))
     return {"module": part, "files": {what: str(path) for what, path in files.items()}, "ports": ports}
 
 

@@ -1,10 +1,18 @@
-"""Small files that are written whole or not at all."""
+"""Files that are written whole or not at all, and the lock of a file that one process at a time may write.
 
+Until all of a file is there, nothing has its name, or what had it still does. What is not finished has no name at all, where the
+system can do that (Linux), so that even a process that is killed leaves nothing; elsewhere it has one that nobody else takes.
+"""
+
+import fcntl
+import os
+import secrets
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from .errors import InputError
 
-__all__ = ["make_folder", "write_whole"]
+__all__ = ["WholeFile", "locked", "make_folder", "write_together", "write_whole"]
 
 
 def make_folder(path):
@@ -16,13 +24,145 @@ def make_folder(path):
 
 
 def write_whole(path, text):
-    """Write a text file; until all of it is there, the file is not there, or is as it was. Raises InputError."""
+    """Write a text file. Raises InputError."""
+    write_together((path, text))
+
+
+def write_together(*files):
+    """Write text files, given as (path, text). None appears before all of them can. Raises InputError."""
+    with ExitStack() as stack:
+        written = []
+        for path, text in files:
+            written.append(stack.enter_context(WholeFile(path)))
+            written[-1].write(text.encode())
+        for file in written:
+            file.flush()
+        for file in written:
+            file.keep()
+
+
+class WholeFile:
+    """A file into which octets are written, and which appears with ``keep``. A context manager: left without ``keep``, nothing has
+    happened. Whatever goes wrong with the disk is an InputError that names the file."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self._name = None             # of what is not finished
+        with self._refusing():
+            if self.path.exists() and not self.path.is_file():
+                raise ValueError("it is there, and no file")
+            # In the same folder, so that the last step is a rename.
+            self._file = os.fdopen(self._unnamed() or self._named(), "wb")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.drop()
+
+    def write(self, octets):
+        with self._refusing():
+            self._file.write(octets)
+
+    def flush(self):
+        """All is written: it is on the disk, which has had the room."""
+        with self._refusing():
+            self._file.flush()
+
+    def keep(self):
+        """All is written: the file appears."""
+        self.flush()
+        with self._refusing():
+            if self._name is None:
+                self._name = self._free_name()
+                # A descriptor of a folder, whichever, is what makes Python follow the link in /proc.
+                folder = os.open(self.path.parent, os.O_RDONLY)
+                try:
+                    os.link(f"/proc/self/fd/{self._file.fileno()}", self._name, src_dir_fd=folder)
+                finally:
+                    os.close(folder)
+            self._file.close()
+            self._name.replace(self.path)
+            self._name = None
+
+    def drop(self):
+        """Give up, unless it was kept. A full disk, which is perhaps the reason, is no news."""
+        with suppress(OSError):
+            self._file.close()
+        if self._name is not None:
+            with suppress(OSError, ValueError):
+                os.unlink(self._name)
+            self._name = None
+
+    def _unnamed(self):
+        """A descriptor of a file without a name, or None where there are none."""
+        if not hasattr(os, "O_TMPFILE") or not os.path.isdir("/proc/self/fd"):
+            return None
+        try:
+            return os.open(self.path.parent, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666)
+        except OSError:
+            # Not every file system has them; what else there may be to say, says the next attempt.
+            return None
+
+    def _named(self):
+        name = self._free_name()
+        file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        self._name = name
+        return file
+
+    def _free_name(self):
+        return self.path.with_name(f".{self.path.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}.part")
+
+    @contextmanager
+    def _refusing(self):
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise InputError(f"cannot be written: {reason}", file=self.path) from None
+
+
+@contextmanager
+def locked(path, what):
+    """Hold the lock of what is written at ``path``. Raises InputError if another process has it, and says which.
+
+    what : what the other is, in the message.
+    """
     path = Path(path)
-    part = path.with_name(path.name + ".part")
+    lock = path.with_name(f".{path.name}.lock")
     try:
-        part.write_text(text, encoding="utf-8", newline="\n")
-        part.replace(path)
+        file = _lock(lock)
+    except BlockingIOError:
+        raise InputError(f"{what}{_holder(lock)} is writing it; wait, or choose another folder with --out", file=path) from None
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror}", file=path) from None
+    try:
+        yield
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            lock.unlink()
+        file.close()
+
+
+def _holder(lock):
+    with suppress(OSError, ValueError):
+        return f" (process {int(lock.read_text(encoding='ascii'))})"
+    return ""
+
+
+def _lock(path):
+    """The open file that holds the lock. It belongs to this process alone: those that it forks do not have it."""
+    while True:
+        file = open(path, "a+", encoding="ascii")
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Who had it before has perhaps taken the file away in between: then it is nobody's lock any more.
+            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                with suppress(OSError):         # a full disk does not keep it from being a lock
+                    os.ftruncate(file.fileno(), 0)
+                    os.write(file.fileno(), f"{os.getpid()}\n".encode())
+                return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()

@@ -13,6 +13,7 @@ import json
 import os
 import random
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from math import inf
 from pathlib import Path
@@ -21,12 +22,13 @@ from rtl.schedule import ScheduleKind
 from sim.engines import make_engine
 from sim.engines.compiled.many import Job, LaneEngine
 from sim.errors import InputError, MissingToolError
-from sim.files import make_folder, write_whole
+from sim.files import locked, make_folder, write_whole
 from sim.monitor import ORACLES_OF_FLAG, OVERFLOW, PARTIAL, clocks_of_flags
 from sim.names import closest
 from sim.profile import profile_of, room_of
 from sim.run import patience_of, prepare, run
 from sim.schedules import Plan, RunRecipe, contents_digest, write_recipe
+from sim.texts import read_json, read_text
 from sim.watchdog import JUDGES
 from sim.workers import Workers
 
@@ -72,6 +74,16 @@ class Finding:
     schedule: str
 
 
+def _is_number(value):
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_finding(value):
+    """Whether this is a Finding as plain data."""
+    return isinstance(value, dict) and value.keys() == Finding.__annotations__.keys() and all(
+        isinstance(value[name], kind) and not isinstance(value[name], bool) for name, kind in Finding.__annotations__.items())
+
+
 @dataclass(frozen=True)
 class Report:
     """engine : what ran.  runs, clocks : how many in all.  by_oracles : how many of them the oracles judged, not the Monitor.
@@ -106,12 +118,16 @@ class Hunt:
     processes : one per CPU if None.
     found : called with each Finding at once, when it is safe.  progress : called with (runs, clocks, seconds) now and then.
     tell : called with what is to be said of the engine.
+
+    Members
+    -------
+    prepared : what is hunted.
     """
 
     def __init__(self, arguments, *, ignore=(), oracles=False, out, engine=None, processes=None, found=lambda finding: None,
                  progress=lambda *numbers: None, tell=lambda line: None):
         self._arguments = arguments
-        self._prepared = prepare(**arguments)
+        self.prepared = prepare(**arguments)
         self._ignore = _known(ignore)
         self._oracles = oracles
         self._out = Path(out)
@@ -130,7 +146,7 @@ class Hunt:
     @property
     def notebook(self):
         """The file by which a hunt is gone on with."""
-        return self._out / f"{self._prepared.scenario.name}.hunt.json"
+        return self._out / f"{self.prepared.scenario.name}.hunt.json"
 
     def run(self, *, runs=None, first=0, seconds=None, resume=False):
         """Run the numbers from ``first`` on. Returns the Report.
@@ -139,12 +155,19 @@ class Hunt:
         seconds : stop after so long, but not before something has been run.
         resume : go on with the hunt of the notebook, which has its own ``first``. ``runs`` counts what has been run before; if it
             is not said, what was interrupted is finished, and what was finished goes on.
+
+        Raises InputError, too, if another process hunts with the same notebook.
         """
         make_folder(self._out)
+        with locked(self.notebook, "another hunt"):
+            return self._run(runs, first, seconds, resume)
+
+    def _run(self, runs, first, seconds, resume):
         if resume:
             self._resume()
         else:
             self._first = self._following = first
+            self._tell_of_another()
         if runs is not None:
             self._end = self._first + runs
         elif seconds is not None:
@@ -156,8 +179,8 @@ class Hunt:
         self._note()
         before, started = self._following, time.monotonic()
         until = None if seconds is None else started + seconds
-        witness = self._witness = make_engine(self._chosen, self._prepared.settings.config)
-        with Workers(self._processes, lambda batch: _run_batch(engine, witness, self._prepared, self._ignore, self._oracles,
+        witness = self._witness = make_engine(self._chosen, self.prepared.settings.config)
+        with Workers(self._processes, lambda batch: _run_batch(engine, witness, self.prepared, self._ignore, self._oracles,
                                                                *batch)) as workers:
             self._drive(workers, engine, before, until, started)
         return Report(engine.name, self._following - self._first, self._clocks, self._by_oracles, self._following - before,
@@ -188,7 +211,7 @@ class Hunt:
             self._progress(self._following - self._first, self._clocks, time.monotonic() - started)
 
     def _engine(self):
-        config, room = self._prepared.settings.config, room_of(self._prepared.scenario)
+        config, room = self.prepared.settings.config, room_of(self.prepared.scenario)
         if self._chosen in (None, "compiled") and config.n_cores <= LaneEngine.SENSIBLE:
             try:
                 return LaneEngine(config, room=room)
@@ -206,7 +229,7 @@ class Hunt:
         if all(name in self._findings for name in names):
             return
         plan = plan_of(number)
-        result = _judged(self._witness, self._prepared, plan, record=True)
+        result = _judged(self._witness, self.prepared, plan, record=True)
         explained = {}
         for violation in result.violations:
             explained.setdefault(violation.oracle, violation)
@@ -234,7 +257,7 @@ class Hunt:
     def _keep(self, flag, number, clock, violation, plan, result):
         if flag in self._findings:
             return
-        path = self._out / f"{self._prepared.scenario.name}.{flag}.schedule"
+        path = self._out / f"{self.prepared.scenario.name}.{flag}.schedule"
         finding = Finding(violation.oracle, flag, number, clock, violation.sentence, str(path))
         self._write(path, plan, result, finding)
         self._findings[flag] = finding
@@ -243,18 +266,24 @@ class Hunt:
         self._found(finding)
 
     def _write(self, path, plan, result, finding):
-        settings, prepared = self._prepared.settings, self._prepared
+        settings, prepared = self.prepared.settings, self.prepared
+        protocol = self._arguments.get("protocol") or prepared.scenario.protocol
+        files = {}
+        if str(self._arguments["name"]).endswith(".toml"):
+            files["scenario"] = prepared.scenario.document.text
+        if str(protocol).endswith(".uasm"):
+            files["protocol"] = read_text(protocol)
         write_recipe(path, RunRecipe(
-            scenario=self._arguments["name"], seed=prepared.scenario.seed, protocol=self._arguments.get("protocol")
-            or prepared.scenario.protocol, defines=settings.defines, without=prepared.without,
+            scenario=self._arguments["name"], seed=prepared.scenario.seed, protocol=protocol, files=files,
+            defines=settings.defines, without=prepared.without,
             config=settings.config, straps=settings.straps, contents=contents_digest(prepared.contents), plan=plan,
             schedule=result.schedule, violation=(finding.flag, finding.clock)))
 
     # --- the notebook: what is known so far, so that a hunt that is interrupted goes on ---------------------------------
 
     def _identity(self):
-        settings = self._prepared.settings
-        return {"contents": contents_digest(self._prepared.contents), "config": asdict(settings.config),
+        settings = self.prepared.settings
+        return {"contents": contents_digest(self.prepared.contents), "config": asdict(settings.config),
                 "straps": asdict(settings.straps)}
 
     def _note(self):
@@ -265,20 +294,46 @@ class Hunt:
             "findings": [asdict(item) for item in self._findings.values()],
         }, indent=1) + "\n")
 
+    def _tell_of_another(self):
+        """Say so if this begins anew what was the notebook of another hunt."""
+        with suppress(OSError, ValueError, TypeError):
+            parts = json.loads(self.notebook.read_text(encoding="utf-8"))
+            if any(parts.get(name) != value for name, value in self._identity().items()):
+                self._tell(f"{self.notebook}: was of another hunt, of another protocol, scenario or machine; it is begun anew")
+
+    #: What is in a notebook, and what it must be.
+    _KEYS = {
+        "contents": lambda value: isinstance(value, str),
+        "config": lambda value: isinstance(value, dict),
+        "straps": lambda value: isinstance(value, dict),
+        "first": _is_number, "following": _is_number, "clocks": _is_number, "by_oracles": _is_number,
+        "end": lambda value: value is None or _is_number(value),
+        "disagreements": lambda value: isinstance(value, dict) and all(isinstance(item, str) for item in value.values()),
+        "findings": lambda value: isinstance(value, list) and all(map(_is_finding, value)),
+    }
+
+    def _line_of(self, key):
+        """The line of a key in the notebook, as it is written here."""
+        lines = self.notebook.read_text(encoding="utf-8").splitlines()
+        return next((number for number, line in enumerate(lines, 1) if line.startswith(f' "{key}":')), 1)
+
     def _resume(self):
         """Take up the notebook."""
-        try:
-            parts = json.loads(self.notebook.read_text(encoding="utf-8"))
-            identity = {name: parts[name] for name in self._identity()}
-            findings = [Finding(**item) for item in parts["findings"]]
-            self._first, self._following, self._clocks, self._by_oracles = (
-                int(parts[name]) for name in ("first", "following", "clocks", "by_oracles"))
-            self._end = inf if parts["end"] is None else int(parts["end"])
-            self._disagreements = dict(parts["disagreements"])
-        except FileNotFoundError:
-            raise InputError("there is no hunt to go on with", file=self.notebook) from None
-        except (OSError, ValueError, KeyError, TypeError):
-            raise InputError("is no notebook of a hunt", file=self.notebook) from None
+        if not self.notebook.exists():
+            raise InputError("there is no hunt to go on with", file=self.notebook)
+        parts = read_json(self.notebook, cut_off="is no notebook of a hunt: it is cut off")
+        if not isinstance(parts, dict):
+            raise InputError("is no notebook of a hunt", file=self.notebook, line=1)
+        for name, right in self._KEYS.items():
+            if name not in parts or not right(parts[name]):
+                raise InputError(f"is no notebook of a hunt: {name} is " + ("damaged" if name in parts else "missing"),
+                                 file=self.notebook, line=self._line_of(name))
+        identity = {name: parts[name] for name in self._identity()}
+        findings = [Finding(**item) for item in parts["findings"]]
+        self._first, self._following, self._clocks, self._by_oracles = (
+            parts[name] for name in ("first", "following", "clocks", "by_oracles"))
+        self._end = inf if parts["end"] is None else parts["end"]
+        self._disagreements = parts["disagreements"]
         if identity != self._identity():
             raise InputError("is the notebook of another hunt: its protocol, scenario or machine is another", file=self.notebook)
         for finding in findings:

@@ -1,19 +1,21 @@
 """One run: everything is joined here. First all that can be refused, then the machine with its observers, then the files."""
 
 import re
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass, field, replace
 from math import ceil
+from pathlib import Path
 
+from rtl.memory.port import MemoryModel
 from sim.calls import CallTracker
 from sim.engines.engine import PLAIN, Contents, Ending
 from sim.engines.pysim import PySimEngine
 from sim.errors import InputError
 from sim.events import EventLog
 from sim.files import make_folder
-from sim.microcode.assembler import assemble
+from sim.microcode.assembler import UnknownDefine, assemble
 from sim.microcode.image import Image
-from sim.microcode.knockout import knock_out
+from sim.microcode.knockout import idle_barriers, knock_out
 from sim.microcode.protocols import find_protocol
 from sim.names import closest
 from sim.oracles import Jury, make_oracles
@@ -22,6 +24,7 @@ from sim.records import Digest, Sources
 from sim.scenarios.contents import contents
 from sim.scenarios.reader import Scenario, find_scenario, read_scenario
 from sim.settings import Settings, preset_config, settings
+from sim.texts import integer, read_text
 from sim.watchdog import JUDGES, Watchdog
 from sim.waves.feed import STAGES, WaveFeed
 from sim.waves.gtkw import write_gtkw
@@ -50,6 +53,8 @@ class Prepared:
     image: Image
     contents: Contents
     without: tuple[str, ...]
+    #: Of those, the barriers that do nothing under the memory model of the run -> one under which they could.
+    barriers: dict[str, str] = field(default_factory=dict)
 
 
 def prepare(name, *, protocol=None, cores=None, preset=None, assignments=(), without=(), seed=0, patience=None, visits=None):
@@ -67,15 +72,26 @@ def prepare(name, *, protocol=None, cores=None, preset=None, assignments=(), wit
             raise scenario.document.refusal(("expect", "violations"), f'names the oracle "{oracle}", which does not exist'
                                                                       f"{closest(oracle, JUDGES)} (there are: {', '.join(JUDGES)})")
     chosen = settings(scenario, preset=preset or "default", assignments=assignments)
-    image = assemble(find_protocol(protocol or scenario.protocol), n_cores=scenario.n_cores, xlen=chosen.config.xlen,
-                     defines={**chosen.defines, **_mode(chosen)})
+    try:
+        path = find_protocol(protocol or scenario.protocol)
+    except InputError as error:
+        if protocol is not None:
+            raise
+        raise scenario.document.refusal(("protocol",), f"is refused: {error}") from None
+    try:
+        image = assemble(path, n_cores=scenario.n_cores, xlen=chosen.config.xlen, defines={**chosen.defines, **_mode(chosen)})
+    except UnknownDefine as error:
+        if chosen.defines.get(error.name) != scenario.defines.get(error.name):
+            raise InputError(f"--set define.{error.name}={chosen.defines[error.name]}: {error}") from None
+        raise scenario.document.refusal(("defines", error.name), f"is refused: {error}") from None
+    barriers = idle_barriers(image, without, MemoryModel(chosen.straps.memory_model))
     image = knock_out(image, without)
     for word in scenario.data:
         try:
             image.address_of(word)
         except KeyError:
             raise scenario.document.refusal(("expect", "data", word), f"is no word that {image.path.name} declares") from None
-    return Prepared(scenario, chosen, image, contents(scenario, image, chosen.config), tuple(without))
+    return Prepared(scenario, chosen, image, contents(scenario, image, chosen.config), tuple(without), barriers)
 
 
 def with_limits(scenario, patience, visits):
@@ -84,20 +100,34 @@ def with_limits(scenario, patience, visits):
     return replace(scenario, **{name: value for name, value in limits.items() if value is not None})
 
 
-def prepare_recipe(recipe, path, *, patience=None, visits=None):
+def prepare_recipe(recipe, path, *, patience=None, visits=None, tell=lambda line: None):
     """What a RunRecipe says, ready to run. Raises InputError if it would be another run; ``path`` is its file.
 
     patience, visits : as of ``prepare``.
+    tell : called with what is to be said of the user's own files, if they are not what they were.
     """
-    scenario = read_scenario(find_scenario(recipe.scenario), cores=recipe.config.n_cores, seed=recipe.seed)
+    own = {kind: _own_file(recipe, kind, tell) for kind in ("scenario", "protocol")}
+    file = own["scenario"] or find_scenario(recipe.scenario)
+    scenario = read_scenario(file, cores=recipe.config.n_cores, seed=recipe.seed, text=recipe.files.get("scenario"))
     scenario = with_limits(scenario, patience, visits)
     chosen = Settings(recipe.config, recipe.straps, recipe.defines)
-    image = assemble(find_protocol(recipe.protocol), n_cores=recipe.config.n_cores, xlen=recipe.config.xlen,
-                     defines={**recipe.defines, **_mode(chosen)})
+    image = assemble(own["protocol"] or find_protocol(recipe.protocol), n_cores=recipe.config.n_cores, xlen=recipe.config.xlen,
+                     defines={**recipe.defines, **_mode(chosen)}, text=recipe.files.get("protocol"))
     image = knock_out(image, recipe.without)
     prepared = Prepared(scenario, chosen, image, contents(scenario, image, recipe.config), recipe.without)
     recipe.check(prepared.contents, file=path)
     return prepared
+
+
+def _own_file(recipe, kind, tell):
+    """The path of the user's own file whose text is in the recipe, or None. What is in the recipe counts."""
+    if kind not in recipe.files:
+        return None
+    path = Path(getattr(recipe, kind))
+    with suppress(InputError):
+        if path.exists() and read_text(path) != recipe.files[kind]:
+            tell(f"{path}: has changed since; the run is repeated with the {kind} as it was, which is in the schedule")
+    return path
 
 
 def _mode(chosen):
@@ -186,20 +216,21 @@ def window_of(text):
     """The range of clocks that ``--window`` names: ``A:B``, ``A:`` or ``:B``; None for ``auto``. Raises InputError."""
     if text == "auto":
         return None
-    found = re.fullmatch(r"(\d*):(\d*)", text)
+    found = re.fullmatch(r"([0-9]*):([0-9]*)", text)
     if not found:
         raise InputError(f"--window {text}: must be written as A:B, the first clock and the one after the last, or as auto")
-    window = range(int(found[1] or 0), int(found[2] or _ENDLESS))
+    window = range(integer(found[1] or "0"), integer(found[2] or str(_ENDLESS)))
     if not window:
         raise InputError(f"--window {text}: there is no clock in it")
     return window
 
 
 def run(prepared, *, engine=None, max_clocks=100_000, out=None, waves=True, window=None, plan=PLAIN, record=False, replay=(),
-        patience=None, progress=lambda clock: None):
+        patience=None, name=None, progress=lambda clock: None):
     """Run, observe and judge. What is observed does not change the run.
 
     engine : to run on, of the same config; a new PySimEngine if None.  out : the folder for files; None writes none.
+    name : of the files, without suffix; that of the scenario if None.
     waves : whether waves are among them.  plan, record, replay : of the schedule, as engines take them.
     patience : clocks without progress after which the run is stuck; as the scenario and the plan need it, if None.
     progress : called with the clock now and then.
@@ -212,14 +243,15 @@ def run(prepared, *, engine=None, max_clocks=100_000, out=None, waves=True, wind
     if patience is None:
         patience = patience_of(prepared.scenario, plan)
 
-    def once(out, window):
-        return _run(prepared, engine, max_clocks, out, window, progress, patience, plan=plan, record=record, replay=replay)
+    def once(files, window):
+        return _run(prepared, engine, max_clocks, files, window, progress, patience, plan=plan, record=record, replay=replay)
 
+    files = None if out is None else out / (name or prepared.scenario.name)
     if out is None or not waves:
-        return once(out, None)
+        return once(files, None)
     if window is None and max_clocks > _WHOLE:
         window = _interesting(once(None, None))
-    return once(out, range(_ENDLESS) if window is None else window)
+    return once(files, range(_ENDLESS) if window is None else window)
 
 
 def _interesting(result):
@@ -230,19 +262,19 @@ def _interesting(result):
     return range(max(0, middle - _BEFORE), min(result.clocks, middle + _AFTER))
 
 
-def _run(prepared, engine, max_clocks, out, window, progress, patience, **schedule):
-    """One run, with files if there is a folder for them, with waves among them if there is a window."""
+def _run(prepared, engine, max_clocks, path, window, progress, patience, **schedule):
+    """One run, with files if there is a path for them (without suffix), with waves among them if there is a window."""
     config, image, scenario = prepared.settings.config, prepared.image, prepared.scenario
     observers = _Observers(prepared, progress, patience)
     files = {}
     with ExitStack() as stack:
-        if out is not None:
-            make_folder(out)
-            files["events"] = out / f"{scenario.name}.events.jsonl"
+        if path is not None:
+            make_folder(path.parent)
+            files["events"] = path.with_name(f"{path.name}.events.jsonl")
             observers.log = stack.enter_context(EventLog(files["events"], image))
         if window is not None:
-            files["waves"] = out / f"{scenario.name}.vcd"
-            files["view"] = out / f"{scenario.name}.gtkw"
+            files["waves"] = path.with_name(f"{path.name}.vcd")
+            files["view"] = path.with_name(f"{path.name}.gtkw")
             writer = stack.enter_context(WaveWriter(files["waves"], config, image, arena=prepared.contents.arena, stages=STAGES,
                                                     start=window.start, meta=_meta(prepared),
                                                     comment=f"{scenario.name}: {scenario.title}"))

@@ -12,6 +12,7 @@ from rtl.schedule import ScheduleKind, plan_layout, schedule_layout
 from .errors import InputError
 from .files import write_whole
 from .names import closest
+from .texts import integer, read_json, shown
 
 __all__ = ["Plan", "RunRecipe", "contents_digest", "read_recipe", "write_recipe"]
 
@@ -95,6 +96,7 @@ class RunRecipe:
     contents : the ``contents_digest`` of what they gave.
     schedule : as an Outcome has it, or None: then the plan draws it again.
     violation : the flag that the run sets, or the oracle that it violates, and the clock of that; or None.
+    files : "scenario" or "protocol" -> the text of the user's own file, so that the recipe can be taken elsewhere.
     """
 
     scenario: str
@@ -108,6 +110,7 @@ class RunRecipe:
     plan: Plan
     schedule: tuple[tuple[int, int], ...] | None = None
     violation: tuple[str, int] | None = None
+    files: dict[str, str] = field(default_factory=dict)
 
     def check(self, contents, *, file=None):
         """Raise InputError if these are not the Contents of the run."""
@@ -138,32 +141,20 @@ def write_recipe(path, recipe):
         "schedule": None if recipe.schedule is None else _run_lengths(recipe.schedule),
         "violation": None if recipe.violation is None else {"flag": recipe.violation[0], "clock": recipe.violation[1]},
     }
+    if recipe.files:
+        document["files"] = recipe.files
     write_whole(path, json.dumps(document, indent=2) + "\n")
 
 
 def read_recipe(path):
     """The RunRecipe of a file. Raises InputError that says what is wrong, and where."""
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError("there is no such file", file=path) from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InputError(f"cannot be read: {reason}", file=path) from None
-    try:
-        document = json.loads(text)
-    except json.JSONDecodeError as error:
-        lines = text.splitlines() or [""]
-        cut = error.pos >= len(text.rstrip())
-        raise InputError("is cut off: the rest of the schedule is missing" if cut else f"is not JSON: {error.msg}", file=path,
-                         line=error.lineno, column=error.colno,
-                         text=lines[error.lineno - 1] if error.lineno <= len(lines) else None) from None
+    document = read_json(path, cut_off="is cut off: the rest of the schedule is missing")
     if not isinstance(document, dict) or document.get("format") != _FORMAT:
         raise InputError(f'is no schedule file: it does not begin with "format": "{_FORMAT}"', file=path)
     if document.get("version") != _VERSION:
-        raise InputError(f"has version {document.get('version')!r} of the format, and this crosscall reads version {_VERSION}: "
-                         "the run cannot be repeated", file=path)
+        raise InputError(f"has version {shown(document.get('version'))} of the format, and this crosscall reads version "
+                         f"{_VERSION}: the run cannot be repeated", file=path)
     return _Reader(path, document).recipe()
 
 
@@ -189,26 +180,31 @@ class _Reader:
 
     def recipe(self):
         document = self._document
+        files = document.pop("files", {})
         self._keys(document, self._KEYS, "")
         for key, kind in self._KEYS.items():
             self._kind(document[key], kind, key)
         for name, value in document["defines"].items():
             self._kind(value, int, f"defines.{name}")
+        for name in self._kind(files, dict, "files"):
+            if name not in ("scenario", "protocol"):
+                raise self._refusal(f"files.{name}", "is not known: the run cannot be repeated")
+            self._kind(files[name], str, f"files.{name}")
         for number, name in enumerate(document["without"]):
             self._kind(name, str, f"without[{number}]")
         config = self._made(MachineConfig, "config", document["config"])
         plan = dict(document["plan"])
         self._keys(plan, [item.name for item in fields(Plan)], "plan")
         kinds = {kind.name.lower(): kind for kind in ScheduleKind}
-        if plan["kind"] not in kinds:
-            raise self._refusal("plan.kind", f"must be one of {', '.join(kinds)}, not {plan['kind']!r}")
+        if not isinstance(plan["kind"], str) or plan["kind"] not in kinds:
+            raise self._refusal("plan.kind", f"must be one of {', '.join(kinds)}, not {shown(plan['kind'])}")
         plan["kind"] = kinds[plan["kind"]]
         return RunRecipe(
             scenario=document["scenario"], seed=document["seed"], protocol=document["protocol"], defines=document["defines"],
             without=tuple(document["without"]),
             config=config, straps=self._made(Straps, "straps", document["straps"]), contents=document["contents"],
             plan=self._made(Plan, "plan", plan), schedule=self._schedule(document["schedule"], schedule_layout(config).size),
-            violation=self._violation(document["violation"]),
+            violation=self._violation(document["violation"]), files=files,
         )
 
     def _schedule(self, lines, width):
@@ -220,13 +216,13 @@ class _Reader:
                 length, cross, raw = word.partition("x")
                 try:
                     raw = int(raw, 16)
-                    step = int(length) if length else None
+                    step = integer(length) if length else None
                 except ValueError:
                     cross = ""
                 if not cross or not open_ or step is not None and step < 1:
-                    raise self._refusal(f"schedule[{number}]", f'has "{word}" in the place of <clocks>x<what is held>')
+                    raise self._refusal(f"schedule[{number}]", f'has "{word[:100]}" in the place of <clocks>x<what is held>')
                 if raw >> width:
-                    raise self._refusal(f"schedule[{number}]", f'has "{word}", which holds more than this machine has')
+                    raise self._refusal(f"schedule[{number}]", f'has "{word[:100]}", which holds more than this machine has')
                 if raw or result:
                     result.append((clock, raw))
                 open_ = step is not None
@@ -242,7 +238,7 @@ class _Reader:
         from sim.watchdog import JUDGES  # which import the engines, and they this
 
         known = (*FLAGS, *JUDGES)
-        if value["flag"] not in known:
+        if self._kind(value["flag"], str, "violation.flag") not in known:
             raise self._refusal("violation.flag", f"is not known{closest(value['flag'], known)} (there are: {', '.join(known)})")
         return value["flag"], self._kind(value["clock"], int, "violation.clock")
 
@@ -264,7 +260,7 @@ class _Reader:
 
     def _kind(self, value, kind, key):
         if not isinstance(value, kind) or isinstance(value, bool):
-            raise self._refusal(key, f"must be {self._TYPES[kind]}, not {value!r}")
+            raise self._refusal(key, f"must be {self._TYPES[kind]}, not {shown(value)}")
         return value
 
     def _refusal(self, key, message):

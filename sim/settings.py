@@ -6,6 +6,7 @@ from rtl.config import PRESETS, MachineConfig, Straps
 from rtl.memory.port import MemoryModel
 from sim.errors import InputError
 from sim.names import closest
+from sim.texts import shown
 
 __all__ = ["MACHINE_SETTINGS", "STRAP_SETTINGS", "Settings", "constants", "memory_assignment", "preset_config", "settings"]
 
@@ -53,7 +54,9 @@ def constants(assignments, option):
         try:
             result[name] = int(value, 0)
         except ValueError:
-            raise InputError(f"{option} {text}: the value must be a whole number, not {value!r}") from None
+            raise InputError(f"{option} {text[:100]}: the value must be a whole number, not {shown(value)}") from None
+        if abs(result[name]) >> 64:
+            raise InputError(f"{option} {name}: the value has more than 64 bits")
     return result
 
 

@@ -1,23 +1,28 @@
 """Processes that do pieces of work side by side."""
 
+import ctypes
+import os
 import signal
+import sys
 import time
-import warnings
+import traceback
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 
 from .errors import MissingToolError
+from .interruption import SIGNALS
 
 __all__ = ["Workers"]
 
 #: Tasks that a process is given at a time: one to work on and one to go on with.
 _AHEAD = 2
+_PR_SET_PDEATHSIG = 1
 
 
 class Workers:
     """Processes that are forked from this one, so that what has been built here is there. A context: they end with it, at once.
 
-    If this process is killed, they end with what they are doing, because nobody is left to read its result.
+    If this process is killed, they are, too (Linux), or end with what they are doing, because nobody is left to read its result.
 
     Parameters
     ----------
@@ -28,16 +33,13 @@ class Workers:
         self._processes = {}            # our end of its pipe -> the process
         self._given = {}                # the same -> how many tasks it has
         context = get_context("fork")
-        # Ctrl-C is for the process that waits for all of them: they inherit the mask.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        # Ctrl-C and SIGTERM are for the process that waits for all of them: they inherit the mask.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             for _ in range(count):
                 ours, theirs = context.Pipe()
-                process = context.Process(target=_serve, args=(work, theirs, [ours, *self._processes]), daemon=True)
-                with warnings.catch_warnings():
-                    # Newer Pythons warn of forks beside threads. The only one here draws the status line, which they leave alone.
-                    warnings.simplefilter("ignore", DeprecationWarning)
-                    process.start()
+                process = context.Process(target=_serve, args=(work, theirs, [ours, *self._processes], os.getpid()), daemon=True)
+                process.start()
                 theirs.close()
                 self._processes[ours], self._given[ours] = process, 0
         finally:
@@ -73,7 +75,10 @@ class Workers:
         timeout = None if until is None else max(0, until - time.monotonic())
         results = []
         for pipe in wait([pipe for pipe, given in self._given.items() if given], timeout):
-            results.append(self._talk(pipe, pipe.recv))
+            result, failure = self._talk(pipe, pipe.recv)
+            if failure is not None:
+                raise RuntimeError(f"in one of {len(self._processes)} processes:\n{failure}")
+            results.append(result)
             self._given[pipe] -= 1
         return results
 
@@ -88,12 +93,26 @@ class Workers:
             raise MissingToolError(f"one of {len(self._processes)} processes {how}") from None
 
 
-def _serve(work, pipe, others):
+def _end_with_parent(parent):
+    """Linux kills this process when ``parent`` is killed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:              # it is gone already
+            os._exit(0)
+
+
+def _serve(work, pipe, others, parent):
+    _end_with_parent(parent)
     # As long as this process had them open, the others would not hear that their reader is gone.
     for other in others:
         other.close()
     try:
         while True:
-            pipe.send(work(pipe.recv()))
+            task = pipe.recv()
+            try:
+                answer = work(task), None
+            except Exception:
+                answer = None, traceback.format_exc()
+            pipe.send(answer)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return

@@ -143,15 +143,18 @@ def _make(name, config):
     return LaneEngine(config) if name == "lanes" else make_engine(name, config)
 
 
-def bench_speed(cores, *, engines=tuple(CONTENDERS), seconds=5.0, progress=lambda what: None, tell=lambda line: None):
+def bench_speed(cores, *, engines=tuple(CONTENDERS), seconds=5.0, progress=lambda what: None, tell=lambda line: None,
+                done=lambda result: None):
     """Measure each engine at each number of cores.
 
     seconds : of processor time for each row.  progress : told what is being done.  tell : told what is left out, and why.
+    done : called after each number of cores with what is returned in the end, as far as it is there.
     Returns {"rows": [...], "checks": [...]}: a check says whether all engines had run the same clocks of so many runs to the same
     arenas.
     """
     rows, checks = [], []
-    for n_cores in cores:
+    result = {"workload": _WORKLOAD.stem, "time": "cpu", "rows": rows, "checks": checks}
+    for position, n_cores in enumerate(cores):
         prepared = prepare(_WORKLOAD, cores=n_cores)
         contenders = {}
         for name in engines:
@@ -177,12 +180,14 @@ def bench_speed(cores, *, engines=tuple(CONTENDERS), seconds=5.0, progress=lambd
             contender.begin()
         for number in range(_SLICES):
             for name, contender in contenders.items():
-                progress(f"{name} at {n_cores} cores, slice {number + 1} of {_SLICES}")
+                left = seconds * len(contenders) * (len(cores) - position - number / _SLICES)
+                progress(f"{name} at {n_cores} cores, slice {number + 1} of {_SLICES}; about {left:.0f} s to go, without builds")
                 speeds[name].append(contender.slice(seconds / _SLICES))
         rows += [{"engine": name, "cores": n_cores, "runs_at_once": contender.runs,
                   "clocks_per_second": round(median(speeds[name])), "build_seconds": round(contender.build_seconds, 2)}
                  for name, contender in contenders.items()]
-    return {"workload": _WORKLOAD.stem, "time": "cpu", "rows": rows, "checks": checks}
+        done(result)
+    return result
 
 
 def _check(contenders, n_cores, clocks, plans):

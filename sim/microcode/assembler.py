@@ -19,27 +19,34 @@ from rtl.config import MachineConfig
 from rtl.core.microword import IMMEDIATE_BITS, MEMORY_OPS, OPERATIONS, TARGET_BITS, MicroWord, Op
 from rtl.events import Event
 from sim.errors import InputError
+from sim.texts import read_text
 
 from . import syntax
+from .events import EVENTS, SIGNATURES
 from .image import Image, Line
 from .names import FENCES, REGISTERS, Bound, Call, Names, Scope, Symbol, count
 from .syntax import Source, first_token, suggestion
 
-__all__ = ["EVENTS", "MNEMONICS", "SOURCES", "assemble", "forms", "usage"]
+__all__ = ["MNEMONICS", "SOURCES", "UnknownDefine", "assemble", "forms", "usage"]
 
 #: The shipped sources, where an ``.include`` looks second.
 SOURCES = Path(__file__).parent / "sources"
 
 #: Operation by the name that a program writes.
 MNEMONICS = {op.name.lower(): op for op in OPERATIONS}
-EVENTS = {name: event for name, event in Event.__members__.items() if event is not Event.NONE}
 
 #: How each kind of operand is shown.
 OPERANDS = {"d": "rd", "a": "ra", "r": "rb", "b": "b", "m": "[ra + imm]", "t": "t", "i": "i", "c": "rd", "k": "k"}
 
 _MAX_WORDS = 1 << TARGET_BITS
+#: Statements of one program, with those that macros expand to; macros that double are never done.
+_MAX_STATEMENTS = 100_000
+#: Registers and constants that are added up in one address.
+_MAX_TERMS = 1000
 _MAX_IMMEDIATE = (1 << IMMEDIATE_BITS) - 1
 _MAX_APIC_REGISTER = (1 << Shape.cast(ApicRegister).width) - 1
+#: Operand of an event -> the fields that it is in.
+_EVENT_FIELDS = {"a": {"ra"}, "b": {"rb", "k", "use_imm"}}
 #: The constant of an operand ``k``: its low half is in rb, its high half in rd.
 _MAX_SMALL = len(REGISTERS) ** 2 - 1
 
@@ -53,6 +60,14 @@ def forms(op):
 def usage(kinds):
     """Operands as they are shown: ``rd, [ra + imm]``."""
     return ", ".join(OPERANDS[kind] for kind in kinds)
+
+
+class UnknownDefine(InputError):
+    """A constant that is given from outside, and that the program does not take. ``name`` is its own."""
+
+    def __init__(self, name, message, **place):
+        self.name = name
+        super().__init__(message, **place)
 
 
 @lru_cache(maxsize=1 << 14)
@@ -79,8 +94,9 @@ class _Word(NamedTuple):
 
 
 class _Assembler:
-    def __init__(self, n_cores, xlen, defines):
+    def __init__(self, n_cores, xlen, defines, any_events):
         self.n_cores = n_cores
+        self.any_events = any_events
         self.xlen = xlen
         self.defines = dict(defines)
         self.names = Names(n_cores, xlen)
@@ -99,6 +115,9 @@ class _Assembler:
         self.knock_outs = {}
         self.words = {}
         self.address = 0
+        self.statements = 0
+        #: The token and the scope of what is being assembled, for what is nested too deeply anywhere in it.
+        self.place = None
         #: How the first pass takes each statement; gives the scope of the next one, or None for the same.
         self.takers = {
             syntax.Include: self._include, syntax.Title: self._title, syntax.Constant: self._constant,
@@ -111,9 +130,8 @@ class _Assembler:
     # --- first pass: files and names ----------------------------------------------------------------------------------
 
     def read(self, path, name, text=None):
-        """Takes all statements of a file, or of a text in its place. Raises OSError or UnicodeDecodeError if the file is not
-        readable text."""
-        source = Source(path, name, path.read_text(encoding="utf-8") if text is None else text)
+        """Takes all statements of a file, or of a text in its place."""
+        source = Source(path, name, read_text(path) if text is None else text)
         self.main = self.main or source
         self.included.add(path.resolve())
         self.reading.append(path.resolve())
@@ -123,6 +141,11 @@ class _Assembler:
     def _take(self, statements, scope):
         """Takes statements in order; gives the scope in which the next one would stand."""
         for statement in statements:
+            token = first_token(statement)
+            self.place = token, scope
+            self.statements += 1
+            if self.statements > _MAX_STATEMENTS:
+                raise scope.error(f"macros expand to more than {_MAX_STATEMENTS} statements", token)
             scope = self.takers[type(statement)](statement, scope) or scope
         return scope
 
@@ -137,9 +160,10 @@ class _Assembler:
             raise scope.error(f'"{text}" includes itself', statement.file)
         if path.resolve() not in self.included:
             try:
-                self.read(path, name)
-            except (OSError, UnicodeDecodeError) as error:
-                raise scope.error(f'"{text}" cannot be read: {_reason(error)}', statement.file) from None
+                content = read_text(path)
+            except InputError as error:
+                raise scope.error(f'"{text}" {error.message}', statement.file) from None
+            self.read(path, name, content)
 
     def _title(self, statement, scope):
         # The protocol's own title counts, not that of the protocol it is built on.
@@ -240,7 +264,9 @@ class _Assembler:
         if len(statement.events) > 1:
             raise scope.error("a word says one event", statement.events[1].token)
         event = statement.events[0] if statement.events else None
-        event_fields = self._event_operands(op, event, scope) if event else {}
+        event_fields = self._event_operands(op, event, fields, scope) if event else {}
+        if event and not self.any_events and event.token[1:] != Event.WARN.name:
+            self._check_event(op, event, fields, event_fields, scope)
         if self.address == _MAX_WORDS:
             raise scope.error(f"the program has more than {_MAX_WORDS} words", name)
         self.words[self.address] = _Word(name, op, fields, event, event_fields, scope)
@@ -315,15 +341,18 @@ class _Assembler:
             fields.update(use_imm=0, imm=0)
         return fields
 
-    def _event_operands(self, op, event, scope):
-        """The fields that the operands of an event ask for. A single one is a if it is a register, else b."""
+    def _event_operands(self, op, event, fields, scope):
+        """The fields that the operands of an event ask for. A single one is the one that the event has; of two, it is a if it is a
+        register, else b."""
         if event.token[1:] not in EVENTS:
             raise scope.error(f"unknown event {event.token[1:]}{suggestion(event.token[1:], EVENTS)}", event.token)
         if event.token[1:] == Event.WARN.name:
             self.warned[self.address] = event, scope
             return {}
         a, b = event.a, event.b
-        if b is None and a is not None and scope.register(a) is None:
+        signature = SIGNATURES[EVENTS[event.token[1:]]]
+        alone = signature.operands.keys() == {"b"} and not (self.any_events and _has_b(op, fields))
+        if b is None and a is not None and (alone or scope.register(a) is None):
             a, b = None, a
         fields = {}
         if a is not None:
@@ -336,6 +365,26 @@ class _Assembler:
         elif b is not None:
             fields.update(self._operand_b(b, scope))
         return fields
+
+    @staticmethod
+    def _check_event(op, event, fields, event_fields, scope):
+        """Refuse an event that has other operands than it takes, or not all of them. What the operation itself has in the fields
+        counts: the event of a store says its base and its data."""
+        token, signature = event.token, SIGNATURES[EVENTS[event.token[1:]]]
+        if signature.hardware:
+            raise scope.error(f"{token} is said by the hardware alone", token)
+        if signature.memory and op.value not in MEMORY_OPS:
+            raise scope.error(f"{token} belongs to the memory operation on the lock", token)
+        given = {name for name, parts in _EVENT_FIELDS.items() if not parts.isdisjoint(event_fields)}
+        if not given <= signature.operands.keys():
+            kinds = "; a is a register, b a register or a number" if signature.operands else ""
+            raise scope.error(f"{token} takes {signature}{kinds}", first_token(event.a))
+        filled = fields | event_fields
+        there = {"a": "ra" in filled, "b": _has_b(op, filled)}
+        missing = [name for name in signature.operands if not there[name]]
+        if missing:
+            raise scope.error(f"{token} takes {signature}: this word has no {' and no '.join(missing)}, so write "
+                              f"{token}({', '.join(signature.operands)})", token)
 
     def _register(self, operand, scope):
         number = scope.register(operand)
@@ -370,6 +419,8 @@ class _Assembler:
             raise scope.error("expected a memory operand: [...]", first_token(operand))
         bases, offset = [], []
         for sign, term in _terms(operand.address, scope):
+            if len(offset) == _MAX_TERMS:
+                raise scope.error("this address is too large", first_token(operand))
             number = term.scope.register(term.expression)
             if number is None:
                 offset.append((sign, term))
@@ -434,7 +485,7 @@ class _Assembler:
         """The second pass: gives the Image."""
         self.names.complete = True
         for name in self.defines:
-            raise InputError(f"{name} is defined from outside, but no `.const {name} ?=` takes it", file=self.main.path)
+            raise UnknownDefine(name, f"{name} is defined from outside, but no `.const {name} ?=` takes it", file=self.main.path)
         for name, scope in self.aliases:
             if name in self.names.symbols:
                 raise scope.error(f"{name} is {self.names.symbols[name].kind} too", name)
@@ -446,7 +497,10 @@ class _Assembler:
             if self.names.symbols[name].value not in self.words:
                 raise scope.error(f"no word follows the entry point {name}", token)
         entries = {self.names.symbols[name].value for name in self.entries}
-        raw = {address: self._bits(address, word, entries) for address, word in self.words.items()}
+        raw = {}
+        for address, word in self.words.items():
+            self.place = word.token, word.scope
+            raw[address] = self._bits(address, word, entries)
         return Image(
             path=self.main.path,
             title=self.main.path.stem if self.title is None else self.title,
@@ -472,11 +526,17 @@ def _terms(address, scope, sign=1):
     """The terms of a sum as (sign, Bound), also those in the argument of a macro."""
     if isinstance(address, syntax.Ref) and not address.path and address.token in scope.arguments:
         bound = scope.arguments[address.token]
-        return _terms(bound.expression, bound.scope, sign)
-    if isinstance(address, syntax.Binary) and address.operator in ("+", "-"):
-        right = -sign if address.operator == "-" else sign
-        return [*_terms(address.left, scope, sign), *_terms(address.right, scope, right)]
-    return [(sign, Bound(address, scope))]
+        yield from _terms(bound.expression, bound.scope, sign)
+    elif isinstance(address, syntax.Binary) and address.operator in ("+", "-"):
+        yield from _terms(address.left, scope, sign)
+        yield from _terms(address.right, scope, -sign if address.operator == "-" else sign)
+    else:
+        yield sign, Bound(address, scope)
+
+
+def _has_b(op, fields):
+    """Whether these fields have an operand b. In a memory operation the immediate is the address, and b is always rb."""
+    return not {"rb", "k"}.isdisjoint(fields) or bool(fields.get("use_imm")) and op.value not in MEMORY_OPS
 
 
 def _line(word):
@@ -485,11 +545,7 @@ def _line(word):
                 tuple((call.source.name, call.line) for call in word.scope.expansion))
 
 
-def _reason(error):
-    return "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
-
-
-def assemble(path, *, n_cores, xlen, defines=None, text=None):
+def assemble(path, *, n_cores, xlen, defines=None, text=None, any_events=False):
     """Assembles a file for a machine of ``n_cores`` cores of ``xlen`` bits.
 
     Parameters
@@ -497,16 +553,18 @@ def assemble(path, *, n_cores, xlen, defines=None, text=None):
     path : the file. What it includes is looked for beside it, then among the shipped sources.
     defines : values for the constants that the program declares with ``?=``, by name.
     text : instead of what is in the file, which then need not exist.
+    any_events : let events have any operands, or none: for tests of the core, which knows nothing of what they mean.
 
     Raises InputError, with the place, for whatever is wrong with the program. Equal files give equal images.
     """
     MachineConfig(n_cores=n_cores, xlen=xlen)
     path = Path(path)
-    assembler = _Assembler(n_cores, xlen, defines or {})
+    assembler = _Assembler(n_cores, xlen, defines or {}, any_events)
     try:
         assembler.read(path, path.name, text)
         return assembler.finish()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read: {_reason(error)}", file=path) from None
     except RecursionError:
-        raise InputError("nested too deeply", file=path) from None
+        if assembler.place is None:
+            raise InputError("nested too deeply", file=path, line=1) from None
+        token, scope = assembler.place
+        raise scope.error("nested too deeply", token) from None

@@ -2,11 +2,28 @@
 
 from dataclasses import replace
 
-from rtl.core.microword import MicroWord, Op
+from rtl.core.microword import Fence, MicroWord, Op
+from rtl.memory.port import MemoryModel
 from sim.errors import InputError
 from sim.names import closest
 
-__all__ = ["knock_out"]
+__all__ = ["idle_barriers", "knock_out"]
+
+#: Memory models -> the barriers that do something under them: loads are not reordered under any.
+_USEFUL = {MemoryModel.SC: (), MemoryModel.TSO: (Fence.FULL,), MemoryModel.PSO: (Fence.FULL, Fence.WRITE)}
+
+
+def idle_barriers(image, names, model):
+    """Those of the names that stand for barriers which do nothing under a memory model -> the first model under which they could.
+
+    image : the one that has them."""
+    result = {}
+    for name in names:
+        words = [MicroWord.from_bits(image.words[address]) for address in image.names.get(name, ())]
+        kinds = {Fence(word["imm"]) for word in words} if all(word["op"] is Op.FENCE for word in words) else ()
+        if kinds and kinds.isdisjoint(_USEFUL[model]):
+            result[name] = next((other.name.lower() for other, useful in _USEFUL.items() if not kinds.isdisjoint(useful)), None)
+    return {name: other for name, other in result.items() if other}
 
 
 def knock_out(image, names):

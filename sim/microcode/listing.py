@@ -1,9 +1,10 @@
 """An image as text: what `crosscall asm` prints."""
 
-from rtl.core.microword import TARGET_BITS, MicroWord, Op
+from rtl.core.microword import MEMORY_OPS, TARGET_BITS, MicroWord, Op
 from rtl.events import Event
 
 from .assembler import forms
+from .events import SIGNATURES
 from .names import APIC_REGISTERS, FENCES, PREDEFINED, REGISTERS
 
 __all__ = ["disassemble", "listing", "place_of", "written_form"]
@@ -57,10 +58,19 @@ def _event(word, kinds):
         operands.append(f"r{word.ra}")
     if "b" not in kinds and "m" not in kinds and word.use_imm:
         operands.append(_number(word.imm))
-    elif not set("brk") & set(kinds) and word.rb:
-        # One register alone would be a.
-        operands = [f"r{word.ra}", f"r{word.rb}"]
+    elif not set("brk") & set(kinds):
+        # One register alone is a, or b where the event has no a.
+        alone = _takes_b(word)
+        if word.rb and alone and not operands:
+            operands = [f"r{word.rb}"]
+        elif word.rb or operands and alone and not (word.use_imm and word.op.value not in MEMORY_OPS):
+            operands = [f"r{word.ra}", f"r{word.rb}"]
     return f"@{word.event.name}" + (f"({', '.join(operands)})" if operands else "")
+
+
+def _takes_b(word):
+    """One operand alone is b."""
+    return SIGNATURES[word.event].operands.keys() == {"b"}
 
 
 def disassemble(address, image):

@@ -38,8 +38,13 @@ PREDEFINED = {
 _WORD = "word"
 #: No machine has more arena; a larger object is a slip, and is refused before its names are made up.
 _MAX_ARENA = 1 << 20
+#: Words of all structs together, and elements of all objects: each has a name.
+_MAX_NAMED = 1 << 17
+#: Parts of expressions that are evaluated for one program: arguments of macros that double are never done.
+_MAX_STEPS = 1_000_000
 #: No word has more, so no value needs more.
 _MAX_BITS = 64
+_LONG_NUMBER = 100
 
 
 class Call(NamedTuple):
@@ -154,6 +159,7 @@ class Names:
         self.n_cores = n_cores
         self.xlen = xlen
         self.complete = False
+        self.steps = 0
         self.symbols = {
             name: Symbol("a predefined constant", value)
             for name, value in {"NR_CPUS": n_cores, "XLEN": xlen, **PREDEFINED}.items()
@@ -214,12 +220,16 @@ class Names:
 
     def evaluate(self, expression, scope):
         """The number that an expression stands for, negative ones included."""
+        self.steps += 1
+        if self.steps > _MAX_STEPS:
+            raise scope.error("the expressions of this program are too large", first_token(expression))
         match expression:
             case syntax.Number(token):
                 try:
                     value = int(token, {"0x": 16, "0b": 2}.get(token[:2].lower(), 10))
                 except ValueError:
-                    raise scope.error(f"{token} is not a number", token) from None
+                    raise scope.error("this is not a number, or one with thousands of digits" if len(token) > _LONG_NUMBER else
+                                      f"{token} is not a number", token) from None
                 return self._bounded(value, scope, token)
             case syntax.Ref(token, ()):
                 return self._name(token, scope)
@@ -408,8 +418,11 @@ class Names:
     def types(self):
         """Every struct as the image has it."""
         types = {}
+        words = 0
         for name, struct in self.structs.items():
-            self._layout(struct.name, struct.scope)
+            words += self._layout(struct.name, struct.scope).size
+            if words > _MAX_NAMED:
+                raise struct.scope.error(f"with {name} the structs have more than {_MAX_NAMED} words together", struct.name)
             whole = _Declared(struct.name, struct.name, False, None, struct.scope)
             types[name] = ObjectType(name, struct.size, tuple(self._flatten(whole, "", 0)))
         return types
@@ -423,6 +436,8 @@ class Names:
                 kind = ObjectType(_WORD, 1, (Field("", 0, declared.points_to),))
             else:
                 kind = types[declared.type]
+            if len(stored) + (declared.count or 1) * (self.n_cores if item.percpu else 1) > _MAX_NAMED:
+                raise declared.scope.error(f"with {name} the arena has more than {_MAX_NAMED} objects", declared.name)
             for cpu in range(self.n_cores) if item.percpu else (None,):
                 base = self.symbols[name].value + ((cpu or 0) << self.percpu_shift.value)
                 shown = name if cpu is None else f"{name}[{cpu}]"

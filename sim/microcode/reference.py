@@ -13,25 +13,12 @@ from amaranth.lib import data
 from rtl.core.microword import OPERATIONS, MicroWord
 from rtl.events import Event
 
-from .assembler import EVENTS, forms, usage
+from .assembler import forms, usage
+from .events import EVENTS, SIGNATURES, comments
 
 __all__ = ["DOCUMENT", "comments", "main", "update"]
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "microcode.md"
-
-
-def comments(kind):
-    """The ``#:`` comment in front of each field or member of a class, by name."""
-    found, pending = {}, []
-    for line in inspect.getsource(kind).splitlines():
-        line = line.strip()
-        name = re.match(r"(\w+)\s*[:=]", line)
-        if line.startswith("#:"):
-            pending.append(line.removeprefix("#:").strip())
-        elif name and pending:
-            found[name[1]] = " ".join(pending)
-            pending = []
-    return found
 
 
 def _cell(text):
@@ -64,8 +51,16 @@ def _operations():
 
 def _events():
     texts = comments(Event)
-    return _table(("event", "code", "what"),
-                  *((f"`@{name}`", str(event.value), _cell(texts[name])) for name, event in EVENTS.items()))
+    return _table(("event", "code", "operands", "what"),
+                  *((f"`@{name}`", str(event.value), _operands_of(event), _cell(texts[name])) for name, event in EVENTS.items()))
+
+
+def _operands_of(event):
+    """The operands of an event as they are written."""
+    if event is Event.WARN:
+        return "name"
+    signature = SIGNATURES[event]
+    return "hardware" if signature.hardware else ", ".join(signature.operands)
 
 
 _TABLES = {"fields": _fields, "operations": _operations, "events": _events}

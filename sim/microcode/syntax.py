@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedInput, v_args
 
 from sim.errors import InputError
+from sim.names import LONGEST
 
 __all__ = [
     "Binary", "Condition", "Conditional", "Constant", "Entry", "EventCall", "Include", "Index", "Instruction", "Label", "Local",
@@ -76,11 +77,11 @@ class Binary(NamedTuple):
     right: Any
 
 
-def first_token(expression):
-    """Where an expression or operand starts."""
-    while not hasattr(expression, "token"):
-        expression = expression[0]
-    return expression.token
+def first_token(item):
+    """Where an expression, an operand or a statement starts."""
+    while not isinstance(item, Token):
+        item = item.token if hasattr(item, "token") else item[0]
+    return item
 
 
 # --- statements -------------------------------------------------------------------------------------------------------
@@ -272,7 +273,7 @@ def suggestion(name, known):
     """`` (did you mean ...?)``, or nothing."""
     # Sorted, because close matches of equal rank come in the order of the candidates.
     by_lower = {item.lower(): item for item in sorted(known)}
-    close = difflib.get_close_matches(name.lower(), sorted(by_lower), n=1)
+    close = difflib.get_close_matches(name.lower(), sorted(by_lower), n=1) if len(name) <= LONGEST else ()
     return f" (did you mean {by_lower[close[0]]}?)" if close else ""
 
 

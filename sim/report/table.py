@@ -5,8 +5,11 @@ from statistics import median
 
 from rich.console import Console
 from rich.measure import Measurement
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
+
+from sim.console import clear_status, printable
 
 __all__ = ["print_calls", "print_report", "report_console"]
 
@@ -31,6 +34,15 @@ _SHORT = {
 
 
 class _Console(Console):
+    def print(self, *objects, **options):
+        clear_status()
+        super().print(*objects, **options)
+
+    def render(self, renderable, options=None):
+        """What comes from a file is shown, and not obeyed."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
     def on_broken_pipe(self):
         """It is for the command to say how it ends."""
         raise BrokenPipeError

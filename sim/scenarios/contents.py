@@ -5,6 +5,7 @@ from amaranth.utils import ceil_log2
 from sim.engines.engine import Contents
 from sim.errors import InputError
 from sim.names import closest
+from sim.texts import shown
 
 from .contracts import contract_of
 
@@ -50,6 +51,9 @@ def contents(scenario, image, config):
                                            else _FIELDS[name](command, image))
             address += image.structs["command"].size
         address += image.structs["command"].size
+    for command in scenario.idle:
+        _check_entry(scenario, command, image, "call", "cmd_")
+        _check_entry(scenario, command, image, "func", "func_")
     arena[_object(image, "boot_online")] = scenario.online
     arena[_object(image, "allocation_failures")] = scenario.allocation_failures
     _check_fit(scenario, image, config, address)
@@ -80,7 +84,7 @@ def _object(image, name):
 def _check_numbers(scenario, xlen):
     for path, value in scenario.bounds:
         if value >> xlen:
-            what = f"{value} does not fit the {xlen} bits of a word"
+            what = f"{shown(value)} does not fit the {xlen} bits of a word"
             raise scenario.document.refusal(path, f"is too large: {what} (a wider machine: --set xlen={min(2 * xlen, 64)})")
 
 

@@ -6,9 +6,12 @@ from pathlib import Path
 
 from sim.errors import InputError
 from sim.names import closest
+from sim.texts import nested, read_text, shown
 
 __all__ = ["Document", "Table"]
 
+#: So many beginnings of a file are tried at a time.
+_TRIES = 50
 _TYPES = {str: "a string", bool: "true or false", int: "a whole number", list: "a list", dict: "a table"}
 
 
@@ -27,24 +30,23 @@ def _reaches(content, path):
 
 
 class Document:
-    """A TOML file that has been read. A *path* is a tuple of keys and indices into it.
+    """A TOML file that has been read, or a text in its place. A *path* is a tuple of keys and indices into it.
 
     Raises InputError if the file cannot be read or is not TOML.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, text=None):
         self.path = Path(path)
-        try:
-            self.text = self.path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise InputError("there is no such file", file=self.path) from None
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise InputError(f"cannot be read: {reason}", file=self.path) from None
+        self.text = read_text(self.path) if text is None else text
         try:
             self.content = tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as error:
             raise self._not_toml(str(error)) from None
+        except RecursionError:
+            raise nested(self.text, self.path) from None
+        except ValueError:
+            raise self._too_long() from None
+        self._check_numbers()
 
     @property
     def root(self):
@@ -66,6 +68,11 @@ class Document:
             column = places[0].start() + 1 if len(places) == 1 else None
         return InputError(f"{_key(path)} {message}" if path else message, file=self.path, line=line, column=column, text=text)
 
+    def at_end(self, message):
+        """The InputError about what is missing, at the end of the file."""
+        lines = self.text.splitlines() or [""]
+        return InputError(message, file=self.path, line=len(lines), text=lines[-1])
+
     def _not_toml(self, error):
         """tomllib puts the place at the end of its message: "Expected ... (at line 3, column 7)"."""
         lines = self.text.splitlines() or [""]
@@ -75,24 +82,55 @@ class Document:
         text = lines[line - 1] if line <= len(lines) else ""
         return InputError(f"is not TOML: {message}", file=self.path, line=line, column=int(column or len(text) + 1), text=text)
 
+    def _too_long(self):
+        """Python takes no number of more than some thousand digits, and tomllib does not say where it is."""
+        line, found = next((number, found) for number, line in enumerate(self.text.splitlines(), 1)
+                           if (found := re.search(r"[0-9_]{4000,}", line)))
+        return InputError("a number has at most 64 bits", file=self.path, line=line, column=found.start() + 1, text=found.string)
+
+    def _check_numbers(self):
+        """Refuse a number that no word has a place for."""
+        stack = [((), self.content)]
+        while stack:
+            path, value = stack.pop()
+            if isinstance(value, dict | list):
+                items = value.items() if isinstance(value, dict) else enumerate(value)
+                stack += [((*path, key), item) for key, item in items]
+            elif isinstance(value, int) and abs(value) >> 64:
+                raise self.refusal(path, "is too large: a number has at most 64 bits")
+
     def _line(self, path):
         """The line (from 1) on which the key at ``path`` starts, or None.
 
-        tomllib tells no places. But the shortest beginning of the file that contains the key ends on its line; what is open
-        at that point is an array, perhaps in an inline table in an array.
+        tomllib tells no places. But the shortest beginning of the file that contains the key ends on its line.
         """
         if not path:
             return None
+        if not _reaches(self.content, path):
+            return None
         lines = self.text.splitlines()
-        for number in range(1, len(lines) + 1):
-            for closing in ("", "]", "]]", "]}]"):
-                try:
-                    content = tomllib.loads("\n".join([*lines[:number], closing]))
-                except tomllib.TOMLDecodeError:
-                    continue
-                if _reaches(content, path):
-                    return number
-                break
+        before, after = 0, len(lines)           # the beginning of so many lines does not contain it, that of so many does
+        while after - before > 1:
+            middle = (before + after) // 2
+            # Not every beginning is TOML: from the middle on down, then up, to one that is.
+            for number in [*range(middle, before, -1), *range(middle + 1, after)][:_TRIES]:
+                reached = self._beginning_reaches(lines[:number], path)
+                if reached is not None:
+                    break
+            else:
+                return None if after - before > _TRIES else after
+            before, after = (before, number) if reached else (number, after)
+        return after
+
+    @staticmethod
+    def _beginning_reaches(lines, path):
+        """Whether the first lines of the file contain the key; None if they are no TOML. What is open at their end is an array,
+        perhaps in an inline table in an array."""
+        for closing in ("", "]", "]]", "]}]"):
+            try:
+                return _reaches(tomllib.loads("\n".join([*lines, closing])), path)
+            except tomllib.TOMLDecodeError:
+                continue
         return None
 
 
@@ -123,7 +161,7 @@ class Table:
             return default
         value = self.content[key]
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise self.refusal(key, f"must be {_TYPES[kind]}, not {value!r}")
+            raise self.refusal(key, f"must be {_TYPES[kind]}, not {shown(value)}")
         return value
 
     def table(self, key):
@@ -135,6 +173,6 @@ class Table:
         result = []
         for index, content in enumerate(self.get(key, list, [])):
             if not isinstance(content, dict):
-                raise self.refusal(key, f"must be a list of tables, but [{index}] is {content!r}")
+                raise self.refusal(key, f"must be a list of tables, but [{index}] is {shown(content)}")
             result.append(Table(self.document, (*self.path, key, index), content))
         return result

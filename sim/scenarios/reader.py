@@ -9,6 +9,7 @@ from pathlib import Path
 from rtl.config import MachineConfig, Straps
 from sim.errors import InputError
 from sim.names import closest
+from sim.texts import integer, shown
 
 from .contracts import CONTRACTS
 from .document import Document
@@ -26,6 +27,16 @@ _NEEDS = {
     "single": "target", "csd": "target", "many": "mask",
     "cpu_up": "target", "cpu_down": "target", "cpu_up_canceled": "target",
 }
+#: What of a command each call of the shipped protocols looks at. Those of the user's own protocol may look at everything.
+_USES = {
+    "single": ("func", "target", "wait", "nested"), "csd": ("func", "target", "wait", "nested"),
+    "many": ("func", "mask", "wait", "nested"), "all": ("func", "wait", "nested"), "each": ("func", "wait", "nested"),
+    "hold_call_lock": ("func", "nested"), "nothing": (),
+    "cpu_up": ("target", "frozen"), "cpu_down": ("target", "frozen"), "cpu_up_canceled": ("target", "frozen"),
+}
+_ALWAYS = ("call", "at", "delay", "repeat")
+#: The functions of the shipped protocols that call nobody.
+_PLAIN = ("nop", "work", "count", "touch", "clear_bit")
 #: What is counted of the interrupt messages of a run (see ``sim.messages``).
 MESSAGES = ("sent", "delivered", "merged", "refused", "nobody", "unaccepted")
 #: Linux answers ENXIO to an absent core in smp_call_function_single(); everywhere else it is an error of the scenario.
@@ -74,6 +85,8 @@ class Scenario:
     work : clocks that func ``work`` takes, by core.
     programs : commands, by core.
     bounds : (path in the document, largest value that the number there may take).
+    idle : commands that no core has, which are checked all the same.
+    remarks : what is probably not meant: an InputError each, to be told and not raised.
     """
 
     name: str
@@ -95,6 +108,8 @@ class Scenario:
     work: tuple[int, ...]
     programs: tuple[tuple[Command, ...], ...]
     bounds: tuple[tuple[tuple, int], ...] = field(repr=False)
+    idle: tuple[Command, ...] = field(compare=False, repr=False)
+    remarks: tuple[InputError, ...] = field(compare=False, repr=False)
     document: Document = field(compare=False, repr=False)
 
 
@@ -113,13 +128,14 @@ def find_scenario(name):
     return _FOLDER / f"{name}.toml"
 
 
-def read_scenario(path, *, cores=None, seed):
+def read_scenario(path, *, cores=None, seed, text=None):
     """Read and check a scenario.
 
-    path : of the TOML file.  cores : from 1 to 64, instead of the scenario's own.  seed : of what it leaves to chance.
+    path : of the TOML file.  text : instead of what is in it, which then need not exist.
+    cores : from 1 to 64, instead of the scenario's own.  seed : of what it leaves to chance.
     The same file, cores and seed give the same Scenario. Raises InputError.
     """
-    return _Reader(Document(path), cores, seed).scenario()
+    return _Reader(Document(path, text), cores, seed).scenario()
 
 
 class _Reader:
@@ -129,6 +145,8 @@ class _Reader:
         self.seed = seed
         self.random = random.Random(seed)
         self.bounds = []
+        self.remarks = []
+        self._remarked = set()
         self.root.only(_TOP)
         self.n_cores = self._n_cores(cores)
         self.all = (1 << self.n_cores) - 1
@@ -137,9 +155,10 @@ class _Reader:
     def scenario(self):
         # The order of these calls is the order of the random draws: work by core, then the commands by core.
         title = self.root.get("title", str, self.document.path.stem)
-        if not title.strip() or "\n" in title:
+        if not title.strip() or not title.isprintable():
             raise self.root.refusal("title", "must be one line of text")
         work = self._work()
+        programs, idle = self._programs()
         return Scenario(
             name=self.document.path.stem,
             title=title,
@@ -158,8 +177,10 @@ class _Reader:
             online=self._online(),
             allocation_failures=self._allocation_failures(),
             work=work,
-            programs=self._programs(),
+            programs=programs,
             bounds=tuple(self.bounds),
+            idle=idle,
+            remarks=tuple(self.remarks),
             document=self.document,
         )
 
@@ -171,14 +192,14 @@ class _Reader:
 
     def _choose(self, table, key, value, path, at_least):
         if isinstance(value, str) and (limits := re.fullmatch(r"\s*(\d+)\s*\.\.\s*(\d+)\s*", value)):
-            low, high = int(limits[1]), int(limits[2])
+            low, high = integer(limits[1]), integer(limits[2])
             if low > high:
                 raise table.refusal(key, f'"{value}" runs backwards: write the smaller number first')
             value = self.random.randint(low, high)
         elif isinstance(value, int) and not isinstance(value, bool):
             low = high = value
         else:
-            raise table.refusal(key, f'must be a whole number or a range such as "10..50", not {value!r}')
+            raise table.refusal(key, f'must be a whole number or a range such as "10..50", not {shown(value)}')
         if low < at_least:
             raise table.refusal(key, f"must be at least {at_least}, not {low}")
         self.bounds.append((path, high))
@@ -195,17 +216,18 @@ class _Reader:
     def _n_cores(self, cores):
         own = self._whole(self.root, "cores", 4, at_least=1)
         least = self._whole(self.root, "min_cores", 1, at_least=1)
+        self.own_cores = own
         if own > 64:
             raise self.root.refusal("cores", f"must be at most 64, not {own}")
         result = own if cores is None else cores
         if result < least:
-            raise InputError(f"the scenario needs at least {least} cores, not {result}", file=self.document.path)
+            raise self.root.refusal("min_cores", f"says that the scenario needs at least {least} cores, not {result}")
         return result
 
     def _has(self, table, key, core):
         """Refuse a core that the machine does not have."""
         if isinstance(core, bool) or not isinstance(core, int):
-            raise table.refusal(key, f"must name cores by number, not {core!r}")
+            raise table.refusal(key, f"must name cores by number, not {shown(core)}")
         if not 0 <= core < self.n_cores:
             raise table.refusal(key, f"names core {core}, but the machine has {self._cores_text()}")
 
@@ -229,7 +251,7 @@ class _Reader:
         if value == "others":
             return self.all & ~(1 << core)
         if not isinstance(value, list):
-            raise table.refusal(key, f'must be a list of cores, "all" or "others", not {value!r}')
+            raise table.refusal(key, f'must be a list of cores, "all" or "others", not {shown(value)}')
         return sum(1 << item for item in self._core_list(table, key))
 
     def _core(self, table, key, core, *, absent=False):
@@ -240,7 +262,7 @@ class _Reader:
         if value == "next":
             return (core + 1) % self.n_cores
         if isinstance(value, bool) or not isinstance(value, int):
-            raise table.refusal(key, f'must be a core number, "self" or "next", not {value!r}')
+            raise table.refusal(key, f'must be a core number, "self" or "next", not {shown(value)}')
         if absent and value >= 0:
             self.bounds.append(((*table.path, key), value))
         else:
@@ -269,7 +291,7 @@ class _Reader:
         violations = table.get("violations", list, [])
         for item in violations:
             if not isinstance(item, str):
-                raise table.refusal("violations", f'must be a list of oracles such as "O1", not {item!r}')
+                raise table.refusal("violations", f'must be a list of oracles such as "O1", not {shown(item)}')
         return tuple(sorted(set(violations)))
 
     def _expected_numbers(self, key, names, what, *, negative=False):
@@ -312,7 +334,7 @@ class _Reader:
         result = 0
         for number in table.get("allocations_fail", list, []):
             if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= 16:
-                raise table.refusal("allocations_fail", f"counts allocations from 1 to 16, so it cannot contain {number!r}")
+                raise table.refusal("allocations_fail", f"counts allocations from 1 to 16, so it cannot contain {shown(number)}")
             result |= 1 << 16 - number
         return result
 
@@ -325,13 +347,16 @@ class _Reader:
         values = table.content["work"]
         if not values:
             raise table.refusal("work", "must not be empty")
+        if len(values) > max(self.n_cores, self.own_cores):
+            self.remarks.append(table.refusal("work", f"has {len(values)} entries, more than there are cores"))
         return tuple(self._choose(table, "work", values[core % len(values)], (*table.path, "work"), 0)
                      for core in range(self.n_cores))
 
     def _programs(self):
+        """The commands of each core; and those that no core has."""
         tables = self.root.tables("program")
         if not tables:
-            raise self.document.refusal((), "there is no [[program]], so no core has anything to do")
+            raise self.document.at_end("there is no [[program]], so no core has anything to do")
         owner = {}
         others = []
         for table in tables:
@@ -346,17 +371,37 @@ class _Reader:
                 cores = range(self.n_cores)
             elif isinstance(cores, list):
                 cores = self._core_list(table, "cores")
+                if not cores:
+                    raise table.refusal("cores", "names no core")
             elif cores is None:
                 raise self.document.refusal(table.path, 'does not say which cores it is for: cores = [0], "all" or "others"')
             else:
-                raise table.refusal("cores", f'must be a list of cores, "all" or "others", not {cores!r}')
+                raise table.refusal("cores", f'must be a list of cores, "all" or "others", not {shown(cores)}')
             for core in cores:
                 if core in owner:
                     raise table.refusal("cores", f"gives core {core} a second program")
                 owner[core] = table
         if len(others) > 1:
             raise others[1].refusal("cores", 'is "others" for a second time')
-        return tuple(self._program(owner.get(core, others[0] if others else None), core) for core in range(self.n_cores))
+        programs = tuple(self._program(owner.get(core, others[0] if others else None), core) for core in range(self.n_cores))
+        # Of cores that there are not with so few: read last, so that their chance is nobody's.
+        idle = () if not others or len(owner) < self.n_cores else self._program(others[0], 0)
+        if not any(programs):
+            raise self.document.refusal(tables[0].path, "is for no core of this machine, so no core has anything to do")
+        self._remark_offline(tables, programs)
+        return programs, idle
+
+    def _remark_offline(self, tables, programs):
+        """A program of its own for a core that nobody brings online."""
+        commands = [command for program in programs for command in program]
+        if any(command.call not in _USES for command in commands):
+            return
+        online = self._online() | sum({1 << command.target for command in commands if command.call == "cpu_up"})
+        for table in tables:
+            cores = table.content["cores"]
+            for core in cores if isinstance(cores, list) else ():
+                if not online >> core & 1:
+                    self.remarks.append(table.refusal("cores", f"has a program for core {core}, which is never online"))
 
     def _program(self, table, core):
         if table is None:
@@ -378,6 +423,7 @@ class _Reader:
         repeat = self._number(table, "repeat", 1, at_least=1)
         if call == "csd" and repeat > 1 and not wait:
             raise table.refusal("repeat", "needs wait = true: nothing else keeps a csd of the caller from being used twice")
+        self._remark_unused(table, call, func)
         return Command(
             call=call,
             func=func,
@@ -392,3 +438,14 @@ class _Reader:
             like=self.calls.get(call),
             path=table.path,
         )
+
+    def _remark_unused(self, table, call, func):
+        """Keys that the call does not look at; once, however many cores have the command."""
+        for key in table.content:
+            unused = key not in _ALWAYS and call in _USES and key not in _USES[call]
+            remark = f'is not looked at by "{call}"'
+            if key == "nested" and not unused and func in _PLAIN:
+                unused, remark = True, f'is not looked at by func "{func}"'
+            if unused and (*table.path, key) not in self._remarked:
+                self._remarked.add((*table.path, key))
+                self.remarks.append(table.refusal(key, remark))

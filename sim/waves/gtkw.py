@@ -16,7 +16,7 @@ from rtl.events import ApicEvent, Event
 from rtl.memory.port import MemoryOp
 from rtl.probe import CoreState
 
-from .output import OutputFile
+from ..files import make_folder, write_together
 from .writer import CLOCK_NS
 
 __all__ = ["write_gtkw"]
@@ -37,28 +37,17 @@ def write_gtkw(writer):
     """
     path = writer.path.with_suffix(".gtkw")
     folder = path.with_suffix(".filters")
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     filters = {
         "state": CoreState, "op": Op, "event": Event, "apic_event": ApicEvent, "memory_op": MemoryOp, "mode": DeliveryMode,
     }
     numbers = {name: [(member.value, member.name) for member in members] for name, members in filters.items()}
     numbers["stage"] = [(number, text) for number, text in enumerate(writer.stages) if text]
-    for name, items in numbers.items():
-        _write(folder / f"{name}.txt", make_translation_filter(items, "dec") + "\n")
     text = io.StringIO()
     _Save(writer, GTKWSave(text), folder.name).write()
-    _write(path, text.getvalue())
+    write_together(*((folder / f"{name}.txt", make_translation_filter(items, "dec") + "\n") for name, items in numbers.items()),
+                (path, text.getvalue()))
     return path
-
-
-def _write(path, text):
-    file = OutputFile(path)
-    try:
-        file.write(text)
-        file.keep()
-    except BaseException:
-        file.drop()
-        raise
 
 
 class _Save:

@@ -1,10 +1,8 @@
-"""Where waves are written: a file appears whole or not at all."""
+"""Where waves are written: into an open file, or into one that appears whole or not at all."""
 
-import os
 import zlib
-from pathlib import Path
 
-from ..errors import InputError
+from ..files import WholeFile
 
 __all__ = ["OutputFile", "OutputStream"]
 
@@ -35,18 +33,10 @@ class OutputFile(OutputStream):
     """The same into a file that is not there, or is as it was, until ``keep``."""
 
     def __init__(self, path):
-        self._path = Path(path)
-        # In the same folder, so that the last step is a rename.
-        self._temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
-        try:
-            super().__init__(self._temporary.open("wb"))
-        except OSError as error:
-            raise InputError(f"cannot write this file: {error.strerror}", file=self._path) from None
+        super().__init__(WholeFile(path))
 
     def keep(self):
-        self._file.close()
-        os.replace(self._temporary, self._path)
+        self._file.keep()
 
     def drop(self):
-        self._file.close()
-        self._temporary.unlink(missing_ok=True)
+        self._file.drop()

@@ -3,6 +3,7 @@
 import io
 import re
 import zlib
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,10 +15,11 @@ from rtl.memory.port import MemoryOp
 
 from ..errors import InputError
 from ..records import ApicRecord, CommitRecord, CoreRecord, MessageRecord
+from ..texts import integer
 from .header import BEGIN_MARK, END_MARK, Metadata, parse_header
 from .writer import CLOCK_NS
 
-__all__ = ["Recording", "read_records"]
+__all__ = ["Recording", "read_records", "refusing"]
 
 
 class Recording(NamedTuple):
@@ -37,17 +39,35 @@ def read_records(path):
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", file=path) from None
     comment, end = _check(path, io.BytesIO(content))
-    try:
+    with refusing(path, lambda: 3):
         config, metadata = parse_header(comment, end)
         reader = _Reader(config)
+    with refusing(path, lambda: _line_of(content, reader.clock)):
         # As a string: vcdvcd leaves a file open that it stumbles over.
         VCDVCD(vcd_string=content.decode("ascii"), signals=reader.signals, store_tvs=False, callbacks=reader)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        # The checksum is right, so nothing was lost: somebody has made this file.
-        raise InputError(f"these waves contradict themselves: {error}", file=path) from None
     return Recording(config, metadata, reader.records)
 
 
+@contextmanager
+def refusing(path, line):
+    """What goes wrong inside is wrong with the waves at ``path``: their checksum is right, so somebody has made them so.
+
+    line : called for the line to name."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        what = str(error)[:_LONGEST] or type(error).__name__
+        raise InputError(f"these waves contradict themselves: {what}", file=path, line=line()) from None
+
+
+def _line_of(content, clock):
+    """The line at which a clock begins; that of the declarations before the first."""
+    mark = b"\n$enddefinitions" if clock is None else b"\n#%d\n" % (clock * CLOCK_NS)
+    return content[:content.find(mark)].count(b"\n") + 2 if mark in content else 1
+
+
+#: Of what Python says is wrong, so many characters are told.
+_LONGEST = 200
 _LINE = re.compile(rb"(?:#\d+|b[01]+ [!-~]+|[01][!-~]+|s[!-~]* [!-~]+|\$(?:dumpvars|end))\n")
 _END = re.compile(rb"\$comment %s ([0-9a-f]{8}) \$end\n" % END_MARK.encode())
 
@@ -78,7 +98,7 @@ def _check(path, file):
             if not _LINE.fullmatch(line):
                 raise InputError("this line is no change of a value", file=path, line=number)
             if line.startswith(b"#"):
-                time = int(line[1:])
+                time = integer(line[1:].decode())
         else:
             in_changes = line == b"$enddefinitions $end\n"
     raise InputError("these waves break off: the mark at their end is missing", file=path, line=max(number, 1))
@@ -105,6 +125,7 @@ class _Reader(StreamParserCallbacks):
                 self.signals += [f"{scope}.{name}" for name in (count, *names.split())]
         self._values = {}             # full name -> number
         self._changed = set()         # full names, in this clock
+        self.clock = None             # the last that was read whole
 
     def enddefinitions(self, vcd, signals, cur_sig_vals):
         for name in self.signals:
@@ -121,6 +142,7 @@ class _Reader(StreamParserCallbacks):
 
     def time(self, vcd, time, cur_sig_vals):
         """The clock before the one that begins is over, or the file is."""
+        self.clock = time // CLOCK_NS
         for _, maker, scope, number in sorted(self._sources[name] for name in self._changed if name in self._sources):
             self.records.append(maker(time // CLOCK_NS, scope, number))
         self._changed.clear()

@@ -34,7 +34,7 @@ def assembled(tmp_path):
     def make(text, n_cores=1, **defines):
         path = tmp_path / "program.uasm"
         path.write_text(text)
-        image = assemble(path, n_cores=n_cores, xlen=16, defines=defines)
+        image = assemble(path, n_cores=n_cores, xlen=16, defines=defines, any_events=True)
         addresses = {**image.symbols, **{item.name: item.address for item in image.objects}}
         return Contents(microcode=image.words, arena=image.arena), addresses
 

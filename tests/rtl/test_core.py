@@ -502,7 +502,7 @@ def test_a_schedule_changes_when_and_not_what(seed, assembled):
             push r4
             call double, r5, [r5 + 1]
             pusha
-            cas r2, [20], r5 @QUEUE(r2)
+            cas r2, [20], r5 @QUEUE(r2, r5)
             popa
             pop r3
             xor r5, r5, r3
@@ -784,7 +784,7 @@ def test_init_ends_every_state(life, assembled):
 def test_only_core_0_starts_by_itself(assembled):
     contents, _ = assembled("""
             cpuid r0
-            nop @ONLINE(r0)
+            nop @ONLINE(r0, r0)
             halt
     """, n_cores=3)
     run = bench(3).run(contents)

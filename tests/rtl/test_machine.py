@@ -199,7 +199,7 @@ BROADCAST = """
         mov r1, 1
         beq r2, 0, boot
         self r5
-        nop @ONLINE(r5)
+        nop @ONLINE(r5, r0)
         fadd r2, [answers], r1
         sti
         halt
@@ -221,7 +221,7 @@ def test_broadcast(n_cores, tmp_path):
     source = tmp_path / "broadcast.uasm"
     source.write_text(BROADCAST)
     config = MachineConfig().with_cores(n_cores) if n_cores > 16 else bench(n_cores).config
-    image = assemble(source, n_cores=n_cores, xlen=config.xlen)
+    image = assemble(source, n_cores=n_cores, xlen=config.xlen, any_events=True)
     machine = Bench(config) if n_cores > 16 else bench(n_cores)
     seen = machine.run(Contents(microcode=image.words, arena=image.arena), max_clocks=5000)
     others = set(range(1, n_cores))

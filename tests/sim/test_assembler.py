@@ -16,6 +16,7 @@ from rtl.events import Event
 from sim.errors import InputError
 from sim.microcode import assembler
 from sim.microcode.assembler import assemble
+from sim.microcode.events import SIGNATURES
 from sim.microcode.image import Field, Line, ObjectType, StoredObject
 
 
@@ -94,7 +95,8 @@ WORDS = [
     ("apicwr r1, APIC_ICR", word(Op.APICWR, rb=1, imm=0x30)),
     ("apicwrh r1", word(Op.APICWRH, rb=1)),
     # Events: where the operation leaves the fields alone, or uses them alike.
-    ("nop @ONLINE", word(Op.NOP, event=Event.ONLINE)),
+    ("nop @NOIPI", word(Op.NOP, event=Event.NOIPI)),
+    ("nop @QUEUE(r2)", word(Op.NOP, event=Event.QUEUE, rb=2)),
     ("ret @RETURN(r1)", word(Op.RET, event=Event.RETURN, ra=1)),
     ("nop @NOTIFY(r1, r2)", word(Op.NOP, event=Event.NOTIFY, ra=1, rb=2)),
     ("nop @ONLINE(2)", word(Op.NOP, event=Event.ONLINE, use_imm=1, imm=2)),
@@ -114,6 +116,19 @@ WORDS = [
 @pytest.mark.parametrize(("text", "raw"), WORDS, ids=[text for text, _ in WORDS])
 def test_word(build, text, raw):
     assert build(text).words == (raw,)
+
+
+def test_every_event_has_a_signature_and_a_way_to_be_written(build):
+    for event, signature in SIGNATURES.items():
+        operands = ", ".join({"a": "r1", "b": "r2"}[name] for name in signature.operands)
+        text = f"{'ld r3, [r1]' if signature.memory else 'nop'} @{event.name}" + (f"({operands})" if operands else "")
+        if not signature.hardware:
+            assert MicroWord.from_bits(build(text).words[0]).event is event
+
+
+def test_tests_of_the_core_may_say_anything(here):
+    for text in ("nop @CALL", "nop @PANIC", "nop @NOIPI(r1, r2)", "nop @LOCK_TRY", "nop @QUEUE(r1, r2)"):
+        assert assemble("p.uasm", n_cores=1, xlen=16, text=text, any_events=True).words
 
 
 def test_every_operation_can_be_written(build):
@@ -387,7 +402,7 @@ def test_knock_out_names(build):
     image = build("""
     .macro lock
         mov r1, 1
-        nop !inner @LOCK_TRY
+        nop !inner @NOIPI
     .end
         fence WRITE !wmb
         lock !queue_lock
@@ -450,7 +465,7 @@ def test_include_refusals(refusal, here):
         "bad.uasm:2:10: unknown name r9\n"
         "    \tmov\tr1,\tr9 + 1\n"
         "    \t   \t   \t^")
-    with pytest.raises(InputError, match=r"^lost\.uasm: cannot be read: No such file or directory$"):
+    with pytest.raises(InputError, match=r"^lost\.uasm: there is no such file$"):
         assemble("lost.uasm", n_cores=2, xlen=16)
 
 
@@ -497,8 +512,21 @@ REFUSALS = [
     ("nop @NONE", "1:5: unknown event NONE (did you mean ONLINE?)"),
     ("nop @CALL @RETURN", "1:11: a word says one event"),
     ("nop @CALL(3, r1)", "1:11: expected a register"),
-    ("nop @CALL(lost)", "1:11: unknown name lost"),
-    ("beq r1, 0, 5 @WAIT(3)", "1:14: @WAIT cannot have this operand b: beq uses the field imm for another value"),
+    ("nop @CALL(r1, lost)", "1:15: unknown name lost"),
+    ("beq r1, 0, 5 @ONLINE(3)", "1:14: @ONLINE cannot have this operand b: beq uses the field imm for another value"),
+    # Each event has its operands.
+    ("nop @PANIC", "1:5: @PANIC is said by the hardware alone"),
+    ("nop @FAULT", "1:5: @FAULT is said by the hardware alone"),
+    ("nop @CALL", "1:5: @CALL takes a: func, b: info: this word has no a and no b, so write @CALL(a, b)"),
+    ("nop @CALL(r1)", "1:5: @CALL takes a: func, b: info: this word has no b, so write @CALL(a, b)"),
+    ("st [20], r1 @COMPLETE", "1:13: @COMPLETE takes a: csd, b: flags stored: this word has no a, so write @COMPLETE(a, b)"),
+    ("ld r1, [20] @REFS(r1)", "1:13: @REFS takes a: csd, b: refs: this word has no b, so write @REFS(a, b)"),
+    ("nop @QUEUE", "1:5: @QUEUE takes b: csd: this word has no b, so write @QUEUE(b)"),
+    ("nop @QUEUE(r1, r2)", "1:12: @QUEUE takes b: csd; a is a register, b a register or a number"),
+    ("nop @WAIT(3)", "1:11: @WAIT takes a: csd; a is a register, b a register or a number"),
+    ("nop @WAIT(r1, r2)", "1:11: @WAIT takes a: csd; a is a register, b a register or a number"),
+    ("nop @NOIPI(r1)", "1:12: @NOIPI takes no operand"),
+    ("nop @LOCK_TRY", "1:5: @LOCK_TRY belongs to the memory operation on the lock"),
     ("nop @WARN", "1:5: which warning? @WARN takes the name of a .warn"),
     ("nop @WARN(3)", "1:5: which warning? @WARN takes the name of a .warn"),
     ('.warn busy "x"\nnop @WARN(bussy)', '2:11: unknown warning bussy (did you mean busy?)'),
@@ -612,8 +640,30 @@ def test_refusal(refusal, text, message, notes):
 
 
 def test_deep_nesting_is_refused(refusal):
-    assert refusal(f"mov r1, {'-' * 5000}1") == "p.uasm: nested too deeply"
+    """The statement is named in which it is."""
+    assert refusal(f"nop\nmov r1, {'-' * 5000}1").startswith("p.uasm:2:1: nested too deeply\n    mov r1, ---")
+    assert refusal(f"nop\nmov r1, {'(' * 5000}1{')' * 5000} + x").startswith("p.uasm:2:10013: unknown name x")
+    assert refusal(".if 1\n" * 2000 + "nop\n" + ".end\n" * 2000).split(": ")[1].startswith("nested too deeply")
+    macros = "".join(f".macro m{number}\nm{number - 1}\n.end\n" for number in range(1, 2000))
+    assert "nested too deeply" in refusal(f".macro m0\n.end\n{macros}m1999")
 
+
+def test_what_doubles_is_refused_by_name(refusal):
+    macros = "".join(f".macro m{number}\nm{number - 1}\nm{number - 1}\n.end\n" for number in range(1, 40))
+    assert "macros expand to more than 100000 statements\n    m0\n" in refusal(f".macro m0\n.end\n{macros}m39")
+    macros = "".join(f".macro m{number} a\nm{number - 1} a + a\n.end\n" for number in range(1, 40))
+    assert "the expressions of this program are too large" in refusal(f".macro m0 a\nmov r1, a\n.end\n{macros}m39 0")
+    assert "this address is too large" in refusal(f".macro m0 a\nld r1, [a]\n.end\n{macros}m39 0")
+    structs = "".join(f".struct s{number}\na: s{number - 1}[2]\n.end\n" for number in range(1, 40))
+    assert refusal(f".struct s0\na\n.end\n{structs}").startswith(
+        "p.uasm:52:9: with s17 the structs have more than 131072 words together")
+    assert refusal(".global a: word[200000]").startswith("p.uasm:1:9: with a the arena has more than 131072 objects")
+
+
+def test_long_numbers(refusal):
+    for digits in ("9" * 5000, "0x" + "f" * 5000, "9" * 100):
+        message = refusal(f"mov r1, {digits}")
+        assert message.startswith("p.uasm:1:9: ") and max(map(len, message.splitlines())) < 200
 
 # Lines of a program, whole and in pieces: whatever is put together is assembled or refused, and never anything else.
 _PIECES = st.sampled_from([
@@ -657,7 +707,7 @@ def test_parameters_are_those_of_a_machine(build):
 
 
 def test_does_not_depend_on_the_hash_seed(here):
-    Path("p.uasm").write_text(ARENA + "f:\n mov r1, pool[1] !a !b\n.entry g\n jmp f @CALL(r1)\n")
+    Path("p.uasm").write_text(ARENA + "f:\n mov r1, pool[1] !a !b\n.entry g\n jmp f @WAIT(r1)\n")
     program = "from sim.microcode.assembler import assemble; print(vars(assemble('p.uasm', n_cores=3, xlen=16)))"
     root = str(Path(__file__).parents[2])
     printed = {

@@ -38,6 +38,24 @@ def test_table():
     assert "1 cores, 2,000 clocks, the arena then: equal in pysim, compiled" in out
 
 
+def test_rows_come_as_they_are_done(monkeypatch):
+    """Ctrl-C keeps them."""
+    before = bench_speed.__globals__["prepare"]
+
+    def prepare(path, *, cores):
+        if cores == 2:
+            raise KeyboardInterrupt
+        return before(path, cores=cores)
+
+    monkeypatch.setattr("sim.bench.speed.prepare", prepare)
+    arguments = ("bench", "speed", "--cores", "1,2", "--engines", "pysim", "--seconds", "0.1")
+    code, out, err = _call(*arguments)
+    assert (code, err) == (130, "crosscall: interrupted\n")
+    assert [line.split()[:2] for line in out.splitlines()] == [["cores", "engine"], ["1", "pysim"]]
+    code, out, _ = _call(*arguments, "--json")
+    assert code == 130 and [row["cores"] for row in json.loads(out)["rows"]] == [1]
+
+
 def test_every_contender_is_an_engine():
     assert set(CONTENDERS) == {*ENGINES, "lanes"}
 

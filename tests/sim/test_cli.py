@@ -6,13 +6,16 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from sim.cli import app
 from sim.errors import MissingToolError
 from sim.scenarios.reader import shipped_scenarios
 
-COMMANDS = ("run", "litmus", "hunt", "replay", "list", "asm", "report", "view", "bench", "export")
+COMMANDS = ("run", "litmus", "hunt", "replay", "list", "asm", "report", "view", "bench", "export", "doctor")
 
 
 # --- help -----------------------------------------------------------------------------------------------------------
@@ -24,6 +27,7 @@ def test_help(crosscall, command):
     assert (code, err) == (0, "")
     assert "Usage:" in out
     assert all(len(line) <= 80 for line in out.splitlines())
+    assert out.splitlines()[-1].startswith(f"  Example: crosscall {command}")
 
 
 def test_help_names_all_commands_and_is_quick():
@@ -34,6 +38,7 @@ def test_help_names_all_commands_and_is_quick():
     for command in COMMANDS:
         assert re.search(rf"^  {command} ", done.stdout, re.MULTILINE)
     assert "amaranth" not in done.stderr
+    assert "..." not in done.stdout.partition("Commands:")[2]
 
 
 def test_version(crosscall, monkeypatch):
@@ -132,6 +137,30 @@ def test_run_that_is_cut_short_is_not_clean(crosscall):
     code, out, _ = crosscall("run", "single", "--no-vcd", "--max-cycles", 50)
     assert code == 1
     assert "not finished; the run was cut off after 50 clocks (--max-cycles); the scenario expected a clean run" in out
+
+
+def test_a_barrier_that_does_nothing_is_said(crosscall):
+    left_out = ("--without", "csd_unlock_wmb", "--without", "handler_mb")
+    for memory, said in (("sc", {"csd_unlock_wmb": "pso", "handler_mb": "tso"}),
+                         ("tso", {"csd_unlock_wmb": "pso"}), ("pso", {})):
+        _, out, err = crosscall("run", "single", "--no-vcd", "--memory", memory, *left_out)
+        found = re.findall(r"^(\w+) is a barrier, which does nothing under (\w+): try --memory (\w+)$", out, re.MULTILINE)
+        assert err == "" and found == [(name, memory, model) for name, model in said.items()]
+
+
+def test_doctor(crosscall, monkeypatch):
+    code, out, err = crosscall("doctor")
+    assert (code, err) == (0, "")
+    assert re.search(r"^Python +ok +3\.", out, re.MULTILINE)
+    parts = {part["name"]: part for part in json.loads(crosscall("doctor", "--json")[1])["parts"]}
+    assert list(parts) == ["Python", "C compiler", "vectors", "engines", "cache", "Verilator", "Yosys", "viewer"]
+    assert all(part["ok"] == (part["fix"] is None) for part in parts.values() if part["name"] not in ("Python", "engines"))
+    monkeypatch.setenv("CC", "/nope")
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    code, out, err = crosscall("doctor")
+    assert (code, err) == (0, "")
+    assert re.search(r"^C compiler missing  CC=/nope: there is no such command.*\n +pip install ziglang$", out, re.MULTILINE)
+    assert re.search(r"^viewer +missing .*\n +apt-get install gtkwave$", out, re.MULTILINE)
 
 
 def test_settings_reach_the_machine(crosscall):
@@ -281,6 +310,7 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path, arguments):
 @pytest.mark.parametrize("arguments, message", [
     (["asm", "mine.uasm"], "mine.uasm: there is no such file"),
     (["asm", "v4", "--define", "X"], "--define X: must be written as NAME=value"),
+    (["view", "x.vcd"], "x.vcd: there is no such file"),
     (["view", "demo"], "waves/demo.gtkw: there is no such file; `crosscall run demo` writes the waves of a scenario"),
 ])
 def test_bad_input_of_other_commands(crosscall, arguments, message):
@@ -318,6 +348,31 @@ def test_what_is_written_stays_when_a_run_is_interrupted(crosscall, tmp_path, mo
     monkeypatch.setattr("sim.engines.make_engine", FailingEngine(KeyboardInterrupt()))
     assert crosscall("run", "single", "--seed", 1) == (130, "", "crosscall: interrupted\n")
     assert written() == before
+
+
+def test_a_defect_is_no_finding(crosscall, monkeypatch):
+    monkeypatch.setattr("sim.engines.make_engine", FailingEngine(KeyError("nobody has thought of this")))
+    code, out, err = crosscall("run", "single")
+    assert (code, out, err.count("\n")) == (70, "", 1)
+    found = re.fullmatch(r"crosscall: this is a defect of crosscall, and says nothing about the machine: KeyError; "
+                         r"please report it with the file (\S+), which has the traceback\n", err)
+    text = Path(found[1]).read_text()
+    assert "Traceback" in text and "nobody has thought of this" in text and "in run" in text
+
+
+def test_a_defect_where_nothing_can_be_written_is_still_told(crosscall, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sim.engines.make_engine", FailingEngine(KeyError("nobody has thought of this")))
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", full)
+    result = CliRunner().invoke(app, ["run", "single"])
+    assert result.exit_code == 70 and "Traceback" in result.stderr
+
+
+def test_trouble_with_the_system_is_no_defect(crosscall, monkeypatch):
+    monkeypatch.setattr("sim.engines.make_engine", FailingEngine(OSError(24, "Too many open files", "/proc/cpuinfo")))
+    assert crosscall("run", "single") == (3, "", "crosscall: /proc/cpuinfo: Too many open files\n")
 
 
 def test_what_is_missing_is_exit_3(crosscall, monkeypatch):

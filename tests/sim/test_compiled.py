@@ -2,8 +2,10 @@
 
 import json
 import multiprocessing
+import os
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -244,6 +246,103 @@ def test_what_is_built_is_found_again_and_nothing_else(cache):
     assert load(SOURCE % 2, options=("-O0",)).answer() == 2
     assert len(_libraries(cache)) == 3
     assert {path.suffix for path in cache.iterdir()} == {".so", ".seconds"}
+
+
+@pytest.mark.parametrize("damage", [
+    lambda library, side: library.write_bytes(b""),
+    lambda library, side: library.write_bytes(library.read_bytes()[:5000]),
+    lambda library, side: library.write_bytes(b"\x7fELF" + bytes(9000)),
+    lambda library, side: library.unlink(),
+    lambda library, side: side.write_text(""),
+    lambda library, side: side.write_text("soon\n"),
+    lambda library, side: side.write_bytes(b"\xff" * 99),
+    lambda library, side: side.unlink(),
+])
+def test_what_is_damaged_is_built_again(cache, damage):
+    load(SOURCE % 7)
+    (library,), (side,) = cache.glob("*.so"), cache.glob("*.seconds")
+    before = library.read_bytes()
+    # The library that is loaded here must not change under our feet.
+    library.rename(cache / "loaded")
+    library.write_bytes(before)
+    damage(library, side)
+    assert load(SOURCE % 7).answer() == 7
+    assert library.read_bytes() == before and float(side.read_text().split()[0]) > 0
+
+
+@pytest.fixture
+def notes(monkeypatch):
+    """What is told of the cache."""
+    told = []
+    monkeypatch.setattr("sim.engines.compiled.toolchain._tell_once", told.append)
+    return told
+
+
+def test_a_cache_that_cannot_be_used_is_done_without(tmp_path, monkeypatch, notes):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert load(SOURCE % 8).answer() == 8
+    assert len(notes) == 1 and notes[0].startswith("the cache cannot be used, so what is compiled is not kept: ")
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_full_cache_is_done_without(cache, monkeypatch, notes):
+    def replace(source, target):
+        if Path(target).parent == cache:
+            raise OSError(28, "No space left on device")
+        Path(source).rename(target)
+
+    monkeypatch.setattr("sim.engines.compiled.toolchain.os.replace", replace)
+    assert load(SOURCE % 9).answer() == 9
+    assert len(notes) == 1 and "No space left" in notes[0]
+    assert list(cache.iterdir()) == []
+
+
+def test_without_a_home(monkeypatch, notes):
+    def nobody():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("sim.engines.compiled.toolchain.Path.home", nobody)
+    assert load(SOURCE % 10).answer() == 10
+    assert len(notes) == 1
+
+
+def test_what_a_killed_process_has_left_goes_in_the_end(cache):
+    cache.mkdir()
+    old, new = cache / "building-old", cache / "building-new"
+    for folder in (old, new):
+        folder.mkdir()
+    os.utime(old, (1, 1))
+    load(SOURCE % 11)
+    assert not old.exists() and new.exists()
+
+
+@pytest.mark.parametrize("text, message", [
+    ("/nope", "CC=/nope: there is no such command; without CC the compiler is looked for"),
+    ("'", "CC=': there is no such command; without CC the compiler is looked for"),
+    ("true", "the compiler has made no library; is CC a C compiler?"),
+])
+def test_a_compiler_that_is_none(crosscall, tmp_path, monkeypatch, text, message):
+    monkeypatch.setenv("CC", text)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert crosscall("run", "single", "--no-vcd", "--engine", "compiled") == (3, "", f"crosscall: {message}\n")
+    code, out, err = crosscall("run", "single", "--no-vcd")
+    assert (code, err) == (0, f"crosscall: running on PySim, which is slow: {message}\n")
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+def test_a_compiler_with_options(cache, monkeypatch):
+    monkeypatch.setenv("CC", "gcc -DNUMBER=12")
+    assert load("int answer(void) { return NUMBER; }\n").answer() == 12
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+def test_a_library_that_cannot_be_loaded_is_one_line(cache, monkeypatch, notes):
+    monkeypatch.setenv("CC", "gcc -c")
+    with pytest.raises(MissingToolError, match="^what the compiler makes cannot be loaded: "):
+        load(SOURCE % 13)
+    assert notes == []
 
 
 def test_another_processor_or_compiler_is_another_library(cache, monkeypatch):

@@ -148,5 +148,5 @@ def test_bad_input(crosscall, tmp_path):
         2, "", 'crosscall: there is no part "tiel", did you mean "tile"? (there are: tile, shared, machine, apic)\n')
     code, out, err = crosscall("export", "--verilog", "apic", "--out", "no/where.v")
     assert (code, out) == (2, "")
-    assert err.startswith("crosscall: no/where.v: cannot write this file")
+    assert err.startswith("crosscall: no/where.v: cannot be written")
     assert not list(tmp_path.iterdir())

@@ -13,7 +13,9 @@ from rtl.schedule import ScheduleKind
 from sim.engines import make_engine
 from sim.engines.compiled.many import LaneEngine
 from sim.hunt import Hunt
+from sim.microcode.protocols import find_protocol
 from sim.run import prepare_recipe
+from sim.scenarios.reader import find_scenario
 from sim.schedules import Plan, read_recipe
 
 #: The command, as a process of its own that hears Ctrl-C even where the tests were started not to.
@@ -75,7 +77,8 @@ def test_its_schedule_is_the_same_run_on_every_engine(crosscall, tmp_path):
         assert result["engine"] == engine and result["violations"][0]["clock"] == recipe.violation[1]
         results.append({**result, "engine": None})
     assert results[0] == results[1]
-    assert (tmp_path / "waves/early-return.vcd").is_file()
+    assert (tmp_path / "waves/early-return.early_return.vcd").is_file()
+    assert not (tmp_path / "waves/early-return.vcd").exists()
     outcomes = []
     prepared = prepare_recipe(recipe, path)
     for engine, plan, replay in (("compiled", recipe.plan, ()), ("pysim", Plan(kind=ScheduleKind.REPLAY), recipe.schedule)):
@@ -97,6 +100,24 @@ def test_a_run_in_which_the_violation_is_not_where_it_was_is_refused(crosscall, 
         code, _, err = crosscall("replay", path, "--no-vcd")
         assert code == 2
         assert err == f"crosscall: {path}: this is not the run that was recorded: {what}; the hardware has changed since\n"
+
+
+def test_a_schedule_can_be_taken_elsewhere(crosscall, tmp_path):
+    """It carries the user's own files; what is there in their place now is not run."""
+    scenario = find_scenario("early-return").read_text()
+    (tmp_path / "mine.toml").write_text(scenario)
+    (tmp_path / "mine.uasm").write_text(find_protocol("v4").read_text())
+    assert crosscall("hunt", "mine.toml", "--protocol", "mine.uasm", "--runs", 1)[0] == 1
+    for name in ("mine.toml", "mine.uasm"):
+        (tmp_path / name).unlink()
+    schedule = "waves/mine.early_return.schedule"
+    code, alone, err = crosscall("replay", schedule, "--no-vcd", "--json")
+    assert (code, err) == (1, "")
+    (tmp_path / "mine.toml").write_text(scenario.replace("cores = 3", "cores = 4"))
+    code, again, err = crosscall("replay", schedule, "--no-vcd", "--json")
+    assert (code, again) == (1, alone)
+    assert err == ("crosscall: mine.toml: has changed since; the run is repeated with the scenario as it was, which is in the "
+                   "schedule\n")
 
 
 def test_a_deadlock_is_told_and_repeated(crosscall):
@@ -270,16 +291,54 @@ def test_nobody_is_left_when_only_the_head_is_killed(start, tmp_path):
 def test_notebooks_that_are_none(crosscall, tmp_path):
     notebook = tmp_path / "waves/single.hunt.json"
     assert crosscall("hunt", "single", "--resume") == (2, "", "crosscall: waves/single.hunt.json: there is no hunt to go on with\n")
-    for text in ("", "[]", "{}"):
+    for text, where in (("[]", ":1: is no notebook of a hunt"), ("{}", ":1: is no notebook of a hunt: contents is missing")):
         notebook.write_text(text)
-        assert crosscall("hunt", "single", "--resume") == (2, "", "crosscall: waves/single.hunt.json: is no notebook of a hunt\n")
+        assert crosscall("hunt", "single", "--resume") == (2, "", f"crosscall: waves/single.hunt.json{where}\n")
+    for text, where in (("", ":1:1: is no notebook of a hunt: it is cut off"), ("{\n1}", ":2:1: is not JSON: "),
+                        ('[\n' + "[" * 2000 + "]" * 2001, ":2:2000: is nested too deeply"),
+                        (b"{\n\xff}", ":2:1: cannot be read: ")):
+        notebook.write_bytes(text if isinstance(text, bytes) else text.encode())
+        code, out, err = crosscall("hunt", "single", "--resume")
+        assert (code, out) == (2, "") and err.startswith(f"crosscall: waves/single.hunt.json{where}")
     crosscall("hunt", "single", "--runs", 1)
+    lines = notebook.read_text().splitlines()
+    for key, value in (("following", "1e400"), ("following", "9" * 5000 + "x"), ("first", "-1"), ("first", "true"), ("end", '"x"'),
+                       ("disagreements", '{"x": 1}'), ("findings", "[3]"), ("findings", '[{"flag": 1}]'), ("config", "[]")):
+        number = next(number for number, line in enumerate(lines) if line.startswith(f' "{key}":'))
+        comma = "," if number < len(lines) - 2 else ""
+        end = next(n for n in range(number, len(lines)) if lines[n].rstrip(",")[-1:] not in "[{" and lines[n][1:2] != " ")
+        notebook.write_text("\n".join([*lines[:number], f' "{key}": {value}{comma}', *lines[end + 1:]]) + "\n")
+        code, out, err = crosscall("hunt", "single", "--resume")
+        assert (code, out) == (2, "") and err.startswith(f"crosscall: waves/single.hunt.json:{number + 1}:"), (key, value, err)
+    notebook.write_text("\n".join(lines) + "\n")
     before = notebook.read_bytes()
     for other in (["--set", "fabric_latency=9"], ["--without", "handler_mb"], ["--cores", 3]):
         code, out, err = crosscall("hunt", "single", "--resume", *other)
         assert (code, out, err.count("\n")) == (2, "", 1)
         assert err.startswith("crosscall: waves/single.hunt.json: is the notebook of another hunt: ")
     assert notebook.read_bytes() == before
+
+
+def test_two_hunts_do_not_write_the_same_notebook(start, crosscall, tmp_path):
+    first = start("hunt", "single", "--seconds", 600)
+    notebook = tmp_path / "waves/single.hunt.json"
+    _wait(lambda: notebook.exists())
+    assert crosscall("hunt", "single", "--memory", "tso", "--runs", 1) == (2, "", (
+        f"crosscall: waves/single.hunt.json: another hunt (process {first.pid}) is writing it; wait, or choose another folder with "
+        "--out\n"))
+    # Another scenario, or another folder, is nobody's business.
+    assert crosscall("hunt", "demo", "--runs", 1)[0] == 0
+    assert crosscall("hunt", "single", "--runs", 1, "--out", "other")[0] == 0
+    os.killpg(first.pid, signal.SIGINT)
+    assert first.wait(timeout=10) == 130
+    assert crosscall("hunt", "single", "--resume", "--runs", 1)[0] == 0
+
+
+def test_a_notebook_that_is_begun_anew_is_said(crosscall):
+    assert crosscall("hunt", "single", "--runs", 1)[2] == ""
+    assert crosscall("hunt", "single", "--runs", 2)[2] == ""
+    err = crosscall("hunt", "single", "--runs", 1, "--memory", "tso")[2]
+    assert err.startswith("crosscall: waves/single.hunt.json: was of another hunt") and err.count("\n") == 1
 
 
 @pytest.mark.parametrize("arguments, message", [

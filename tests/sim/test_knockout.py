@@ -60,10 +60,10 @@ def test_only_the_named_words_go(name, v4):
 
 def test_what_a_word_says_and_its_entry_mark_stay(tmp_path):
     path = tmp_path / "own.uasm"
-    path.write_text("jmp start\n.entry start\nfence FULL @QUEUE(r3, r5) !mine\nfence FULL !other\nhalt\n")
+    path.write_text("jmp start\n.entry start\nfence FULL @VISIT(r3, r5) !mine\nfence FULL !other\nhalt\n")
     image = assemble(path, n_cores=1, xlen=16)
     word = MicroWord.from_bits(knock_out(image, ["mine"]).words[1])
-    assert (word.op, word.event, word.ra, word.rb, word.entry) == (Op.NOP, Event.QUEUE, 3, 5, 1)
+    assert (word.op, word.event, word.ra, word.rb, word.entry) == (Op.NOP, Event.VISIT, 3, 5, 1)
     assert knock_out(image, ["mine", "other"]).words[2] == MicroWord.const({"op": Op.NOP}).as_bits()
     assert knock_out(image, []).words == image.words
 

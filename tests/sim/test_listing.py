@@ -109,7 +109,7 @@ names for --without
 def image(tmp_path):
     path = tmp_path / "p.uasm"
     path.write_text(PROGRAM)
-    return assemble(path, n_cores=2, xlen=16)
+    return assemble(path, n_cores=2, xlen=16, any_events=True)
 
 
 def test_listing(image):
@@ -119,7 +119,7 @@ def test_listing(image):
 def test_an_empty_program_has_a_listing(tmp_path):
     path = tmp_path / "p.uasm"
     path.write_text("")
-    assert listing(assemble(path, n_cores=1, xlen=16)) == (
+    assert listing(assemble(path, n_cores=1, xlen=16, any_events=True)) == (
         "p\nfor 1 core of 16 bits\nneeds 0 of 2048 words of microcode, 16 words of arena\n\n"
         "\nconstants\n  1     NR_CPUS\n  0x10  XLEN\n  0x10  PERCPU_BASE\n  0     PERCPU_SHIFT\n")
 
@@ -137,7 +137,7 @@ def _source(image):
 def test_a_disassembled_program_is_the_same_program(image, tmp_path):
     again = tmp_path / "again.uasm"
     again.write_text(_source(image))
-    assert assemble(again, n_cores=2, xlen=16).words == image.words
+    assert assemble(again, n_cores=2, xlen=16, any_events=True).words == image.words
 
 
 _REGISTER = st.integers(0, 7)
@@ -199,16 +199,16 @@ def test_disassembly_assembles_to_the_same_words(scratch, words, xlen):
     scratch.write_text("nop")
     words_of = [MicroWord.from_bits(raw) for raw in words]
     plain = replace(
-        assemble(scratch, n_cores=1, xlen=xlen), words=tuple(words),
+        assemble(scratch, n_cores=1, xlen=xlen, any_events=True), words=tuple(words),
         symbols={f"entry_{address}": address for address, word in enumerate(words_of) if word.entry},
         entries=frozenset(f"entry_{address}" for address, word in enumerate(words_of) if word.entry),
         warnings={address: ("busy", "x") for address, word in enumerate(words_of) if word.event is Event.WARN})
     scratch.write_text(_source(plain))
-    again = assemble(scratch, n_cores=1, xlen=xlen)
+    again = assemble(scratch, n_cores=1, xlen=xlen, any_events=True)
     assert again.words == tuple(words)
     # And with labels in the place of numbers.
     scratch.write_text(_source(again))
-    assert assemble(scratch, n_cores=1, xlen=xlen).words == tuple(words)
+    assert assemble(scratch, n_cores=1, xlen=xlen, any_events=True).words == tuple(words)
 
 
 # --- tables of the documentation --------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The scenario reader: what it reads, and every refusal with its whole sentence."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -172,7 +173,7 @@ REFUSALS = [
     ("a = ", "x.toml:1:5: is not TOML: Invalid value\n    a = \n        ^"),
     ("[[program", 'x.toml:1:10: is not TOML: Expected \']]\' at the end of an array declaration\n    [[program\n             ^'),
     ("a = 1\na = 2", "x.toml:2:6: is not TOML: Cannot overwrite a value\n    a = 2\n         ^"),
-    ("", "x.toml: there is no [[program]], so no core has anything to do"),
+    ("", "x.toml:1: there is no [[program]], so no core has anything to do\n    "),
     # Keys and types
     ("titel = 'x'\n" + NOTHING,
      ('x.toml:1:1: titel is not known here, did you mean "title"? (known: title, protocol, cores, min_cores, machine, straps, '
@@ -184,7 +185,8 @@ REFUSALS = [
     ("cores = true\n" + NOTHING, "x.toml:1:1: cores must be a whole number, not True\n    cores = true\n    ^"),
     ("cores = 0\n" + NOTHING, "x.toml:1:1: cores must be at least 1, not 0\n    cores = 0\n    ^"),
     ("cores = 65\n" + NOTHING, "x.toml:1:1: cores must be at most 64, not 65\n    cores = 65\n    ^"),
-    ("min_cores = 5\n" + NOTHING, "x.toml: the scenario needs at least 5 cores, not 4"),
+    ("min_cores = 5\n" + NOTHING,
+     "x.toml:1:1: min_cores says that the scenario needs at least 5 cores, not 4\n    min_cores = 5\n    ^"),
     ("[machine]\nn_cores = 3\n" + NOTHING,
      "x.toml:2:1: machine.n_cores is written as cores, at the top of the file\n    n_cores = 3\n    ^"),
     ("[machine]\nbanks = 2\n" + NOTHING,
@@ -196,6 +198,9 @@ REFUSALS = [
     ("[defines]\nKNOB = 'on'\n" + NOTHING, "x.toml:2:1: defines.KNOB must be a whole number, not 'on'\n    KNOB = 'on'\n    ^"),
     ("[expect]\nviolations = [1]\n" + NOTHING,
      "x.toml:2:1: expect.violations must be a list of oracles such as \"O1\", not 1\n    violations = [1]\n    ^"),
+    ('title = "\\u001b[31m"\n' + NOTHING, 'x.toml:1:1: title must be one line of text\n    title = "\\u001b[31m"\n    ^'),
+    ("[defines]\nKNOB = 0x1" + "0" * 16 + "\n" + NOTHING,
+     "x.toml:2:1: defines.KNOB is too large: a number has at most 64 bits\n    KNOB = 0x10000000000000000\n    ^"),
     # Boot and functions
     ("[boot]\nonline = [1]\n" + NOTHING,
      "x.toml:2:1: boot.online must contain core 0, which boots the machine\n    online = [1]\n    ^"),
@@ -220,6 +225,7 @@ REFUSALS = [
     (NOTHING.replace("[0]", "[0, 0]"), "x.toml:2:1: program[0].cores names core 0 twice\n    cores = [0, 0]\n    ^"),
     (NOTHING.replace("[0]", "[9]"),
      "x.toml:2:1: program[0].cores names core 9, but the machine has cores 0 to 3\n    cores = [9]\n    ^"),
+    (NOTHING.replace("[0]", "[]"), "x.toml:2:1: program[0].cores names no core\n    cores = []\n    ^"),
     (NOTHING + NOTHING, "x.toml:7:1: program[1].cores gives core 0 a second program\n    cores = [0]\n    ^"),
     (2 * NOTHING.replace("[0]", '"others"'),
      'x.toml:7:1: program[1].cores is "others" for a second time\n    cores = "others"\n    ^'),
@@ -291,6 +297,84 @@ def test_refusals_against_the_protocol(scenario_file, command, column, message):
     assert str(refused.value) == at_command(command, column, message)
 
 
+def _remarks(scenario_file, text, **options):
+    return [str(remark).split("\n")[0] for remark in read_scenario(scenario_file(text), seed=0, **options).remarks]
+
+
+@pytest.mark.parametrize("command, message", [
+    ('call = "all", mask = [1]', '4:21: program[0].commands[0].mask is not looked at by "all"'),
+    ('call = "many", mask = [1], target = 1', '4:34: program[0].commands[0].target is not looked at by "many"'),
+    ('call = "hold_call_lock", wait = true', '4:32: program[0].commands[0].wait is not looked at by "hold_call_lock"'),
+    ('call = "nothing", func = "work"', '4:25: program[0].commands[0].func is not looked at by "nothing"'),
+    ('call = "cpu_up", target = 1, wait = true', '4:36: program[0].commands[0].wait is not looked at by "cpu_up"'),
+    ('call = "all", frozen = true', '4:21: program[0].commands[0].frozen is not looked at by "all"'),
+    ('call = "all", func = "work", nested = 1', '4:36: program[0].commands[0].nested is not looked at by func "work"'),
+    ('call = "all", func = "nested", nested = 1', None),
+    ('call = "all", func = "mine", nested = 1', None),
+    ('call = "mine", func = "mine", nested = 1, mask = [1], target = 1, wait = true, frozen = true', None),
+])
+def test_what_a_call_does_not_look_at_is_remarked_once(scenario_file, command, message):
+    assert _remarks(scenario_file, program(command, '"all"')) == ([] if message is None else [f"x.toml:{message}"])
+
+
+def test_remarks_on_cores(scenario_file):
+    four = program('call = "all"')
+    assert _remarks(scenario_file, "[functions]\nwork = [1, 2, 3, 4]\n" + four, cores=2) == []
+    assert _remarks(scenario_file, "[functions]\nwork = [1, 2, 3, 4, 5]\n" + four) == [
+        "x.toml:2:1: functions.work has 5 entries, more than there are cores"]
+    offline = "[boot]\nonline = [0, 1]\n" + four + program('call = "all"', "[2]")
+    assert _remarks(scenario_file, offline) == ["x.toml:9:1: program[1].cores has a program for core 2, which is never online"]
+    for brings in ('call = "cpu_up", target = 2', 'call = "mine"'):
+        assert _remarks(scenario_file, offline + program(brings, "[1]")) == []
+    assert _remarks(scenario_file, "[boot]\nonline = [0, 1]\n" + program('call = "all"', '"all"')) == []
+
+
+@pytest.mark.parametrize("name", shipped_scenarios())
+def test_shipped_scenarios_mean_all_that_they_say(name):
+    assert read_scenario(find_scenario(name), seed=0).remarks == ()
+
+
+def test_commands_that_no_core_has_are_checked_too(scenario_file):
+    rest = program('call = "singel", target = 0', '"others"')
+    scenario = read_scenario(scenario_file(program('call = "all"', "[0, 1]") + rest), cores=2, seed=0)
+    with pytest.raises(InputError, match='x.toml:9:7: program.1..commands.0..call names the call "singel"'):
+        contents(scenario, image(n_cores=2), MachineConfig(n_cores=2))
+    with pytest.raises(InputError, match="x.toml:9: program.1..commands.0. is a .single. and needs a target"):
+        read_scenario(scenario_file(program('call = "all"', "[0, 1]") + program('call = "single"', '"others"')), cores=2, seed=0)
+
+
+@pytest.mark.parametrize("text, place", [
+    ("a = " + "[" * 3000 + "]" * 3000, "1:3004: is nested too deeply"),
+    ("a = 1\nb = " + "{a=" * 3000 + "1" + "}" * 3000, "2:9002: is nested too deeply"),
+    ("cores = " + "9" * 5000, "1:9: a number has at most 64 bits"),
+    ("\ncores = 0x" + "f" * 5000, "2:1: cores is too large: a number has at most 64 bits"),
+    ("cores = 1e400", "1:1: cores must be a whole number, not inf"),
+    ('[functions]\nwork = "1..' + "9" * 5000 + '"', "2:1: functions.work is too large: 1"),
+    ("title" + ".a" * 3000 + " = 1", "1: title must be a string, not what is too long to be shown"),
+    ("title = '" + "x" * 5000 + "\\n'", None),
+])
+def test_hostile_toml(scenario_file, text, place):
+    path = scenario_file(text + "\n" + NOTHING)
+    if place is None:
+        assert len(read_scenario(path, seed=0).title) > 5000
+        return
+    with pytest.raises(InputError) as refused:
+        scenario = read_scenario(path, seed=0)
+        contents(scenario, image(), MachineConfig())
+    message = str(refused.value)
+    assert max(map(len, message.splitlines())) < 300
+    assert message.startswith(f"x.toml:{place}")
+
+
+def test_a_long_file_is_refused_soon(scenario_file):
+    commands = "".join(f'    {{ call = "all", at = {number} }},\n' for number in range(3000))
+    path = scenario_file(f"[[program]]\ncores = [0]\ncommands = [\n{commands}    {{ call = 3 }},\n]\n")
+    started = time.monotonic()
+    with pytest.raises(InputError, match=r"x.toml:3004:7: program.0..commands.3000..call must be a string, not 3"):
+        read_scenario(path, seed=0)
+    assert time.monotonic() - started < 20
+
+
 def test_several_commands_in_one_line_are_told_apart_by_the_key(scenario_file):
     path = scenario_file("[[program]]\ncores = [0]\ncommands = [{ call = 'all', at = 1 }, { call = 'all', at = 'x' }]\n")
     with pytest.raises(InputError) as refused:
@@ -308,7 +392,7 @@ def test_missing_files(scenario_file):
     scenario_file("").write_bytes(b"\xff")
     with pytest.raises(InputError) as refused:
         read_scenario("x.toml", seed=0)
-    assert str(refused.value) == "x.toml: cannot be read: it is not UTF-8 text"
+    assert str(refused.value) == "x.toml:1:1: cannot be read: it is not UTF-8 text"
 
 
 def test_unknown_name():

@@ -253,7 +253,7 @@ def test_nothing_is_left_behind_or_written_over(tmp_path, run, had):
 def test_folder_that_is_not_there(tmp_path, run):
     with pytest.raises(InputError) as refusal:
         WaveWriter(tmp_path / "no" / "run.vcd", run.config, run.image)
-    assert str(refusal.value) == f"{tmp_path / 'no' / 'run.vcd'}: cannot write this file: No such file or directory"
+    assert str(refusal.value) == f"{tmp_path / 'no' / 'run.vcd'}: cannot be written: No such file or directory"
 
 
 def test_clocks_do_not_run_backwards(run):

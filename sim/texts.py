@@ -1,0 +1,84 @@
+"""Texts that people and programs have written: read, and refused with the place of what is no text, or no JSON."""
+
+import json
+import re
+from pathlib import Path
+
+from .errors import InputError
+
+__all__ = ["decode", "integer", "nested", "read_json", "read_text", "shown"]
+
+#: A value in a message has at most so many characters.
+_LONGEST = 60
+_TOO_LARGE = 10**1000
+
+
+def read_text(path):
+    """The text of a file, its line ends as ``\\n``. Raises InputError if it cannot be read, or is no UTF-8."""
+    path = Path(path)
+    try:
+        octets = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError("there is no such file", file=path) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read: {getattr(error, 'strerror', None) or error}", file=path) from None
+    return decode(octets, path)
+
+
+def decode(octets, path):
+    """The same from what is in the file."""
+    try:
+        text = octets.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = octets[:error.start].decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+        line = before.rpartition("\n")[2]
+        raise InputError("cannot be read: it is not UTF-8 text", file=path,
+                         line=before.count("\n") + 1, column=len(line) + 1) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_json(path, *, cut_off=None):
+    """What a JSON file says. Raises InputError. cut_off : the message if the text ends too soon."""
+    text = read_text(path)
+    try:
+        return json.loads(text, parse_int=integer)
+    except json.JSONDecodeError as error:
+        cut = cut_off is not None and error.pos >= len(text.rstrip())
+        lines = text.split("\n")
+        raise InputError(cut_off if cut else f"is not JSON: {error.msg}", file=path, line=error.lineno, column=error.colno,
+                         text=lines[error.lineno - 1]) from None
+    except RecursionError:
+        raise nested(text, path) from None
+
+
+def nested(text, path):
+    """The InputError about a text whose brackets are nested too deeply, where they are the deepest."""
+    depth = deepest = place = 0
+    for found in re.finditer(r"[][{}()]", text):
+        depth += 1 if found[0] in "[{(" else -1
+        if depth > deepest:
+            deepest, place = depth, found.start()
+    before = text[:place]
+    line = before.count("\n") + 1
+    return InputError("is nested too deeply", file=path, line=line, column=place - before.rfind("\n"),
+                      text=text.split("\n")[line - 1])
+
+
+def integer(text):
+    """A whole number in decimal. For one of thousands of digits, which Python does not take and nobody has a use for, another that
+    is too large."""
+    try:
+        return int(text)
+    except ValueError:
+        if not re.fullmatch(r"\s*[+-]?\d+(_\d+)*\s*", text):
+            raise
+        return -_TOO_LARGE if "-" in text else _TOO_LARGE
+
+
+def shown(value):
+    """A value as a message shows it: as Python writes it, and not without end."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):        # ValueError: a number of thousands of digits
+        return "what is too long to be shown"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
