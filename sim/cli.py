@@ -1,29 +1,27 @@
 """The ``crosscall`` command. What is heavy is imported by the command that needs it, so that help is quick."""
 
-from sim.interruption import at_once, exit_code, heard, settle, unwind
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import traceback
+import warnings
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import Annotated
 
-with at_once():
-    import errno
-    import json
-    import os
-    import shutil
-    import subprocess
-    import sys
-    import tempfile
-    import traceback
-    import warnings
-    from contextlib import contextmanager, suppress
-    from functools import cache
-    from pathlib import Path
-    from typing import Annotated
+import typer
+from typer.core import TyperGroup
 
-    import typer
-    from typer.core import TyperGroup
-
-    from sim.console import note, status
-    from sim.engines import ENGINES
-    from sim.errors import InputError, MissingToolError
-    from sim.names import closest
+from sim.console import note, status
+from sim.engines import ENGINES
+from sim.errors import InputError, MissingToolError
+from sim.interruption import exit_code, heard, settle, unwind
+from sim.names import closest
 
 __all__ = ["app", "main"]
 
@@ -38,9 +36,11 @@ NO_READER = 141
 
 #: What typer raises for an option or argument that it cannot take. It has no public name in all versions.
 _UsageError = typer.BadParameter.__base__
+#: What is wrong with the name of a file.
+_NO_NAMES = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR}
 #: What is wrong with a disk or the system, and not with crosscall.
 _TROUBLES = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE,
-             errno.ENOMEM, errno.EAGAIN}
+             errno.ENOMEM, errno.EAGAIN, *_NO_NAMES}
 
 
 class _Group(TyperGroup):
@@ -104,7 +104,7 @@ def _troubled(error):
         with suppress(OSError, ValueError):     # tests have a standard output that is no file
             _write_nothing_more()
         return _refuse(MISSING_TOOL, f"standard output cannot be written: {error.strerror}")
-    return _refuse(MISSING_TOOL, f"{error.filename}: {error.strerror}")
+    return _refuse(BAD_INPUT if error.errno in _NO_NAMES else MISSING_TOOL, f"{error.filename}: {error.strerror}")
 
 
 def _crashed(error):
@@ -144,7 +144,7 @@ _Cores = Annotated[int | None, typer.Option(min=1, max=64, help="Number of cores
 
 
 def main():
-    """The entry point of the process."""
+    """The command, from when it has been imported (``sim.__main__``)."""
     unwind()
     try:
         app()
@@ -423,7 +423,7 @@ def view(
     """Open the waves of a run in GTKWave."""
     name = Path(what).name.removesuffix(".toml").removesuffix(".schedule")
     path = Path(what) if what.endswith((".gtkw", ".vcd")) else out / f"{name}.gtkw"
-    if not path.is_file():
+    if not os.path.isfile(path):
         named = path == Path(what)
         raise InputError("there is no such file" if named else
                          f"there is no such file; `crosscall run {what}` writes the waves of a scenario", file=path)

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import NamedTuple
 
 from sim.errors import InputError
 from sim.files import make_folder, write_whole
+from sim.texts import read_text
 
 __all__ = ["Entry", "Notebook", "entries"]
 
@@ -30,12 +32,12 @@ def entries(paths):
     """
     found = []
     for path in map(Path, paths):
-        if path.is_dir():
+        if os.path.isdir(path):
             below = sorted(path.rglob("*.litmus"))
             if not below:
                 raise InputError("there is no .litmus file in this folder", file=path)
             found += [(item, None) for item in below]
-        elif path.is_file():
+        elif os.path.isfile(path):
             found += _index(path, ()) if path.name.startswith("@") else [(path, None)]
         else:
             raise InputError("there is no such file or folder", file=path)
@@ -54,16 +56,12 @@ def _index(path, inside):
     """(path, InputError or None) of what an index names; it may name other indices."""
     if path.resolve() in inside:
         raise InputError("this index names itself", file=path)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as problem:
-        raise InputError(f"cannot be read: {getattr(problem, 'strerror', None) or 'it is not UTF-8 text'}", file=path) from None
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         name = line.partition("#")[0].strip()
         if not name:
             continue
         target = path.parent / name
-        if not target.is_file():
+        if not os.path.isfile(target):
             yield target, InputError(f"there is no file {name}", file=path, line=number, column=line.index(name) + 1, text=line)
         elif target.name.startswith("@"):
             yield from _index(target, (*inside, path.resolve()))

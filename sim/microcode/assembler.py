@@ -5,6 +5,7 @@ its address and every name its place. The second evaluates what may refer to som
 immediates, branch targets.
 """
 
+import os
 import posixpath
 from collections import ChainMap
 from dataclasses import replace
@@ -152,7 +153,7 @@ class _Assembler:
     def _include(self, statement, scope):
         text = statement.file[1:-1]
         folders = (scope.source.path.parent, Path(scope.source.name).parent), (SOURCES, Path())
-        found = [(folder / text, posixpath.normpath(shown / text)) for folder, shown in folders if (folder / text).is_file()]
+        found = [(folder / text, posixpath.normpath(shown / text)) for folder, shown in folders if os.path.isfile(folder / text)]
         if not found:
             raise scope.error(f'there is no file "{text}", neither beside this one nor among the shipped sources', statement.file)
         path, name = found[0]

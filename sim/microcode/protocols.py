@@ -1,5 +1,6 @@
 """Which protocols there are: files in ``sources/`` with a ``.title``, or the user's own file."""
 
+import os
 import re
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def shipped_protocols():
 def find_protocol(name):
     """The path of a shipped protocol, or of the user's own ``.uasm`` file. Raises InputError."""
     if str(name).endswith(".uasm"):
-        if not Path(name).is_file():
+        if not os.path.isfile(name):
             raise InputError("there is no such file", file=name)
         return Path(name)
     known = shipped_protocols()

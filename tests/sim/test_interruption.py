@@ -12,13 +12,14 @@ import pytest
 
 from sim.schedules import read_recipe
 
-#: Hears Ctrl-C even where the tests were started not to; says when there is something to interrupt.
+#: Hears Ctrl-C even where the tests were started not to; says when there is something to interrupt that is not yet Python alone.
 _MAIN = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
-print("begun", flush=True)
-from sim.cli import main
-main()
+from sim.__main__ import at_once, main
+with at_once():
+    print("begun", flush=True)
+    main()
 """
 COMMANDS = {
     "run": ["run", "demo"],

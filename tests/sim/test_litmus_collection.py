@@ -102,7 +102,7 @@ def test_an_interrupted_run_goes_on(tmp_path, processes):
     folder.mkdir()
     for number in range(30):
         (folder / f"{number:02}.litmus").write_text((SHIPPED / "SB.litmus").read_text())
-    command = [sys.executable, "-m", "sim.cli", "litmus", str(folder), "--runs", "40", "--processes", str(processes),
+    command = [sys.executable, "-m", "sim", "litmus", str(folder), "--runs", "40", "--processes", str(processes),
                "--out", str(tmp_path / "out")]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
