@@ -34,9 +34,11 @@ def print_catalogue(what):
         console.print(text, style="bold")
 
     heading("scenarios (crosscall run NAME)")
+    width = max(len(item["name"]) for item in what["scenarios"]) + 1
     for item in what["scenarios"]:
         verdict = f"expected: {', '.join(item['expected'])} violated" if item["expected"] else "expected: clean"
-        console.print(f"  {item['name']:<14}{item['title']}\n  {'':14}{item['protocol']}, {item['cores']} cores, {verdict}")
+        console.print(f"  {item['name']:<{width}}{item['title']}")
+        console.print(f"  {'':{width}}{item['protocol']}, {item['cores']} cores, {verdict}")
     heading("protocols (--protocol NAME)")
     for item in what["protocols"]:
         console.print(f"  {item['name']:<14}{item['title']}")
