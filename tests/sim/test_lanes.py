@@ -10,6 +10,7 @@ from rtl.config import MachineConfig
 from rtl.events import trace_layout
 from rtl.schedule import ScheduleKind
 from sim.engines.compiled import CompiledEngine, trace_sources
+from sim.engines.compiled.lanes import lane_program
 from sim.engines.compiled.many import Job, LaneEngine, Lanes
 from sim.engines.engine import Ending
 from sim.monitor import clocks_of_flags
@@ -28,7 +29,7 @@ _CLOCKS = 30
 @given(st.data())
 def test_vector_code_computes_what_pysim_computes(data):
     component = data.draw(components())
-    lanes = Lanes(component, lanes=data.draw(st.sampled_from([8, 16, 32])))
+    lanes = Lanes(lane_program(component, lanes=data.draw(st.sampled_from([8, 16, 32]))))
     chosen = [0, 3, lanes.lanes - 1]
     told = {lane: [] for lane in chosen}
     stimulus = {lane: data.draw(stimuli(component, _CLOCKS)) for lane in chosen}

@@ -4,7 +4,8 @@ from rtl.check.room import Room
 from sim.engines.native import NativeEngine
 
 from .program import LOAD_TIED, boxed_rig, program
-from .toolchain import compiler, cpu_seconds, load, uncollected, vector_bits
+from .toolchain import compiler, load, uncollected, vector_bits
+from .translation import translated
 from .vector import BITS
 
 __all__ = ["CompiledEngine", "trace_sources"]
@@ -30,16 +31,18 @@ class CompiledEngine(NativeEngine):
     name = "compiled"
 
     def __init__(self, config, *, room=Room(), lanes=None):
-        started = cpu_seconds()
         compiler()
         if lanes is None:
             lanes = vector_bits() // BITS if config.n_cores >= _SIDE_BY_SIDE[vector_bits()] else 0
-        with uncollected():
-            rig, units = boxed_rig(config, room)
-            text, inputs = program(units, rig, trace_sources(rig.trace.shape()), tied=LOAD_TIED, lanes=lanes)
-        generated = cpu_seconds() - started
+        (text, inputs), generated = translated((self.name, config, room, lanes), lambda: _translate(config, room, lanes))
         library = load(text, options=("-O1" if config.n_cores < _MANY else "-Og",))
         super().__init__(config, library, inputs, build_seconds=generated + library.build_seconds)
+
+
+def _translate(config, room, lanes):
+    with uncollected():
+        rig, units = boxed_rig(config, room)
+        return program(units, rig, trace_sources(rig.trace.shape()), tied=LOAD_TIED, lanes=lanes)
 
 
 def trace_sources(layout):

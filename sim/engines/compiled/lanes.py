@@ -196,6 +196,7 @@ class LaneProgram:
     """
 
     text: str
+    lanes: int
     inputs: tuple
     outputs: tuple
     memories: dict
@@ -272,7 +273,7 @@ class _Writer:
             "fill": indent(fill, 2), "read": indent(read, 2), "reset": indent(reset), "keep": indent(keep, 2),
             "run": self.input_slots.get((self.run, 0), 0), "kept": kept, "settle": self.settle,
         })
-        return LaneProgram("\n".join(text), inputs, outputs, self.memories, kept)
+        return LaneProgram("\n".join(text), self.lanes, inputs, outputs, self.memories, kept)
 
     def _contents(self):
         """How memories are declared, loaded, read, reset and kept."""

@@ -7,14 +7,17 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from rtl.check.room import Room
-from rtl.monitor import Monitor
+from rtl.config import straps_layout
+from rtl.monitor import Monitor, profile_layout
+from rtl.schedule import plan_layout
 from sim.engines.engine import NEVER, Ending
 from sim.monitor import ALL_SAID
 
 from .lanes import lane_program
 from .netlist import build_graph
 from .program import LOAD_TIED, boxed_rig
-from .toolchain import cpu_seconds, load, uncollected, vector_bits
+from .toolchain import load, uncollected, vector_bits
+from .translation import translated
 from .vector import BITS
 
 __all__ = ["Job", "LaneEngine", "LaneOutcome", "Lanes", "lane_count"]
@@ -63,19 +66,13 @@ def lane_count():
 
 
 class Lanes:
-    """A loaded vector program: ``lanes`` copies of a component.
+    """A loaded vector program, a ``LaneProgram``: ``lanes`` copies of a component."""
 
-    Takes the arguments of ``lane_program``; ``lanes`` is what fits a vector if nothing is said.
-    """
-
-    def __init__(self, component, *, lanes=None, **options):
-        self.lanes = lanes or lane_count()
-        started = cpu_seconds()
-        self.program = lane_program(component, lanes=self.lanes, **options)
-        generated = cpu_seconds() - started
-        library = self._library = load(self.program.text, vectors=True)
-        #: As of NativeEngine.
-        self.build_seconds = generated + library.build_seconds
+    def __init__(self, program):
+        self.program = program
+        self.lanes = program.lanes
+        library = self._library = load(program.text, vectors=True)
+        self.build_seconds = library.build_seconds
         pointer, integer = ctypes.c_void_p, ctypes.c_int
         library.machine_new.restype = pointer
         library.machine_fill.restype = ctypes.c_int64
@@ -135,6 +132,13 @@ class Lanes:
         self._library.machine_cancel(self._machine)
 
 
+def _translate(config, room, options):
+    with uncollected():
+        rig, units = boxed_rig(config, room)
+        graphs = {kind: build_graph(component, tied=constants) for kind, (component, constants) in units.items()}
+        return lane_program(rig, units=graphs, run="run", ends=tuple(_ENDS), **options)
+
+
 def _element(slot, value):
     """What a slot holds of the value of its port."""
     value = value >> slot.low & (1 << slot.width) - 1
@@ -180,19 +184,14 @@ class LaneEngine:
 
     def __init__(self, config, *, room=Room(), outputs=("flags",), settle=Monitor.LATENCY + 1, lanes=None, tied=None):
         self.config = config
-        started = cpu_seconds()
-        lanes = lanes or lane_count()
-        with uncollected():
-            rig, units = boxed_rig(config, room)
-            self._locate = rig.machine.shared.arena.locate
-            self._shapes = {name: getattr(rig, name).shape() for name in ("straps", "plan", "profile")}
-            self._outputs = tuple(outputs)
-            graphs = {kind: build_graph(component, tied=constants) for kind, (component, constants) in units.items()}
-            elaborated = cpu_seconds() - started
-            self._lanes = Lanes(rig, lanes=lanes, units=graphs, tied={**LOAD_TIED, **(tied or {})}, run="run", ends=tuple(_ENDS),
-                                settle=settle, outputs=self._outputs)
-        self.lanes = self._lanes.lanes
-        self.build_seconds = elaborated + self._lanes.build_seconds
+        self.lanes = lanes or lane_count()
+        self._shapes = {"straps": straps_layout, "plan": plan_layout, "profile": profile_layout(config)}
+        self._outputs = tuple(outputs)
+        options = {"lanes": self.lanes, "tied": {**LOAD_TIED, **(tied or {})}, "settle": settle, "outputs": self._outputs}
+        program, generated = translated((self.name, config, room, options), lambda: _translate(config, room, options))
+        self._lanes = Lanes(program)
+        #: As of NativeEngine.
+        self.build_seconds = generated + self._lanes.build_seconds
 
     def _raw(self, port, value):
         return self._shapes[port].const(value.as_const()).as_bits() if hasattr(value, "as_const") else value
@@ -281,13 +280,16 @@ class LaneEngine:
         config, memories = self.config, self._lanes.program.memories
         store = next(name for name in memories if name.endswith("microcode"))
         self._lanes.fill(store, [*contents.microcode, *[0] * (config.microcode_depth - len(contents.microcode))])
-        banks = [[0] * (config.arena_depth // config.n_banks) for _ in range(config.n_banks)]
+        words = [0] * config.arena_depth
         for address, word in contents.arena.items():
-            bank, row = self._locate(address)
-            banks[bank][row] = word
-        for number, words in enumerate(banks):
-            self._lanes.fill(self._bank(number), words)
+            words[address] = word
+        for bank in range(config.n_banks):
+            self._lanes.fill(self._bank(bank), words[bank::config.n_banks])
 
     def _arena(self, words):
-        starts = [self._lanes.program.memories[self._bank(number)].place for number in range(self.config.n_banks)]
-        return tuple(words[starts[bank] + row] for bank, row in map(self._locate, range(self.config.arena_depth)))
+        n_banks, depth = self.config.n_banks, self.config.arena_depth
+        arena = [0] * depth
+        for bank in range(n_banks):
+            start = self._lanes.program.memories[self._bank(bank)].place
+            arena[bank::n_banks] = words[start:start + depth // n_banks]
+        return tuple(arena)
