@@ -132,6 +132,7 @@ class Call:
 
     id : "caller.ordinal", both counted from 0.
     kind : the routine that the caller entered, as CALL says; before a CALL, or without one, what is asked for.
+    name : what scenarios call that, if the protocol says it; else the kind.
     obligation : what it owes; None if nobody knows.
     func, info : what is to be called, with what.  function : the name of func.
     targets : the cores it is for.  visits : a Visit for each of them, and for each other core that touched the call.
@@ -143,14 +144,14 @@ class Call:
     lost : a sentence for each of its interrupt messages that was refused or reached nobody.
     """
 
-    __slots__ = ("_targets", "caller", "csds", "entries", "func", "function", "id", "info", "kind", "lost", "obligation", "ordinal",
-                 "result", "stages", "visits", "wait", "waiting")
+    __slots__ = ("_targets", "caller", "csds", "entries", "func", "function", "id", "info", "kind", "lost", "name", "obligation",
+                 "ordinal", "result", "stages", "visits", "wait", "waiting")
 
     def __init__(self, caller, ordinal, kind, func, function, info, clock, obligation=None):
         self.caller = caller
         self.ordinal = ordinal
         self.id = f"{caller}.{ordinal}"
-        self.kind = kind
+        self.kind = self.name = kind
         self.func = func
         self.function = function
         self.info = info
@@ -236,6 +237,7 @@ class Call:
         return {
             "id": self.id,
             "kind": self.kind,
+            "name": self.name,
             "caller": self.caller,
             "targets": sorted(self.targets),
             "wait": self.wait,
@@ -345,6 +347,7 @@ class CallTracker:
     function_name : value of func -> its name.
     book : the Book in which obligations are kept; an empty one if None.
     arena : what is in the arena at first: address -> word.
+    names : routine -> what scenarios call it (``Image.call_names``).
 
     Members
     -------
@@ -359,7 +362,7 @@ class CallTracker:
         under a store buffer). Else None.
     """
 
-    def __init__(self, config, routine_of_pc, function_name, book=None, arena=()):
+    def __init__(self, config, routine_of_pc, function_name, book=None, arena=(), names=None):
         self.config = config
         self.function_name = function_name
         self.book = Book(config.n_cores, config.xlen, ()) if book is None else book
@@ -372,6 +375,7 @@ class CallTracker:
         self.call = None
         self.origin = None
         self._routine_of_pc = routine_of_pc
+        self._names = names or {}
         self._cores = [[_Frame(_Kind.PROGRAM, None, Stage.NONE)] for _ in range(config.n_cores)]
         self._ordinals = [0] * config.n_cores
         self._generations = {}        # csd -> how often it was queued
@@ -421,7 +425,7 @@ class CallTracker:
         """A tracker with the names of an assembled protocol. arena : with what the scenario adds to the image's."""
         functions = {image.symbols[name]: name for name in sorted(image.entries, reverse=True)}
         return cls(config, image.routine, lambda func: functions.get(func, f"{func:#x}"), Book.for_image(config, image),
-                   {**image.arena, **dict(arena)})
+                   {**image.arena, **dict(arena)}, image.call_names)
 
     def add(self, record):
         """Take the next record, in the order of clocks and sources. Returns the call that it belongs to, or None."""
@@ -603,6 +607,7 @@ class CallTracker:
     def _begin(self, record, kind, func, info, obligation=None):
         core = record.core
         call = Call(core, self._ordinals[core], kind, func, self.function_name(func), info, record.clock, obligation)
+        call.name = self._names.get(kind, kind)
         self._ordinals[core] += 1
         self.calls.append(call)
         if obligation is not None:
@@ -615,7 +620,7 @@ class CallTracker:
         kind = self._routine_of_pc(record.pc) or f"{record.pc:#x}"
         if top.kind in _CALLING and top.call is not None:
             if top.kind is _Kind.COMMAND and not top.depth:
-                top.call.kind = kind
+                top.call.kind, top.call.name = kind, self._names.get(kind, kind)
             top.depth += 1
             return top.call
         call = self._begin(record, kind, record.a, record.b)

@@ -26,6 +26,7 @@ from . import syntax
 from .events import EVENTS, SIGNATURES
 from .image import Image, Line
 from .names import FENCES, REGISTERS, Bound, Call, Names, Scope, Symbol, count
+from .roles import CALLS, ROLES, Kind, Role
 from .syntax import Source, first_token, suggestion
 
 __all__ = ["MNEMONICS", "SOURCES", "UnknownDefine", "assemble", "forms", "usage"]
@@ -112,6 +113,8 @@ class _Assembler:
         #: The .warn of each name, and the words that warn.
         self.warns = {}
         self.warned = {}
+        #: (statement, scope) of each .role.
+        self.roles = []
         self.entries = {}
         self.knock_outs = {}
         self.words = {}
@@ -123,9 +126,9 @@ class _Assembler:
         self.takers = {
             syntax.Include: self._include, syntax.Title: self._title, syntax.Constant: self._constant,
             syntax.Reg: self._reg, syntax.Struct: self.names.struct, syntax.Percpu: self._percpu, syntax.Shared: self._global,
-            syntax.Warn: self._warn, syntax.Macro: self._macro, syntax.Conditional: self._conditional,
-            syntax.Entry: self._entry, syntax.Org: self._org, syntax.Label: self._label,
-            syntax.LocalLabel: self._local_label, syntax.Instruction: self._instruction,
+            syntax.Warn: self._warn, syntax.Role: self._role, syntax.Macro: self._macro,
+            syntax.Conditional: self._conditional, syntax.Entry: self._entry, syntax.Org: self._org,
+            syntax.Label: self._label, syntax.LocalLabel: self._local_label, syntax.Instruction: self._instruction,
         }
 
     # --- first pass: files and names ----------------------------------------------------------------------------------
@@ -200,6 +203,34 @@ class _Assembler:
             known, where = self.warns[name]
             raise scope.error(f"{name} is a warning already, at {where.source.path}:{known.name.line}", name)
         self.warns[str(name)] = statement, scope
+
+    def _role(self, statement, scope):
+        self.roles.append((statement, scope))
+
+    def _parts(self):
+        """Role -> the Parts that play it."""
+        parts = {}
+        for statement, scope in self.roles:
+            token, name = statement.role.token, "".join((statement.role.token, *statement.role.path))
+            role = ROLES.get(name)
+            if role is None and name.startswith(CALLS):
+                if f"cmd_{name.removeprefix(CALLS)}" not in self.entries:
+                    known = [entry.removeprefix("cmd_") for entry in self.entries if entry.startswith("cmd_")]
+                    raise scope.error(f"there is no entry point cmd_{name.removeprefix(CALLS)}"
+                                      f"{suggestion(name.removeprefix(CALLS), known)}", token)
+                role = Role(Kind.ROUTINE, "")
+            if role is None:
+                raise scope.error(f"unknown role {name}{suggestion(name, ROLES)}", token)
+            if not role.many and (name in parts or len(statement.parts) > 1):
+                raise scope.error(f"one thing alone plays the role {name}", token)
+            for part in statement.parts:
+                found = self.names.part(role.kind, part, scope)
+                of = role.within and parts.get(role.within)
+                if role.within and (not of or found.name != of[0].name):
+                    raise scope.error(f"{name} is a field of the struct that plays the role {role.within}"
+                                      f"{f', which is {of[0].name}' if of else ', and none does so far'}", part.token)
+                parts[name] = (*parts.get(name, ()), found)
+        return parts
 
     def _percpu(self, statement, scope):
         self.names.object(statement, scope, percpu=True)
@@ -515,6 +546,7 @@ class _Assembler:
             constants=constants,
             structs=structs,
             warnings=self._warnings(),
+            roles=self._parts(),
             names={name: tuple(addresses) for name, addresses in self.knock_outs.items()},
             lines={address: _line(word) for address, word in self.words.items()},
             percpu_base=self.names.percpu_base.value,

@@ -10,6 +10,8 @@ from rtl.core.microword import MicroWord
 from rtl.events import Event
 from sim.errors import InputError
 
+from .roles import CALLS, Part
+
 __all__ = ["Field", "Image", "Line", "ObjectType", "StoredObject"]
 
 
@@ -30,6 +32,8 @@ class ObjectType:
     name: str
     size: int
     fields: tuple[Field, ...]
+    #: (path, struct, offset) of itself, if it is a struct, and of every struct in it.
+    parts: tuple[tuple[str, str, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ class Image:
     constants : name -> value, the predefined ones included.
     structs : name -> type.
     warnings : microcode address of each word that says WARN -> (name, sentence) of its ``.warn``.
+    roles : role -> the Parts that play it.
     names : knock-out name -> microcode addresses of the words that carry it.
     lines : microcode address -> Line.
     percpu_base, percpu_shift : as PERCPU_BASE and PERCPU_SHIFT.
@@ -92,6 +97,7 @@ class Image:
     constants: dict[str, int]
     structs: dict[str, ObjectType]
     warnings: dict[int, tuple[str, str]]
+    roles: dict[str, tuple[Part, ...]]
     names: dict[str, tuple[int, ...]]
     lines: dict[int, Line]
     percpu_base: int
@@ -144,6 +150,31 @@ class Image:
         """The label at or before a microcode address, without the offset; None before the first."""
         label = self.label(pc)
         return label and label.split("+")[0]
+
+    def part(self, role):
+        """What plays a role that one thing alone plays, or None."""
+        return next(iter(self.roles.get(role, ())), None)
+
+    def words_of(self, part):
+        """The Fields of a struct that its field ``part`` is made of."""
+        return [item for item in self.structs[part.name].fields if f"{item.path}.".startswith(f"{part.path}.")]
+
+    def places(self, role):
+        """(StoredObject, name as shown, address) of every word, or beginning of a field, that plays a role."""
+        for part in self.roles.get(role, ()):
+            for item in self.objects:
+                if not part.path and item.base == part.name:
+                    yield item, item.name, item.address
+                for path, struct, offset in item.type.parts if part.path else ():
+                    if struct == part.name:
+                        inner = ".".join(filter(None, (path, part.path)))
+                        yield item, f"{item.name}.{inner}", item.address + offset + self.words_of(part)[0].offset
+
+    @cached_property
+    def call_names(self):
+        """Routine -> what scenarios call it."""
+        calls = {role.removeprefix(CALLS): parts[0].name for role, parts in self.roles.items() if role.startswith(CALLS)}
+        return {routine: name for name, routine in calls.items()}
 
     def object_at(self, address):
         """(object, field) whose word is at this arena address, or None."""

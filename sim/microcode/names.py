@@ -15,6 +15,7 @@ from rtl.events import Whom, contract_layout
 
 from . import syntax
 from .image import Field, ObjectType, StoredObject
+from .roles import Kind, Part
 from .syntax import Source, first_token, suggestion
 
 __all__ = ["APIC_REGISTERS", "FENCES", "PREDEFINED", "REGISTERS", "Bound", "Call", "Names", "Scope", "Symbol", "count"]
@@ -384,6 +385,47 @@ class Names:
             for name, member in struct.members.items():
                 yield from self._flatten(member, f"{path}.{name}" if path else name, offset + struct.offsets[name])
 
+    def _parts(self, declared, path, offset):
+        """(path, struct, offset) of a member or an object and of all structs in it."""
+        if declared.count is not None:
+            element = declared._replace(count=None)
+            size = self._size(element)
+            for index in range(declared.count):
+                yield from self._parts(element, f"{path}[{index}]", offset + index * size)
+        elif not declared.is_word:
+            struct = self._layout(declared.type, declared.scope)
+            yield path, str(declared.type), offset
+            for name, member in struct.members.items():
+                yield from self._parts(member, f"{path}.{name}" if path else name, offset + struct.offsets[name])
+
+    def part(self, kind, part, scope):
+        """The Part that a Ref of names alone means, of a Kind."""
+        token, path = part.token, "".join(part.path)[1:]
+        if kind in (Kind.WORD, Kind.FIELD) or kind is Kind.PLACE and path:
+            struct = self.structs.get(token)
+            if struct is None:
+                raise self._unknown_struct(token, scope)
+            if not path:
+                raise scope.error(f"{token} is a struct: name a field, {token}.FIELD", token)
+            member = _Declared(token, token, False, None, scope)
+            self._offset(member, part.path, scope)
+            if kind is not Kind.FIELD and path not in {field.path for field in self._flatten(member, "", 0)}:
+                raise scope.error(f"{token}.{path} is more than one word", token)
+            return Part(str(token), path)
+        if path:
+            raise scope.error(f"{kind.value} is wanted here, not a field", part.path[0])
+        if kind is Kind.STRUCT:
+            if token not in self.structs:
+                raise self._unknown_struct(token, scope)
+            return Part(str(token))
+        known = {Kind.CONSTANT: ("a constant", "a predefined constant"), Kind.ROUTINE: ("a label",)}.get(kind, ("an object",))
+        symbol = self.symbols.get(token)
+        if symbol is None:
+            raise self._unknown(token, scope)
+        if symbol.kind not in known:
+            raise scope.error(f"{token} is {symbol.kind}, and {kind.value} is wanted here", token)
+        return Part(str(token), value=self._value(symbol, token, scope) if kind is Kind.CONSTANT else None)
+
     def place(self):
         """Gives every object its address; gives the first address behind them."""
         address = MachineConfig.NULL_WORDS
@@ -424,7 +466,7 @@ class Names:
             if words > _MAX_NAMED:
                 raise struct.scope.error(f"with {name} the structs have more than {_MAX_NAMED} words together", struct.name)
             whole = _Declared(struct.name, struct.name, False, None, struct.scope)
-            types[name] = ObjectType(name, struct.size, tuple(self._flatten(whole, "", 0)))
+            types[name] = ObjectType(name, struct.size, tuple(self._flatten(whole, "", 0)), tuple(self._parts(whole, "", 0)))
         return types
 
     def stored(self, types):

@@ -1,4 +1,4 @@
-"""The tables of ``docs/microcode.md``: fields, operations and events, from the description that the hardware is built from.
+"""The tables of ``docs/microcode.md``: fields, operations, events and roles, from the description that the hardware is built from.
 
 ``python -m sim.microcode.reference`` says whether they are up to date (exit code 1 if not), with ``--write`` it makes them so.
 """
@@ -15,6 +15,7 @@ from rtl.events import Event
 
 from .assembler import forms, usage
 from .events import EVENTS, SIGNATURES, comments
+from .roles import ROLES
 
 __all__ = ["DOCUMENT", "comments", "main", "update"]
 
@@ -63,7 +64,13 @@ def _operands_of(event):
     return "hardware" if signature.hardware else ", ".join(signature.operands)
 
 
-_TABLES = {"fields": _fields, "operations": _operations, "events": _events}
+def _roles():
+    return _table(("role", "played by", "what"),
+                  *((f"`{name}`", f"{role.kind.value}{', or several' if role.many else ''}", role.text)
+                    for name, role in ROLES.items()))
+
+
+_TABLES = {"fields": _fields, "operations": _operations, "events": _events, "roles": _roles}
 
 
 def update(text):

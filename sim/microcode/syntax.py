@@ -13,8 +13,8 @@ from sim.names import LONGEST
 
 __all__ = [
     "Binary", "Condition", "Conditional", "Constant", "Entry", "EventCall", "Include", "Index", "Instruction", "Label", "Local",
-    "LocalLabel", "Macro", "Member", "Memory", "Negate", "Number", "Org", "Percpu", "Ref", "Reg", "Shared", "Sizeof", "Source",
-    "Struct", "Title", "Type", "Warn", "first_token", "parse", "suggestion",
+    "LocalLabel", "Macro", "Member", "Memory", "Negate", "Number", "Org", "Percpu", "Ref", "Reg", "Role", "Shared", "Sizeof",
+    "Source", "Struct", "Title", "Type", "Warn", "first_token", "parse", "suggestion",
 ]
 
 
@@ -143,6 +143,13 @@ class Warn(NamedTuple):
     text: Token
 
 
+class Role(NamedTuple):
+    """``role`` and each of ``parts`` is a Ref of names alone."""
+
+    role: Ref
+    parts: tuple
+
+
 class Macro(NamedTuple):
     name: Token
     parameters: tuple
@@ -216,6 +223,12 @@ class _Statements(Transformer):
     def default(self, name, value):
         return Constant(name, value, default=True)
 
+    def part(self, name, *path):
+        return Ref(name, path)
+
+    def role(self, role, *parts):
+        return Role(role, parts)
+
     def word_member(self, name, size=None):
         return Member(name, Type(size=size))
 
@@ -246,7 +259,8 @@ _DIRECTIVES = sorted(item.pattern.value.replace("\\", "").removesuffix("b")
 
 #: What may come next, in words: if the parser accepts the first terminal, the phrase stands for it and for all the others.
 _PHRASES = (
-    ("_INCLUDE LABEL LOCAL_LABEL NAME _NL IF MACRO STRUCT _CONST _ELSE _END _ENTRY _GLOBAL _ORG _PERCPU _REG _TITLE _WARN $END",
+    (("_INCLUDE LABEL LOCAL_LABEL NAME _NL IF MACRO STRUCT _CONST _ELSE _END _ENTRY _GLOBAL _ORG _PERCPU _REG _ROLE _TITLE "
+     "_WARN $END"),
      "a statement"),
     ("LOCAL_LABEL NAME _REG IF _NL", "an operation, a macro, a local label, .reg, .if"),
     ("LABEL NAME _NL", "a field"),

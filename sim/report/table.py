@@ -23,16 +23,6 @@ _CONTRACT = {"O1", "O2", "O3"}
 #: So many violations of each oracle, and calls that are not over, are shown.
 _VIOLATIONS = 3
 
-#: What scenarios call the routines.
-_SHORT = {
-    "smp_call_function_single": "single",
-    "smp_call_function_many": "many",
-    "smp_call_function": "all",
-    "__smp_call_function_single": "csd",
-    "on_each_cpu": "each",
-}
-
-
 class _Console(Console):
     def print(self, *objects, **options):
         clear_status()
@@ -197,7 +187,7 @@ def _never(call):
 _ERRORS = {-6: "ENXIO", -16: "EBUSY", -22: "EINVAL"}
 _LEFT = ("call", "kind", "func", "who -> whom", "wait")
 _CALL = ("call", lambda call: call["id"])
-_KIND = ("kind", lambda call: _SHORT.get(call["kind"], call["kind"]))
+_KIND = ("kind", lambda call: call["name"])
 _FUNC = ("func", lambda call: call["func"].removeprefix("func_"))
 _WHOM = ("who -> whom", _whom)
 _WAIT = ("wait", lambda call: "wait" if call["wait"] else "nowait")
