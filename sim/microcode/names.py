@@ -401,7 +401,7 @@ class Names:
     def part(self, kind, part, scope):
         """The Part that a Ref of names alone means, of a Kind."""
         token, path = part.token, "".join(part.path)[1:]
-        if kind in (Kind.WORD, Kind.FIELD) or kind is Kind.PLACE and path:
+        if kind in (Kind.WORD, Kind.FIELD):
             struct = self.structs.get(token)
             if struct is None:
                 raise self._unknown_struct(token, scope)
@@ -409,7 +409,7 @@ class Names:
                 raise scope.error(f"{token} is a struct: name a field, {token}.FIELD", token)
             member = _Declared(token, token, False, None, scope)
             self._offset(member, part.path, scope)
-            if kind is not Kind.FIELD and path not in {field.path for field in self._flatten(member, "", 0)}:
+            if kind is Kind.WORD and path not in {field.path for field in self._flatten(member, "", 0)}:
                 raise scope.error(f"{token}.{path} is more than one word", token)
             return Part(str(token), path)
         if path:

@@ -19,8 +19,6 @@ class Kind(Enum):
     WORD = "a word of a struct"
     #: struct.field: one word, or a struct.
     FIELD = "a field of a struct"
-    #: An object that is a single word, or struct.field.
-    PLACE = "a word of a struct, or an object"
     CONSTANT = "a constant"
     OBJECT = "an object"
     ROUTINE = "a label"
@@ -55,7 +53,6 @@ ROLES = {
     "flag.other": Role(Kind.CONSTANT, "other bits that flags may have", many=True),
     "targets.count": Role(Kind.WORD, "how many targets are still to come; beside a csd"),
     "targets.mask": Role(Kind.WORD, "which ones; or the address of the word that says it"),
-    "lock": Role(Kind.PLACE, "a spin lock", many=True),
     "list": Role(Kind.FIELD, "the head of a list: two words, empty if both have its address; or one, empty if 0", many=True),
     "stack": Role(Kind.OBJECT, "where each core has what is on its stack and seen by others"),
     "stack.end": Role(Kind.OBJECT, "the address of the first free word of a core's stack"),

@@ -42,7 +42,7 @@ class Places:
     lock, wait : the bits of a csd's flags; 0 if the protocol has no such flag.  flag_bits : all bits that flags may have.
     csds : address -> Csd.  tallies : address of the csd beside them -> Tally.
     stack_words : address on a stack -> whose.  stack_pointers : core -> where the end of its stack is.
-    csd_size : in words.  heads : address -> Head.  locks : address -> name of each spin lock.
+    csd_size : in words.  heads : address -> Head.
     n_masks : how many masks can be allocated.
     flags_offset, next_offset : where a csd has its flags and its successor.  link_offset : where its predecessor points at.
         None if the protocol's csd has no such thing.
@@ -68,7 +68,6 @@ class Places:
                 self.csds[address] = Csd(name, address)
                 self._cpus[address] = item.cpu
         self.tallies = dict(self._tallies())
-        self.locks = {address: name for _, name, address in image.places("lock")}
         # Of all heads of a protocol the first one says how many words they have.
         self.heads = {address: Head(name, len(image.words_of(image.part("list"))) > 1) for _, name, address in image.places("list")}
 

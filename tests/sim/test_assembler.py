@@ -295,7 +295,8 @@ def test_structs(build):
         Field("list.next", 0, "list_head"), Field("list.prev", 1, "list_head"), Field("func", 2),
         Field("list_of[0]", 3, "cpumask"), Field("list_of[1]", 4, "cpumask"), Field("spare[0]", 5), Field("spare[1]", 6),
         Field("links[0].next", 7, "list_head"), Field("links[0].prev", 8, "list_head"),
-        Field("links[1].next", 9, "list_head"), Field("links[1].prev", 10, "list_head")))
+        Field("links[1].next", 9, "list_head"), Field("links[1].prev", 10, "list_head")),
+        (("", "csd", 0), ("list", "list_head", 0), ("links[0]", "list_head", 7), ("links[1]", "list_head", 9)))
 
 
 @pytest.mark.parametrize("n_cores", [1, 2, 3, 4, 8])

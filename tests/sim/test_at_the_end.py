@@ -180,7 +180,7 @@ def test_rest_a_stack(stream):
 
 
 def test_rest_a_csd_of_the_scenario(judge):
-    result = judge(program('call = "csd", target = 1'), ("call_own_csd", "csd.flags", "mov r3, CSD_FLAG_LOCK\n{}"),
+    result = judge(program('call = "csd", target = 1'), ("call_own", "csd.flags", "mov r3, CSD_FLAG_LOCK\n{}"),
                    ("generic_smp_call_function_single_interrupt", "call  csd_unlock", ""))
     assert said(result, "REST") == ["the csd of a command of core 0 is still locked at the end of the run"]
 

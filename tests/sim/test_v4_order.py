@@ -255,12 +255,12 @@ def test_csd_lock_waits_for_the_handler():
 # --- __smp_call_function_single -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number, cpu, wakes", [(CSD_WAIT, 1, ["R command.csd.flags"]), (CSD_NOWAIT, 1, []), (CSD_OWN, 0, [])],
+@pytest.mark.parametrize("number, cpu, wakes", [(CSD_WAIT, 1, ["R command.own.csd.flags"]), (CSD_NOWAIT, 1, []), (CSD_OWN, 0, [])],
                          ids=["wait", "nowait", "own cpu"])
 def test_single_with_the_callers_own_csd(number, cpu, wakes):
     assert trace(calls, 0).of_call(number) == lines("""
-        R command.csd.flags                             # WARN_ON((data->flags & CSD_FLAG_WAIT) && irqs_disabled())
-    """) + enqueue("command.csd", cpu) + SEND + wakes
+        R command.own.csd.flags                             # WARN_ON((data->flags & CSD_FLAG_WAIT) && irqs_disabled())
+    """) + enqueue("command.own.csd", cpu) + SEND + wakes
 
 
 # --- smp_call_function_many -----------------------------------------------------------------------------------------
@@ -527,15 +527,15 @@ def serve(csd, *, wait=False, lock=False, after="list"):
 @pytest.mark.parametrize("number, csd, flags", [
     (0, "d", {"wait": True}),
     (1, "csd_data[0]", {"lock": True}),
-    (2, "command.csd", {"wait": True}),
-    (3, "command.csd", {}),
+    (2, "command.own.csd", {"wait": True}),
+    (3, "command.own.csd", {}),
 ], ids=["stack, wait", "csd_data, nowait", "own csd, wait", "own csd, nowait"])
 def test_single_handler(number, csd, flags):
     assert handler(calls, 1, number) == spliced(1, serve(csd, **flags), first=csd, last=csd)
 
 
 def test_single_handler_on_the_calling_core():
-    assert handler(calls, 0, 0) == spliced(0, serve("command.csd"), first="command.csd", last="command.csd")
+    assert handler(calls, 0, 0) == spliced(0, serve("command.own.csd"), first="command.own.csd", last="command.own.csd")
 
 
 def test_single_handler_with_two_entries():
