@@ -61,7 +61,8 @@ def commands():
         lines = [line for block in blocks for line in block.splitlines()]
         lines += re.findall(r"`(crosscall [^`]*)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
         for line in lines:
-            if line.startswith("crosscall "):
+            line = line.removeprefix("$ ")
+        if line.startswith("crosscall "):
                 yield pytest.param(line.split("#")[0].split()[1:], id=f"{path.name}: {line.split('#')[0].strip()}")
 
 

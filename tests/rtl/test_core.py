@@ -9,8 +9,8 @@ import pytest
 from rtl.config import MachineConfig, Straps
 from rtl.core.microword import CONDITIONAL_OPS, MEMORY_OPS, NO_OPS, OPERATIONS, MicroWord, Op
 from rtl.events import ApicEvent, Event
+from sim.engines import make_engine
 from sim.engines.engine import Contents, Ending
-from sim.engines.pysim import PySimEngine
 from sim.records import ApicRecord, CoreRecord, MessageRecord
 
 from .bench import FIRST_WORD, NO_WAITING, Recorder, bench, follow
@@ -32,11 +32,12 @@ def events(records):
 # --- random programs --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("kind", [None, pytest.param("pysim", marks=pytest.mark.slow)], ids=["compiled", "pysim"])
 @pytest.mark.parametrize("xlen, n_banks", [(16, 1), (32, 2), (64, 4)])
-def test_random_programs(xlen, n_banks):
+def test_random_programs(xlen, n_banks, kind):
     """The core says what the model says, clock by clock, and leaves the same arena."""
     config = MachineConfig(n_cores=1, xlen=xlen, n_banks=n_banks, arena_depth=128, stack_depth=32, n_vectors=64)
-    engine = PySimEngine(config)
+    engine = make_engine(kind, config)
     seen = Counter()
     for number in range(66):
         seed = 1000 * xlen + number

@@ -64,7 +64,9 @@ def tile_of(modules, number):
             if name == prefix or name.startswith(prefix + ".")}
 
 
+@pytest.mark.slow
 def test_wide_machine_converts():
+    """The quick form is that of eight cores above, which is a machine of the same sizes per core."""
     assert "top.tile31.core.datapath" in modules(PRESETS["wide"])
 
 

@@ -1,6 +1,7 @@
 """The Monitor against the Python oracles: on records written down here, on the machine, and on protocols that are broken."""
 
 from dataclasses import replace
+from functools import cache
 
 import pytest
 from amaranth.sim import Simulator
@@ -12,9 +13,8 @@ from rtl.memory.port import MemoryOp
 from rtl.monitor import FLAGS, Monitor
 from rtl.schedule import ScheduleKind
 from sim.calls import CallTracker
-from sim.engines.compiled import CompiledEngine
+from sim.engines import make_engine
 from sim.engines.engine import Ending
-from sim.engines.pysim import PySimEngine
 from sim.microcode.protocols import find_protocol
 from sim.monitor import ORACLES_OF_FLAG, OVERFLOW, PARTIAL, clocks_of_flags
 from sim.oracles import ORACLES, Jury, make_oracles
@@ -880,11 +880,18 @@ PLANS = (
 )
 
 
+@cache
+def engine_for(config, room, name=None):
+    """The compiled engine, if there is a C compiler."""
+    return make_engine(name, config, room=room)
+
+
+@pytest.mark.parametrize("engine", [None, pytest.param("pysim", marks=pytest.mark.slow)], ids=["compiled", "pysim"])
 @pytest.mark.parametrize("name, cores", [("single", 2), ("early-return", 3), ("two-senders", 4)])
-def test_monitor_and_oracles_agree(name, cores):
+def test_monitor_and_oracles_agree(name, cores, engine):
     prepared = prepare(name, cores=cores)
-    engine = PySimEngine(prepared.settings.config, room=room_of(prepared.scenario))
-    for plan in PLANS if cores < 4 else PLANS[:2]:
+    engine = engine_for(prepared.settings.config, room_of(prepared.scenario), engine)
+    for plan in PLANS:
         flags, seen, _ = judge(prepared, engine, plan)
         assert flags == seen, plan
         expected = {oracle for flag in flags for oracle in ORACLES_OF_FLAG[flag]}
@@ -896,7 +903,7 @@ def test_monitor_and_oracles_agree(name, cores):
 @pytest.mark.parametrize("name", shipped_scenarios())
 def test_monitor_and_oracles_agree_everywhere(name, cores):
     prepared = prepare_or_skip(name, cores, seed=1)
-    engine = CompiledEngine(prepared.settings.config, room=room_of(prepared.scenario))
+    engine = engine_for(prepared.settings.config, room_of(prepared.scenario))
     for plan in (*PLANS, *(replace(plan, seed=plan.seed + 10 * more) for plan in PLANS[1:] for more in range(1, 6))):
         flags, seen, _ = judge(prepared, engine, plan)
         assert flags == seen, plan
@@ -922,7 +929,7 @@ def broken(tmp_path, old, new):
 ])
 def test_broken_protocols_turn_red(tmp_path, scenario, old, new, expected):
     prepared = prepare(scenario, protocol=broken(tmp_path, old, new), cores=4 if scenario == "two-senders" else None)
-    engine = PySimEngine(prepared.settings.config)
+    engine = engine_for(prepared.settings.config, Room())
     flags, seen, _ = judge(prepared, engine, Plan())
     assert flags == seen
     assert set(flags) & expected
@@ -933,7 +940,7 @@ def test_broken_protocols_turn_red(tmp_path, scenario, old, new, expected):
 @pytest.mark.parametrize("model", [0, 1, 2])
 def test_monitor_and_oracles_agree_on_what_is_knocked_out(name, model):
     prepared = prepare("storm", without=[name], assignments=[f"memory_model={model}", "x2apic=1"])
-    engine = CompiledEngine(prepared.settings.config, room=room_of(prepared.scenario))
+    engine = engine_for(prepared.settings.config, room_of(prepared.scenario))
     for plan in PLANS:
         flags, seen, _ = judge(prepared, engine, replace(plan, hold_drain=100))
         assert flags == seen, plan

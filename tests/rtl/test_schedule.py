@@ -1,6 +1,7 @@
 """The generators against plain Python models, clock by clock, and what they do to a machine."""
 
 import random
+from functools import cache
 
 import pytest
 from amaranth.back import rtlil
@@ -8,8 +9,10 @@ from amaranth.sim import Simulator
 
 from rtl.config import PRESETS, MachineConfig, Straps
 from rtl.machine import Machine
+from rtl.probe import probe_layout
 from rtl.rig import Rig
 from rtl.schedule import ScheduleKind, Scheduler
+from sim.engines import make_engine
 from sim.engines.engine import Contents, Ending
 from sim.engines.pysim import PySimEngine
 from sim.records import Digest, Sources
@@ -199,8 +202,9 @@ def test_bounded_holds_end(simulators):
     simulators(4, bench)
 
 
-@pytest.mark.parametrize("n", [2, 3, 4, 8])
-@pytest.mark.parametrize("spins_silently", [False, True])
+@pytest.mark.parametrize("n, spins_silently", [
+    *((n, False) for n in (2, 3, 4, 8)), *((n, True) for n in (2, 3, 4)), pytest.param(8, True, marks=pytest.mark.slow),
+])
 def test_pct_lets_everybody_come_to_an_end(simulators, n, spins_silently):
     """Each core spins until the one behind it is done, with PAUSE or without; then it works for some clocks, and halts."""
     order = random.Random(n).sample(range(n), n)
@@ -241,11 +245,17 @@ class Listener:
         self.probes.append(probe)
 
 
+@cache
+def engine_for(config):
+    """The compiled engine, if there is a C compiler: what is tried here is what schedules do, whoever carries them out."""
+    return make_engine(None, config)
+
+
 @pytest.fixture(scope="module")
 def pair():
     """A machine of two cores, and what it runs."""
     prepared = prepare("refill")
-    return PySimEngine(prepared.settings.config), prepared
+    return engine_for(prepared.settings.config), prepared
 
 
 def run(pair, plan, **options):
@@ -255,9 +265,11 @@ def run(pair, plan, **options):
     return outcome, listener
 
 
-def test_the_plan_none_is_the_machine_alone(pair):
-    engine, prepared = pair
-    outcome, listener = run(pair, Plan(seed=3, stall=255))
+@pytest.mark.parametrize("kind", [None, pytest.param("pysim", marks=pytest.mark.slow)], ids=["compiled", "pysim"])
+def test_the_plan_none_is_the_machine_alone(pair, kind):
+    prepared = pair[1]
+    engine = make_engine(kind, prepared.settings.config)
+    outcome, listener = run((engine, prepared), Plan(seed=3, stall=255))
     machine = Machine(engine.config)
     digest = Digest(Sources(engine.config))
     arena = machine.shared.arena
@@ -319,7 +331,7 @@ def test_a_stall_keeps_the_next_word_from_starting(pair):
     engine, _ = pair
     replay = tuple((200 + 7 * step, step % 4) for step in range(100))
     _, listener = run(pair, Plan(kind=ScheduleKind.REPLAY), replay=replay, probe=True)
-    layout = engine.rig.probe.shape()
+    layout = probe_layout(engine.config)
     goes = [[tile.core.go for tile in layout.from_bits(probe).tile] for probe in listener.probes[:900]]
     stalled = dict(replay)
     in_force = 0
@@ -336,7 +348,7 @@ def test_another_seed_is_another_run(pair):
 @pytest.mark.parametrize("seed", range(3))
 def test_pct_comes_to_rest(seed):
     prepared = prepare("early-return", cores=3)
-    engine = PySimEngine(prepared.settings.config)
+    engine = engine_for(prepared.settings.config)
     outcome = engine.run(prepared.contents, prepared.settings.straps, max_clocks=20_000, sink=Listener(engine.config),
                          plan=Plan(kind=ScheduleKind.PCT, seed=seed, changes=3, horizon=11))
     assert outcome.ending is Ending.QUIET
@@ -346,7 +358,7 @@ def test_pct_comes_to_rest(seed):
 @pytest.mark.parametrize("name", ["storm", "hotplug", "call-lock", "revisit"])
 def test_pct_comes_to_rest_everywhere(name):
     prepared = prepare(name)
-    engine = PySimEngine(prepared.settings.config)
+    engine = engine_for(prepared.settings.config)
     for seed in range(8):
         outcome = engine.run(prepared.contents, prepared.settings.straps, max_clocks=100_000, sink=Listener(engine.config),
                              plan=Plan(kind=ScheduleKind.PCT, seed=seed, changes=seed, horizon=12))
