@@ -360,7 +360,7 @@ class _Assembler:
             fields["ra"] = self._register(a, scope)
         if b is not None and "k" in OPERATIONS[op].operands:
             raise scope.error("the operand b of this event is the constant that is stored", first_token(b))
-        if b is not None and op.value in MEMORY_OPS:
+        if b is not None and op in MEMORY_OPS:
             # use_imm is about the address; b is always rb.
             fields["rb"] = self._register(b, scope)
         elif b is not None:
@@ -374,7 +374,7 @@ class _Assembler:
         token, signature = event.token, SIGNATURES[EVENTS[event.token[1:]]]
         if signature.hardware:
             raise scope.error(f"{token} is said by the hardware alone", token)
-        if signature.memory and op.value not in MEMORY_OPS:
+        if signature.memory and op not in MEMORY_OPS:
             raise scope.error(f"{token} belongs to the memory operation on the lock", token)
         given = {name for name, parts in _EVENT_FIELDS.items() if not parts.isdisjoint(event_fields)}
         if not given <= signature.operands.keys():
@@ -537,7 +537,7 @@ def _terms(address, scope, sign=1):
 
 def _has_b(op, fields):
     """Whether these fields have an operand b. In a memory operation the immediate is the address, and b is always rb."""
-    return not {"rb", "k"}.isdisjoint(fields) or bool(fields.get("use_imm")) and op.value not in MEMORY_OPS
+    return not {"rb", "k"}.isdisjoint(fields) or bool(fields.get("use_imm")) and op not in MEMORY_OPS
 
 
 def _line(word):
