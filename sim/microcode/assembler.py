@@ -20,13 +20,14 @@ from rtl.config import MachineConfig
 from rtl.core.microword import IMMEDIATE_BITS, MEMORY_OPS, OPERATIONS, TARGET_BITS, MicroWord, Op
 from rtl.events import Event
 from sim.errors import InputError
+from sim.names import closest
 from sim.texts import read_text
 
 from . import syntax
 from .events import EVENTS, SIGNATURES
 from .image import Image, Line
 from .names import FENCES, REGISTERS, Bound, Call, Names, Scope, Symbol, count
-from .syntax import Source, first_token, suggestion
+from .syntax import Source, first_token
 
 __all__ = ["MNEMONICS", "SOURCES", "UnknownDefine", "assemble", "forms", "usage"]
 
@@ -259,7 +260,7 @@ class _Assembler:
             self._expand(statement, scope)
             return
         if name not in MNEMONICS:
-            raise scope.error(f"unknown operation {name}{suggestion(name, [*MNEMONICS, *self.macros])}", name)
+            raise scope.error(f"unknown operation {name}{closest(name, [*MNEMONICS, *self.macros])}", name)
         op = MNEMONICS[name]
         fields = self._operands(op, statement, scope)
         if len(statement.events) > 1:
@@ -284,7 +285,7 @@ class _Assembler:
                 raise scope.error("which warning? @WARN takes the name of a .warn", event.token)
             name = event.a.token
             if name not in self.warns:
-                raise scope.error(f"unknown warning {name}{suggestion(name, self.warns)}", name)
+                raise scope.error(f"unknown warning {name}{closest(name, self.warns)}", name)
             warnings[address] = str(name), self.warns[name][0].text[1:-1]
         return warnings
 
@@ -346,7 +347,7 @@ class _Assembler:
         """The fields that the operands of an event ask for. A single one is the one that the event has; of two, it is a if it is a
         register, else b."""
         if event.token[1:] not in EVENTS:
-            raise scope.error(f"unknown event {event.token[1:]}{suggestion(event.token[1:], EVENTS)}", event.token)
+            raise scope.error(f"unknown event {event.token[1:]}{closest(event.token[1:], EVENTS)}", event.token)
         if event.token[1:] == Event.WARN.name:
             self.warned[self.address] = event, scope
             return {}
@@ -402,7 +403,7 @@ class _Assembler:
                           first_token(operand))
 
     def _unknown_register(self, token, scope):
-        return scope.error(f"unknown register {token}{suggestion(token, scope.registers)}", token)
+        return scope.error(f"unknown register {token}{closest(token, scope.registers)}", token)
 
     def _expression(self, operand, scope):
         if isinstance(operand, syntax.Memory):
