@@ -53,6 +53,23 @@ def test_hardware_knows_nothing_of_simulation(path):
         assert not [name for name in names if name.split(".")[0] in ("sim", "tests")]
 
 
+def private_parts(path):
+    """What a file imports of Amaranth that has no public name."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [item.name for item in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = [f"{node.module}.{item.name}" for item in node.names]
+        else:
+            continue
+        yield from (name for name in names if name.split(".")[0] == "amaranth" and "._" in name)
+
+
+def test_what_amaranth_keeps_private_has_one_door():
+    files = [path for package in PACKAGES for path in Path(package.__path__[0]).rglob("*.py")]
+    assert [path.name for path in files if list(private_parts(path))] == ["netlist.py"]
+
+
 def commands():
     """(document, words) of every crosscall command line in the documents, in code blocks and in backticks."""
     for path in DOCUMENTS:

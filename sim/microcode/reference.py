@@ -12,6 +12,7 @@ from amaranth.lib import data
 
 from rtl.core.microword import OPERATIONS, MicroWord
 from rtl.events import Event
+from sim.files import write_whole
 
 from .assembler import forms, usage
 from .events import EVENTS, SIGNATURES, comments
@@ -83,7 +84,7 @@ def main(arguments):
     if arguments != ["--write"]:
         print(f"{DOCUMENT.name} is not up to date: run python -m sim.microcode.reference --write", file=sys.stderr)
         return 1
-    DOCUMENT.write_text(new, encoding="utf-8")
+    write_whole(DOCUMENT, new)
     return 0
 
 
