@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 import typer.main
 
+import crosscall
 import rtl
 import sim
 from sim.cli import app
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = (rtl, sim)
+PACKAGES = (crosscall, rtl, sim)
 MODULES = sorted(module.name for package in PACKAGES for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."))
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -26,7 +27,7 @@ def tracked_files():
         names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
         return [ROOT / name for name in names if (ROOT / name).is_file()]
     except (OSError, subprocess.CalledProcessError):
-        files = (path for folder in ("rtl", "sim", "tests", "docs") for path in (ROOT / folder).rglob("*"))
+        files = (path for folder in ("crosscall", "rtl", "sim", "tests", "docs") for path in (ROOT / folder).rglob("*"))
         return [path for path in files if path.is_file() and "__pycache__" not in path.parts]
 
 
