@@ -13,7 +13,7 @@ help:
 	@echo "make test-slow   the thorough ones"
 	@echo "make verilator   the engines against Verilator"
 	@echo "make formal      proofs of the store buffer's contract, with Yosys"
-	@echo "make lint        the one style"
+	@echo "make lint        the one style, and the types of the interfaces"
 	@echo "make synth       area and clock of a Tile, with Yosys and nextpnr"
 	@echo "make bench       what waves cost"
 	@echo "make knockouts   which barrier and lock of a protocol carries weight, under which memory model"
@@ -38,6 +38,7 @@ formal: .venv/formal.stamp
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 synth: .venv/synth.stamp
 	@$(BIN)/python -m sim.report.area
