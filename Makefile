@@ -5,7 +5,7 @@ SCENARIO ?= demo
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test test-slow verilator formal lint synth bench knockouts clean
+.PHONY: help run test test-slow verilator formal lint synth bench knockouts unreached coverage slices clean
 
 help:
 	@echo "make run         run the default scenario (SCENARIO=NAME for another)"
@@ -13,10 +13,11 @@ help:
 	@echo "make test-slow   the thorough ones"
 	@echo "make verilator   the engines against Verilator"
 	@echo "make formal      proofs of the store buffer's contract, with Yosys"
-	@echo "make lint        the one style"
+	@echo "make lint        the one style, and the types of the interfaces"
 	@echo "make synth       area and clock of a Tile, with Yosys and nextpnr"
 	@echo "make bench       what waves cost"
 	@echo "make knockouts   which barrier and lock of a protocol carries weight, under which memory model"
+	@echo "make unreached   the microwords of each protocol that no shipped scenario reaches"
 	@echo "make clean       remove what was made here"
 
 # A violation (exit code 1) is a result, and no error of make's.
@@ -38,6 +39,7 @@ formal: .venv/formal.stamp
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 synth: .venv/synth.stamp
 	@$(BIN)/python -m sim.report.area
@@ -48,6 +50,9 @@ bench: .venv/run.stamp
 
 knockouts: .venv/run.stamp
 	@$(BIN)/python -m sim.report.knockouts
+
+unreached: .venv/run.stamp
+	@$(BIN)/python -m sim.report.unreached
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "crosscall needs Python 3.11 or newer"; exit 1; }

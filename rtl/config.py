@@ -70,32 +70,32 @@ class MachineConfig:
                              f"{self.n_cores} cores do not fit {self.xlen} bits")
 
     @property
-    def core_bits(self):
+    def core_bits(self) -> int:
         """Bits of a core number, at least 1."""
         return max(1, ceil_log2(self.n_cores))
 
     @property
-    def pc_bits(self):
+    def pc_bits(self) -> int:
         return exact_log2(self.microcode_depth)
 
     @property
-    def stack_bits(self):
+    def stack_bits(self) -> int:
         return exact_log2(self.stack_depth)
 
     @property
-    def address_bits(self):
+    def address_bits(self) -> int:
         """Bits of an arena address that is no fault."""
         return exact_log2(self.arena_depth)
 
     @property
-    def bank_bits(self):
+    def bank_bits(self) -> int:
         return exact_log2(self.n_banks)
 
     @property
-    def first_vector(self):
+    def first_vector(self) -> int:
         return 256 - self.n_vectors
 
-    def with_cores(self, n_cores):
+    def with_cores(self, n_cores: int) -> "MachineConfig":
         """The same machine with another number of cores: the narrowest ``xlen`` that holds its cpumask, but no narrower
         than now, and an arena of at least 256 words a core."""
         _check("n_cores", n_cores, "from 1 to 64", lambda v: 1 <= v <= 64)
@@ -133,7 +133,7 @@ class Straps:
             limit = min(limit, item.metadata["limit"])
             _check(item.name, getattr(self, item.name), f"from 0 to {limit}", lambda v, limit=limit: 0 <= v <= limit)
 
-    def as_const(self):
+    def as_const(self) -> dict[str, int]:
         """The value of the ``straps`` port, as ``data.Layout.const`` takes it."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
 

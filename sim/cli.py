@@ -335,7 +335,7 @@ def mutate(
     scenario: Annotated[list[str] | None, typer.Option(metavar="NAME|FILE.toml", help="Only these scenarios; may be repeated. "
                                                        "[default: all shipped ones that the protocol can run]")] = None,
     only: Annotated[str | None, typer.Option(metavar="TEXT", help="Only mutants with this in their name, line or routine.")] = None,
-    boot: Annotated[bool, typer.Option("--boot", help="Put faults into boot.uasm as well.")] = False,
+    boot: Annotated[bool, typer.Option("--boot", help="Put faults into power-up and hotplug as well.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Try those that are explained as equivalent, too.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Number of the first schedule.")] = 0,
     processes: Annotated[int | None, typer.Option(min=1, help="One per CPU if not said.")] = None,

@@ -9,10 +9,10 @@ from rtl.apic.local_apic import LocalApic
 from rtl.machine import Machine
 from rtl.shared import Shared
 from rtl.tile import Tile
-from sim.engines.compiled.netlist import flat_ports
 from sim.errors import InputError
 from sim.files import write_together
 from sim.names import closest
+from sim.ports import flat_ports
 from sim.settings import MACHINE_SETTINGS, constants
 from sim.verilog import component_verilog, hollow
 

@@ -1,14 +1,16 @@
 """One run: everything is joined here. First all that can be refused, then the machine with its observers, then the files."""
 
 import re
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field, replace
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 from rtl.memory.port import MemoryModel
-from sim.calls import CallTracker
-from sim.engines.engine import PLAIN, Contents, Ending
+from sim.calls import Call, CallTracker
+from sim.engines.engine import PLAIN, Contents, Ending, Engine
 from sim.engines.pysim import PySimEngine
 from sim.errors import InputError
 from sim.events import EventLog
@@ -18,11 +20,12 @@ from sim.microcode.image import Image
 from sim.microcode.knockout import idle_barriers, knock_out
 from sim.microcode.protocols import find_protocol
 from sim.names import closest
-from sim.oracles import Jury, make_oracles
+from sim.oracles import Jury, Violation, make_oracles
 from sim.profile import profile_of
 from sim.records import Digest, Sources
 from sim.scenarios.contents import contents
 from sim.scenarios.reader import Scenario, find_scenario, read_scenario
+from sim.schedules import Plan, RunRecipe
 from sim.settings import Settings, preset_config, settings
 from sim.texts import integer, read_text
 from sim.watchdog import JUDGES, Watchdog
@@ -57,7 +60,9 @@ class Prepared:
     barriers: dict[str, str] = field(default_factory=dict)
 
 
-def prepare(name, *, protocol=None, cores=None, preset=None, assignments=(), without=(), seed=0, patience=None, visits=None):
+def prepare(name: str, *, protocol: str | None = None, cores: int | None = None, preset: str | None = None,
+            assignments: Sequence[str] = (), without: Sequence[str] = (), seed: int = 0, patience: int | None = None,
+            visits: int | None = None) -> Prepared:
     """Read, assemble and check. Nothing is elaborated, nothing written. Raises InputError.
 
     name : a shipped scenario, or a path.  protocol, cores, preset : instead of the scenario's own.
@@ -94,13 +99,14 @@ def prepare(name, *, protocol=None, cores=None, preset=None, assignments=(), wit
     return Prepared(scenario, chosen, image, contents(scenario, image, chosen.config), tuple(without), barriers)
 
 
-def with_limits(scenario, patience, visits):
+def with_limits(scenario: Scenario, patience: int | None, visits: int | None) -> Scenario:
     """The Scenario with other limits, where they are not None."""
-    limits = {"patience": patience, "visits": visits}
-    return replace(scenario, **{name: value for name, value in limits.items() if value is not None})
+    return replace(scenario, patience=scenario.patience if patience is None else patience,
+                   visits=scenario.visits if visits is None else visits)
 
 
-def prepare_recipe(recipe, path, *, patience=None, visits=None, tell=lambda line: None):
+def prepare_recipe(recipe: RunRecipe, path: Path, *, patience: int | None = None, visits: int | None = None,
+                   tell: Callable[[str], object] = lambda line: None) -> Prepared:
     """What a RunRecipe says, ready to run. Raises InputError if it would be another run; ``path`` is its file.
 
     patience, visits : as of ``prepare``.
@@ -151,33 +157,33 @@ class Result:
     engine: str
     clocks: int
     ending: Ending
-    calls: tuple
-    violations: tuple
+    calls: tuple[Call, ...]
+    violations: tuple[Violation, ...]
     digest: int
-    oracles: tuple
-    messages: dict
+    oracles: tuple[dict, ...]
+    messages: dict[str, int]
     facts: dict
     unfinished: tuple[str, ...]
-    flags: dict
-    schedule: tuple | None
+    flags: dict[str, int]
+    schedule: tuple[tuple[int, int], ...] | None
     window: range | None
-    files: dict
+    files: dict[str, Path]
 
     @property
-    def ok(self):
+    def ok(self) -> bool:
         """All calls completed and every oracle holds."""
         return not self.violations and self.ending is Ending.QUIET
 
     @property
-    def seen(self):
+    def seen(self) -> dict[str, int]:
         """Flag of the Monitor or violated oracle -> the clock of the first."""
-        first = {}
+        first: dict[str, int] = {}
         for item in self.violations:
             first.setdefault(item.oracle, item.clock)
         return {**first, **self.flags}
 
     @property
-    def as_expected(self):
+    def as_expected(self) -> bool:
         """Just those oracles are violated that the scenario names; and the run came to an end."""
         violated = {item.oracle for item in self.violations}
         return violated == set(self.prepared.scenario.expected) and self.ending is not Ending.LIMIT
@@ -212,7 +218,7 @@ class Result:
         }
 
 
-def window_of(text):
+def window_of(text: str) -> range | None:
     """The range of clocks that ``--window`` names: ``A:B``, ``A:`` or ``:B``; None for ``auto``. Raises InputError."""
     if text == "auto":
         return None
@@ -225,8 +231,9 @@ def window_of(text):
     return window
 
 
-def run(prepared, *, engine=None, max_clocks=100_000, out=None, waves=True, window=None, plan=PLAIN, record=False, replay=(),
-        patience=None, name=None, progress=lambda clock: None):
+def run(prepared: Prepared, *, engine: Engine | None = None, max_clocks: int = 100_000, out: Path | None = None, waves: bool = True,
+        window: range | None = None, plan: Plan = PLAIN, record: bool = False, replay: Sequence[tuple[int, int]] = (),
+        patience: int | None = None, name: str | None = None, progress: Callable[[int], object] = lambda clock: None) -> Result:
     """Run, observe and judge. What is observed does not change the run.
 
     engine : to run on, of the same config; a new PySimEngine if None.  out : the folder for files; None writes none.
@@ -262,7 +269,8 @@ def _interesting(result):
     return range(max(0, middle - _BEFORE), min(result.clocks, middle + _AFTER))
 
 
-def _run(prepared, engine, max_clocks, path, window, progress, patience, **schedule):
+def _run(prepared: Prepared, engine: Engine, max_clocks: int, path: Path | None, window: range | None,
+         progress: Callable[[int], object], patience: int, **schedule: Any) -> Result:
     """One run, with files if there is a path for them (without suffix), with waves among them if there is a window."""
     config, image, scenario = prepared.settings.config, prepared.image, prepared.scenario
     observers = _Observers(prepared, progress, patience)
@@ -272,20 +280,20 @@ def _run(prepared, engine, max_clocks, path, window, progress, patience, **sched
             make_folder(path.parent)
             files["events"] = path.with_name(f"{path.name}.events.jsonl")
             observers.log = stack.enter_context(EventLog(files["events"], image))
-        if window is not None:
+        if path is not None and window is not None:
             files["waves"] = path.with_name(f"{path.name}.vcd")
             files["view"] = path.with_name(f"{path.name}.gtkw")
             writer = stack.enter_context(WaveWriter(files["waves"], config, image, arena=prepared.contents.arena, stages=STAGES,
                                                     start=window.start, meta=_meta(prepared),
                                                     comment=f"{scenario.name}: {scenario.title}"))
-            observers.waves = WaveFeed(writer, observers.tracker, observers.judges, end=window.stop)
+            feed = observers.waves = WaveFeed(writer, observers.tracker, observers.judges, end=window.stop)
         profile = profile_of(config, image, straps=prepared.settings.straps, arena=prepared.contents.arena, visits=scenario.visits)
         outcome = engine.run(prepared.contents, prepared.settings.straps, max_clocks=max_clocks, sink=observers,
                              probe=window or False, patience=patience, profile=profile, **schedule)
         violations = observers.finish(outcome)
         if window is not None:
             window = range(window.start, min(window.stop, outcome.clocks))
-            observers.waves.close(outcome.clocks)
+            feed.close(outcome.clocks)
             write_gtkw(writer)
     return Result(prepared, engine.name, outcome.clocks, outcome.ending, tuple(observers.tracker.calls), violations,
                   observers.digest.value(), tuple(judge.to_json() for judge in observers.judges),
@@ -305,8 +313,8 @@ class _Observers:
                                       max_visits=prepared.scenario.visits))
         self.watchdog = Watchdog(self.tracker, patience=patience)
         self.judges = (*self.jury.oracles, self.watchdog)
-        self.log = None
-        self.waves = None
+        self.log: EventLog | None = None
+        self.waves: WaveFeed | None = None
         self._progress = progress
         self._next_progress = 0
 
@@ -345,7 +353,7 @@ def _meta(prepared):
     }
 
 
-def patience_of(scenario, plan=PLAIN):
+def patience_of(scenario: Scenario, plan: Plan = PLAIN) -> int:
     """After how many clocks without progress a run is stuck: more than the scenario itself lets pass, or what it says, and the plan
     holds it up."""
     if scenario.patience is not None:

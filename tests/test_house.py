@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 import typer.main
 
+import crosscall
 import rtl
 import sim
 from sim.cli import app
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = (rtl, sim)
+PACKAGES = (crosscall, rtl, sim)
 MODULES = sorted(module.name for package in PACKAGES for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."))
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -26,7 +27,7 @@ def tracked_files():
         names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
         return [ROOT / name for name in names if (ROOT / name).is_file()]
     except (OSError, subprocess.CalledProcessError):
-        files = (path for folder in ("rtl", "sim", "tests", "docs") for path in (ROOT / folder).rglob("*"))
+        files = (path for folder in ("crosscall", "rtl", "sim", "tests", "docs") for path in (ROOT / folder).rglob("*"))
         return [path for path in files if path.is_file() and "__pycache__" not in path.parts]
 
 
@@ -51,6 +52,23 @@ def test_hardware_knows_nothing_of_simulation(path):
         else:
             continue
         assert not [name for name in names if name.split(".")[0] in ("sim", "tests")]
+
+
+def private_parts(path):
+    """What a file imports of Amaranth that has no public name."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [item.name for item in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = [f"{node.module}.{item.name}" for item in node.names]
+        else:
+            continue
+        yield from (name for name in names if name.split(".")[0] == "amaranth" and "._" in name)
+
+
+def test_what_amaranth_keeps_private_has_one_door():
+    files = [path for package in PACKAGES for path in Path(package.__path__[0]).rglob("*.py")]
+    assert [path.name for path in files if list(private_parts(path))] == ["netlist.py"]
 
 
 def commands():

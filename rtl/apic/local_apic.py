@@ -70,18 +70,19 @@ class LocalApic(wiring.Component):
     later it is up to date. A higher vector that arrives while a lower one is offered replaces it after the same two clocks.
     A vector below ``first_vector``, or below 16, is not received; it sets the ESR bit "receive illegal vector".
 
-    INIT clears IRR, ISR, TPR and ESR at the end of the clock, but no message under way. ``init`` and ``startup`` are
-    registers: high for the one clock after the one in which such a message was delivered. The vector of STARTUP says
-    nothing here. Messages of other modes are not received.
+    INIT clears IRR, ISR, TPR, ESR, ICR and ICR2 at the end of the clock (Intel SDM, "Local APIC State After It Receives an INIT"),
+    but no message under way: that is delivered, and the delivery status says until when. ``init`` and ``startup`` are registers:
+    high for the one clock after the one in which such a message was delivered. The vector of STARTUP says nothing here. Messages
+    of other modes are not received.
 
     *Sending.* A write to ICR in clock t shows the message on ``out`` from clock t + 1 until its ``done``; ``out.valid`` is the
     delivery status. The modes are FIXED, INIT and STARTUP, to one physical destination. A write that asks for anything else
     (another mode, logical destinations, a shorthand, INIT level de-assert), or that comes while a message is under way, sends
     nothing and changes nothing; nor does a FIXED message with a vector below 16, but that sets the ESR bit "send illegal vector".
 
-    *Registers.* Reads are combinational and never stale. ICR reads as the message sent last, with delivery status in bit 12;
-    ICR2 as written. A write to ESR, of any value, moves the errors collected since the last one into what is read. The core
-    never accesses a register in the clock of an ``accept``.
+    *Registers.* Reads are combinational and never stale. ICR reads as the message sent last, or 0 if none was sent since INIT, with
+    delivery status in bit 12; ICR2 as written. A write to ESR, of any value, moves the errors collected since the last one into
+    what is read. The core never accesses a register in the clock of an ``accept``.
 
     Parameters
     ----------
@@ -151,6 +152,7 @@ class LocalApic(wiring.Component):
             return write & (port.register == register)
 
         destination = Signal(8)       # ICR2
+        sent = Signal()               # since INIT: ICR shows it
         errors = Signal(8)            # since the last write to ESR
         esr = Signal(8)
         asked = message_layout(Cat(port.write_data[:11], destination))
@@ -184,7 +186,7 @@ class LocalApic(wiring.Component):
                     self.record.destination.eq(asked.destination),
                 ]
                 with m.If(can_send & legal):
-                    m.d.sync += [self.out.valid.eq(1), self.out.message.eq(asked)]
+                    m.d.sync += [self.out.valid.eq(1), self.out.message.eq(asked), sent.eq(1)]
                 with m.Elif(can_send):
                     m.d.sync += errors[_SEND_ILLEGAL_VECTOR].eq(1)
 
@@ -195,7 +197,7 @@ class LocalApic(wiring.Component):
             ApicRegister.TPR: self.tpr,
             ApicRegister.PPR: ppr,
             ApicRegister.ESR: esr,
-            ApicRegister.ICR: Cat(message.vector, message.mode, Const(0, 1), self.out.valid),
+            ApicRegister.ICR: Cat(Mux(sent, Cat(message.vector, message.mode), 0), Const(0, 1), self.out.valid),
             ApicRegister.ICR2: Cat(Const(0, 24), destination),
         }
         for first, bits in (ApicRegister.ISR, self.isr), (ApicRegister.IRR, self.irr):
@@ -225,7 +227,7 @@ class LocalApic(wiring.Component):
                                     | Mux(arrives & exists, bit_of(delivery.message.vector), 0))
         init = delivery.valid & (delivery.message.mode == DeliveryMode.INIT)
         with m.If(init):
-            m.d.sync += [self.irr.eq(0), self.isr.eq(0), self.tpr.eq(0), errors.eq(0), esr.eq(0)]
+            m.d.sync += [self.irr.eq(0), self.isr.eq(0), self.tpr.eq(0), errors.eq(0), esr.eq(0), destination.eq(0), sent.eq(0)]
         requested_vector = vector_of(requested.index)
         m.d.comb += self.due.eq((requested_vector[4:] > ppr[4:]) & requested.found)
         m.d.sync += [

@@ -1,5 +1,8 @@
 """The sequencer of a core: which microword is executed in which clock, calls and returns, interrupts, halt, traps."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
@@ -7,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..events import Event
 from ..probe import CoreState
-from .microword import ENTRY_INTERRUPT, ENTRY_RESET, NO_OPS, SAVED_REGISTERS, MicroWord, Op
+from .microword import ENTRY_INTERRUPT, ENTRY_RESET, JUMP_OPS, LOAD_OPS, NO_OPS, SAVED_REGISTERS, STORE_OPS, MicroWord, Op
 
 __all__ = ["Sequencer"]
 
@@ -162,7 +165,7 @@ class Sequencer(wiring.Component):
             with m.Else():
                 m.d.comb += self.completes.eq(1)
                 with m.Switch(word.op.as_value()):
-                    with m.Case(Op.ST, Op.STC):
+                    with m.Case(*STORE_OPS):
                         m.d.comb += self.completes.eq(0)
                         with m.If(outside):
                             m.d.comb += self.trap.eq(Event.FAULT)
@@ -171,7 +174,7 @@ class Sequencer(wiring.Component):
                         with m.Else():
                             m.d.comb += self.issue.eq(1)
                             m.d.sync += state.eq(CoreState.MEMORY)
-                    with m.Case(Op.LD, Op.SWAP, Op.CAS, Op.FADD, Op.FAND, Op.FANDN, Op.FOR, Op.LDZ, Op.LDNZ):
+                    with m.Case(*LOAD_OPS):
                         m.d.comb += self.completes.eq(0)
                         with m.If(outside):
                             m.d.comb += self.trap.eq(Event.FAULT)
@@ -230,7 +233,7 @@ class Sequencer(wiring.Component):
                 landing.eq(word.op == Op.ICALL),
                 beyond.eq(self.a[config.pc_bits:].any()),
             ]
-            with m.If(self.taken | (word.op == Op.JMP) | (word.op == Op.CALL) | (word.op == Op.PAUSE)):
+            with m.If(reduce(or_, (word.op == op for op in JUMP_OPS), self.taken)):
                 m.d.comb += self.next_pc.eq(word.target)
             with m.Elif((word.op == Op.RET) | (word.op == Op.IRET)):
                 m.d.comb += self.next_pc.eq(pop.data)

@@ -31,7 +31,7 @@ class Contents:
 class Sink(Protocol):
     """Who looks at a run. Clock 0 is the first clock with ``run`` high."""
 
-    def on_clock(self, clock, records, probe):
+    def on_clock(self, clock: int, records: Sequence[tuple[int, int]], probe: int | None) -> bool:
         """Called for every clock that has records, and for every clock if the probe is asked for.
 
         records : list of (source index, raw record), by index (see ``sim.records.Sources``).

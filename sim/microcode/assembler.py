@@ -20,6 +20,7 @@ from rtl.config import MachineConfig
 from rtl.core.microword import IMMEDIATE_BITS, MEMORY_OPS, OPERATIONS, TARGET_BITS, MicroWord, Op
 from rtl.events import Event
 from sim.errors import InputError
+from sim.names import closest
 from sim.texts import read_text
 
 from . import syntax
@@ -27,7 +28,7 @@ from .events import EVENTS, SIGNATURES
 from .image import Image, Line
 from .names import FENCES, REGISTERS, Bound, Call, Names, Scope, Symbol, count
 from .roles import CALLS, ROLES, Kind, Role
-from .syntax import Source, first_token, suggestion
+from .syntax import Source, first_token
 
 __all__ = ["MNEMONICS", "SOURCES", "UnknownDefine", "assemble", "forms", "usage"]
 
@@ -217,10 +218,10 @@ class _Assembler:
                 if f"cmd_{name.removeprefix(CALLS)}" not in self.entries:
                     known = [entry.removeprefix("cmd_") for entry in self.entries if entry.startswith("cmd_")]
                     raise scope.error(f"there is no entry point cmd_{name.removeprefix(CALLS)}"
-                                      f"{suggestion(name.removeprefix(CALLS), known)}", token)
+                                      f"{closest(name.removeprefix(CALLS), known)}", token)
                 role = Role(Kind.ROUTINE, "")
             if role is None:
-                raise scope.error(f"unknown role {name}{suggestion(name, ROLES)}", token)
+                raise scope.error(f"unknown role {name}{closest(name, ROLES)}", token)
             if not role.many and (name in parts or len(statement.parts) > 1):
                 raise scope.error(f"one thing alone plays the role {name}", token)
             for part in statement.parts:
@@ -290,7 +291,7 @@ class _Assembler:
             self._expand(statement, scope)
             return
         if name not in MNEMONICS:
-            raise scope.error(f"unknown operation {name}{suggestion(name, [*MNEMONICS, *self.macros])}", name)
+            raise scope.error(f"unknown operation {name}{closest(name, [*MNEMONICS, *self.macros])}", name)
         op = MNEMONICS[name]
         fields = self._operands(op, statement, scope)
         if len(statement.events) > 1:
@@ -315,7 +316,7 @@ class _Assembler:
                 raise scope.error("which warning? @WARN takes the name of a .warn", event.token)
             name = event.a.token
             if name not in self.warns:
-                raise scope.error(f"unknown warning {name}{suggestion(name, self.warns)}", name)
+                raise scope.error(f"unknown warning {name}{closest(name, self.warns)}", name)
             warnings[address] = str(name), self.warns[name][0].text[1:-1]
         return warnings
 
@@ -377,7 +378,7 @@ class _Assembler:
         """The fields that the operands of an event ask for. A single one is the one that the event has; of two, it is a if it is a
         register, else b."""
         if event.token[1:] not in EVENTS:
-            raise scope.error(f"unknown event {event.token[1:]}{suggestion(event.token[1:], EVENTS)}", event.token)
+            raise scope.error(f"unknown event {event.token[1:]}{closest(event.token[1:], EVENTS)}", event.token)
         if event.token[1:] == Event.WARN.name:
             self.warned[self.address] = event, scope
             return {}
@@ -391,7 +392,7 @@ class _Assembler:
             fields["ra"] = self._register(a, scope)
         if b is not None and "k" in OPERATIONS[op].operands:
             raise scope.error("the operand b of this event is the constant that is stored", first_token(b))
-        if b is not None and op.value in MEMORY_OPS:
+        if b is not None and op in MEMORY_OPS:
             # use_imm is about the address; b is always rb.
             fields["rb"] = self._register(b, scope)
         elif b is not None:
@@ -405,7 +406,7 @@ class _Assembler:
         token, signature = event.token, SIGNATURES[EVENTS[event.token[1:]]]
         if signature.hardware:
             raise scope.error(f"{token} is said by the hardware alone", token)
-        if signature.memory and op.value not in MEMORY_OPS:
+        if signature.memory and op not in MEMORY_OPS:
             raise scope.error(f"{token} belongs to the memory operation on the lock", token)
         given = {name for name, parts in _EVENT_FIELDS.items() if not parts.isdisjoint(event_fields)}
         if not given <= signature.operands.keys():
@@ -433,7 +434,7 @@ class _Assembler:
                           first_token(operand))
 
     def _unknown_register(self, token, scope):
-        return scope.error(f"unknown register {token}{suggestion(token, scope.registers)}", token)
+        return scope.error(f"unknown register {token}{closest(token, scope.registers)}", token)
 
     def _expression(self, operand, scope):
         if isinstance(operand, syntax.Memory):
@@ -569,7 +570,7 @@ def _terms(address, scope, sign=1):
 
 def _has_b(op, fields):
     """Whether these fields have an operand b. In a memory operation the immediate is the address, and b is always rb."""
-    return not {"rb", "k"}.isdisjoint(fields) or bool(fields.get("use_imm")) and op.value not in MEMORY_OPS
+    return not {"rb", "k"}.isdisjoint(fields) or bool(fields.get("use_imm")) and op not in MEMORY_OPS
 
 
 def _line(word):

@@ -63,7 +63,7 @@ def _event(word, kinds):
         alone = _takes_b(word)
         if word.rb and alone and not operands:
             operands = [f"r{word.rb}"]
-        elif word.rb or operands and alone and not (word.use_imm and word.op.value not in MEMORY_OPS):
+        elif word.rb or operands and alone and not (word.use_imm and word.op not in MEMORY_OPS):
             operands = [f"r{word.ra}", f"r{word.rb}"]
     return f"@{word.event.name}" + (f"({', '.join(operands)})" if operands else "")
 

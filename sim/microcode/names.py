@@ -12,11 +12,12 @@ from rtl.apic.registers import ApicRegister
 from rtl.config import MachineConfig
 from rtl.core.microword import ENTRY_INTERRUPT, ENTRY_RESET, Fence, MicroWord
 from rtl.events import Whom, contract_layout
+from sim.names import closest
 
 from . import syntax
 from .image import Field, ObjectType, StoredObject
 from .roles import Kind, Part
-from .syntax import Source, first_token, suggestion
+from .syntax import Source, first_token
 
 __all__ = ["APIC_REGISTERS", "FENCES", "PREDEFINED", "REGISTERS", "Bound", "Call", "Names", "Scope", "Symbol", "count"]
 
@@ -239,7 +240,7 @@ class Names:
             case syntax.Local(token):
                 if token in scope.locals:
                     return scope.locals[token]
-                raise scope.error(f"unknown local label {token}{suggestion(token, scope.locals)}{self._hint()}", token)
+                raise scope.error(f"unknown local label {token}{closest(token, scope.locals)}{self._hint()}", token)
             case syntax.Sizeof(_, name):
                 return 1 if name == _WORD else self._layout(name, scope).size
             case syntax.Negate(_, value):
@@ -276,10 +277,10 @@ class Names:
 
     def _unknown(self, token, scope):
         known = [*self.symbols, *self.structs, *scope.arguments, *scope.registers]
-        return scope.error(f"unknown name {token}{suggestion(token, known)}{self._hint()}", token)
+        return scope.error(f"unknown name {token}{closest(token, known)}{self._hint()}", token)
 
     def _unknown_struct(self, token, scope):
-        return scope.error(f"unknown struct {token}{suggestion(token, self.structs)}{self._hint()}", token)
+        return scope.error(f"unknown struct {token}{closest(token, self.structs)}{self._hint()}", token)
 
     def _name(self, token, scope):
         """The value of a plain name."""
@@ -340,7 +341,7 @@ class Names:
             struct = self._layout(declared.type, declared.scope)
             name = step[1:]
             if name not in struct.members:
-                raise scope.error(f"{struct.name} has no field {name}{suggestion(name, struct.members)}", step)
+                raise scope.error(f"{struct.name} has no field {name}{closest(name, struct.members)}", step)
             offset += struct.offsets[name]
             declared = struct.members[name]
             shown += step

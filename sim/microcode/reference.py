@@ -1,5 +1,5 @@
-"""The tables of ``docs/microcode.md`` (fields, operations, events) and ``docs/protocols.md`` (who says which event, and roles), from
-the description that the hardware is built from.
+"""The tables of ``docs/microcode.md`` (fields, operations, events, roles) and ``docs/protocols.md`` (who says which event), from the
+description that the hardware is built from.
 
 ``python -m sim.microcode.reference`` says whether they are up to date (exit code 1 if not); with ``--write`` it makes them so.
 """
@@ -13,6 +13,7 @@ from amaranth.lib import data
 
 from rtl.core.microword import OPERATIONS, MicroWord
 from rtl.events import Event
+from sim.files import write_whole
 
 from .assembler import forms, usage
 from .events import EVENTS, SIGNATURES, comments
@@ -112,7 +113,7 @@ def main(arguments):
         print(f"not up to date: {names}; run python -m sim.microcode.reference --write", file=sys.stderr)
         return 1
     for document, text in stale.items():
-        document.write_text(text, encoding="utf-8")
+        write_whole(document, text)
     return 0
 
 

@@ -1,6 +1,5 @@
 """Text of a protocol -> statements. The grammar is ``grammar.lark``; what cannot be read is refused in words."""
 
-import difflib
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -9,12 +8,12 @@ from typing import Any, NamedTuple
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedInput, v_args
 
 from sim.errors import InputError
-from sim.names import LONGEST
+from sim.names import closest
 
 __all__ = [
     "Binary", "Condition", "Conditional", "Constant", "Entry", "EventCall", "Include", "Index", "Instruction", "Label", "Local",
     "LocalLabel", "Macro", "Member", "Memory", "Negate", "Number", "Org", "Percpu", "Ref", "Reg", "Role", "Shared", "Sizeof",
-    "Source", "Struct", "Title", "Type", "Warn", "first_token", "parse", "suggestion",
+    "Source", "Struct", "Title", "Type", "Warn", "first_token", "parse",
 ]
 
 
@@ -283,14 +282,6 @@ _PHRASES = (
 )
 
 
-def suggestion(name, known):
-    """`` (did you mean ...?)``, or nothing."""
-    # Sorted, because close matches of equal rank come in the order of the candidates.
-    by_lower = {item.lower(): item for item in sorted(known)}
-    close = difflib.get_close_matches(name.lower(), sorted(by_lower), n=1) if len(name) <= LONGEST else ()
-    return f" (did you mean {by_lower[close[0]]}?)" if close else ""
-
-
 def _expected(accepted):
     """The terminals that the parser accepts, in words."""
     remaining = set(accepted)
@@ -320,7 +311,7 @@ def _refusal(source, error):
     if "_INCLUDE" in accepted and token.type == "DOTTED":
         if token in (".end", ".else"):
             return source.error(f"{token} without a block to belong to", token)
-        return source.error(f"unknown directive {token}{suggestion(token, _DIRECTIVES)}", token)
+        return source.error(f"unknown directive {token}{closest(token, _DIRECTIVES)}", token)
     found = "the end of the line" if token.type == "_NL" else f"'{token}'"
     return source.error(f"expected {_expected(accepted)}, not {found}", token)
 

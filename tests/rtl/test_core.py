@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from rtl.config import MachineConfig, Straps
-from rtl.core.microword import CONDITIONAL_OPS, MEMORY_OPS, NO_OPS, OPERATIONS, MicroWord, Op
+from rtl.core.microword import CONDITIONAL_OPS, MEMORY_BLOCK, MEMORY_OPS, NO_OPS, OPERATIONS, MicroWord, Op
 from rtl.events import ApicEvent, Event
 from sim.engines import make_engine
 from sim.engines.engine import Contents, Ending
@@ -89,7 +89,7 @@ def clocks_of(op, straps, after_a_push=False):
     words[-1]["event"] = Event.COMMAND
     done = len(words) + 1
     words[1]["imm"] = done            # where RET, IRET and ICALL go
-    memory = op.value in MEMORY_OPS
+    memory = op in MEMORY_OPS
     words += [{"op": op, "rd": 1, "target": done, "use_imm": int(memory), "imm": 20 if memory else 0},
               {"op": Op.NOP, "event": Event.COMMAND_DONE, "entry": 1}, {"op": Op.CLI}, {"op": Op.HALT}]
     run = bench().run(contents_of(words), straps)
@@ -103,7 +103,7 @@ def test_clocks(op):
     assert clocks_of(op, NO_WAITING) == documented(op, NO_WAITING, False)
     if op in POPS:
         assert clocks_of(op, NO_WAITING, after_a_push=True) == documented(op, NO_WAITING, True)
-    if op.value in MEMORY_OPS or op is Op.IRET:
+    if op in MEMORY_OPS or op is Op.IRET:
         slow = Straps(fabric_latency=0, arena_latency=2, interrupt_entry=3, interrupt_return=5)
         assert clocks_of(op, slow) == documented(op, slow, False)
 
@@ -367,6 +367,10 @@ def test_panic():
     assert trapped([{"op": Op.PANIC, "event": Event.COMMAND}])[2:-1] == (Event.PANIC, 0, 0, 0, None, 0, 0)
 
 
+def test_memory_operations_are_known_by_their_upper_bits():
+    assert [op for op in Op if op.value >> 4 == MEMORY_BLOCK] == sorted(MEMORY_OPS, key=lambda op: op.value)
+
+
 @pytest.mark.parametrize("number", NO_OPS)
 def test_what_is_no_operation_is_a_panic(number):
     busy = MicroWord.const({"rd": 1, "ra": 1, "imm": 20, "target": 9, "event": Event.COMMAND}).as_bits()
@@ -387,7 +391,7 @@ def test_indirect_call_lands_on_entry_points_only(function, lands):
         assert trapped(words)[2:4] == (Event.PANIC, lands)
 
 
-@pytest.mark.parametrize("op", [op for op in Op if op.value in MEMORY_OPS], ids=lambda op: op.name.lower())
+@pytest.mark.parametrize("op", MEMORY_OPS, ids=lambda op: op.name.lower())
 def test_fault(op):
     """The words of NULL, and all that lies beyond the arena, for every operation; the words right beside them are memory."""
     depth = bench().config.arena_depth

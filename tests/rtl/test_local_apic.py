@@ -23,6 +23,7 @@ class Model:
         self.tpr = self.errors = self.esr = self.destination = 0
         self.message = None           # under way
         self.last = (0, 0, 0)         # vector, mode, destination
+        self.command = (0, 0)         # what ICR shows of it: vector, mode
         self.offer = None             # the vector on ``interrupt``
         self.pulse = None
 
@@ -41,7 +42,7 @@ class Model:
             ApicRegister.TPR: self.tpr,
             ApicRegister.PPR: self.ppr,
             ApicRegister.ESR: self.esr,
-            ApicRegister.ICR: self.last[0] | self.last[1] << 8 | (self.message is not None) << 12,
+            ApicRegister.ICR: self.command[0] | self.command[1] << 8 | (self.message is not None) << 12,
             ApicRegister.ICR2: self.destination << 24,
         }.get(register, 0)
 
@@ -66,6 +67,7 @@ class Model:
                 self.errors |= 1 << 5
                 return ApicEvent.REFUSE, vector, self.destination
             self.message = self.last = vector, mode, self.destination
+            self.command = vector, mode
             return ApicEvent.SEND, vector, self.destination
         return None
 
@@ -89,6 +91,7 @@ class Model:
             self.pulse = mode
             if mode == INIT:
                 self.irr, self.isr, self.tpr, self.errors, self.esr, offer = set(), set(), 0, 0, 0, None
+                self.command, self.destination = (0, 0), 0
             elif mode == FIXED and vector >= self.lowest:
                 self.irr.add(vector)
             elif mode == FIXED:
@@ -419,6 +422,30 @@ def test_init_and_startup(run):
         await core.deliver(0x10, STARTUP)
         assert await core.clock(apic.init, apic.startup) == (0, 1)
         assert await core.clock(apic.startup, apic.irr) == (0, 0)
+
+    run(test)
+
+
+def test_init_resets_the_command_register(run):
+    """Intel SDM volume 3, "Local APIC State After It Receives an INIT": ICR is among what is reset. A message under way stays what
+    it is, and says so by its delivery status alone."""
+    async def test(core):
+        apic = core.apic
+        await core.write(ApicRegister.ICR2, 2 << 24)
+        await core.write(ApicRegister.ICR, 0x6F1)
+        await core.deliver(mode=INIT)
+        assert await core.read(ApicRegister.ICR2) == 0
+        assert await core.read(ApicRegister.ICR) == 1 << 12
+        (message,) = await core.clock(apic.out.message)
+        assert (message.vector, message.mode, message.destination) == (0xF1, STARTUP, 2)
+        core.ctx.set(apic.out.done, 1)
+        await core.clock()
+        core.ctx.set(apic.out.done, 0)
+        assert await core.read(ApicRegister.ICR) == 0
+        assert await core.write(ApicRegister.ICR, 0xF2) == ApicEvent.SEND     # to where ICR2 says: 0
+        (message,) = await core.clock(apic.out.message)
+        assert (message.vector, message.destination) == (0xF2, 0)
+        assert await core.read(ApicRegister.ICR) == 1 << 12 | 0xF2
 
     run(test)
 

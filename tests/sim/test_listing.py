@@ -175,7 +175,7 @@ def _words(draw):
     fields["event"] = draw(st.sampled_from(list(Event)))
     if fields["event"] not in (Event.NONE, Event.WARN):
         fields.setdefault("ra", draw(_REGISTER))
-        if op.value in MEMORY_OPS:
+        if op in MEMORY_OPS:
             fields.setdefault("rb", draw(_REGISTER))
         elif draw(st.booleans()):
             fields.setdefault("use_imm", 0)
