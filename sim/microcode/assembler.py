@@ -222,8 +222,6 @@ class _Assembler:
                 role = Role(Kind.ROUTINE, "")
             if role is None:
                 raise scope.error(f"unknown role {name}{closest(name, ROLES)}", token)
-            if not role.many and (name in parts or len(statement.parts) > 1):
-                raise scope.error(f"one thing alone plays the role {name}", token)
             for part in statement.parts:
                 found = self.names.part(role.kind, part, scope)
                 of = role.within and parts.get(role.within)
@@ -231,6 +229,8 @@ class _Assembler:
                     raise scope.error(f"{name} is a field of the struct that plays the role {role.within}"
                                       f"{f', which is {of[0].name}' if of else ', and none does so far'}", part.token)
                 parts[name] = (*parts.get(name, ()), found)
+            if not role.many and len(parts[name]) > 1:
+                raise scope.error(f"one thing alone plays the role {name}", token)
         return parts
 
     def _percpu(self, statement, scope):

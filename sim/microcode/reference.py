@@ -1,5 +1,5 @@
-"""The tables of ``docs/microcode.md`` (fields, operations, events, roles) and ``docs/protocols.md`` (who says which event), from the
-description that the hardware is built from.
+"""The tables of ``docs/microcode.md`` (fields, operations, events, roles) and ``docs/protocols.md`` (who says which event), from
+the description that the hardware is built from.
 
 ``python -m sim.microcode.reference`` says whether they are up to date (exit code 1 if not); with ``--write`` it makes them so.
 """

@@ -90,7 +90,7 @@ MANY, SINGLE = "generic_smp_call_function_interrupt", "generic_smp_call_function
 LOCKS = {
     "call_single_queue_lock": ["generic_exec_single"] * 2 + [SINGLE] * 2,
     "cfd_lock": ["smp_call_function_many"] * 2 + [MANY] * 3,
-    "call_function_lock": ["ipi_call_lock", "ipi_call_unlock", "ipi_call_unlock_irq"] + ["smp_call_function_many"] * 2 + [MANY] * 2,
+    "call_function_lock": ["ipi_call_lock", "ipi_call_unlock"] + ["smp_call_function_many"] * 2 + [MANY] * 2,
 }
 
 

@@ -116,7 +116,7 @@ WRONG = {
         is_local, ("smp_call_function_single", "cpu == me", "bne r0, t0, .remote\n mov r3, 0\n.remote:"),
         ("generic_exec_single", "@NOIPI", "cpuid t0\n beq r0, t0, .queued\n{}")),
     "nothing runs under the lock": (
-        lambda call: call.kind == "local", ("ipi_call_unlock", "icall r1", "")),
+        lambda call: call.kind == "local", ("hold_call_lock", "icall r1", "")),
     "calls of one that do not wait are lost": (
         lambda call: call.single and not call.own and not call.wait,
         ("smp_call_function_single", "csd_lock(data)", "jmp .done\n{}")),
