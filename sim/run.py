@@ -15,7 +15,7 @@ from sim.engines.pysim import PySimEngine
 from sim.errors import InputError
 from sim.events import EventLog
 from sim.files import make_folder
-from sim.microcode.assembler import UnknownDefine, assemble
+from sim.microcode.assembler import SOURCES, UnknownDefine, assemble
 from sim.microcode.image import Image
 from sim.microcode.knockout import idle_barriers, knock_out
 from sim.microcode.protocols import find_protocol
@@ -24,7 +24,8 @@ from sim.oracles import Jury, Violation, make_oracles
 from sim.profile import profile_of
 from sim.records import Digest, Sources
 from sim.scenarios.contents import contents
-from sim.scenarios.reader import Scenario, find_scenario, read_scenario
+from sim.scenarios.expected import expected_of
+from sim.scenarios.reader import Scenario, find_scenario, is_shipped, read_scenario
 from sim.schedules import Plan, RunRecipe
 from sim.settings import Settings, preset_config, settings
 from sim.texts import integer, read_text
@@ -56,6 +57,8 @@ class Prepared:
     image: Image
     contents: Contents
     without: tuple[str, ...]
+    #: Oracles that the run violates: as its scenario says, or what is said beside the protocol.
+    expected: tuple[str, ...] = ()
     #: Of those, the barriers that do nothing under the memory model of the run -> one under which they could.
     barriers: dict[str, str] = field(default_factory=dict)
 
@@ -96,7 +99,17 @@ def prepare(name: str, *, protocol: str | None = None, cores: int | None = None,
             image.address_of(word)
         except KeyError:
             raise scenario.document.refusal(("expect", "data", word), f"is no word that {image.path.name} declares") from None
-    return Prepared(scenario, chosen, image, contents(scenario, image, chosen.config), tuple(without), barriers)
+    return Prepared(scenario, chosen, image, contents(scenario, image, chosen.config), tuple(without),
+                    _expected(scenario, path, chosen.memory), barriers)
+
+
+def _expected(scenario, protocol, memory):
+    """The oracles that a run violates: as the scenario says, or what is said beside the protocol."""
+    if scenario.document.has(("expect", "violations")):
+        return scenario.expected
+    if protocol.parent == SOURCES and not is_shipped(scenario):
+        return ()                     # a file of the user's that is called as a shipped one is another scenario
+    return expected_of(protocol, JUDGES, scenario=scenario.name, memory=memory, cores=scenario.n_cores)
 
 
 def with_limits(scenario: Scenario, patience: int | None, visits: int | None) -> Scenario:
@@ -117,10 +130,12 @@ def prepare_recipe(recipe: RunRecipe, path: Path, *, patience: int | None = None
     scenario = read_scenario(file, cores=recipe.config.n_cores, seed=recipe.seed, text=recipe.files.get("scenario"))
     scenario = with_limits(scenario, patience, visits)
     chosen = Settings(recipe.config, recipe.straps, recipe.defines)
-    image = assemble(own["protocol"] or find_protocol(recipe.protocol), n_cores=recipe.config.n_cores, xlen=recipe.config.xlen,
+    protocol = Path(own["protocol"] or find_protocol(recipe.protocol))
+    image = assemble(protocol, n_cores=recipe.config.n_cores, xlen=recipe.config.xlen,
                      defines={**recipe.defines, **_mode(chosen)}, text=recipe.files.get("protocol"))
     image = knock_out(image, recipe.without)
-    prepared = Prepared(scenario, chosen, image, contents(scenario, image, recipe.config), recipe.without)
+    prepared = Prepared(scenario, chosen, image, contents(scenario, image, recipe.config), recipe.without,
+                        _expected(scenario, protocol, chosen.memory))
     recipe.check(prepared.contents, file=path)
     return prepared
 
@@ -186,7 +201,7 @@ class Result:
     def as_expected(self) -> bool:
         """Just those oracles are violated that the scenario names; and the run came to an end."""
         violated = {item.oracle for item in self.violations}
-        return violated == set(self.prepared.scenario.expected) and self.ending is not Ending.LIMIT
+        return violated == set(self.prepared.expected) and self.ending is not Ending.LIMIT
 
     def to_json(self):
         scenario, chosen = self.prepared.scenario, self.prepared.settings
@@ -205,7 +220,7 @@ class Result:
             "ending": self.ending.value,
             "digest": f"{self.digest:#010x}",
             "ok": self.ok,
-            "expected": list(scenario.expected),
+            "expected": list(self.prepared.expected),
             "as_expected": self.as_expected,
             "oracles": list(self.oracles),
             "violations": [item.to_json() for item in self.violations],

@@ -14,7 +14,7 @@ from sim.texts import integer, shown
 from .contracts import CONTRACTS
 from .document import Document
 
-__all__ = ["MESSAGES", "Command", "Scenario", "find_scenario", "read_scenario", "shipped_scenarios"]
+__all__ = ["MESSAGES", "Command", "Scenario", "find_scenario", "is_shipped", "read_scenario", "shipped_scenarios"]
 
 _FOLDER = Path(__file__).parent
 
@@ -126,6 +126,11 @@ def find_scenario(name):
         raise InputError(f'there is no scenario "{name}"{closest(name, shipped_scenarios())} '
                          f"(shipped: {', '.join(shipped_scenarios())}; your own: a path that ends in .toml)")
     return _FOLDER / f"{name}.toml"
+
+
+def is_shipped(scenario):
+    """Whether a Scenario is a shipped one."""
+    return scenario.document.path.parent == _FOLDER
 
 
 def read_scenario(path, *, cores=None, seed, text=None):

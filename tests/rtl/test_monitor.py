@@ -895,7 +895,7 @@ def test_monitor_and_oracles_agree(name, cores, engine):
         flags, seen, _ = judge(prepared, engine, plan)
         assert flags == seen, plan
         expected = {oracle for flag in flags for oracle in ORACLES_OF_FLAG[flag]}
-        assert plan.kind is not ScheduleKind.NONE or expected == set(prepared.scenario.expected)
+        assert plan.kind is not ScheduleKind.NONE or expected == set(prepared.expected)
 
 
 @pytest.mark.slow

@@ -13,8 +13,10 @@ from sim.microcode.assembler import assemble
 from sim.microcode.protocols import find_protocol
 from sim.run import Prepared, run
 from sim.scenarios.contents import contents
+from sim.scenarios.expected import expected_of
 from sim.scenarios.reader import find_scenario, read_scenario
 from sim.settings import settings
+from sim.watchdog import JUDGES
 
 __all__ = ["OWN", "Protocol", "changed", "judged", "v4"]
 
@@ -87,14 +89,16 @@ class Protocol:
         if image is None:
             image = assemble(self.path, n_cores=scenario.n_cores, xlen=chosen.config.xlen, defines=chosen.defines)
             self._images[key] = image
-        return Prepared(scenario, chosen, image, contents(scenario, image, chosen.config), ())
+        # What stands beside v4 holds for what was made of it, too.
+        expected = expected_of(find_protocol("v4"), JUDGES, scenario=name, memory=chosen.memory, cores=scenario.n_cores)
+        return Prepared(scenario, chosen, image, contents(scenario, image, chosen.config), (), expected)
 
     def run(self, name, *, impatient=False, max_clocks=100_000, **options):
         """The Result of a scenario. impatient : it ends with the first violation that the scenario does not expect."""
         prepared = self.prepare(name, **options)
         engine = engine_for(prepared.settings.config)
         if impatient:
-            engine = _Impatient(engine, prepared.scenario.expected)
+            engine = _Impatient(engine, prepared.expected)
         return run(prepared, engine=engine, max_clocks=max_clocks)
 
 

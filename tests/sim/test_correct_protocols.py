@@ -179,6 +179,6 @@ def test_v4_in_other_words_is_v4(as_well, name):
     protocol, unjudged, untold = as_well
     result = protocol.run(name)
     violated, silent = judged(result)
-    assert violated == set(result.prepared.scenario.expected) - untold, show(result)
+    assert violated == set(result.prepared.expected) - untold, show(result)
     if result.ending is Ending.QUIET:
         assert silent == unjudged

@@ -164,7 +164,7 @@ def check(wrong, scenario):
     violated = {item.oracle for item in result.violations}
     assert not result.ok
     if scenario not in STUCK and (what, scenario) not in ALIKE:
-        violated -= set(result.prepared.scenario.expected)
+        violated -= set(result.prepared.expected)
     assert violated
     return True
 
