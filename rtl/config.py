@@ -49,11 +49,13 @@ class MachineConfig:
     n_banks: int = 1
     n_vectors: int = 16
 
+    #: A cpumask is one word. More cores need masks of several words: the sources then walk them, and records carry one at a time.
+    MAX_CORES = 64
     #: Words at the bottom of the arena that fault when accessed, so that a field of a NULL pointer is caught.
     NULL_WORDS = 16
 
     def __post_init__(self):
-        _check("n_cores", self.n_cores, "from 1 to 64", lambda v: 1 <= v <= 64)
+        _check("n_cores", self.n_cores, f"from 1 to {self.MAX_CORES}", lambda v: 1 <= v <= self.MAX_CORES)
         _check("xlen", self.xlen, "16, 32 or 64", lambda v: v in (16, 32, 64))
         _check("microcode_depth", self.microcode_depth, "a power of two from 64 to 2048",
                lambda v: _power_of_two(v) and 64 <= v <= 2048)
@@ -98,7 +100,7 @@ class MachineConfig:
     def with_cores(self, n_cores: int) -> "MachineConfig":
         """The same machine with another number of cores: the narrowest ``xlen`` that holds its cpumask, but no narrower
         than now, and an arena of at least 256 words a core."""
-        _check("n_cores", n_cores, "from 1 to 64", lambda v: 1 <= v <= 64)
+        _check("n_cores", n_cores, f"from 1 to {self.MAX_CORES}", lambda v: 1 <= v <= self.MAX_CORES)
         xlen = next(width for width in (16, 32, 64) if width >= max(n_cores, self.xlen))
         return replace(self, n_cores=n_cores, xlen=xlen, arena_depth=max(self.arena_depth, 1 << ceil_log2(256 * n_cores)))
 

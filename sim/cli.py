@@ -138,9 +138,11 @@ _Patience = Annotated[int | None, typer.Option(min=1, metavar="CLOCKS", help="A 
 _Visits = Annotated[int | None, typer.Option(min=1, help="The bound of O10: how many entries a handler may look at. "
                                              "Default: 16 a core.")]
 _All = Annotated[bool, typer.Option("--all", help="Show every oracle on a line of its own.")]
+#: ``MachineConfig.MAX_CORES``, which help and usage must not wait for.
+MOST_CORES = 64
 #: Nobody waits for longer, in seconds.
 _LONG = 1e9
-_Cores = Annotated[int | None, typer.Option(min=1, max=64, help="Number of cores, instead of the scenario's own.")]
+_Cores = Annotated[int | None, typer.Option(min=1, max=MOST_CORES, help="Number of cores, instead of the scenario's own.")]
 
 
 def main():
@@ -379,7 +381,7 @@ def list_(as_json: _Json = False):
 @app.command(epilog="Example: crosscall asm mine.uasm")
 def asm(
     file: Annotated[str, typer.Argument(metavar="FILE.uasm|NAME", help="A protocol: your own file, or a shipped one.")],
-    cores: Annotated[int, typer.Option(min=1, max=64, help="Number of cores to assemble for.")] = 4,
+    cores: Annotated[int, typer.Option(min=1, max=MOST_CORES, help="Number of cores to assemble for.")] = 4,
     define: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A constant; may be repeated.")] = None,
     as_json: _Json = False,
 ):
@@ -531,8 +533,8 @@ def _numbers(text, option):
         numbers = [int(word) for word in text.split(",")]
     except ValueError:
         numbers = []
-    if not numbers or not all(1 <= number <= 64 for number in numbers):
-        raise InputError(f"{option} {text}: must be numbers from 1 to 64, with commas between them")
+    if not numbers or not all(1 <= number <= MOST_CORES for number in numbers):
+        raise InputError(f"{option} {text}: must be numbers from 1 to {MOST_CORES}, with commas between them")
     return numbers
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from rtl.config import MachineConfig
 from rtl.memory.port import MemoryModel
 from sim.names import closest
 
@@ -48,7 +49,7 @@ def _read(table, oracles):
     scenario = table.get("scenario", str)
     if scenario is None:
         raise table.document.refusal(table.path, "has no scenario")
-    return Expected(scenario, _list(table, "memory", str, _MODELS), _list(table, "cores", int, range(1, 65)),
+    return Expected(scenario, _list(table, "memory", str, _MODELS), _list(table, "cores", int, range(1, MachineConfig.MAX_CORES + 1)),
                     tuple(sorted(_list(table, "violations", str, oracles) or ())))
 
 

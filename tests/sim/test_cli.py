@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from sim.cli import app
+from rtl.config import MachineConfig
+from sim.cli import MOST_CORES, app
 from sim.errors import MissingToolError
 from sim.scenarios.reader import shipped_scenarios
 
@@ -378,3 +379,7 @@ def test_trouble_with_the_system_is_no_defect(crosscall, monkeypatch):
 def test_what_is_missing_is_exit_3(crosscall, monkeypatch):
     monkeypatch.setattr("sim.engines.make_engine", FailingEngine(MissingToolError("there is no engine here")))
     assert crosscall("run", "single") == (3, "", "crosscall: there is no engine here\n")
+
+
+def test_as_many_cores_as_a_machine_has():
+    assert MOST_CORES == MachineConfig.MAX_CORES
