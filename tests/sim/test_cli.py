@@ -378,3 +378,11 @@ def test_trouble_with_the_system_is_no_defect(crosscall, monkeypatch):
 def test_what_is_missing_is_exit_3(crosscall, monkeypatch):
     monkeypatch.setattr("sim.engines.make_engine", FailingEngine(MissingToolError("there is no engine here")))
     assert crosscall("run", "single") == (3, "", "crosscall: there is no engine here\n")
+
+
+@pytest.mark.parametrize("command", ["hunt single", "litmus", "mutate --protocol v4"])
+def test_too_many_processes_are_refused(crosscall, command):
+    """Before a single one is started."""
+    code, out, err = crosscall(*command.split(), "--processes", 3000)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("crosscall: invalid value for '--processes': ") and "128" in err
