@@ -142,6 +142,7 @@ _All = Annotated[bool, typer.Option("--all", help="Show every oracle on a line o
 MOST_CORES = 64
 #: Nobody waits for longer, in seconds.
 _LONG = 1e9
+_Processes = Annotated[int | None, typer.Option(min=1, max=128, help="One per CPU if you pass nothing.")]
 _Cores = Annotated[int | None, typer.Option(min=1, max=MOST_CORES, help="Number of cores, instead of the scenario's own.")]
 
 
@@ -222,7 +223,7 @@ def litmus(
     seed: Annotated[int, typer.Option(min=0, help="Of the schedules.")] = 0,
     expected: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Verdicts to compare with.")] = None,
     engine: _Engine = None,
-    processes: Annotated[int | None, typer.Option(min=1, max=256, help="One per CPU if you pass nothing.")] = None,
+    processes: _Processes = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that was interrupted and noted in --out.")] = False,
     out: Annotated[Path, typer.Option(help="Where waves of a forbidden outcome are written.")] = Path("waves"),
     as_json: _Json = False,
@@ -264,7 +265,7 @@ def hunt(
     oracles: Annotated[bool, typer.Option("--oracles", help="Judge every run by the oracles, not only by the Monitor: slow.")]
     = False,
     engine: _Engine = None,
-    processes: Annotated[int | None, typer.Option(min=1, max=128, help="One per CPU if you pass nothing.")] = None,
+    processes: _Processes = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the hunt that is noted in --out; its runs count.")] = False,
     out: Annotated[Path, typer.Option(help="Where schedules of findings are written.")] = Path("waves"),
     as_json: _Json = False,
@@ -340,7 +341,7 @@ def mutate(
     boot: Annotated[bool, typer.Option("--boot", help="Put faults into power-up and hotplug as well.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Try those that are explained as equivalent, too.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Number of the first schedule.")] = 0,
-    processes: Annotated[int | None, typer.Option(min=1, help="One per CPU if not said.")] = None,
+    processes: _Processes = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the campaign that is noted in --out.")] = False,
     out: Annotated[Path, typer.Option(help="Where the notebook is written.")] = Path("waves"),
     as_json: _Json = False,

@@ -49,7 +49,8 @@ def _read(table, oracles):
     scenario = table.get("scenario", str)
     if scenario is None:
         raise table.document.refusal(table.path, "has no scenario")
-    return Expected(scenario, _list(table, "memory", str, _MODELS), _list(table, "cores", int, range(1, MachineConfig.MAX_CORES + 1)),
+    numbers = range(1, MachineConfig.MAX_CORES + 1)
+    return Expected(scenario, _list(table, "memory", str, _MODELS), _list(table, "cores", int, numbers),
                     tuple(sorted(_list(table, "violations", str, oracles) or ())))
 
 

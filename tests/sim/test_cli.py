@@ -383,3 +383,11 @@ def test_what_is_missing_is_exit_3(crosscall, monkeypatch):
 
 def test_as_many_cores_as_a_machine_has():
     assert MOST_CORES == MachineConfig.MAX_CORES
+
+
+@pytest.mark.parametrize("command", ["hunt single", "litmus", "mutate --protocol v4"])
+def test_too_many_processes_are_refused(crosscall, command):
+    """Before a single one is started."""
+    code, out, err = crosscall(*command.split(), "--processes", 3000)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("crosscall: invalid value for '--processes': ") and "128" in err
