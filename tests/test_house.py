@@ -18,7 +18,7 @@ from sim.cli import app
 ROOT = Path(__file__).parent.parent
 PACKAGES = (crosscall, rtl, sim)
 MODULES = sorted(module.name for package in PACKAGES for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."))
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def tracked_files():
@@ -98,6 +98,19 @@ def test_documented_make_targets_exist():
     named = {name for path in DOCUMENTS for name in re.findall(r"\bmake ([a-z-]+)\b(?=`| +#)", path.read_text(encoding="utf-8"))}
     assert named
     assert named <= targets
+
+
+@pytest.mark.parametrize("file", [".ci/run", ".pre-commit-config.yaml"])
+def test_what_runs_by_itself_exists(file):
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    run = re.findall(r"^(?:make| +entry: make) ([a-z-]+)$", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
+    assert run and set(run) <= set(targets)
+
+
+def test_slices_are_of_files_that_exist():
+    for line in (ROOT / "tests" / "slices.txt").read_text(encoding="utf-8").splitlines():
+        path, _, name = line.partition("::")
+        assert not name or f"def {name.partition('[')[0]}(" in (ROOT / path).read_text(encoding="utf-8"), line
 
 
 def test_links_between_documents_lead_somewhere():
