@@ -40,9 +40,11 @@ STRAPS = [
 # --- lockstep -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("max_clocks", [1200, pytest.param(2500, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("scenario", shipped_scenarios())
-def test_every_shipped_scenario(scenario):
-    assert_same(scenario, max_clocks=2500)
+def test_every_shipped_scenario(scenario, max_clocks):
+    """Its boot, which takes some 500 clocks, and its first calls; in the slow tests more, and at every size."""
+    assert_same(scenario, max_clocks=max_clocks)
 
 
 @pytest.mark.parametrize("cores", [1, 2, 3, 4, 8])

@@ -24,10 +24,7 @@ from .random_components import components, simulate, stimuli
 _CLOCKS = 30
 
 
-@settings(derandomize=True, max_examples=20, deadline=None, database=None, phases=[Phase.generate],
-          suppress_health_check=list(HealthCheck))
-@given(st.data())
-def test_vector_code_computes_what_pysim_computes(data):
+def _computes(data):
     component = data.draw(components())
     lanes = Lanes(lane_program(component, lanes=data.draw(st.sampled_from([8, 16, 32]))))
     chosen = [0, 3, lanes.lanes - 1]
@@ -44,6 +41,17 @@ def test_vector_code_computes_what_pysim_computes(data):
             told[lane].append({name: lanes.get(name, lane) for name in component.signature.members if name.startswith("o")})
     for lane in chosen:
         assert told[lane] == simulate(component, stimulus[lane])
+
+
+def _examples(count):
+    """``_computes`` for so many random components."""
+    return settings(derandomize=True, max_examples=count, deadline=None, database=None, phases=[Phase.generate],
+                    suppress_health_check=list(HealthCheck))(given(st.data())(_computes))
+
+
+@pytest.mark.parametrize("count", [6, pytest.param(20, marks=pytest.mark.slow)])
+def test_vector_code_computes_what_pysim_computes(count):
+    _examples(count)()
 
 
 class _Nobody:

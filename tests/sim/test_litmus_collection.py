@@ -120,8 +120,10 @@ def test_an_interrupted_run_goes_on(tmp_path, processes):
     assert not (tmp_path / "out" / "litmus.notebook").exists()
 
 
-def test_results_do_not_depend_on_who_works_them_out(crosscall, tmp_path):
-    reports = [crosscall("litmus", "--runs", 3, "--json", "--processes", count)[1] for count in (1, 3)]
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)], ids=["some", "all"])
+def test_results_do_not_depend_on_who_works_them_out(crosscall, every):
+    tests = sorted(SHIPPED.glob("*.litmus"))[::every]
+    reports = [crosscall("litmus", *tests, "--runs", 3, "--json", "--processes", count)[1] for count in (1, 3)]
     assert reports[0] == reports[1] != ""
 
 
@@ -167,6 +169,12 @@ def test_too_many_states_are_said(crosscall, tmp_path, monkeypatch):
 def test_a_loop_that_counts_for_ever_is_bounded():
     test = parse("X86 loop\n{ x=0; }\n P0 | P1 ;\n a: INC [x] | b: INC [x] ;\n JMP a | JMP b ;\nexists (x=1)", "loop.litmus")
     assert explore(test, Model.TSO) is None
+
+
+def test_what_never_ends_is_refused_and_no_machine_accused(crosscall, tmp_path):
+    (tmp_path / "ever.litmus").write_text("X86 ever\n{ x=0; }\n P0 | P1 ;\n a: JMP a | MOV [x],$1 ;\nexists (x=1)\n")
+    code, _, err = crosscall("litmus", "ever.litmus", "--runs", 2)
+    assert (code, err) == (2, "crosscall: ever.litmus: no run of this test ends: a thread goes on for ever, whatever the order\n")
 
 
 @pytest.mark.parametrize("contents", [
