@@ -4,8 +4,8 @@ from dataclasses import asdict, fields
 
 from rtl.config import PRESETS, Straps
 from sim.microcode.protocols import barriers_and_locks, shipped_protocols
+from sim.runs.settings import MACHINE_SETTINGS
 from sim.scenarios.reader import find_scenario, read_scenario, shipped_scenarios
-from sim.settings import MACHINE_SETTINGS
 
 from .table import report_console
 

@@ -9,7 +9,7 @@ import pytest
 from rtl.config import MachineConfig, Straps
 from rtl.core.microword import CONDITIONAL_OPS, MEMORY_OPS, NO_OPS, OPERATIONS, MicroWord, Op
 from rtl.events import ApicEvent, Event
-from sim.engines.engine import Contents, Ending
+from sim.engines.engine import Contents, Ending, Job
 from sim.engines.pysim import PySimEngine
 from sim.records import ApicRecord, CoreRecord, MessageRecord
 
@@ -45,7 +45,7 @@ def test_random_programs(xlen, n_banks):
                         interrupt_entry=rng.choice([0, 1, 3]), interrupt_return=rng.choice([0, 1, 3]))
         contents = noise(rng, config) if number % 3 == 2 else program(rng, config, interrupts=number % 3 == 1)
         sink = Recorder(config)
-        outcome = engine.run(contents, straps, max_clocks=300 if number % 3 == 2 else 2500, sink=sink)
+        outcome = engine.run(Job(contents, straps, max_clocks=300 if number % 3 == 2 else 2500), sink=sink)
         try:
             model = follow(config, contents, straps, SimpleNamespace(
                 clocks=outcome.clocks, ending=outcome.ending, records=sink.records, arena=outcome.arena))

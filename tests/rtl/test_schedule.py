@@ -10,11 +10,11 @@ from rtl.config import PRESETS, MachineConfig, Straps
 from rtl.machine import Machine
 from rtl.rig import Rig
 from rtl.schedule import ScheduleKind, Scheduler
-from sim.engines.engine import Contents, Ending
+from sim.engines.engine import Contents, Ending, Job
 from sim.engines.pysim import PySimEngine
 from sim.records import Digest, Sources
-from sim.run import prepare
-from sim.schedules import Plan
+from sim.runs.plan import Plan
+from sim.runs.prepare import prepare
 
 SIZES = (1, 2, 3, 4, 8)
 GAMMA = 0x9E3779B9
@@ -248,10 +248,11 @@ def pair():
     return PySimEngine(prepared.settings.config), prepared
 
 
-def run(pair, plan, **options):
+def run(pair, plan, replay=(), **options):
     engine, prepared = pair
     listener = Listener(engine.config)
-    outcome = engine.run(prepared.contents, prepared.settings.straps, max_clocks=20_000, sink=listener, plan=plan, **options)
+    job = Job(prepared.contents, prepared.settings.straps, max_clocks=20_000, plan=plan, replay=replay)
+    outcome = engine.run(job, sink=listener, **options)
     return outcome, listener
 
 
@@ -337,8 +338,9 @@ def test_another_seed_is_another_run(pair):
 def test_pct_comes_to_rest(seed):
     prepared = prepare("early-return", cores=3)
     engine = PySimEngine(prepared.settings.config)
-    outcome = engine.run(prepared.contents, prepared.settings.straps, max_clocks=20_000, sink=Listener(engine.config),
-                         plan=Plan(kind=ScheduleKind.PCT, seed=seed, changes=3, horizon=11))
+    job = Job(prepared.contents, prepared.settings.straps, max_clocks=20_000,
+              plan=Plan(kind=ScheduleKind.PCT, seed=seed, changes=3, horizon=11))
+    outcome = engine.run(job, sink=Listener(engine.config))
     assert outcome.ending is Ending.QUIET
 
 
@@ -348,8 +350,9 @@ def test_pct_comes_to_rest_everywhere(name):
     prepared = prepare(name)
     engine = PySimEngine(prepared.settings.config)
     for seed in range(8):
-        outcome = engine.run(prepared.contents, prepared.settings.straps, max_clocks=100_000, sink=Listener(engine.config),
-                             plan=Plan(kind=ScheduleKind.PCT, seed=seed, changes=seed, horizon=12))
+        job = Job(prepared.contents, prepared.settings.straps, max_clocks=100_000,
+                  plan=Plan(kind=ScheduleKind.PCT, seed=seed, changes=seed, horizon=12))
+        outcome = engine.run(job, sink=Listener(engine.config))
         assert outcome.ending is Ending.QUIET, seed
 
 
@@ -381,6 +384,6 @@ def test_large_rigs_convert(config):
 def test_an_engine_without_contents_traps():
     """Unused words are PANIC: the Monitor sees the trap on the clock on which the run ends."""
     engine = PySimEngine(PRESETS["tiny"])
-    outcome = engine.run(Contents((), {}), Straps(), max_clocks=100, sink=Listener(engine.config))
+    outcome = engine.run(Job(Contents((), {}), Straps(), max_clocks=100), sink=Listener(engine.config))
     assert outcome.ending is Ending.TRAP
     assert outcome.flags == {"trap": outcome.clocks - 2}

@@ -4,9 +4,10 @@ from functools import cache
 
 import pytest
 
-from sim.engines import make_engine
+from sim.engines import EngineSpec
 from sim.engines.pysim import PySimEngine
-from sim.run import prepare, run
+from sim.runs.prepare import prepare
+from sim.runs.run import run
 from sim.scenarios.reader import shipped_scenarios
 
 #: 70,000 clocks: PySim is asked only if there is no other engine.
@@ -16,7 +17,7 @@ LONG = {"starved"}
 @cache
 def engine(config, compiled):
     """Elaborated once for all scenarios with this machine."""
-    return make_engine(None, config) if compiled else PySimEngine(config)
+    return EngineSpec(config).make() if compiled else PySimEngine(config)
 
 
 @pytest.mark.parametrize("name", shipped_scenarios())
