@@ -221,7 +221,7 @@ def _print_result(result, console):
             f"{variable}={value}" for variable, value in item["state"].items())
         console.print(f"{item['count']:>8} {mark} {shown}")
     for what, path in result["files"].items():
-        console.print(f"  {what:<8}{path}")
+        console.print(f"  {what:<8}{path}" if what != "schedule" else f"  repeat  crosscall replay {path}")
 
 
 def _print_summary(report, console):
