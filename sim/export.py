@@ -13,7 +13,7 @@ from sim.errors import InputError
 from sim.files import write_together
 from sim.names import closest
 from sim.ports import flat_ports
-from sim.settings import MACHINE_SETTINGS, constants
+from sim.runs.settings import MACHINE_SETTINGS, constants
 from sim.verilog import component_verilog, hollow
 
 __all__ = ["PARTS", "export", "port_list", "with_assignments"]

@@ -79,7 +79,7 @@ def test_processes_know_its_parts(environment, tmp_path, method):
     (tmp_path / "script.py").write_text(f"""
 import crosscall
 from multiprocessing import get_context
-from sim.settings import preset_config
+from sim.runs.settings import preset_config
 
 if __name__ == "__main__":
     with get_context("{method}").Pool(1) as pool:

@@ -1,30 +1,50 @@
 """Engines: one interface, several machines behind it."""
 
+from dataclasses import dataclass
+
 from rtl.check.room import Room
+from rtl.config import MachineConfig
 from sim.errors import MissingToolError
 
-__all__ = ["ENGINES", "make_engine"]
+__all__ = ["ENGINES", "EngineSpec"]
 
 #: What ``--engine`` takes.
 ENGINES = ("pysim", "compiled", "verilator")
 
 
-def make_engine(name, config, *, room=Room(), tell=lambda line: None):
-    """The Engine of this name for a machine. Raises MissingToolError if it cannot be had here.
+@dataclass(frozen=True)
+class EngineSpec:
+    """What an engine is made from. It can be pickled, where an engine cannot.
 
-    name : of ENGINES; or None: the compiled engine, or PySim if there is no C compiler, and ``tell`` is told why.
+    config : of the machine.
+    name : of ENGINES; or None: the compiled engine, or PySim if there is no C compiler.
     room : of its Monitor.
+    many : it is for many runs without records: of the compiled engine, the lanes, unless there are too many cores.
     """
-    if name == "verilator":
-        from .verilator import VerilatorEngine
-        return VerilatorEngine(config, room=room)
-    if name != "pysim":
+
+    config: MachineConfig
+    name: str | None = None
+    room: Room = Room()
+    many: bool = False
+
+    def make(self, tell=lambda line: None):
+        """The Engine. Raises MissingToolError if it cannot be had here. tell : is told why if it is another than is best."""
+        if self.name == "verilator":
+            from .verilator import VerilatorEngine
+            return VerilatorEngine(self.config, room=self.room)
+        if self.name != "pysim":
+            try:
+                return self._compiled()
+            except MissingToolError as error:
+                if self.name is not None:
+                    raise
+                tell(f"running on PySim, which is slow: {error}")
+        from .pysim import PySimEngine
+        return PySimEngine(self.config, room=self.room)
+
+    def _compiled(self):
         from .compiled import CompiledEngine
-        try:
-            return CompiledEngine(config, room=room)
-        except MissingToolError as error:
-            if name is not None:
-                raise
-            tell(f"running on PySim, which is slow: {error}")
-    from .pysim import PySimEngine
-    return PySimEngine(config, room=room)
+        from .compiled.many import LaneEngine
+
+        kind = LaneEngine if self.many and self.config.n_cores <= LaneEngine.SENSIBLE else CompiledEngine
+        return kind(self.config, room=self.room)

@@ -9,7 +9,7 @@ from pathlib import Path
 from sim.errors import InputError
 from sim.files import make_folder, write_whole
 from sim.microcode.protocols import find_protocol
-from sim.workers import Workers
+from sim.workers.processes import Workers
 
 from .equivalents import equivalents_of
 from .judge import Judge, Verdict

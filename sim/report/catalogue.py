@@ -4,10 +4,10 @@ from dataclasses import asdict, fields
 
 from rtl.config import PRESETS, Straps
 from sim.microcode.protocols import barriers_and_locks, find_protocol, shipped_protocols
-from sim.run import prepare
+from sim.runs.prepare import prepare
+from sim.runs.settings import MACHINE_SETTINGS
 from sim.scenarios.expected import expectations
 from sim.scenarios.reader import find_scenario, read_scenario, shipped_scenarios
-from sim.settings import MACHINE_SETTINGS
 from sim.watchdog import JUDGES
 
 from .table import report_console

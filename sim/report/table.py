@@ -44,7 +44,7 @@ def report_console(file=None):
 
 
 def print_report(report, console, *, everything=False):
-    """Print the whole report of a run (``sim.run.Result.to_json``). everything : each oracle on a line of its own."""
+    """Print the whole report of a run (``sim.runs.run.Result.to_json``). everything : each oracle on a line of its own."""
     console.print(Text(report["scenario"], "bold") + Text(f": {report['title']}", "not bold"))
     without = f" without {', '.join(report['without'])}" if report["without"] else ""
     console.print(f"protocol {report['protocol']}{without}, {report['config']['n_cores']} cores, memory {report['memory']}, "
@@ -66,7 +66,7 @@ def print_report(report, console, *, everything=False):
     if report["files"]:
         console.print()
         for what, path in report["files"].items():
-            console.print(f"{what:<8}{path}")
+            console.print(f"{what:<8}{path}" if what != "schedule" else f"repeat  crosscall replay {path}")
         if "view" in report["files"]:
             console.print(f"open    gtkwave {report['files']['view']}   (or: crosscall view {report['files']['view']})")
 

@@ -14,17 +14,14 @@ from collections import Counter
 from functools import cache
 
 from rtl.probe import CoreState, probe_layout
-from sim.engines import make_engine
+from sim.engines import EngineSpec
 from sim.errors import InputError, MissingToolError
 from sim.microcode.listing import disassemble, place_of
 from sim.microcode.protocols import shipped_protocols
-from sim.run import prepare
+from sim.runs.prepare import prepare
 from sim.scenarios.reader import shipped_scenarios
 
 __all__ = ["Begun", "main", "unreached", "words_of"]
-
-#: As of `crosscall run`.
-_MAX_CLOCKS = 100_000
 
 
 class Begun:
@@ -64,13 +61,13 @@ def words_of(image):
 
 @cache
 def _engine(config):
-    return make_engine(None, config, tell=lambda line: print(f"crosscall: {line}", file=sys.stderr))
+    return EngineSpec(config).make(tell=lambda line: print(f"crosscall: {line}", file=sys.stderr))
 
 
 def unreached(protocol, scenarios=None, assignments=()):
     """What there is to say of a protocol, as plain data.
 
-    scenarios : names or files; the shipped ones if None.  assignments : as of ``sim.run.prepare``.
+    scenarios : names or files; the shipped ones if None.  assignments : as of ``sim.runs.prepare.prepare``.
     Raises InputError if none of the scenarios can be run with it, MissingToolError.
     """
     words, reached, ran, refused = {}, set(), [], {}
@@ -82,7 +79,7 @@ def unreached(protocol, scenarios=None, assignments=()):
             continue
         config, here = prepared.settings.config, words_of(prepared.image)
         begun = Begun(config)
-        _engine(config).run(prepared.contents, prepared.settings.straps, max_clocks=_MAX_CLOCKS, sink=begun, probe=True)
+        _engine(config).run(prepared.job, sink=begun, probe=True)
         for word, (address, line) in here.items():
             words.setdefault(word, (line, prepared.image.label(address), disassemble(address, prepared.image)))
             if address in begun.addresses:

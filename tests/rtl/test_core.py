@@ -9,8 +9,8 @@ import pytest
 from rtl.config import MachineConfig, Straps
 from rtl.core.microword import CONDITIONAL_OPS, MEMORY_BLOCK, MEMORY_OPS, NO_OPS, OPERATIONS, MicroWord, Op
 from rtl.events import ApicEvent, Event
-from sim.engines import make_engine
-from sim.engines.engine import Contents, Ending
+from sim.engines import EngineSpec
+from sim.engines.engine import Contents, Ending, Job
 from sim.records import ApicRecord, CoreRecord, MessageRecord
 
 from .bench import FIRST_WORD, NO_WAITING, Recorder, bench, follow
@@ -37,7 +37,7 @@ def events(records):
 def test_random_programs(xlen, n_banks, kind):
     """The core says what the model says, clock by clock, and leaves the same arena."""
     config = MachineConfig(n_cores=1, xlen=xlen, n_banks=n_banks, arena_depth=128, stack_depth=32, n_vectors=64)
-    engine = make_engine(kind, config)
+    engine = EngineSpec(config, kind).make()
     seen = Counter()
     for number in range(66):
         seed = 1000 * xlen + number
@@ -46,7 +46,7 @@ def test_random_programs(xlen, n_banks, kind):
                         interrupt_entry=rng.choice([0, 1, 3]), interrupt_return=rng.choice([0, 1, 3]))
         contents = noise(rng, config) if number % 3 == 2 else program(rng, config, interrupts=number % 3 == 1)
         sink = Recorder(config)
-        outcome = engine.run(contents, straps, max_clocks=300 if number % 3 == 2 else 2500, sink=sink)
+        outcome = engine.run(Job(contents, straps, max_clocks=300 if number % 3 == 2 else 2500), sink=sink)
         try:
             model = follow(config, contents, straps, SimpleNamespace(
                 clocks=outcome.clocks, ending=outcome.ending, records=sink.records, arena=outcome.arena))

@@ -13,16 +13,16 @@ from rtl.memory.port import MemoryOp
 from rtl.monitor import FLAGS, Monitor
 from rtl.schedule import ScheduleKind
 from sim.calls import CallTracker
-from sim.engines import make_engine
+from sim.engines import EngineSpec
 from sim.engines.engine import Ending
 from sim.microcode.protocols import find_protocol
-from sim.monitor import ORACLES_OF_FLAG, OVERFLOW, PARTIAL, clocks_of_flags
 from sim.oracles import ORACLES, Jury, make_oracles
-from sim.profile import profile_of, room_of
 from sim.records import Sources
-from sim.run import patience_of, prepare
+from sim.runs.monitor import ORACLES_OF_FLAG, OVERFLOW, PARTIAL, clocks_of_flags
+from sim.runs.plan import Plan
+from sim.runs.prepare import patience_of, prepare
+from sim.runs.profile import profile_of, room_of
 from sim.scenarios.reader import shipped_scenarios
-from sim.schedules import Plan
 from sim.watchdog import Watchdog
 from tests.sim.lockstep import prepare_or_skip
 from tests.sim.streams import LOCK, WAIT, Stream, make_image
@@ -860,10 +860,7 @@ def judge(prepared, engine, plan):
     config, scenario = prepared.settings.config, prepared.scenario
     patience = patience_of(scenario, plan)
     observer = Observer(config, prepared.image, prepared.contents.arena, patience=patience, visits=scenario.visits)
-    profile = profile_of(config, prepared.image, straps=prepared.settings.straps, arena=prepared.contents.arena,
-                         visits=scenario.visits)
-    outcome = engine.run(prepared.contents, prepared.settings.straps, max_clocks=30_000, sink=observer, plan=plan,
-                         patience=patience, profile=profile)
+    outcome = engine.run(prepared.under(plan=plan, max_clocks=30_000).job, sink=observer)
     flags, seen = outcome.flags, observer.finish(outcome)
     full = flags.get(OVERFLOW)
     unseen = {flag for flag, clock in seen.items() if flag not in flags and (flag in PARTIAL or full is not None and clock >= full)}
@@ -883,7 +880,7 @@ PLANS = (
 @cache
 def engine_for(config, room, name=None):
     """The compiled engine, if there is a C compiler."""
-    return make_engine(name, config, room=room)
+    return EngineSpec(config, name, room).make()
 
 
 @pytest.mark.parametrize("engine", [None, pytest.param("pysim", marks=pytest.mark.slow)], ids=["compiled", "pysim"])

@@ -12,12 +12,12 @@ from rtl.machine import Machine
 from rtl.probe import probe_layout
 from rtl.rig import Rig
 from rtl.schedule import ScheduleKind, Scheduler
-from sim.engines import make_engine
-from sim.engines.engine import Contents, Ending
+from sim.engines import EngineSpec
+from sim.engines.engine import Contents, Ending, Job
 from sim.engines.pysim import PySimEngine
 from sim.records import Digest, Sources
-from sim.run import prepare
-from sim.schedules import Plan
+from sim.runs.plan import Plan
+from sim.runs.prepare import prepare
 
 SIZES = (1, 2, 3, 4, 8)
 GAMMA = 0x9E3779B9
@@ -248,7 +248,7 @@ class Listener:
 @cache
 def engine_for(config):
     """The compiled engine, if there is a C compiler: what is tried here is what schedules do, whoever carries them out."""
-    return make_engine(None, config)
+    return EngineSpec(config).make()
 
 
 @pytest.fixture(scope="module")
@@ -258,17 +258,18 @@ def pair():
     return engine_for(prepared.settings.config), prepared
 
 
-def run(pair, plan, **options):
+def run(pair, plan, replay=(), **options):
     engine, prepared = pair
     listener = Listener(engine.config)
-    outcome = engine.run(prepared.contents, prepared.settings.straps, max_clocks=20_000, sink=listener, plan=plan, **options)
+    job = Job(prepared.contents, prepared.settings.straps, max_clocks=20_000, plan=plan, replay=replay)
+    outcome = engine.run(job, sink=listener, **options)
     return outcome, listener
 
 
 @pytest.mark.parametrize("kind", [None, pytest.param("pysim", marks=pytest.mark.slow)], ids=["compiled", "pysim"])
 def test_the_plan_none_is_the_machine_alone(pair, kind):
     prepared = pair[1]
-    engine = make_engine(kind, prepared.settings.config)
+    engine = EngineSpec(prepared.settings.config, kind).make()
     outcome, listener = run((engine, prepared), Plan(seed=3, stall=255))
     machine = Machine(engine.config)
     digest = Digest(Sources(engine.config))
@@ -349,8 +350,9 @@ def test_another_seed_is_another_run(pair):
 def test_pct_comes_to_rest(seed):
     prepared = prepare("early-return", cores=3)
     engine = engine_for(prepared.settings.config)
-    outcome = engine.run(prepared.contents, prepared.settings.straps, max_clocks=20_000, sink=Listener(engine.config),
-                         plan=Plan(kind=ScheduleKind.PCT, seed=seed, changes=3, horizon=11))
+    job = Job(prepared.contents, prepared.settings.straps, max_clocks=20_000,
+              plan=Plan(kind=ScheduleKind.PCT, seed=seed, changes=3, horizon=11))
+    outcome = engine.run(job, sink=Listener(engine.config))
     assert outcome.ending is Ending.QUIET
 
 
@@ -360,8 +362,9 @@ def test_pct_comes_to_rest_everywhere(name):
     prepared = prepare(name)
     engine = engine_for(prepared.settings.config)
     for seed in range(8):
-        outcome = engine.run(prepared.contents, prepared.settings.straps, max_clocks=100_000, sink=Listener(engine.config),
-                             plan=Plan(kind=ScheduleKind.PCT, seed=seed, changes=seed, horizon=12))
+        job = Job(prepared.contents, prepared.settings.straps, max_clocks=100_000,
+                  plan=Plan(kind=ScheduleKind.PCT, seed=seed, changes=seed, horizon=12))
+        outcome = engine.run(job, sink=Listener(engine.config))
         assert outcome.ending is Ending.QUIET, seed
 
 
@@ -393,6 +396,6 @@ def test_large_rigs_convert(config):
 def test_an_engine_without_contents_traps():
     """Unused words are PANIC: the Monitor sees the trap on the clock on which the run ends."""
     engine = PySimEngine(PRESETS["tiny"])
-    outcome = engine.run(Contents((), {}), Straps(), max_clocks=100, sink=Listener(engine.config))
+    outcome = engine.run(Job(Contents((), {}), Straps(), max_clocks=100), sink=Listener(engine.config))
     assert outcome.ending is Ending.TRAP
     assert outcome.flags == {"trap": outcome.clocks - 2}

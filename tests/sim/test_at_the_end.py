@@ -7,7 +7,8 @@ import pytest
 from rtl.events import Whom
 from sim.engines.engine import Ending
 from sim.errors import InputError
-from sim.run import prepare, run
+from sim.runs.prepare import prepare
+from sim.runs.run import run
 
 from .judging import found, verdict
 from .protocols import Protocol, changed, engine_for, v4

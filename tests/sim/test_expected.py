@@ -4,10 +4,11 @@ from functools import cache
 
 import pytest
 
-from sim.engines import make_engine
+from sim.engines import EngineSpec
 from sim.errors import InputError
 from sim.microcode.protocols import find_protocol, shipped_protocols
-from sim.run import prepare, run
+from sim.runs.prepare import prepare
+from sim.runs.run import run
 from sim.scenarios.expected import expectations, expected_of
 from sim.scenarios.reader import shipped_scenarios
 from sim.watchdog import JUDGES
@@ -15,7 +16,7 @@ from sim.watchdog import JUDGES
 
 @cache
 def engine(config):
-    return make_engine(None, config)
+    return EngineSpec(config).make()
 
 
 def runs():

@@ -10,7 +10,7 @@ import pytest
 
 from rtl.config import MachineConfig, Straps
 from sim.engines.compiled import CompiledEngine
-from sim.engines.engine import Contents
+from sim.engines.engine import Contents, Job
 from sim.errors import InputError
 from sim.litmus.collection import Notebook, entries
 from sim.litmus.command import SHIPPED
@@ -183,4 +183,4 @@ def test_what_never_ends_is_refused_and_no_machine_accused(crosscall, tmp_path):
 def test_nothing_is_written_behind_a_memory(contents):
     engine = CompiledEngine(MachineConfig(n_cores=1, microcode_depth=64, arena_depth=64, stack_depth=16))
     with pytest.raises(ValueError, match="words do not fit memory 0|there is no word"):
-        engine.run(contents, Straps(), max_clocks=10, sink=None)
+        engine.run(Job(contents, Straps(), max_clocks=10))

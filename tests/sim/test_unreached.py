@@ -9,7 +9,7 @@ from rtl.probe import CoreState, probe_layout
 from sim.engines.pysim import PySimEngine
 from sim.records import CoreRecord, Sources
 from sim.report.unreached import Begun, main, unreached, words_of
-from sim.run import prepare
+from sim.runs.prepare import prepare
 
 
 def probes(*clocks):

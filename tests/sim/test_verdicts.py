@@ -4,8 +4,9 @@ from functools import cache
 
 import pytest
 
-from sim.engines import make_engine
-from sim.run import prepare, run
+from sim.engines import EngineSpec
+from sim.runs.prepare import prepare
+from sim.runs.run import run
 from sim.scenarios.reader import shipped_scenarios
 
 #: Short enough for PySim, which is the reference, in the quick tests; of 70,000 clocks it is never asked.
@@ -15,7 +16,7 @@ SHORT, LONG = {"early-return", "single"}, {"starved"}
 @cache
 def engine(config, name):
     """Elaborated once for all scenarios with this machine."""
-    return make_engine(name, config)
+    return EngineSpec(config, name).make()
 
 
 def runs():

@@ -5,10 +5,11 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sim.engines import make_engine
+from sim.engines import EngineSpec
 from sim.engines.engine import Outcome
 from sim.records import CoreRecord, Sources
-from sim.run import Prepared, Result, prepare, run
+from sim.runs.prepare import Prepared, prepare
+from sim.runs.run import Result, run
 
 __all__ = ["Run", "engine_for", "prepare_text", "run_prepared", "run_text"]
 
@@ -16,7 +17,7 @@ __all__ = ["Run", "engine_for", "prepare_text", "run_prepared", "run_text"]
 @cache
 def engine_for(config):
     """Elaborated once for all tests of a process."""
-    return make_engine(None, config)
+    return EngineSpec(config).make()
 
 
 def prepare_text(text, *, extra=None, cores=None, seed=0):
@@ -32,7 +33,7 @@ def prepare_text(text, *, extra=None, cores=None, seed=0):
 
 @dataclass(frozen=True)
 class Run:
-    """result : of ``sim.run``.  records : all, typed, in their order.  outcome : what the engine returned.
+    """result : of ``sim.runs.run``.  records : all, typed, in their order.  outcome : what the engine returned.
     probes : the raw probe of each clock, or empty."""
 
     result: Result
@@ -84,9 +85,9 @@ class _Listening:
         self._sources = Sources(engine.config)
         self._sink = None
 
-    def run(self, contents, straps, *, sink, probe=False, **options):
+    def run(self, job, *, sink, probe=False, **options):
         self._sink = sink
-        self.outcome = self._engine.run(contents, straps, sink=self, probe=self._probe, **options)
+        self.outcome = self._engine.run(job, sink=self, probe=self._probe, **options)
         return self.outcome
 
     def on_clock(self, clock, records, probe):
@@ -99,7 +100,7 @@ class _Listening:
 def run_prepared(prepared, *, engine=None, probe=False, max_clocks=100_000):
     """engine : instead of the compiled one, or PySim if there is no C compiler.  probe : keep the probe of each clock."""
     listening = _Listening(engine or engine_for(prepared.settings.config), probe)
-    result = run(prepared, engine=listening, max_clocks=max_clocks)
+    result = run(prepared.under(max_clocks=max_clocks), engine=listening)
     return Run(result, tuple(listening.records), listening.outcome, tuple(listening.probes))
 
 
