@@ -19,7 +19,6 @@ import typer
 from typer.core import TyperGroup
 
 from sim.console import note, status
-from sim.engines import ENGINES
 from sim.errors import InputError, MissingToolError
 from sim.interruption import exit_code, heard, settle, unwind
 from sim.names import closest
@@ -555,8 +554,12 @@ def _numbers(text, option):
     return numbers
 
 
-def _check_engine(name, engines=ENGINES):
-    if name is not None and name not in engines:
+def _check_engine(name, engines=None):
+    if name is None:
+        return
+    if engines is None:
+        from sim.engines import ENGINES as engines
+    if name not in engines:
         raise InputError(f'there is no engine "{name}"{closest(name, engines)} (there are: {", ".join(engines)})')
 
 

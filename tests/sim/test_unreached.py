@@ -60,7 +60,7 @@ def test_what_speaks_has_begun():
     """On the reference; and nothing begins that is no word of the image."""
     prepared = prepare("single")
     sink = Both(prepared.settings.config)
-    PySimEngine(prepared.settings.config).run(prepared.contents, prepared.settings.straps, max_clocks=5000, sink=sink, probe=True)
+    PySimEngine(prepared.settings.config).run(prepared.under(max_clocks=5000).job, sink=sink, probe=True)
     assert sink.spoke
     assert sink.spoke <= sink.addresses <= prepared.image.lines.keys()
     assert 0 < len(sink.addresses) < len(prepared.image.lines)
