@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from sim.cli import app
 from sim.engines.pysim import PySimEngine
-from sim.errors import MissingToolError
+from sim.errors import InputError, MissingToolError
 from sim.litmus.command import SHIPPED
 from sim.litmus.expected import Expected, read_expected
 from sim.litmus.models import Model, final_states
@@ -188,8 +188,11 @@ def test_a_forbidden_run_is_repeated_by_its_schedule(crosscall, tmp_path, asked)
 
 
 def test_a_run_that_does_not_end_is_a_finding(engines, monkeypatch):
-    monkeypatch.setattr("sim.litmus.run._MAX_CLOCKS", 300)
-    result, = run(litmus_test("{}\n P0 ;\n again: JMP again ;\nexists (true)"), Model.SC, engines, runs=2)
+    """The model's does: it waits for what the other thread stores."""
+    monkeypatch.setattr("sim.litmus.run._MAX_CLOCKS", 20)
+    monkeypatch.setattr("sim.litmus.run._CLOCKS_PER_WORD", 0)
+    test = litmus_test("{}\n P0 | P1 ;\n again: CMP [x],$0 | MOV [x],$1 ;\n JE again | ;\nexists (true)")
+    result, = run(test, Model.SC, engines, runs=2)
     assert result.states == {None: 2} and result.verdict is Verdict.FORBIDDEN_SEEN
 
 
@@ -200,6 +203,15 @@ def test_a_single_verdict_is_about_tso(tmp_path):
         expected = read_expected(path)
         test = read_test(SHIPPED / "MP.litmus")
         assert [expected.proposition(test, model, None) for model in Model] == [None, False, None]
+
+
+def test_two_verdicts_of_one_test_are_refused(tmp_path):
+    path = tmp_path / "expected.csv"
+    path.write_text("file,tso\nMP.litmus,0\nMP.litmus,0\n")
+    read_expected(path)
+    path.write_text("file,tso\nMP.litmus,0\nMP.litmus,1\n")
+    with pytest.raises(InputError, match="expected.csv:3: tso is 1 here, and was the other before"):
+        read_expected(path)
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
