@@ -22,7 +22,7 @@ from sim.runs.prepare import load
 from sim.runs.run import run
 from sim.runs.schedule import run_text
 
-__all__ = ["FLAG_OF_ORACLE", "Batch", "Hunter", "Work", "batch_of", "name_of", "plan_of"]
+__all__ = ["FLAG_OF_ORACLE", "Batch", "Hunter", "Work", "batch_of", "house", "name_of", "plan_of"]
 
 #: Oracle -> its flag, if it has one.
 FLAG_OF_ORACLE = {oracle: flag for flag, oracles in ORACLES_OF_FLAG.items() for oracle in oracles}

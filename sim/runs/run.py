@@ -129,19 +129,23 @@ def run(prepared, *, engine=None, out=None, name=None, waves=True, record=False,
     if window is None and prepared.run.max_clocks > _WHOLE:
         window = _interesting(once(None, None))
     result = once(files, range(ENDLESS) if window is None else window)
-    if not result.ok:
-        _leave(result, files)
+    _leave(result, files)
     return result
 
 
 def _leave(result, path):
-    """Write the Run beside its waves, so that it can be repeated."""
-    path = result.files["schedule"] = path.with_name(f"{path.name}.schedule")
-    # One that was a finding before stays as it is: perhaps this is the file that is repeated.
-    if result.prepared.run.violation is None or not path.exists():
-        first = result.violations[0] if result.violations else None
-        violation = result.prepared.run.violation or first and (first.oracle, first.clock)
-        write_run(path, result.prepared.recorded(violation=violation))
+    """Write the Run beside the waves of a finding, so that it can be repeated."""
+    path = path.with_name(f"{path.name}.schedule")
+    # What is repeated stays as it is; anything else that is there was of another run.
+    mine = result.prepared.run.contents is None
+    if not result.ok:
+        result.files["schedule"] = path
+        if mine or not path.exists():
+            first = result.violations[0] if result.violations else None
+            violation = result.prepared.run.violation or first and (first.oracle, first.clock)
+            write_run(path, result.prepared.recorded(violation=violation))
+    elif mine:
+        path.unlink(missing_ok=True)
 
 
 def _interesting(result):
