@@ -198,7 +198,7 @@ def run(
     Exit code 0: all calls completed and every oracle holds. 1: an oracle is violated or a call never completes, even if the
     scenario expects it. 2: bad input. 3: something is missing here.
     """
-    from sim.engines import EngineSpec
+    from sim.engines.spec import EngineSpec
     from sim.runs.prepare import prepare, window_of
 
     _check_engine(engine)
@@ -310,7 +310,7 @@ def replay(
     as_json: _Json = False,
 ):
     """Repeat a run of a hunt to the clock, with waves, which are named as the schedule is."""
-    from sim.engines import EngineSpec
+    from sim.engines.spec import EngineSpec
     from sim.runs.description import OfLitmus
     from sim.runs.prepare import load, window_of
     from sim.runs.schedule import read_run
@@ -329,7 +329,7 @@ def replay(
 
 def _repeat_litmus(this, file, engine, out, as_json):
     """The same for a run of a litmus test."""
-    from sim.engines import EngineSpec
+    from sim.engines.spec import EngineSpec
     from sim.litmus.run import repeat
 
     seen = repeat(this, engine=EngineSpec(this.config, engine).make(note), file=file, out=out, name=file.stem, tell=note)
