@@ -19,6 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from sim.console import note, status
+from sim.engines import ENGINES
 from sim.errors import InputError, MissingToolError
 from sim.interruption import exit_code, heard, settle, unwind
 from sim.names import closest
@@ -200,7 +201,7 @@ def run(
     Exit code 0: all calls completed and every oracle holds. 1: an oracle is violated or a call never completes, even if the
     scenario expects it. 2: bad input. 3: something is missing here.
     """
-    from sim.engines import EngineSpec
+    from sim.engines.spec import EngineSpec
     from sim.runs.prepare import prepare, window_of
 
     _check_engine(engine)
@@ -312,7 +313,7 @@ def replay(
     as_json: _Json = False,
 ):
     """Repeat a run of a hunt to the clock, with waves, which are named as the schedule is."""
-    from sim.engines import EngineSpec
+    from sim.engines.spec import EngineSpec
     from sim.runs.description import OfLitmus
     from sim.runs.prepare import load, window_of
     from sim.runs.schedule import read_run
@@ -331,7 +332,7 @@ def replay(
 
 def _repeat_litmus(this, file, engine, out, as_json):
     """The same for a run of a litmus test."""
-    from sim.engines import EngineSpec
+    from sim.engines.spec import EngineSpec
     from sim.litmus.run import repeat
 
     seen = repeat(this, engine=EngineSpec(this.config, engine).make(note), file=file, out=out, name=file.stem, tell=note)
@@ -554,12 +555,8 @@ def _numbers(text, option):
     return numbers
 
 
-def _check_engine(name, engines=None):
-    if name is None:
-        return
-    if engines is None:
-        from sim.engines import ENGINES as engines
-    if name not in engines:
+def _check_engine(name, engines=ENGINES):
+    if name is not None and name not in engines:
         raise InputError(f'there is no engine "{name}"{closest(name, engines)} (there are: {", ".join(engines)})')
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from statistics import median
 
 from rtl.schedule import ScheduleKind
-from sim.engines import EngineSpec
 from sim.engines.compiled.many import LaneEngine
 from sim.engines.compiled.toolchain import cpu_seconds
 from sim.engines.engine import PLAIN, Job
+from sim.engines.spec import EngineSpec
 from sim.errors import MissingToolError
 from sim.runs.plan import Plan
 from sim.runs.prepare import ENDLESS, prepare

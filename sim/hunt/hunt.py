@@ -16,7 +16,7 @@ from functools import partial
 from math import inf
 from pathlib import Path
 
-from sim.engines import EngineSpec
+from sim.engines.spec import EngineSpec
 from sim.errors import InputError
 from sim.files import locked, make_folder
 from sim.names import closest

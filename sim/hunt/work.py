@@ -13,7 +13,7 @@ from pathlib import Path
 import rtl
 import sim
 from rtl.schedule import ScheduleKind
-from sim.engines import EngineSpec
+from sim.engines.spec import EngineSpec
 from sim.errors import InputError, MissingToolError
 from sim.runs.description import Run
 from sim.runs.monitor import ORACLES_OF_FLAG, OVERFLOW

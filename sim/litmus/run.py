@@ -11,8 +11,8 @@ from random import Random
 from rtl.config import Straps
 from rtl.memory.path import MemoryModel
 from rtl.schedule import ScheduleKind
-from sim.engines import EngineSpec
 from sim.engines.engine import Ending, Job
+from sim.engines.spec import EngineSpec
 from sim.errors import InputError
 from sim.files import make_folder
 from sim.runs.description import OfLitmus, Run, contents_digest

@@ -10,8 +10,8 @@ from functools import cached_property
 from math import comb
 
 from rtl.memory.port import MemoryModel
-from sim.engines import EngineSpec
 from sim.engines.engine import Ending
+from sim.engines.spec import EngineSpec
 from sim.errors import InputError
 from sim.hunt.work import plan_of
 from sim.runs.description import contents_digest

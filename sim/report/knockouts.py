@@ -13,7 +13,7 @@ from functools import cache
 
 from rtl.memory.port import MemoryModel
 from rtl.schedule import ScheduleKind
-from sim.engines import EngineSpec
+from sim.engines.spec import EngineSpec
 from sim.errors import MissingToolError
 from sim.microcode.protocols import barriers_and_locks
 from sim.runs.plan import Plan

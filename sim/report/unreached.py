@@ -14,7 +14,7 @@ from collections import Counter
 from functools import cache
 
 from rtl.probe import CoreState, probe_layout
-from sim.engines import EngineSpec
+from sim.engines.spec import EngineSpec
 from sim.errors import InputError, MissingToolError
 from sim.microcode.listing import disassemble, place_of
 from sim.microcode.protocols import shipped_protocols

@@ -9,8 +9,8 @@ import pytest
 from rtl.config import MachineConfig, Straps
 from rtl.core.microword import CONDITIONAL_OPS, MEMORY_BLOCK, MEMORY_OPS, NO_OPS, OPERATIONS, MicroWord, Op
 from rtl.events import ApicEvent, Event
-from sim.engines import EngineSpec
 from sim.engines.engine import Contents, Ending, Job
+from sim.engines.spec import EngineSpec
 from sim.records import ApicRecord, CoreRecord, MessageRecord
 
 from .bench import FIRST_WORD, NO_WAITING, Recorder, bench, follow

@@ -13,8 +13,8 @@ from rtl.memory.port import MemoryOp
 from rtl.monitor import FLAGS, Monitor
 from rtl.schedule import ScheduleKind
 from sim.calls import CallTracker
-from sim.engines import EngineSpec
 from sim.engines.engine import Ending
+from sim.engines.spec import EngineSpec
 from sim.microcode.protocols import find_protocol
 from sim.oracles import ORACLES, Jury, make_oracles
 from sim.records import Sources

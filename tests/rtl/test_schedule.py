@@ -12,9 +12,9 @@ from rtl.machine import Machine
 from rtl.probe import probe_layout
 from rtl.rig import Rig
 from rtl.schedule import ScheduleKind, Scheduler
-from sim.engines import EngineSpec
 from sim.engines.engine import Contents, Ending, Job
 from sim.engines.pysim import PySimEngine
+from sim.engines.spec import EngineSpec
 from sim.records import Digest, Sources
 from sim.runs.plan import Plan
 from sim.runs.prepare import prepare

@@ -5,10 +5,10 @@ from functools import cache
 
 import pytest
 
-from sim.engines import EngineSpec
 from sim.engines.compiled import CompiledEngine
 from sim.engines.compiled.many import lane_count
 from sim.engines.engine import Job
+from sim.engines.spec import EngineSpec
 from sim.errors import InputError
 from sim.runs.prepare import prepare
 

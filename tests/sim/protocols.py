@@ -8,8 +8,8 @@ import shutil
 from functools import cache
 from pathlib import Path
 
-from sim.engines import EngineSpec
 from sim.engines.engine import Ending
+from sim.engines.spec import EngineSpec
 from sim.microcode.assembler import assemble
 from sim.microcode.protocols import find_protocol
 from sim.runs.description import OfScenario, Run

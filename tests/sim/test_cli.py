@@ -346,13 +346,13 @@ def test_what_is_written_stays_when_a_run_is_interrupted(crosscall, tmp_path, mo
 
     crosscall("run", "single")
     before = written()
-    monkeypatch.setattr("sim.engines.EngineSpec.make", FailingEngine(KeyboardInterrupt()))
+    monkeypatch.setattr("sim.engines.spec.EngineSpec.make", FailingEngine(KeyboardInterrupt()))
     assert crosscall("run", "single", "--seed", 1) == (130, "", "crosscall: interrupted\n")
     assert written() == before
 
 
 def test_a_defect_is_no_finding(crosscall, monkeypatch):
-    monkeypatch.setattr("sim.engines.EngineSpec.make", FailingEngine(KeyError("nobody has thought of this")))
+    monkeypatch.setattr("sim.engines.spec.EngineSpec.make", FailingEngine(KeyError("nobody has thought of this")))
     code, out, err = crosscall("run", "single")
     assert (code, out, err.count("\n")) == (70, "", 1)
     found = re.fullmatch(r"crosscall: this is a defect of crosscall, and says nothing about the machine: KeyError; "
@@ -365,19 +365,19 @@ def test_a_defect_where_nothing_can_be_written_is_still_told(crosscall, monkeypa
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("sim.engines.EngineSpec.make", FailingEngine(KeyError("nobody has thought of this")))
+    monkeypatch.setattr("sim.engines.spec.EngineSpec.make", FailingEngine(KeyError("nobody has thought of this")))
     monkeypatch.setattr("tempfile.NamedTemporaryFile", full)
     result = CliRunner().invoke(app, ["run", "single"])
     assert result.exit_code == 70 and "Traceback" in result.stderr
 
 
 def test_trouble_with_the_system_is_no_defect(crosscall, monkeypatch):
-    monkeypatch.setattr("sim.engines.EngineSpec.make", FailingEngine(OSError(24, "Too many open files", "/proc/cpuinfo")))
+    monkeypatch.setattr("sim.engines.spec.EngineSpec.make", FailingEngine(OSError(24, "Too many open files", "/proc/cpuinfo")))
     assert crosscall("run", "single") == (3, "", "crosscall: /proc/cpuinfo: Too many open files\n")
 
 
 def test_what_is_missing_is_exit_3(crosscall, monkeypatch):
-    monkeypatch.setattr("sim.engines.EngineSpec.make", FailingEngine(MissingToolError("there is no engine here")))
+    monkeypatch.setattr("sim.engines.spec.EngineSpec.make", FailingEngine(MissingToolError("there is no engine here")))
     assert crosscall("run", "single") == (3, "", "crosscall: there is no engine here\n")
 
 

@@ -4,7 +4,7 @@ from functools import cache
 
 import pytest
 
-from sim.engines import EngineSpec
+from sim.engines.spec import EngineSpec
 from sim.errors import InputError
 from sim.microcode.protocols import find_protocol, shipped_protocols
 from sim.runs.prepare import prepare

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rtl.config import MachineConfig
-from sim.engines import EngineSpec
+from sim.engines.spec import EngineSpec
 from sim.errors import InputError
 from sim.hunt.hunt import Hunt
 from sim.microcode.assembler import assemble
@@ -258,7 +258,7 @@ def test_options(crosscall, monkeypatch, assembled_once, command, option, seeds)
     def work(*_, **__):
         raise InputError("reached")
 
-    for name in ("sim.engines.EngineSpec.make", "sim.hunt.hunt.Hunt.run", "sim.bench.speed.bench_speed", "sim.export.export"):
+    for name in ("sim.engines.spec.EngineSpec.make", "sim.hunt.hunt.Hunt.run", "sim.bench.speed.bench_speed", "sim.export.export"):
         monkeypatch.setattr(name, work)
     argument = {"run": ["single"], "hunt": ["single"], "asm": ["v4"], "bench": ["speed"], "export": []}[command]
 

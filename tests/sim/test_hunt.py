@@ -12,9 +12,9 @@ from contextlib import closing, suppress
 import pytest
 
 from rtl.schedule import ScheduleKind
-from sim.engines import EngineSpec
 from sim.engines.compiled.many import LaneEngine
 from sim.engines.engine import Job
+from sim.engines.spec import EngineSpec
 from sim.hunt.hunt import Hunt
 from sim.microcode.protocols import find_protocol
 from sim.runs.plan import Plan

@@ -4,7 +4,7 @@ from functools import cache
 
 import pytest
 
-from sim.engines import EngineSpec
+from sim.engines.spec import EngineSpec
 from sim.runs.prepare import prepare
 from sim.runs.run import run
 from sim.scenarios.reader import shipped_scenarios

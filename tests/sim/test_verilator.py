@@ -4,7 +4,7 @@ import pytest
 
 from rtl.config import Straps
 from rtl.schedule import ScheduleKind
-from sim.engines import EngineSpec
+from sim.engines.spec import EngineSpec
 from sim.engines.verilator import VerilatorEngine
 from sim.errors import MissingToolError
 from sim.runs.plan import Plan

@@ -5,8 +5,8 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sim.engines import EngineSpec
 from sim.engines.engine import Outcome
+from sim.engines.spec import EngineSpec
 from sim.records import CoreRecord, Sources
 from sim.runs.prepare import Prepared, prepare
 from sim.runs.run import Result, run
