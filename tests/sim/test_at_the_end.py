@@ -23,7 +23,7 @@ def judge(tmp_path):
         path = tmp_path / "scenario.toml"
         path.write_text(text)
         prepared = prepare(path, protocol=str(protocol.path), patience=patience, visits=visits)
-        return run(prepared, engine=engine_for(prepared.settings.config), **options)
+        return run(prepared.under(**options), engine=engine_for(prepared.settings.config))
 
     return go
 
