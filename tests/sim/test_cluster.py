@@ -81,6 +81,11 @@ def _hunt(start, name, *arguments):
     return start("sim", "hunt", name, "--json", *arguments)
 
 
+def _told(report):
+    """A Report, as the command prints it."""
+    return json.loads(json.dumps(report.to_json()))
+
+
 def _what(report):
     """What must not depend on who has done it."""
     return (report["runs"], report["clocks"], report["following"], report["disagreements"],
@@ -100,7 +105,7 @@ def _following(notebook):
 @needs_dask
 def test_a_worker_that_is_killed_loses_nothing(start, scheduler, tmp_path):
     """Of two workers one is killed at its work, then the other; the hunt is interrupted, and gone on with by a third."""
-    whole = Hunt(prepare("many"), out=tmp_path / "whole", processes=2).run(runs=_RUNS).to_json()
+    whole = _told(Hunt(prepare("many"), out=tmp_path / "whole", processes=2).run(runs=_RUNS))
     assert [item["flag"] for item in whole["violations"]] == ["early_return"]
     notebook = tmp_path / "waves/many.hunt.sqlite"
     first, second = _worker(start, scheduler), _worker(start, scheduler)
@@ -130,7 +135,7 @@ def test_a_cluster_of_its_own(start, tmp_path):
     process = _hunt(start, "early-return", "--cluster", "local", "--processes", 2, "--runs", 40)
     out, _ = process.communicate(timeout=_LONG)
     assert (process.returncode, process.log.read_text()) == (1, "")
-    whole = Hunt(prepare("early-return"), out=tmp_path / "whole", processes=1).run(runs=60).to_json()
+    whole = _told(Hunt(prepare("early-return"), out=tmp_path / "whole", processes=1).run(runs=60))
     assert json.loads(out)["violations"][0]["seed"] == whole["violations"][0]["seed"]
     process = _hunt(start, "early-return", "--resume", "--runs", 60)
     out, _ = process.communicate(timeout=_LONG)

@@ -253,7 +253,7 @@ def _alive(process):
 
 
 def _wait(condition):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 200
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -284,7 +284,7 @@ def test_ctrl_c(start, tmp_path):
     notebook = tmp_path / "waves/single.hunt.sqlite"
     _wait(lambda: _following(notebook))
     os.killpg(process.pid, signal.SIGINT)
-    assert process.communicate(timeout=10) == ("", "crosscall: interrupted\n")
+    assert process.communicate(timeout=100) == ("", "crosscall: interrupted\n")
     assert process.returncode == 130
     assert not _alive(process)
     assert os.listdir(notebook.parent) == [notebook.name]
@@ -341,7 +341,7 @@ def test_two_hunts_do_not_write_the_same_notebook(start, crosscall, tmp_path):
     assert crosscall("hunt", "demo", "--runs", 1)[0] == 0
     assert crosscall("hunt", "single", "--runs", 1, "--out", "other")[0] == 0
     os.killpg(first.pid, signal.SIGINT)
-    assert first.wait(timeout=10) == 130
+    assert first.wait(timeout=100) == 130
     assert crosscall("hunt", "single", "--resume", "--runs", 1)[0] == 0
 
 
