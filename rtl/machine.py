@@ -9,14 +9,14 @@ from .core.microword import MicroWord
 from .events import trace_layout
 from .probe import probe_layout
 from .schedule import schedule_layout, status_layout
-from .share import share
+from .share import Bundle, share
 from .shared import Shared
 from .tile import Tile
 
 __all__ = ["LoadPort", "Machine"]
 
 
-class LoadPort(wiring.Signature):
+class LoadPort(Bundle):
     """Writes one word of a memory per clock, seen from the loader; only while ``run`` is low.
 
     ``microcode`` high: the microcode store of every core at once; low: the arena. ``data`` is as wide as the wider of the two.
@@ -75,24 +75,33 @@ class Machine(wiring.Component):
         m = Module()
         m.submodules.shared = shared = self.shared
         load, schedule = self.load, self.schedule
-        load_valid, load_shared = Signal(), Signal()
-        m.d.comb += [load_valid.eq(load.valid & load.microcode), load_shared.eq(load.valid & ~load.microcode)]
-        share(shared, run=self.run, straps=self.straps, hold_message=schedule.hold_message, load_valid=load_shared,
-              load_address=load.address[:self.config.address_bits], load_data=load.data[:self.config.xlen])
+        share(shared, run=self.run, straps=self.straps)
+        load_valid, load_address = Signal(), Signal(self.config.pc_bits)
+        load_word = Signal(MicroWord.as_shape().size)
+        m.d.comb += [
+            load_valid.eq(load.valid & load.microcode),
+            load_address.eq(load.address),
+            load_word.eq(load.data),
+            shared.hold_message.eq(schedule.hold_message),
+            shared.load_valid.eq(load.valid & ~load.microcode),
+            shared.load_address.eq(load.address),
+            shared.load_data.eq(load.data),
+        ]
         for number, tile in enumerate(self.tiles):
             m.submodules[f"tile{number}"] = tile
             # A register, so that no tool folds the number into the Tile: all Tiles stay the same circuit.
             core_id = Signal(8, init=number, reset_less=True, name=f"core_id{number}")
             m.d.sync += core_id.eq(core_id)
-            # Of its own as well: a Tile that picks its bits from the whole schedule is another circuit than its neighbour.
-            held = Signal(4, name=f"held{number}")
-            m.d.comb += held.eq(Cat(schedule.stall[number], schedule.hold_interrupt[number], schedule.hold_drain[number],
-                                    schedule.reorder_drain[number]))
-            share(tile, core_id=core_id, now=shared.now, run=self.run, straps=self.straps,
-                  stall=held[0], hold_interrupt=held[1], hold_drain=held[2], reorder_drain=held[3],
-                  load_valid=load_valid, load_address=load.address[:self.config.pc_bits],
-                  load_word=load.data[:MicroWord.as_shape().size],
-                  memory=shared.memory[number], out=shared.sources[number], delivery=shared.targets[number])
+            share(tile, now=shared.now, run=self.run, straps=self.straps, load_valid=load_valid,
+                  load_address=load_address, load_word=load_word, memory=shared.memory[number], out=shared.sources[number],
+                  delivery=shared.targets[number])
+            m.d.comb += [
+                tile.core_id.eq(core_id),
+                tile.stall.eq(schedule.stall[number]),
+                tile.hold_interrupt.eq(schedule.hold_interrupt[number]),
+                tile.hold_drain.eq(schedule.hold_drain[number]),
+                tile.reorder_drain.eq(schedule.reorder_drain[number]),
+            ]
         tiles = self.tiles
         m.d.comb += [
             self.status.eq(Cat(tile.status for tile in tiles)),

@@ -110,8 +110,12 @@ class Monitor(wiring.Component):
         config, profile = self._config, self.profile
         operation, last, last_by, online, unknown = self._bus(m)
         m.submodules.returned = returned = Returned(config, self._RETURNED)
-        share(returned, operation=last, by=last_by, places=profile.places, records=self.trace.core, run=self.run)
-        m.d.comb += returned.owners.eq(self._every("state", "known"))
+        share(returned, operation=last, by=last_by, run=self.run)
+        m.d.comb += [
+            returned.places.eq(profile.places),
+            returned.records.eq(self.trace.core),
+            returned.owners.eq(self._every("state", "known")),
+        ]
 
         now = Signal(32)                  # the number of this clock
         with m.If(self.run | (now != 0)):
@@ -185,13 +189,22 @@ class Monitor(wiring.Component):
             m.d.sync += online.eq((online | comes) & ~goes)
 
         exits, accepted = Signal(n), Signal(n)
-        m.d.comb += [exits.eq(self._every("exit")), accepted.eq(self._every("accepts"))]
+        visits, scope = Signal(VISITS_BITS), Signal(scope_layout)
+        m.d.comb += [
+            exits.eq(self._every("exit")),
+            accepted.eq(self._every("accepts")),
+            visits.eq(profile.visits),
+            scope.eq(profile.scope),
+        ]
         for number, core in enumerate(cores):
             m.submodules[f"core{number}"] = core
-            share(core, run=self.run, record=trace.core[number], interrupt=trace.apic[number], visits=profile.visits,
-                  scope=profile.scope, operation=operation, by=by, terms=terms, comes=comes, spared=spared, exits=exits,
-                  accepted=accepted)
-            m.d.comb += [core.granted.eq(by[number]), core.me.eq(1 << number), core.below.eq((1 << number) - 1)]
+            share(core, run=self.run, visits=visits, scope=scope, operation=operation, by=by, terms=terms, comes=comes,
+                  spared=spared, exits=exits, accepted=accepted)
+            m.d.comb += [
+                core.granted.eq(by[number]), core.me.eq(1 << number), core.below.eq((1 << number) - 1),
+            ]
+            with m.If(self.run):
+                m.d.comb += [core.record.eq(trace.core[number]), core.interrupt.eq(trace.apic[number])]
         return operation, last, last_by, online, unknown
 
     def _look(self, flag, last, by, unknown, clock):

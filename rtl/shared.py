@@ -58,10 +58,10 @@ class Shared(wiring.Component):
         m = Module()
         m.submodules.arena = arena = self.arena
         m.submodules.fabric = fabric = Crossbar(self._config)
-        share(arena, latency=self.straps.arena_latency, ports=self.memory, records=self.commits,
+        share(arena, ports=self.memory, records=self.commits,
               load_valid=self.load_valid, load_address=self.load_address, load_data=self.load_data)
-        share(fabric, latency=self.straps.fabric_latency, hold=self.hold_message, sources=self.sources, targets=self.targets,
-              records=self.messages)
+        share(fabric, hold=self.hold_message, sources=self.sources, targets=self.targets, records=self.messages)
+        m.d.comb += [arena.latency.eq(self.straps.arena_latency), fabric.latency.eq(self.straps.fabric_latency)]
         with m.If(self.run):
             m.d.sync += self.now.eq(self.now + 1)
         return m

@@ -80,13 +80,14 @@ class Tile(wiring.Component):
         share(core, core_id=self.core_id, now=self.now, run=self.run, stall=self.stall, hold_interrupt=self.hold_interrupt,
               straps=self.straps, load_valid=self.load_valid, load_address=self.load_address, load_word=self.load_word,
               record=self.core_record, status=self.status)
-        share(path, memory_model=self.straps.memory_model, hold=self.hold_drain, reorder=self.reorder_drain, port=self.memory,
+        share(path, hold=self.hold_drain, reorder=self.reorder_drain, port=self.memory,
               issue=core.issue, request=core.request, done=core.memory_done, old=core.memory_old, posts=core.posts,
               room=core.room, fence=core.fence, ordered=core.ordered, drained=core.drained)
         share(apic, core_id=self.core_id, registers=core.registers, out=self.out, delivery=self.delivery, accept=core.accept,
               interrupt=core.interrupt, vector=core.pending_vector, init=core.init, startup=core.startup,
               record=self.apic_record)
         m.d.comb += [
+            path.memory_model.eq(self.straps.memory_model),
             self.quiet.eq(core.asleep & path.drained & ~apic.out.valid & ~apic.init & ~apic.startup
                           & ~(core.interruptible & apic.due)),
 

@@ -1,7 +1,9 @@
 """Interrupt messages: what a local APIC sends through the fabric, and the two ports it does it by."""
 
-from amaranth.lib import data, enum, wiring
+from amaranth.lib import data, enum
 from amaranth.lib.wiring import In, Out
+
+from ..share import Bundle
 
 __all__ = ["DeliveryMode", "DeliveryPort", "MessagePort", "message_layout"]
 
@@ -27,7 +29,7 @@ message_layout = data.StructLayout({
 })
 
 
-class MessagePort(wiring.Signature):
+class MessagePort(Bundle):
     """A local APIC's way out, seen from the APIC.
 
     ``valid`` and ``message`` are functions of state alone and are held until the clock in which ``done`` is high: the
@@ -44,7 +46,7 @@ class MessagePort(wiring.Signature):
         })
 
 
-class DeliveryPort(wiring.Signature):
+class DeliveryPort(Bundle):
     """A local APIC's way in, seen from the fabric. One message per clock, always taken at the end of the clock."""
 
     def __init__(self):

@@ -1,7 +1,9 @@
 """Register map of the local APIC and its register port. Intel SDM volume 3, the APIC chapter: "Local APIC Register Address Map"."""
 
-from amaranth.lib import enum, wiring
+from amaranth.lib import enum
 from amaranth.lib.wiring import In, Out
+
+from ..share import Bundle
 
 __all__ = ["ApicRegister", "ApicRegisterPort"]
 
@@ -25,7 +27,7 @@ class ApicRegister(enum.IntEnum, shape=8):
     ICR2 = 0x31
 
 
-class ApicRegisterPort(wiring.Signature):
+class ApicRegisterPort(Bundle):
     """The core's way to its local APIC, seen from the core. 32 bits wide whatever ``xlen`` is.
 
     With ``valid`` high for one clock: a write takes effect at the end of the clock, a read (``write`` low) answers

@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..events import Event, apic_record_layout, core_record_layout
+from ..share import share
 from .context import VISITS_BITS, Context, findings_layout
 from .csds import Csds, scope_layout, state_layout
 from .locks import Locks, holding_layout
@@ -25,8 +26,8 @@ class CoreMonitor(wiring.Component):
 
     Members
     -------
-    run : the records are to be looked at.
-    record, interrupt : this core's records.
+    run : as of Monitor.
+    record, interrupt : this core's records; 0 with ``run`` low.
     me : this core, as one bit; held.  below : the cores of lower number; held.
     visits, scope : see Context and Csds; held.
     request : what this core has done.  granted : it has the bus.
@@ -79,33 +80,22 @@ class CoreMonitor(wiring.Component):
         m.submodules.obligations = obligations = Obligations(config, room.obligations)
         m.submodules.csds = csds = Csds(config, room.csds)
         m.submodules.locks = locks = Locks(config, room.locks)
+        share(context, record=self.record, interrupt=self.interrupt, visits=self.visits, operation=self.request,
+              granted=self.granted, findings=self.findings, accepted=self.accepts)
+        share(obligations, operation=self.operation, by=self.by, own=self.granted, terms=self.terms, comes=self.comes,
+              spared=self.spared, me=self.me, ends=context.ends, exit=self.exit, exits=self.exits, accepted=self.accepted,
+              verdict=self.verdict, rest=self.rest)
+        share(csds, operation=self.operation, own=self.granted, scope=self.scope, calls=obligations.calls, state=self.state)
+        share(locks, operation=self.operation, own=self.granted, holding=self.holding)
+        m.d.comb += [
+            obligations.earlier.eq(self.exits & self.below),
+            csds.over.eq(context.ends.call),
+            self.locked.eq(csds.locked | locks.held),
+        ]
         with m.If(self.run):
-            m.d.comb += [context.record.eq(record), context.interrupt.eq(self.interrupt)]
             m.d.sync += [
                 self.moved.eq(self.interrupt.valid
                               | (record.event != Event.NONE) & ~((record.event == Event.LOCK_TRY) & record.result.any())),
                 self.spoke.eq(record.valid),
             ]
-        for part in (obligations, csds, locks):
-            m.d.comb += [part.operation.eq(self.operation), part.own.eq(self.granted)]
-        m.d.comb += [
-            context.visits.eq(self.visits),
-            context.granted.eq(self.granted),
-            self.request.eq(context.operation),
-            self.accepts.eq(context.accepted),
-            self.findings.eq(context.findings),
-            *(getattr(obligations, name).eq(getattr(self, name)) for name in (
-                "by", "terms", "comes", "spared", "me", "exits", "accepted")),
-            obligations.ends.eq(context.ends),
-            obligations.earlier.eq(self.exits & self.below),
-            self.exit.eq(obligations.exit),
-            self.verdict.eq(obligations.verdict),
-            self.rest.eq(obligations.rest),
-            csds.scope.eq(self.scope),
-            csds.over.eq(context.ends.call),
-            csds.calls.eq(obligations.calls),
-            self.state.eq(csds.state),
-            self.holding.eq(locks.holding),
-            self.locked.eq(csds.locked | locks.held),
-        ]
         return m

@@ -89,8 +89,7 @@ class Core(wiring.Component):
 
         word = MicroWord(fetch.data)
         share(sequencer, run=self.run, stall=self.stall, hold_interrupt=self.hold_interrupt,
-              interrupt_entry=self.straps.interrupt_entry, interrupt_return=self.straps.interrupt_return,
-              x2apic=self.straps.x2apic, word=word, next_pc=fetch.addr,
+              word=word, next_pc=fetch.addr,
               a=datapath.a, b=datapath.b, address=datapath.address, taken=datapath.taken,
               memory_done=self.memory_done, posts=self.posts, room=self.room, ordered=self.ordered, drained=self.drained,
               interrupt=self.interrupt, pending_vector=self.pending_vector, accept=self.accept,
@@ -101,6 +100,9 @@ class Core(wiring.Component):
         share(load, en=self.load_valid, addr=self.load_address, data=self.load_word)
         m.d.comb += [
             sequencer.bootstrap.eq(self.core_id == 0),
+            sequencer.interrupt_entry.eq(self.straps.interrupt_entry),
+            sequencer.interrupt_return.eq(self.straps.interrupt_return),
+            sequencer.x2apic.eq(self.straps.x2apic),
             datapath.write.eq(sequencer.completes | sequencer.step),
             self.fence.eq(word.imm),
         ]

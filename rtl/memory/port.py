@@ -1,7 +1,9 @@
 """The memory port: how a core asks the shared arena for one operation."""
 
-from amaranth.lib import data, enum, wiring
+from amaranth.lib import data, enum
 from amaranth.lib.wiring import In, Out
+
+from ..share import Bundle
 
 __all__ = ["Fence", "MemoryModel", "MemoryOp", "MemoryPort", "memory_request_layout"]
 
@@ -49,7 +51,7 @@ def memory_request_layout(config):
     })
 
 
-class MemoryPort(wiring.Signature):
+class MemoryPort(Bundle):
     """One requester's port, seen from the requester.
 
     The requester raises ``valid`` and holds it, with ``request``, unchanged until the clock in which ``done`` is high;
