@@ -50,6 +50,9 @@ class _Group(TyperGroup):
     def main(self, *args, **options):
         try:
             code = super().main(*args, **{**options, "standalone_mode": False})
+            if code == exit_code(KeyboardInterrupt()):
+                # What typer makes of an interruption, wherever it comes; it says nothing.
+                code = _interrupted(heard() or KeyboardInterrupt())
         except _UsageError as error:
             code, message = BAD_INPUT, error.format_message().removesuffix(".")
             if "\n" in message:                 # without any argument: the help
@@ -72,8 +75,6 @@ class _Group(TyperGroup):
             code = _refuse(BAD_INPUT, error)
         except MissingToolError as error:
             code = _refuse(MISSING_TOOL, error)
-        except KeyboardInterrupt as error:
-            code = _interrupted(error)
         except BrokenPipeError:
             _write_nothing_more()
             code = NO_READER
