@@ -65,6 +65,7 @@ class Store:
         self._path = path
         self._identity = json.dumps(identity, sort_keys=True)
         self._open = None
+        self._empty = False           # it was begun here, and nothing is noted in it yet
 
     def __enter__(self):
         return self
@@ -73,6 +74,8 @@ class Store:
         if self._open is not None:
             self._open.close()
             self._open = None
+        if self._empty:
+            self._unlink()
 
     def is_of_another(self):
         """Whether there is a file, and it is of another hunt."""
@@ -125,18 +128,23 @@ class Store:
                 file.executemany("INSERT INTO findings VALUES (:oracle, :flag, :seed, :clock, :sentence, :schedule)",
                                  map(asdict, state.findings.values()))
                 file.executemany("INSERT INTO disagreements VALUES (?, ?)", state.disagreements.items())
+            self._empty = False
 
     def _begun(self):
         """The file, open, with its tables."""
         try:
             self._rows()
         except (sqlite3.Error, ValueError):
-            for path in (self._path, self._path.with_name(f"{self._path.name}-journal")):
-                path.unlink(missing_ok=True)
+            self._unlink()
+            self._empty = True
         file = sqlite3.connect(self._path)
         if not file.execute("SELECT name FROM sqlite_master").fetchall():
             file.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {_VERSION}; COMMIT;")
         return file
+
+    def _unlink(self):
+        for path in (self._path, self._path.with_name(f"{self._path.name}-journal")):
+            path.unlink(missing_ok=True)
 
     @contextmanager
     def _refusing(self):

@@ -16,7 +16,7 @@ COMMANDS = {
     "replay": ["replay", "early-return.early_return.schedule", "--out"],
     "hunt": ["hunt", "early-return", "--runs", "8", "--processes", "1", "--out"],
     "litmus": ["litmus", "wrong.litmus", "--expected", "wrong.csv", "--runs", "8", "--processes", "1", "--out"],
-    "mutate": ["mutate", "--protocol", "v4", "--only", "v4.uasm:76 constant", "--scenario", "single", "--runs", "8",
+    "mutate": ["mutate", "--protocol", "v4", "--only", "v4.uasm:97 constant", "--scenario", "single", "--runs", "8",
                "--processes", "1", "--out"],
     "export": ["export", "--verilog", "apic", "--out"],
 }
@@ -80,7 +80,8 @@ def read_only(tmp_path):
 
 
 @pytest.mark.parametrize("kind, reason", [
-    ("full", r"No space left on device|File too large"), ("read_only", r"Read-only file system|Permission denied"),
+    ("full", r"No space left on device|File too large|database or disk is full"),
+    ("read_only", r"Read-only file system|Permission denied"),
 ])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_it_is_one_sentence_and_nothing_half_done(crosscall, tmp_path, request, command, kind, reason):
