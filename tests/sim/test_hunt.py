@@ -264,7 +264,8 @@ def _following(notebook):
     if not notebook.exists():
         return 0
     with closing(sqlite3.connect(notebook)) as file, suppress(sqlite3.OperationalError):
-        return file.execute("SELECT following FROM hunt").fetchone()[0]
+        noted = file.execute("SELECT following FROM hunt").fetchone()
+        return noted[0] if noted else 0
     return 0
 
 
