@@ -35,7 +35,8 @@ def catalogue():
 def _expected(row):
     where = [f"under {' and '.join(row['memory'])}"] if row["memory"] else []
     where += [f"with {' or '.join(map(str, row['cores']))} cores"] if row["cores"] else []
-    return " ".join([f"{', '.join(row['violations'])} violated by {row['protocol']}", *where])
+    what = f"{', '.join(row['violations'])} violated by {row['protocol']}" if row["violations"] else f"{row['protocol']} clean"
+    return " ".join([what, *where])
 
 
 def print_catalogue(what):
