@@ -121,7 +121,7 @@ WRONG = {
         lambda call: call.single and not call.own and not call.wait,
         ("smp_call_function_single", "csd_lock(data)", "jmp .done\n{}")),
     "calls of many that do not wait are lost": (
-        lambda call: call.many and not call.wait, ("smp_call_function_many", ".many:", "{}\n beq r3, 0, return_0")),
+        lambda call: call.many and not call.wait, ("call_many", "", "{}\n beq r3, 0, return_0")),
     "calls with one's own csd are lost": (
         lambda call: call.own, ("__smp_call_function_single", "call  generic_exec_single", "")),
     "no interrupt for one": (
