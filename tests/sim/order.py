@@ -132,7 +132,8 @@ def enqueue(csd, cpu, last=None):
 def spliced(core, start, steps, *, first=None, last=None, before=()):
     """list_replace_init() under the lock: new.next, new.next.prev, new.prev, new.prev.next, then the old list's own two words.
 
-    first, last : what was in the queue, if anything.  start : where the handler's frame starts.  before : what comes before the lock.
+    first, last : what was in the queue, if anything.  start : where the handler's frame starts.
+    before : what comes before the lock.
     """
     queue = f"call_single_queue[{core}]"
     return lines(f"""

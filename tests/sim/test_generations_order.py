@@ -1,5 +1,6 @@
-"""The generations after v4 do their memory operations in the order of their descriptions (docs/generations.md), from which these lists
-are written. The notation: ``order``.
+"""The generations after v4 do their memory operations in the order of their descriptions.
+
+The lists are written from docs/generations.md, not from the microcode. The notation: ``order``.
 """
 
 import pytest
@@ -201,8 +202,8 @@ PUBLISH = {
     "v2.6.32": [*FILL, *COPY, "W cfd_data[0].refs = 2", "irq save", "LK call_function.lock", *ADD, "UL call_function.lock",
                 "irq restore"],
     # BUG_ON(refs || mask); refs = 0 is stored by the owner; func and info before the mask, refs last, in the list.
-    "v2.6.39": ["R cfd_data[0].refs", "R cfd_data[0].cpumask", f"R {MASK}", "W cfd_data[0].refs = 0", *FILL, "wmb cpumask_wmb", *COPY,
-                "irq save", "LK call_function.lock", *ADD, "W cfd_data[0].refs = 2", "UL call_function.lock", "irq restore"],
+    "v2.6.39": ["R cfd_data[0].refs", "R cfd_data[0].cpumask", f"R {MASK}", "W cfd_data[0].refs = 0", *FILL, "wmb cpumask_wmb",
+                *COPY, "irq save", "LK call_function.lock", *ADD, "W cfd_data[0].refs = 2", "UL call_function.lock", "irq restore"],
 }
 
 
@@ -290,7 +291,8 @@ def test_many_of_v3_10():
         csd = f"csds[0][{target}]"
         add = enqueue(csd, target)
         del add[2]                                      # whether the queue was empty does not matter
-        return [f"R {own}", "R cfd_data[0].csd", *lock(looking, csd), f"W {csd}.func = func_touch", f"W {csd}.info = &command", *add]
+        filled = [f"W {csd}.func = func_touch", f"W {csd}.info = &command"]
+        return [f"R {own}", "R cfd_data[0].csd", *lock(looking, csd), *filled, *add]
 
     copied = lines(f"""
         R command.mask.bits

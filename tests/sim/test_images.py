@@ -1,4 +1,4 @@
-"""Protocols as images: they fit the store, their private stack is balanced, their barriers and locks have names. v4 with every define."""
+"""Protocols as images: they fit the store, their private stack is balanced, their barriers and locks have names."""
 
 from itertools import product
 

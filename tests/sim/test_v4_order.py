@@ -114,8 +114,10 @@ def framed(core, steps):
 
 
 def enqueue(csd, cpu, last=None):
-    """generic_exec_single() up to the unlock: wait = data->flags & CSD_FLAG_WAIT is read before the csd is queued. No barrier between
-    the unlock of the queue and the interrupt: 15d0d3b removed it."""
+    """generic_exec_single() up to the unlock: wait = data->flags & CSD_FLAG_WAIT is read before the csd is queued.
+
+    There is no barrier between the unlock of the queue and the interrupt: 15d0d3b removed it.
+    """
     return [f"R {csd}.flags"] + order.enqueue(csd, cpu, last)
 
 

@@ -33,8 +33,8 @@ class Trace:
         self._objects = {item.name for item in self._image.objects}
         self._csd = [field.path for field in self._image.structs["csd"].fields]
         #: Bit of the flags of a csd -> what the protocol calls it.
-        self._flags = {value: name.split("_", 2)[2] for name, value in sorted(self._image.constants.items(), key=lambda item: item[1])
-                       if name.startswith(("CSD_FLAG_", "CSD_TYPE_"))}
+        self._flags = {value: name.split("_", 2)[2] for value, name in sorted(
+            (value, name) for name, value in self._image.constants.items() if name.startswith(("CSD_FLAG_", "CSD_TYPE_")))}
         self._commands = self._command_words()
         self._stacks = [self._image.address_of(f"stack[{other}][0]") for other in range(self._image.n_cores)]
         self.steps = self._collect()
