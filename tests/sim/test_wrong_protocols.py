@@ -84,7 +84,8 @@ WRONG = {
         lambda call: call.kind == "smp_call_function_single" and not call.result,
         ("smp_call_function_single", "mov   r0, 0", "mov r0, 1")),
     "returns something else for all": (
-        lambda call: call.kind in ("smp_call_function", "on_each_cpu"), ("smp_call_function_many", "mov   r0, 0", "mov r0, 7")),
+        lambda call: call.kind in ("smp_call_function", "on_each_cpu"), ("return_0", "mov   r0, 0", "mov r0, 7"),
+        ("call_many", "mov   r0, 0", "mov r0, 7")),
     "runs twice from the global queue": (
         lambda call: call.many, (MANY, FUNCTION, TWICE)),
     "runs twice from a core's queue": (
