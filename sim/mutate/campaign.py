@@ -17,7 +17,7 @@ from .judge import Judge, Verdict
 __all__ = ["Campaign", "Report", "Row"]
 
 #: What brings the machine up and down: the same for every protocol, and changed only if it is asked for.
-_BOOT = ("boot.uasm", "cfd.uasm")
+_BOOT = ("allocate.uasm", "boot.uasm", "cfd.uasm", "csd.uasm", "csds.uasm")
 
 
 @dataclass(frozen=True)

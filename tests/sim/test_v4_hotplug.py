@@ -8,7 +8,7 @@ import pytest
 from rtl.events import Event
 from sim.engines.engine import Ending
 
-from .v4_runs import run_text
+from .runs import run_text
 
 UP_PREPARE, UP_CANCELED, DEAD = 3, 4, 7
 NOTIFY_OK, NOTIFY_BAD = 0x0001, 0x8002

@@ -13,7 +13,7 @@ from rtl.events import Event
 from sim.calls import Stage
 from sim.engines.engine import Ending
 
-from .v4_runs import run_text
+from .runs import run_text
 
 #: A core that the machine does not have.
 ABSENT = 99

@@ -1,4 +1,4 @@
-"""Runs of v4 for tests: a scenario from a text, one engine per machine, and everything that the run said."""
+"""Runs of a protocol for tests: a scenario from a text, one engine per machine, and everything that the run said."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -20,13 +20,13 @@ def engine_for(config):
     return EngineSpec(config).make()
 
 
-def prepare_text(text, *, extra=None, cores=None, seed=0):
-    """The scenario of a TOML text, prepared. extra : microcode to assemble behind v4's."""
+def prepare_text(text, *, protocol="v4", extra=None, cores=None, seed=0):
+    """The scenario of a TOML text, prepared. protocol : a shipped one.  extra : microcode to assemble behind it."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "scenario.toml"
         if extra is not None:
-            (path.parent / "extra.uasm").write_text(f'.include "v4.uasm"\n{extra}')
-            text = f'protocol = "extra.uasm"\n{text}'
+            (path.parent / "extra.uasm").write_text(f'.include "{protocol}.uasm"\n{extra}')
+        text = f'protocol = "{protocol if extra is None else "extra.uasm"}"\n{text}'
         path.write_text(text)
         return prepare(path, cores=cores, seed=seed)
 
@@ -104,6 +104,6 @@ def run_prepared(prepared, *, engine=None, probe=False, max_clocks=100_000):
     return Run(result, tuple(listening.records), listening.outcome, tuple(listening.probes))
 
 
-def run_text(text, *, extra=None, cores=None, seed=0, **options):
+def run_text(text, *, protocol="v4", extra=None, cores=None, seed=0, **options):
     """``prepare_text`` and ``run_prepared`` in one."""
-    return run_prepared(prepare_text(text, extra=extra, cores=cores, seed=seed), **options)
+    return run_prepared(prepare_text(text, protocol=protocol, extra=extra, cores=cores, seed=seed), **options)
