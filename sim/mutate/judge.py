@@ -304,10 +304,8 @@ def _limit(clocks, patience):
 
 def _under(model, machines):
     """The same scenarios under a memory model, which neither image nor arena depends on."""
-    def changed(settings):
-        return replace(settings, straps=replace(settings.straps, memory_model=model.value))
-
-    return {name: replace(prepared, settings=changed(prepared.settings)) for name, prepared in machines.items()}
+    return {name: prepared.under(straps=replace(prepared.run.straps, memory_model=model.value))
+            for name, prepared in machines.items()}
 
 
 def _made_for(protocol):
