@@ -81,9 +81,10 @@ def _placed(error, path):
 @pytest.fixture
 def assembled_once(monkeypatch):
     """The protocol is the same again and again."""
-    once = cache(lambda path, n_cores, xlen, defines: assemble(path, n_cores=n_cores, xlen=xlen, defines=dict(defines)))
+    once = cache(lambda path, n_cores, xlen, defines, text: assemble(path, n_cores=n_cores, xlen=xlen, defines=dict(defines),
+                                                                     text=text))
     monkeypatch.setattr("sim.runs.prepare.assemble",
-                        lambda path, *, n_cores, xlen, defines: once(path, n_cores, xlen, (*defines.items(),)))
+                        lambda path, *, n_cores, xlen, defines, text=None: once(path, n_cores, xlen, (*defines.items(),), text))
 
 
 def test_scenarios(tmp_path, count, assembled_once):
