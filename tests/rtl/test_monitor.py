@@ -835,6 +835,17 @@ def test_a_function_at_once_after_another(watch, stream):
     assert watch(stream) == {"not_once": clock}
 
 
+def test_what_has_waited_for_the_bus_has_it_before_what_comes_later(watch, stream):
+    """Core 2 gives a lock back in a clock in which core 0 has the bus; in the next one core 1 takes it."""
+    stream.lock(2, "call_function.lock")
+    stream.lock(0, "cfd_data[0].lock")
+    clock = stream.unlock(2, "call_function.lock") - 1
+    stream.lock(1, "call_function.lock")
+    stream.records = [record._replace(clock=clock) if record.clock == clock + 1 else
+                      record._replace(clock=clock + 1) if record.clock > clock else record for record in stream.records]
+    assert watch(stream, stretch=1) == {}
+
+
 def test_operations_of_one_clock_have_the_bus_one_after_the_other(watch):
     """Cores take what core 7 holds, all in one clock, and the flag has its clock. Five are too many to have the bus in time."""
     for many in (4, 5):
