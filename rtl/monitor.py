@@ -145,7 +145,7 @@ class Monitor(wiring.Component):
         m.d.sync += rests.eq(Cat(self.run & self.quiet, rests))
         with m.If(rests[-1]):
             flag("lost", self._some("rest", "lost"), now - DELAY)
-            flag("interrupt", self._some("rest", "deaf"), now - DELAY)
+            flag("interrupt", self._some("rest", "uninterrupted"), now - DELAY)
             flag("rest", self._every("locked").any(), now - DELAY)
         flag("stuck", self._is_stuck(m) & ~rests[0], now - 1)
         return m

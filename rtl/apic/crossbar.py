@@ -4,8 +4,8 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..arbiter import RoundRobin
 from ..events import message_record_layout
-from ..memory.arbiter import RoundRobin
 from ..travel import Travel
 from .message import DeliveryPort, MessagePort, message_layout
 

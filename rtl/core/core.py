@@ -9,11 +9,10 @@ from ..apic.registers import ApicRegisterPort
 from ..config import straps_layout
 from ..events import Event, core_record_layout
 from ..memory.port import Fence, MemoryOp, memory_request_layout
-from ..probe import CoreState, core_probe_layout
-from ..schedule import status_layout
 from ..share import share
 from .datapath import Datapath
 from .microword import CONDITIONAL_OPS, MicroWord, Op
+from .seen import CoreState, core_probe_layout, status_layout
 from .sequencer import Sequencer
 
 __all__ = ["Core"]
@@ -55,7 +54,7 @@ class Core(wiring.Component):
     registers : the local APIC's register port.
     interrupt, pending_vector, accept, init, startup : the local APIC's interrupts.
     record : in the clock in which a word completes, if it has something to say; else all 0.
-    status, probe : see ``rtl/schedule.py`` and ``rtl/probe.py``.
+    status, probe : see ``rtl/core/seen.py``.
     asleep : nothing but an interrupt, INIT or STARTUP will make this core do anything (``interruptible``: an interrupt will).
     """
 

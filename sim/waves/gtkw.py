@@ -12,9 +12,9 @@ from vcd.gtkw import GTKWColor, GTKWSave, make_translation_filter
 
 from rtl.apic.message import DeliveryMode
 from rtl.core.microword import Op
+from rtl.core.seen import CoreState
 from rtl.events import ApicEvent, Event
 from rtl.memory.port import MemoryOp
-from rtl.probe import CoreState
 
 from ..files import make_folder, write_together
 from .writer import CLOCK_NS

@@ -15,9 +15,10 @@ from vcd import VCDWriter
 
 from rtl.apic.message import DeliveryMode
 from rtl.core.microword import MicroWord, Op
+from rtl.core.seen import CoreState
 from rtl.events import ApicEvent, Event
 from rtl.memory.port import MemoryOp
-from rtl.probe import CoreState, tile_probe_layout
+from rtl.probe import tile_probe_layout
 
 from ..errors import InputError
 from ..records import Sources

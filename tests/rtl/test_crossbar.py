@@ -21,7 +21,7 @@ def test_random_messages(n, latency, schedule, simulate, convert):
     samples = [*(signal for target in dut.targets for signal in (target.valid, target.message)),
                *(signal for source in dut.sources for signal in (source.done, source.accepted)), dut.records]
 
-    async def bench(ctx):
+    async def testbench(ctx):
         ctx.set(dut.latency, latency)
         sent = [None] * n             # (clock in which valid rose, (vector, mode, destination))
         passed_over = [0] * n
@@ -57,5 +57,5 @@ def test_random_messages(n, latency, schedule, simulate, convert):
             assert max(passed_over) < n, where
             sent = [None if d else s for s, d in zip(sent, done, strict=True)]
 
-    simulate(dut, bench)
+    simulate(dut, testbench)
     convert(Crossbar(config))

@@ -121,7 +121,7 @@ def test_random_operation(n_vectors, seed, simulate, convert):
             value = rng.randrange(256) | rng.choice([0, 0x500, 0x4500, 0x8500, 0x600])
         return register, value
 
-    async def bench(ctx):
+    async def testbench(ctx):
         model = Model(3, config.first_vector)
         port, delivery = dut.registers, dut.delivery
         ctx.set(dut.core_id, 3)
@@ -157,7 +157,7 @@ def test_random_operation(n_vectors, seed, simulate, convert):
             assert record.valid == (expected is not None), where
             assert expected is None or (record.event, record.vector, record.destination) == expected, where
 
-    simulate(dut, bench)
+    simulate(dut, testbench)
     convert(LocalApic(config))
 
 
@@ -166,7 +166,7 @@ def test_highest(n, simulate, convert):
     dut = Highest(n)
     rng = random.Random(n)
 
-    async def bench(ctx):
+    async def testbench(ctx):
         for _ in range(400):
             bits = rng.getrandbits(n) & rng.getrandbits(n) >> rng.randrange(n + 1)
             ctx.set(dut.bits, bits)
@@ -174,7 +174,7 @@ def test_highest(n, simulate, convert):
             expected = bits != 0, max(0, bits.bit_length() - 1)
             assert (ctx.get(dut.found), ctx.get(dut.index)) == expected, f"seed {n}, bits {bits:#x}"
 
-    simulate(dut, bench)
+    simulate(dut, testbench)
     convert(Highest(n))
 
 
@@ -229,10 +229,10 @@ def run(simulate):
     def start(test):
         apic = LocalApic(MachineConfig(n_vectors=256))
 
-        async def bench(ctx):
+        async def testbench(ctx):
             await test(Core(ctx, apic))
 
-        simulate(apic, bench)
+        simulate(apic, testbench)
 
     return start
 

@@ -20,7 +20,7 @@ from sim.microcode.assembler import assemble
 from sim.records import ApicRecord, CoreRecord, Digest, Sources
 from sim.run import prepare, run
 
-from .bench import Bench, Recorder, bench
+from .machine_runner import MachineRunner, Recorder, runner
 
 CONFIGS = {
     "tiny": PRESETS["tiny"],
@@ -136,7 +136,8 @@ def digest(config, raw):
 def test_load_port_and_a_late_start_change_nothing():
     """All contents through the port, and ``run`` low for as long as one likes: the same records on the same clocks."""
     prepared, engine, outcome, raw = reference()
-    other = Bench(engine.config).run(prepared.contents, prepared.settings.straps, max_clocks=20_000, load_port=True, before=17)
+    other = MachineRunner(engine.config).run(prepared.contents, prepared.settings.straps, max_clocks=20_000, load_port=True,
+                                             before=17)
     assert other.raw == raw
     assert digest(engine.config, other.raw) == digest(engine.config, raw)
     assert (other.clocks, other.ending, tuple(other.arena)) == (outcome.clocks, outcome.ending, outcome.arena)
@@ -220,9 +221,9 @@ def test_broadcast(n_cores, tmp_path):
     """Core 0 starts all others, and interrupts them all: each answers twice, and then everybody sleeps."""
     source = tmp_path / "broadcast.uasm"
     source.write_text(BROADCAST)
-    config = MachineConfig().with_cores(n_cores) if n_cores > 16 else bench(n_cores).config
+    config = MachineConfig().with_cores(n_cores) if n_cores > 16 else runner(n_cores).config
     image = assemble(source, n_cores=n_cores, xlen=config.xlen, any_events=True)
-    machine = Bench(config) if n_cores > 16 else bench(n_cores)
+    machine = MachineRunner(config) if n_cores > 16 else runner(n_cores)
     seen = machine.run(Contents(microcode=image.words, arena=image.arena), max_clocks=5000)
     others = set(range(1, n_cores))
     assert seen.ending is Ending.QUIET

@@ -8,9 +8,10 @@ from amaranth.lib import data
 
 from rtl.config import MachineConfig
 from rtl.core.microword import MicroWord, Op
+from rtl.core.seen import CoreState
 from rtl.events import ApicEvent, Event
 from rtl.memory.port import MemoryOp
-from rtl.probe import CoreState, tile_probe_layout
+from rtl.probe import tile_probe_layout
 from sim.microcode.image import Field, Image, Line, ObjectType, StoredObject
 from sim.records import ApicRecord, CommitRecord, CoreRecord, MessageRecord, Sources
 from sim.waves.writer import WaveWriter

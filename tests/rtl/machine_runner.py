@@ -13,7 +13,7 @@ from sim.records import ApicRecord, CommitRecord, CoreRecord, Sources
 
 from .core_model import CoreModel
 
-__all__ = ["FIRST_WORD", "NO_WAITING", "Bench", "Recorder", "Run", "bench", "follow"]
+__all__ = ["FIRST_WORD", "NO_WAITING", "MachineRunner", "Recorder", "Run", "follow", "runner"]
 
 #: The clock in which core 0 executes its first word.
 FIRST_WORD = 3
@@ -64,7 +64,7 @@ class Recorder:
         return [self.sources.decode(*item) for item in self.raw]
 
 
-class Bench:
+class MachineRunner:
     """Elaborated once; every run starts from reset."""
 
     def __init__(self, config):
@@ -143,9 +143,9 @@ class Bench:
 
 
 @cache
-def bench(n_cores=1, **fields):
-    """One Bench for all tests that want this machine."""
-    return Bench(MachineConfig(**{"n_cores": n_cores, "arena_depth": 128, "stack_depth": 16, "n_vectors": 256, **fields}))
+def runner(n_cores=1, **fields):
+    """One MachineRunner for all tests that want this machine."""
+    return MachineRunner(MachineConfig(**{"n_cores": n_cores, "arena_depth": 128, "stack_depth": 16, "n_vectors": 256, **fields}))
 
 
 def follow(config, contents, straps, run):
