@@ -22,7 +22,7 @@ def schedule_layout(config):
     hold_drain : the store buffer starts no new drain.
     reorder_drain : under PSO, a drain that starts takes the youngest store that may go instead of the oldest.
     hold_interrupt : no interrupt is accepted.
-    hold_message : the message of this source is not delivered.
+    hold_message : the message of this source is not delivered; of one to several, each delivery has its bit (see Fabric).
     """
     return data.StructLayout({
         "stall": config.n_cores,

@@ -88,6 +88,7 @@ class Tile(wiring.Component):
               record=self.apic_record)
         m.d.comb += [
             path.memory_model.eq(self.straps.memory_model),
+            apic.x2apic.eq(self.straps.x2apic),
             self.quiet.eq(core.asleep & path.drained & ~apic.out.valid & ~apic.init & ~apic.startup
                           & ~(core.interruptible & apic.due)),
 

@@ -27,8 +27,8 @@ class Sequencer(wiring.Component):
     call lands, nor in the middle of PUSHA or POPA. Acceptance takes one clock: address and interrupt flag go to the private Stack
     (one word, the flag above the address), and after ``interrupt_entry`` further clocks the word at ENTRY_INTERRUPT is executed.
 
-    Accesses to the local APIC in xAPIC mode, and IRET, wait until all earlier stores are visible (Intel SDM volume 3, "Serializing
-    Instructions"; memory-mapped registers are uncached).
+    Accesses to a local APIC that ``serializes``, and IRET, wait until all earlier stores are visible (Intel SDM volume 3,
+    "Serializing Instructions").
 
     An indirect call to an address that the microcode store does not have lands on no entry point either, whatever its low bits.
 
@@ -48,8 +48,7 @@ class Sequencer(wiring.Component):
     word : the microword at ``pc``.  next_pc : address for the synchronous microcode store.
     a, b, address, taken : from the datapath.
     memory_done, posts, room, ordered, drained : from the memory path.
-    x2apic : the strap: accesses to the local APIC do not wait for ``drained``.
-    interrupt, pending_vector : from the local APIC.  accept : to it, in the clock of acceptance.
+    serializes, interrupt, pending_vector : from the local APIC.  accept : to it, in the clock of acceptance.
     init, startup : pulses from the local APIC.
     issue : the word starts a memory operation in this clock.
     apic : the word accesses an APIC register in this clock.
@@ -82,7 +81,7 @@ class Sequencer(wiring.Component):
             "room": In(1),
             "ordered": In(1),
             "drained": In(1),
-            "x2apic": In(1),
+            "serializes": In(1),
             "interrupt": In(1),
             "pending_vector": In(8),
             "accept": Out(1),
@@ -187,7 +186,7 @@ class Sequencer(wiring.Component):
                     steps = word.op == Op.POPA
                     m.d.comb += [stack.pop.eq(1), self.step.eq(steps), completes.eq(last | ~steps)]
             with m.Case(Op.APICRD, Op.APICRDH, Op.APICWR):
-                ready = self.drained | self.x2apic
+                ready = self.drained | ~self.serializes
                 m.d.comb += [self.apic.eq(ready), completes.eq(ready)]
             with m.Case(Op.PANIC, *NO_OPS):
                 m.d.comb += trap.eq(Event.PANIC)

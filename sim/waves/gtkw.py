@@ -133,7 +133,8 @@ class _Save:
                 self._trace(f"{scope}.call_text", "  for call", GTKWColor.yellow)
                 self._trace(f"{scope}.destination", "  to core", GTKWColor.normal, datafmt="dec")
                 self._trace(f"{scope}.vector", "  vector")
-                self._trace(f"{scope}.delivered", "  delivered", datafmt="dec")
+                self._trace(f"{scope}.delivered", f"delivered to core {core}", datafmt="dec")
+                self._trace(f"{scope}.delivered_source", "  from core", datafmt="dec")
 
     def _arena(self):
         """All objects, in one closed group for each declared name."""

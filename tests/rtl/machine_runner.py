@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from functools import cache
 
-from amaranth.sim import Simulator
-
 from rtl.config import MachineConfig, Straps
 from rtl.events import ApicEvent
 from rtl.machine import Machine
 from sim.engines.engine import Ending
+from sim.engines.pysim import simulator
 from sim.records import ApicRecord, CommitRecord, CoreRecord, Sources
 
 from .core_model import CoreModel
@@ -82,7 +81,7 @@ class MachineRunner:
         """
         self._arguments = contents, straps, schedule, max_clocks, load_port, before, through_traps
         if self._simulator is None:
-            self._simulator = Simulator(self.machine)
+            self._simulator = simulator(self.machine)
             self._simulator.add_clock(1e-6)
             self._simulator.add_testbench(self._testbench)
         else:

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -609,7 +610,29 @@ def test_high_half_of_an_apic_register_is_staged_once(assembled):
     assert [(record.a, record.b) for record in runner().run(contents).said(Event.VISIT)] == [(0xAB00, 0), (0, 0)]
 
 
-@pytest.mark.parametrize("on", [False, True])
+    assert [(record.a, record.b) for record in runner().run(contents).said(Event.VISIT)] == [(0xAB00, 0), (0, 0)]
+
+
+@pytest.mark.parametrize(("x2apic", "destination"), [(0, 9), (1, 0x1234_0000)])
+def test_an_icr_of_64_bits_is_staged_from_the_top(x2apic, destination, assembled):
+    """An x2APIC takes the id from what was staged, an xAPIC from ICR2."""
+    contents, _ = assembled("""
+            mov r0, 0x900
+            apicwrh r0
+            apicwr r1, APIC_ICR2
+            mov r0, 0x1234
+            apicwrh r0
+            mov r0, 0
+            apicwrh r0
+            mov r0, 1 << 2
+            apicwrh r0                      ; shorthand: self
+            mov r0, 0xf1
+            apicwr r0, APIC_ICR
+            halt
+    """)
+    sent, = (record for record in runner().run(contents, replace(NO_WAITING, x2apic=x2apic)).of(ApicRecord)
+             if record.event is ApicEvent.SEND)
+    assert (sent.vector, sent.shorthand, sent.destination) == (0xF1, 1, destination)
 def test_quiet_waits_for_what_is_under_way(on, assembled):
     """A message that travels is something that will happen; what it brings counts only if it will wake the core."""
     contents, _ = assembled(INTERRUPTS + """
@@ -740,7 +763,7 @@ def check_second_life(run, addresses):
     Gives the clock in which INIT was delivered.
     """
     start, init, again, ignored = (record.clock for record in run.records
-                                   if type(record) is MessageRecord and record.destination == 1 and record.mode)
+                                   if type(record) is MessageRecord and record.target == 1 and record.mode)
     assert all(status[1].halted and not status[1].in_handler and not status[1].trapped
                for status in run.status[init + 10:again])
     second = [record for record in run.of(CoreRecord, 1) if record.clock > again]

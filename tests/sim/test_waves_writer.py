@@ -109,13 +109,13 @@ def test_equal_events_in_successive_clocks_stay_apart():
     config = config_for(2)
     event = CoreRecord(0, 1, Event.LOCK_TRY, 7, 1, 2, MemoryOp.SWAP, 16, 1)
     commit = CommitRecord(0, 0, MemoryOp.SWAP, 1, 16, 1, 1)
-    message = MessageRecord(0, 0, 0, 0xFB, 1, True)
+    message = MessageRecord(0, 0, 1, 0xFB, 1)
     vcd = one(config, [[event, commit], [event, commit, message], [message], [event]])
     assert vcd["core1.count"].tv == [(0, "1"), (10, "10"), (30, "11")]
     assert vcd["core1.memory_count"].tv == [(0, "1"), (10, "10"), (30, "11")]
     assert vcd["core1.event"].tv == [(0, f"{Event.LOCK_TRY.value:b}")]
     assert vcd["bank0.count"].tv == [(0, "1"), (10, "10")]
-    assert vcd["fabric.core0.delivered"].tv == [(0, "0"), (10, "1"), (20, "10")]
+    assert vcd["fabric.core1.delivered"].tv == [(0, "0"), (10, "1"), (20, "10")]
 
 
 def test_arena_shows_names_pointers_and_flags(tmp_path):
@@ -153,7 +153,7 @@ def test_annotations_and_messages_of_a_call(tmp_path):
     config = config_for(2)
     sources = Sources(config)
     send = sources.encode(ApicRecord(0, 0, ApicEvent.SEND, 0xFB, 1))
-    end = sources.encode(MessageRecord(0, 0, 0, 0xFB, 1, True))
+    end = sources.encode(MessageRecord(0, 0, 1, 0xFB, 1))
     target = tmp_path / "run.vcd"
     with WaveWriter(target, config, make_image(config), stages=("none", "queue", "ipi sent")) as writer:
         writer.on_clock(0, [], 0)
