@@ -165,6 +165,7 @@ class WaveWriter:
         self._lines = []              # value changes of this clock that are already text
         self._tiles = [None] * config.n_cores   # the probe of the clock before, by tile
         self._sent = []               # cores that sent a message in this clock
+        self._left = {}               # source -> cores that its message has not been delivered to
         self._calls = {None: 0}       # text -> number, in the order of their first annotation
         header = header_text(config, image, stages=self.stages, start=start, meta=meta, comment=comment)
         self.path = None if hasattr(target, "write") else Path(target)
@@ -335,6 +336,7 @@ class WaveWriter:
             pending[variables[f"event_{name}"]] = getattr(record, name)
         if record.event is ApicEvent.SEND:
             self._sent.append(record.core)
+            self._left[record.core] = set(record.named(self.config.n_cores))
         if record.event is ApicEvent.REFUSE:
             self._tell(self._vanished, f"core {record.core}: interrupt {record.vector:#x} was refused", self._counting)
 
@@ -351,8 +353,11 @@ class WaveWriter:
         if nobody:
             what = f"core {record.source}: interrupt {record.vector:#x} to {record.destination:#x} reached nobody"
             self._tell(self._vanished, what, self._counting)
-        pending[variables["call"]] = 0
-        pending[variables["call_text"]] = ""
+        left = self._left.get(record.source, set())
+        left.discard(record.target)
+        if nobody or not left:
+            pending[self._fabric[record.source]["call"]] = 0
+            pending[self._fabric[record.source]["call_text"]] = ""
 
     def _commit_record(self, record):
         variables, pending = self._banks[record.bank], self._pending

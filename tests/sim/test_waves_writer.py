@@ -183,7 +183,7 @@ def test_window_starts_with_the_state_of_its_first_clock(tmp_path, run, start):
     write(run, tmp_path / "window.vcd", start=start)
     whole, window = VCDVCD(str(tmp_path / "all.vcd")), VCDVCD(str(tmp_path / "window.vcd"))
     assert window.begintime == start * CLOCK_NS
-    counts = ("count", "memory_count", "delivered")   # of what is in the file
+    counts = ("count", "memory_count", "delivered", "vanished")     # of what is in the file
     for name, width in writer.signals.items():
         if width and name.rpartition(".")[2] not in counts:
             for clock in range(start, 120):
