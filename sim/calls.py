@@ -24,6 +24,7 @@ The top frame alone tells to which call a record belongs. A ``CALL`` frame is a 
 """
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import Enum, IntEnum
 from typing import NamedTuple
@@ -32,8 +33,8 @@ from rtl.apic.message import DeliveryMode
 from rtl.events import ApicEvent, Event, Whom
 from rtl.memory.port import MemoryOp
 
-from .obligations import Book, cores_of
-from .records import ApicRecord, CommitRecord, CoreRecord
+from .obligations import Book, Obligation, cores_of
+from .records import ApicRecord, CommitRecord, CoreRecord, Record
 
 __all__ = ["TEST_AND_SET", "Call", "CallTracker", "Entry", "Interrupt", "Message", "Messages", "Stage", "Visit"]
 
@@ -94,17 +95,17 @@ class Visit:
 
     __slots__ = ("core", "runs", "stages")
 
-    def __init__(self, core):
+    def __init__(self, core: int):
         self.core = core
-        self.stages = {}
+        self.stages: dict[Stage, int] = {}
         self.runs = 0
 
-    def at(self, stage):
+    def at(self, stage: Stage) -> int | None:
         """The clock at which a stage was reached first, or None."""
         return self.stages.get(stage)
 
     @property
-    def last(self):
+    def last(self) -> Stage:
         """The stage reached last."""
         return next(reversed(self.stages), Stage.NONE)
 
@@ -132,6 +133,7 @@ class Call:
 
     id : "caller.ordinal", both counted from 0.
     kind : the routine that the caller entered, as CALL says; before a CALL, or without one, what is asked for.
+    name : what scenarios call that, if the protocol says it; else the kind.
     obligation : what it owes; None if nobody knows.
     func, info : what is to be called, with what.  function : the name of func.
     targets : the cores it is for.  visits : a Visit for each of them, and for each other core that touched the call.
@@ -143,33 +145,33 @@ class Call:
     lost : a sentence for each of its interrupt messages that was refused or reached nobody.
     """
 
-    __slots__ = ("_targets", "caller", "csds", "entries", "func", "function", "id", "info", "kind", "lost", "obligation", "ordinal",
-                 "result", "stages", "visits", "wait", "waiting")
+    __slots__ = ("_targets", "caller", "csds", "entries", "func", "function", "id", "info", "kind", "lost", "name", "obligation",
+                 "ordinal", "result", "stages", "visits", "wait", "waiting")
 
     def __init__(self, caller, ordinal, kind, func, function, info, clock, obligation=None):
         self.caller = caller
         self.ordinal = ordinal
         self.id = f"{caller}.{ordinal}"
-        self.kind = kind
+        self.kind = self.name = kind
         self.func = func
         self.function = function
         self.info = info
         self.obligation = obligation
-        self.visits = {}
-        self.entries = []
-        self.lost = []
-        self.csds = set()
+        self.visits: dict[int, Visit] = {}
+        self.entries: list[Entry] = []
+        self.lost: list[str] = []
+        self.csds: set[int] = set()
         self.wait = obligation is not None and obligation.contract.wait
         self.waiting = False
         self.stages = {Stage.CALL: clock}
-        self.result = None
-        self._targets = set()
+        self.result: int | None = None
+        self._targets: set[int] = set()
 
     @property
-    def targets(self):
+    def targets(self) -> set[int]:
         return self._targets if self.obligation is None else set(cores_of(self.obligation.may))
 
-    def add_targets(self, cores):
+    def add_targets(self, cores: Iterable[int]) -> None:
         """What the protocol says of its targets: of a call without an obligation it is all that is known."""
         if self.obligation is None:
             for core in cores:
@@ -182,50 +184,50 @@ class Call:
     def __str__(self):
         return f"call {self.id} {self.kind} from core {self.caller}"
 
-    def at(self, stage):
+    def at(self, stage: Stage) -> int | None:
         """The clock at which the caller reached a stage first, or None."""
         return self.stages.get(stage)
 
-    def visit(self, core):
+    def visit(self, core: int) -> Visit:
         """The Visit of a core, made on first use."""
         visit = self.visits.get(core)
         if visit is None:
             visit = self.visits[core] = Visit(core)
         return visit
 
-    def exited(self, core):
+    def exited(self, core: int) -> bool:
         """Whether this core has run the function to its end."""
         visit = self.visits.get(core)
         return visit is not None and Stage.EXIT in visit.stages
 
     @property
-    def returned(self):
+    def returned(self) -> bool:
         return Stage.RETURN in self.stages
 
     @property
-    def error(self):
+    def error(self) -> int | None:
         """What the routine returned if it failed, else None."""
         return self.result or None
 
     @property
-    def unfinished(self):
+    def unfinished(self) -> list[int]:
         """The targets that have not run the function to its end, in ascending order."""
         if self.obligation is not None:
             return self.obligation.unfinished
         return [core for core in sorted(self.targets) if not self.exited(core)]
 
     @property
-    def over(self):
+    def over(self) -> bool:
         """Nothing is left to be done: the routine has returned, and failed or every target has run the function."""
         return self.returned and (self.error is not None or not self.unfinished)
 
     @property
-    def latency(self):
+    def latency(self) -> int | None:
         """Clocks from CALL to RETURN, or None."""
         return self.stages[Stage.RETURN] - self.stages[Stage.CALL] if self.returned else None
 
     @property
-    def completion(self):
+    def completion(self) -> int | None:
         """Clocks from CALL to the end of the last target's function; None before that, and without targets."""
         exits = [visit.stages[Stage.EXIT] for visit in self.visits.values() if Stage.EXIT in visit.stages]
         return max(exits) - self.stages[Stage.CALL] if exits and not self.unfinished else None
@@ -236,6 +238,7 @@ class Call:
         return {
             "id": self.id,
             "kind": self.kind,
+            "name": self.name,
             "caller": self.caller,
             "targets": sorted(self.targets),
             "wait": self.wait,
@@ -346,6 +349,7 @@ class CallTracker:
     function_name : value of func -> its name.
     book : the Book in which obligations are kept; an empty one if None.
     arena : what is in the arena at first: address -> word.
+    names : routine -> what scenarios call it (``Image.call_names``).
 
     Members
     -------
@@ -360,24 +364,26 @@ class CallTracker:
         under a store buffer). Else None.
     """
 
-    def __init__(self, config, routine_of_pc, function_name, book=None, arena=()):
+    def __init__(self, config, routine_of_pc, function_name, book=None, arena=(), names=None):
         self.config = config
         self.function_name = function_name
         self.book = Book(config.n_cores, config.xlen, ()) if book is None else book
         self.run = None
         self.obligation = None
         self.arena = dict(arena)
-        self.held = {}
+        self.held: dict[int, tuple[int, int]] = {}
         self.messages = Messages()
-        self.calls = []
-        self.call = None
-        self.origin = None
+        self.calls: list[Call] = []
+        self.call: Call | None = None
+        self.origin: CoreRecord | None = None
         self._routine_of_pc = routine_of_pc
+        self._names = names or {}
         self._cores = [[_Frame(_Kind.PROGRAM, None, Stage.NONE)] for _ in range(config.n_cores)]
         self._ordinals = [0] * config.n_cores
         self._generations = {}        # csd -> how often it was queued
         self._queued = {}             # csd -> the Entry of its last generation
-        self._travelling = [[] for _ in range(config.n_cores)]      # per source: (Message, cores it has not been delivered to)
+        # per source: (Message, cores it has not been delivered to)
+        self._travelling: list[list[tuple[Message, set[int]]]] = [[] for _ in range(config.n_cores)]
         self._requested = {}          # (core, vector) -> Messages that arrived and are not yet accepted
         self._stores = {}             # (core, address) -> (CoreRecord, Call) executed, not yet visible
         self._sign = 1 << config.xlen - 1
@@ -422,13 +428,12 @@ class CallTracker:
         """A tracker with the names of an assembled protocol. arena : with what the scenario adds to the image's."""
         functions = {image.symbols[name]: name for name in sorted(image.entries, reverse=True)}
         return cls(config, image.routine, lambda func: functions.get(func, f"{func:#x}"), Book.for_image(config, image),
-                   {**image.arena, **dict(arena)})
+                   {**image.arena, **dict(arena)}, image.call_names)
 
-    def add(self, record):
+    def add(self, record: Record) -> Call | None:
         """Take the next record, in the order of clocks and sources. Returns the call that it belongs to, or None."""
-        kind = type(record)
         self.origin = self.run = self.obligation = None
-        if kind is CoreRecord:
+        if isinstance(record, CoreRecord):
             stack = self._cores[record.core]
             if record.event is Event.NONE:
                 call = stack[-1].call
@@ -437,7 +442,7 @@ class CallTracker:
                 call = stack[-1].call if act is None else act(record, stack, stack[-1])
             if record.op is not None and record.op is not MemoryOp.READ:
                 self._stores.setdefault((record.core, record.address), deque()).append((record, call))
-        elif kind is CommitRecord:
+        elif isinstance(record, CommitRecord):
             if record.op is not MemoryOp.READ:
                 self.arena[record.address] = record.new
             executed = None if record.op is MemoryOp.READ else self._stores.get((record.core, record.address))
@@ -446,22 +451,22 @@ class CallTracker:
                 self.origin, call = executed.popleft()
             else:
                 call = self._cores[record.core][-1].call
-        elif kind is ApicRecord:
+        elif isinstance(record, ApicRecord):
             call = self._apic(record)
         else:
             call = self._message(record)
         self.call = call
         return call
 
-    def call_of(self, obligation):
+    def call_of(self, obligation: Obligation) -> Call | None:
         """The Call that owes this."""
         return self._call_of.get(obligation)
 
-    def interrupt_of(self, core):
+    def interrupt_of(self, core: int) -> Interrupt | None:
         """The innermost Interrupt that a core is in, or None."""
         return self._cores[core][-1].interrupt
 
-    def context_of(self, core):
+    def context_of(self, core: int) -> tuple[str | None, Stage]:
         """(id of the call that a core is busy with or None, Stage): what waves show."""
         top = self._cores[core][-1]
         return top.call and top.call.id, top.stage
@@ -617,6 +622,7 @@ class CallTracker:
     def _begin(self, record, kind, func, info, obligation=None):
         core = record.core
         call = Call(core, self._ordinals[core], kind, func, self.function_name(func), info, record.clock, obligation)
+        call.name = self._names.get(kind, kind)
         self._ordinals[core] += 1
         self.calls.append(call)
         if obligation is not None:
@@ -629,7 +635,7 @@ class CallTracker:
         kind = self._routine_of_pc(record.pc) or f"{record.pc:#x}"
         if top.kind in _CALLING and top.call is not None:
             if top.kind is _Kind.COMMAND and not top.depth:
-                top.call.kind = kind
+                top.call.kind, top.call.name = kind, self._names.get(kind, kind)
             top.depth += 1
             return top.call
         call = self._begin(record, kind, record.a, record.b)

@@ -9,7 +9,8 @@ import sys
 import tempfile
 import traceback
 import warnings
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -49,6 +50,9 @@ class _Group(TyperGroup):
     def main(self, *args, **options):
         try:
             code = super().main(*args, **{**options, "standalone_mode": False})
+            if code == exit_code(KeyboardInterrupt()):
+                # What typer makes of an interruption, wherever it comes; it says nothing.
+                code = _interrupted(heard() or KeyboardInterrupt())
         except _UsageError as error:
             code, message = BAD_INPUT, error.format_message().removesuffix(".")
             if "\n" in message:                 # without any argument: the help
@@ -71,8 +75,6 @@ class _Group(TyperGroup):
             code = _refuse(BAD_INPUT, error)
         except MissingToolError as error:
             code = _refuse(MISSING_TOOL, error)
-        except KeyboardInterrupt as error:
-            code = _interrupted(error)
         except BrokenPipeError:
             _write_nothing_more()
             code = NO_READER
@@ -138,9 +140,14 @@ _Patience = Annotated[int | None, typer.Option(min=1, metavar="CLOCKS", help="A 
 _Visits = Annotated[int | None, typer.Option(min=1, help="The bound of O10: how many entries a handler may look at. "
                                              "Default: 16 a core.")]
 _All = Annotated[bool, typer.Option("--all", help="Show every oracle on a line of its own.")]
+#: ``MachineConfig.MAX_CORES``, which help and usage must not wait for.
+MOST_CORES = 64
+#: The largest number of a first schedule: a notebook has room for it and those behind it.
+_LAST = 1 << 62
 #: Nobody waits for longer, in seconds.
 _LONG = 1e9
-_Cores = Annotated[int | None, typer.Option(min=1, max=64, help="Number of cores, instead of the scenario's own.")]
+_Processes = Annotated[int | None, typer.Option(min=1, max=128, help="One per CPU if you pass nothing.")]
+_Cores = Annotated[int | None, typer.Option(min=1, max=MOST_CORES, help="Number of cores, instead of the scenario's own.")]
 
 
 def main():
@@ -195,19 +202,16 @@ def run(
     Exit code 0: all calls completed and every oracle holds. 1: an oracle is violated or a call never completes, even if the
     scenario expects it. 2: bad input. 3: something is missing here.
     """
-    from sim.engines import make_engine
-    from sim.run import prepare, window_of
-    from sim.run import run as run_prepared
+    from sim.engines.spec import EngineSpec
+    from sim.runs.prepare import prepare, window_of
 
     _check_engine(engine)
     clocks = window_of(window)
     prepared = prepare(scenario, protocol=protocol, cores=cores, preset=preset, assignments=_assignments(assignments, memory),
                        without=without or (), seed=seed, patience=patience, visits=visits)
     _remark(prepared)
-    with _progress(max_cycles) as progress:
-        machine = make_engine(engine, prepared.settings.config, tell=note)
-        result = run_prepared(prepared, engine=machine, max_clocks=max_cycles, out=out, waves=not no_vcd, window=clocks,
-                              progress=progress)
+    prepared = prepared.under(max_clocks=max_cycles, window=clocks)
+    result = _carry_out(prepared, EngineSpec(prepared.run.config, engine), out=out, waves=not no_vcd)
     _present(result, as_json, everything)
 
 
@@ -220,7 +224,7 @@ def litmus(
     seed: Annotated[int, typer.Option(min=0, help="Of the schedules.")] = 0,
     expected: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Verdicts to compare with.")] = None,
     engine: _Engine = None,
-    processes: Annotated[int | None, typer.Option(min=1, max=256, help="One per CPU if you pass nothing.")] = None,
+    processes: _Processes = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that was interrupted and noted in --out.")] = False,
     out: Annotated[Path, typer.Option(help="Where waves of a forbidden outcome are written.")] = Path("waves"),
     as_json: _Json = False,
@@ -230,14 +234,13 @@ def litmus(
     Without --expected a test is judged by all final states that the memory model has. Exit code 0: nothing forbidden was seen.
     1: a forbidden outcome was seen. 2: bad input; the other files are run. 130: interrupted; --resume goes on.
     """
-    from sim.engines import make_engine
     from sim.litmus.command import show
 
     _check_engine(engine)
     # The machines of tests with more threads are made like the first one, and what there is to say of that is said once.
     once = cache(note)
     report = show(paths or [], memory=memory, runs=runs, seed=seed, expected=expected, out=out, as_json=as_json,
-                  processes=processes, resume=resume, make=lambda config: make_engine(engine, config, tell=once))
+                  processes=processes, resume=resume, engine=engine, note=once)
     if report.forbidden or report.refused:
         raise typer.Exit(VIOLATED if report.forbidden else BAD_INPUT)
 
@@ -255,14 +258,16 @@ def hunt(
     without: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Leave out a named barrier or lock.")] = None,
     runs: Annotated[int | None, typer.Option(min=1, help="How many schedules; 20,000 if there are no --seconds.")] = None,
     seconds: Annotated[float | None, typer.Option(min=0, max=_LONG, help="Stop after so long.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Number of the first schedule.  [default: 0]")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=_LAST, help="Number of the first schedule.  [default: 0]")] = None,
     patience: _Patience = None,
     visits: _Visits = None,
     ignore: Annotated[list[str] | None, typer.Option(metavar="FLAG", help="Look past this finding; may be repeated.")] = None,
     oracles: Annotated[bool, typer.Option("--oracles", help="Judge every run by the oracles, not only by the Monitor: slow.")]
     = False,
     engine: _Engine = None,
-    processes: Annotated[int | None, typer.Option(min=1, max=128, help="One per CPU if you pass nothing.")] = None,
+    processes: _Processes = None,
+    cluster: Annotated[str | None, typer.Option(metavar="local|tcp://HOST:PORT", help="Hunt with the workers of a Dask scheduler, "
+                                                "or of one of its own.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the hunt that is noted in --out; its runs count.")] = False,
     out: Annotated[Path, typer.Option(help="Where schedules of findings are written.")] = Path("waves"),
     as_json: _Json = False,
@@ -271,20 +276,21 @@ def hunt(
 
     Exit code 0: nothing was found. 1: something was. 2: bad input. 130: interrupted; --resume goes on.
     """
-    from sim.hunt import Hunt
+    from sim.hunt.hunt import Hunt
     from sim.report.hunt import print_finding, print_report
+    from sim.runs.prepare import prepare
 
     _check_engine(engine)
     if resume and seed is not None:
         raise InputError("--resume goes on where the notebook ends; --seed begins another hunt")
-    arguments = {"name": scenario, "protocol": protocol, "cores": cores, "preset": preset,
-                 "assignments": _assignments(assignments, memory), "without": tuple(without or ()),
-                 "patience": patience, "visits": visits}
+    prepared = prepare(scenario, protocol=protocol, cores=cores, preset=preset, assignments=_assignments(assignments, memory),
+                       without=without or (), patience=patience, visits=visits)
     with status() as show:
-        this = Hunt(arguments, ignore=ignore or (), oracles=oracles, out=out, engine=engine, processes=processes, tell=note,
-                    found=(lambda finding: None) if as_json else print_finding,
-                    progress=lambda runs, clocks, past: show(f"{runs} schedules, {clocks} clocks, {past:.0f} s"))
-        _remark(this.prepared)
+        this = Hunt(prepared, ignore=ignore or (), oracles=oracles, out=out, engine=engine, processes=processes, cluster=cluster,
+                    tell=note, found=(lambda finding: None) if as_json else print_finding,
+                    progress=lambda runs, clocks, past, count: show(f"{runs} schedules, {clocks} clocks, {past:.0f} s, "
+                                                                    f"{count} at work"))
+        _remark(prepared)
         report = this.run(runs=runs, first=seed or 0, seconds=seconds, resume=resume)
     if as_json:
         _print_json(report.to_json())
@@ -308,23 +314,37 @@ def replay(
     as_json: _Json = False,
 ):
     """Repeat a run of a hunt to the clock, with waves, which are named as the schedule is."""
-    from rtl.schedule import ScheduleKind
-    from sim.engines import make_engine
-    from sim.profile import room_of
-    from sim.run import patience_of, prepare_recipe, run, window_of
-    from sim.schedules import Plan, read_recipe
+    from sim.engines.spec import EngineSpec
+    from sim.runs.description import OfLitmus
+    from sim.runs.prepare import load, window_of
+    from sim.runs.schedule import read_run
 
     _check_engine(engine)
     clocks = window_of(window)
-    recipe = read_recipe(file)
-    prepared = prepare_recipe(recipe, file, patience=patience, visits=visits, tell=note)
-    again = recipe.plan if recipe.schedule is None else Plan(kind=ScheduleKind.REPLAY)
-    with _progress(1_000_000) as progress:
-        machine = make_engine(engine, prepared.settings.config, room=room_of(prepared.scenario), tell=note)
-        result = run(prepared, engine=machine, max_clocks=1_000_000, out=out, name=file.stem, waves=not no_vcd, window=clocks,
-                     plan=again, replay=recipe.schedule or (), patience=patience_of(prepared.scenario, recipe.plan),
-                     progress=progress)
-    _present(result, as_json, everything, lambda: recipe.check_violation(result.seen, file=file))
+    this = read_run(file)
+    limits = {"patience": patience, "visits": visits, "window": clocks}
+    this = replace(this, **{name: value for name, value in limits.items() if value is not None})
+    if isinstance(this.subject, OfLitmus):
+        _repeat_litmus(this, file, engine, None if no_vcd else out, as_json)
+    prepared = load(this, file=file, tell=note)
+    result = _carry_out(prepared, EngineSpec(prepared.run.config, engine, prepared.room), out=out, name=file.stem, waves=not no_vcd)
+    _present(result, as_json, everything, lambda: this.check_violation(result.seen, file=file))
+
+
+def _repeat_litmus(this, file, engine, out, as_json):
+    """The same for a run of a litmus test."""
+    from sim.engines.spec import EngineSpec
+    from sim.litmus.run import repeat
+
+    seen = repeat(this, engine=EngineSpec(this.config, engine).make(note), file=file, out=out, name=file.stem, tell=note)
+    if as_json:
+        _print_json(seen)
+    else:
+        print(f"litmus test {seen['name']}, {seen['clocks']} clocks: {seen['shown']}")
+        for what, path in seen["files"].items():
+            print(f"  {what:<8}{path}")
+    this.check_violation({seen["shown"]: seen["clocks"]}, file=file)
+    raise typer.Exit(0 if this.violation is None else VIOLATED)
 
 
 @app.command(short_help="Put single faults into a protocol, and see who notices.",
@@ -335,10 +355,10 @@ def mutate(
     scenario: Annotated[list[str] | None, typer.Option(metavar="NAME|FILE.toml", help="Only these scenarios; may be repeated. "
                                                        "[default: all shipped ones that the protocol can run]")] = None,
     only: Annotated[str | None, typer.Option(metavar="TEXT", help="Only mutants with this in their name, line or routine.")] = None,
-    boot: Annotated[bool, typer.Option("--boot", help="Put faults into boot.uasm as well.")] = False,
+    boot: Annotated[bool, typer.Option("--boot", help="Put faults into power-up and hotplug as well.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Try those that are explained as equivalent, too.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Number of the first schedule.")] = 0,
-    processes: Annotated[int | None, typer.Option(min=1, help="One per CPU if not said.")] = None,
+    processes: _Processes = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the campaign that is noted in --out.")] = False,
     out: Annotated[Path, typer.Option(help="Where the notebook is written.")] = Path("waves"),
     as_json: _Json = False,
@@ -379,7 +399,7 @@ def list_(as_json: _Json = False):
 @app.command(epilog="Example: crosscall asm mine.uasm")
 def asm(
     file: Annotated[str, typer.Argument(metavar="FILE.uasm|NAME", help="A protocol: your own file, or a shipped one.")],
-    cores: Annotated[int, typer.Option(min=1, max=64, help="Number of cores to assemble for.")] = 4,
+    cores: Annotated[int, typer.Option(min=1, max=MOST_CORES, help="Number of cores to assemble for.")] = 4,
     define: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A constant; may be repeated.")] = None,
     as_json: _Json = False,
 ):
@@ -388,7 +408,7 @@ def asm(
     from sim.microcode.assembler import assemble
     from sim.microcode.listing import listing
     from sim.microcode.protocols import find_protocol
-    from sim.settings import constants
+    from sim.runs.settings import constants
 
     xlen = MachineConfig().with_cores(cores).xlen
     image = assemble(find_protocol(file), n_cores=cores, xlen=xlen, defines=constants(define or (), "--define"))
@@ -498,7 +518,7 @@ def export(
     """
     from sim.export import export as export_part
     from sim.export import with_assignments
-    from sim.settings import preset_config
+    from sim.runs.settings import preset_config
 
     config = preset_config(preset)
     config = with_assignments(config.with_cores(cores) if cores else config, assignments or ())
@@ -531,14 +551,23 @@ def _numbers(text, option):
         numbers = [int(word) for word in text.split(",")]
     except ValueError:
         numbers = []
-    if not numbers or not all(1 <= number <= 64 for number in numbers):
-        raise InputError(f"{option} {text}: must be numbers from 1 to 64, with commas between them")
+    if not numbers or not all(1 <= number <= MOST_CORES for number in numbers):
+        raise InputError(f"{option} {text}: must be numbers from 1 to {MOST_CORES}, with commas between them")
     return numbers
 
 
 def _check_engine(name, engines=ENGINES):
     if name is not None and name not in engines:
         raise InputError(f'there is no engine "{name}"{closest(name, engines)} (there are: {", ".join(engines)})')
+
+
+def _carry_out(prepared, spec, **options):
+    """The Result of a run, with its progress. spec : EngineSpec.  options : of ``sim.runs.run.run``."""
+    from sim.runs.run import run
+
+    with status() as show:
+        at_most = prepared.run.max_clocks
+        return run(prepared, engine=spec.make(note), progress=lambda clock: show(f"clock {clock} (at most {at_most})"), **options)
 
 
 def _remark(prepared):
@@ -563,20 +592,13 @@ def _present(result, as_json, everything, check=lambda: None):
 
 def _assignments(assignments, memory):
     """What ``--set`` and ``--memory`` say together."""
-    from sim.settings import memory_assignment
+    from sim.runs.settings import memory_assignment
 
     return (*(assignments or ()), *([memory_assignment(memory)] if memory is not None else ()))
 
 
 def _print_json(value):
     print(json.dumps(value, indent=2))
-
-
-@contextmanager
-def _progress(max_clocks):
-    """A function to call with the clock now and then."""
-    with status() as show:
-        yield lambda clock: show(f"clock {clock} (at most {max_clocks})")
 
 
 if __name__ == "__main__":

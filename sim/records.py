@@ -16,7 +16,7 @@ from rtl.events import (
 )
 from rtl.memory.port import MemoryOp
 
-__all__ = ["MESSAGE", "ApicRecord", "CommitRecord", "CoreRecord", "Digest", "MessageRecord", "Sources"]
+__all__ = ["MESSAGE", "ApicRecord", "CommitRecord", "CoreRecord", "Digest", "MessageRecord", "Record", "Sources"]
 
 
 class CoreRecord(NamedTuple):
@@ -95,6 +95,9 @@ class CommitRecord(NamedTuple):
     new: int
 
 
+#: What ``Sources.decode`` gives.
+Record = CoreRecord | ApicRecord | MessageRecord | CommitRecord
+
 _EVENTS = {event.value: event for event in Event}
 _APIC_EVENTS = {event.value: event for event in ApicEvent}
 _OPS = {op.value: op for op in MemoryOp}
@@ -142,7 +145,7 @@ class Sources:
     def __len__(self):
         return len(self.kinds)
 
-    def decode(self, clock, index, raw):
+    def decode(self, clock: int, index: int, raw: int) -> Record:
         """The typed record of the source with this index."""
         return self._decoders[index](clock, self.numbers[index], raw)
 

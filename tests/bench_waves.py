@@ -11,7 +11,8 @@ from pathlib import Path
 from statistics import median
 
 from sim.engines.pysim import PySimEngine
-from sim.run import prepare, run
+from sim.runs.prepare import prepare
+from sim.runs.run import run
 
 #: (cores, clocks): some seconds each.
 SIZES = ((4, 4000), (32, 800))
@@ -20,7 +21,7 @@ ROUNDS = 5
 
 def seconds(prepared, engine, clocks, out, waves):
     begin = time.process_time()
-    run(prepared, engine=engine, max_clocks=clocks, out=out, waves=waves)
+    run(prepared.under(max_clocks=clocks), engine=engine, out=out, waves=waves)
     return time.process_time() - begin
 
 

@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 import typer.main
 
+import crosscall
 import rtl
 import sim
 from sim.cli import app
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = (rtl, sim)
+PACKAGES = (crosscall, rtl, sim)
 MODULES = sorted(module.name for package in PACKAGES for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."))
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def tracked_files():
@@ -26,7 +27,7 @@ def tracked_files():
         names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
         return [ROOT / name for name in names if (ROOT / name).is_file()]
     except (OSError, subprocess.CalledProcessError):
-        files = (path for folder in ("rtl", "sim", "tests", "docs") for path in (ROOT / folder).rglob("*"))
+        files = (path for folder in ("crosscall", "rtl", "sim", "tests", "docs") for path in (ROOT / folder).rglob("*"))
         return [path for path in files if path.is_file() and "__pycache__" not in path.parts]
 
 
@@ -53,6 +54,23 @@ def test_hardware_knows_nothing_of_simulation(path):
         assert not [name for name in names if name.split(".")[0] in ("sim", "tests")]
 
 
+def private_parts(path):
+    """What a file imports of Amaranth that has no public name."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [item.name for item in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = [f"{node.module}.{item.name}" for item in node.names]
+        else:
+            continue
+        yield from (name for name in names if name.split(".")[0] == "amaranth" and "._" in name)
+
+
+def test_what_amaranth_keeps_private_has_one_door():
+    files = [path for package in PACKAGES for path in Path(package.__path__[0]).rglob("*.py")]
+    assert [path.name for path in files if list(private_parts(path))] == ["netlist.py"]
+
+
 def commands():
     """(document, words) of every crosscall command line in the documents, in code blocks and in backticks."""
     for path in DOCUMENTS:
@@ -61,7 +79,8 @@ def commands():
         lines = [line for block in blocks for line in block.splitlines()]
         lines += re.findall(r"`(crosscall [^`]*)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
         for line in lines:
-            if line.startswith("crosscall "):
+            line = line.removeprefix("$ ")
+        if line.startswith("crosscall "):
                 yield pytest.param(line.split("#")[0].split()[1:], id=f"{path.name}: {line.split('#')[0].strip()}")
 
 
@@ -79,6 +98,19 @@ def test_documented_make_targets_exist():
     named = {name for path in DOCUMENTS for name in re.findall(r"\bmake ([a-z-]+)\b(?=`| +#)", path.read_text(encoding="utf-8"))}
     assert named
     assert named <= targets
+
+
+@pytest.mark.parametrize("file", [".ci/run", ".pre-commit-config.yaml"])
+def test_what_runs_by_itself_exists(file):
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    run = re.findall(r"^(?:make| +entry: make) ([a-z-]+)$", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
+    assert run and set(run) <= set(targets)
+
+
+def test_slices_are_of_files_that_exist():
+    for line in (ROOT / "tests" / "slices.txt").read_text(encoding="utf-8").splitlines():
+        path, _, name = line.partition("::")
+        assert not name or f"def {name.partition('[')[0]}(" in (ROOT / path).read_text(encoding="utf-8"), line
 
 
 def test_links_between_documents_lead_somewhere():

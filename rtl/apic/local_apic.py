@@ -70,9 +70,10 @@ class LocalApic(wiring.Component):
     later it is up to date. A higher vector that arrives while a lower one is offered replaces it after the same two clocks.
     A vector below ``first_vector``, or below 16, is not received; it sets the ESR bit "receive illegal vector".
 
-    INIT clears all registers but the id at the end of the clock; a message under way, which is what ICR shows, goes on.
-    ``init`` and ``startup`` are registers: high for the one clock after the one in which such a message was delivered. The
-    vector of STARTUP says nothing here. Messages of other modes are not received.
+    INIT clears all registers but the id at the end of the clock (Intel SDM, "Local APIC State After It Receives an INIT"), but no
+    message under way: that is delivered, and the delivery status says until when. ``init`` and ``startup`` are registers: high for
+    the one clock after the one in which such a message was delivered. The vector of STARTUP says nothing here. Messages of other
+    modes are not received.
 
     *Sending.* A write to ICR in clock t shows the message on ``out`` from clock t + 1 until its ``done``; ``out.valid`` is the
     delivery status. The modes are FIXED, INIT and STARTUP, the latter two with no shorthand but OTHERS. A write that asks for
@@ -83,9 +84,9 @@ class LocalApic(wiring.Component):
     8 bits, of which 0xff names all; a logical one is not sent (there is no LDR). So what was written for an xAPIC runs in both
     modes: ICR2 exists in both here.
 
-    *Registers.* Reads are combinational and never stale. ICR reads as the message sent last, with delivery status in bit 12, and in
-    an x2APIC with the destination; ICR2 as written. A write to ESR, of any value, moves the errors collected since the last one
-    into what is read. The core never accesses a register in the clock of an ``accept``.
+    *Registers.* Reads are combinational and never stale. ICR reads as the message sent last, in an x2APIC with its destination, or
+    as 0 if none was sent since INIT; with delivery status in bit 12. ICR2 reads as written. A write to ESR, of any value, moves the
+    errors collected since the last one into what is read. The core never accesses a register in the clock of an ``accept``.
 
     Parameters
     ----------
@@ -157,6 +158,7 @@ class LocalApic(wiring.Component):
             return write & (port.register == register)
 
         destination = Signal(8)       # ICR2
+        sent = Signal()               # since INIT: ICR shows it
         errors = Signal(8)            # since the last write to ESR
         esr = Signal(8)
         asked = self._asked(m, destination)
@@ -167,10 +169,12 @@ class LocalApic(wiring.Component):
         m.d.comb += port.serializes.eq(~self.x2apic)
         with m.If(sends):
             m.d.sync += [self.out.valid.eq(1), self.out.message.eq(asked)]
-        with m.Elif(self.out.valid):
-            m.d.sync += self.out.valid.eq(~self.out.done)
-        with m.Elif(init):
-            m.d.sync += self.out.message.eq(0)
+        with m.Elif(self.out.done):
+            m.d.sync += self.out.valid.eq(0)
+        with m.If(init):
+            m.d.sync += sent.eq(0)
+        with m.Elif(sends):
+            m.d.sync += sent.eq(1)
         with m.If(write), m.Switch(port.register):
             with m.Case(ApicRegister.TPR):
                 m.d.sync += self.tpr.eq(port.write_data)
@@ -194,16 +198,13 @@ class LocalApic(wiring.Component):
                 with m.If(can_send & ~legal):
                     m.d.sync += errors[_SEND_ILLEGAL_VECTOR].eq(1)
 
-        message = self.out.message
         readable = {
             ApicRegister.ID: Cat(Const(0, 24), self.core_id),
             ApicRegister.VERSION: _VERSION,
             ApicRegister.TPR: self.tpr,
             ApicRegister.PPR: ppr,
             ApicRegister.ESR: esr,
-            ApicRegister.ICR: Cat(message.vector, message.mode, message.logical, self.out.valid, Const(0, 1), message.level,
-                                  message.trigger, Const(0, 2), message.shorthand, Const(0, 12),
-                                  Mux(self.x2apic, message.destination, 0)),
+            ApicRegister.ICR: self._command(sent),
             ApicRegister.ICR2: Cat(Const(0, 24), destination),
         }
         for first, bits in (ApicRegister.ISR, self.isr), (ApicRegister.IRR, self.irr):
@@ -253,6 +254,13 @@ class LocalApic(wiring.Component):
         m.d.comb += Cat(asked.vector, asked.mode, asked.logical, asked.level, asked.trigger, asked.shorthand).eq(
             Cat(value[:12], value[14:16], value[18:20]))
         return asked
+
+    def _command(self, sent):
+        """What ICR reads as. sent : a message was, since INIT."""
+        message = self.out.message
+        command = Cat(message.vector, message.mode, message.logical, Const(0, 2), message.level, message.trigger, Const(0, 2),
+                      message.shorthand, Const(0, 12), Mux(self.x2apic, message.destination, 0))
+        return Mux(sent, command, 0) | self.out.valid << 12
 
     def _is_known(self, asked):
         """This APIC sends such messages."""

@@ -11,26 +11,11 @@ from ..events import Event, core_record_layout
 from ..memory.port import Fence, MemoryOp, memory_request_layout
 from ..share import share
 from .datapath import Datapath
-from .microword import CONDITIONAL_OPS, MicroWord, Op
+from .microword import CONDITIONAL_OPS, MEMORY_OPS, OPERATIONS, MicroWord, Op
 from .seen import CoreState, core_probe_layout, status_layout
 from .sequencer import Sequencer
 
 __all__ = ["Core"]
-
-#: Microoperation -> operation of the memory port.
-_MEMORY_OPS = {
-    Op.LD: MemoryOp.READ,
-    Op.LDZ: MemoryOp.READ,
-    Op.LDNZ: MemoryOp.READ,
-    Op.ST: MemoryOp.WRITE,
-    Op.STC: MemoryOp.WRITE,
-    Op.SWAP: MemoryOp.SWAP,
-    Op.CAS: MemoryOp.CAS,
-    Op.FADD: MemoryOp.ADD,
-    Op.FAND: MemoryOp.AND,
-    Op.FANDN: MemoryOp.AND,
-    Op.FOR: MemoryOp.OR,
-}
 
 
 class Core(wiring.Component):
@@ -123,9 +108,9 @@ class Core(wiring.Component):
         op = Signal(MemoryOp)
         is_memory = Signal()
         with m.Switch(word.op):
-            for micro, memory in _MEMORY_OPS.items():
+            for micro in MEMORY_OPS:
                 with m.Case(micro):
-                    m.d.comb += [op.eq(memory), is_memory.eq(1)]
+                    m.d.comb += [op.eq(OPERATIONS[micro].memory), is_memory.eq(1)]
         with m.If(sequencer.issue):
             m.d.comb += [
                 self.request.op.eq(op),

@@ -8,7 +8,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from .microword import MEMORY_OPS, SAVED_REGISTERS, MicroWord, Op
+from .microword import LOAD_OPS, MEMORY_BLOCK, SAVED_REGISTERS, MicroWord, Op
 
 __all__ = ["Datapath"]
 
@@ -82,7 +82,7 @@ class Datapath(wiring.Component):
         shift = exact_log2(xlen)
         writes = Signal()
         rd = Signal(3)
-        memory = word.op.as_value()[4:] == MEMORY_OPS.start >> 4
+        memory = word.op.as_value()[4:] == MEMORY_BLOCK
 
         m.d.comb += [
             a.eq(self.registers[Mux(word.op == Op.PUSHA, self.index, word.ra)]),
@@ -96,8 +96,13 @@ class Datapath(wiring.Component):
         with m.Switch(word.op):
             with m.Case(Op.MOV):
                 m.d.comb += result.eq(b)
-            with m.Case(Op.LD, Op.SWAP, Op.CAS, Op.FADD, Op.FAND, Op.FANDN, Op.FOR):
+            with m.Case(*LOAD_OPS):
                 m.d.comb += result.eq(self.memory_old)
+                with m.Switch(word.op):
+                    with m.Case(Op.LDZ):
+                        m.d.comb += taken.eq(self.memory_old == 0)
+                    with m.Case(Op.LDNZ):
+                        m.d.comb += taken.eq(self.memory_old != 0)
             with m.Case(Op.ADD):
                 m.d.comb += result.eq(a + b)
             with m.Case(Op.SUB):
@@ -122,10 +127,6 @@ class Datapath(wiring.Component):
                 m.d.comb += result.eq(~b)
             with m.Case(Op.LOOP):
                 m.d.comb += [result.eq(a - 1), taken.eq(a != 1)]
-            with m.Case(Op.LDZ):
-                m.d.comb += [result.eq(self.memory_old), taken.eq(self.memory_old == 0)]
-            with m.Case(Op.LDNZ):
-                m.d.comb += [result.eq(self.memory_old), taken.eq(self.memory_old != 0)]
             with m.Case(Op.POP, Op.POPA):
                 m.d.comb += result.eq(self.popped)
             with m.Case(Op.JMP, Op.CALL):

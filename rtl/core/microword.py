@@ -1,7 +1,7 @@
 """The micro-instruction word: 51 bits, and what each operation does with its fields.
 
-``OPERATIONS`` says for every operation which fields it uses and how it is written; assembler, listing and
-``docs/microcode.md`` are made from it, so that there is one description.
+``OPERATIONS`` says for every operation which fields it uses, how it is written, what it asks of memory and whether it jumps; the
+core, assembler, listing and ``docs/microcode.md`` are made from it, so that there is one description.
 """
 
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from amaranth.lib import data, enum
 
 from ..events import Event
-from ..memory.port import Fence
+from ..memory.port import Fence, MemoryOp
 
 __all__ = [
-    "CONDITIONAL_OPS", "ENTRY_INTERRUPT", "ENTRY_RESET", "IMMEDIATE_BITS", "MEMORY_OPS", "NO_OPS", "OPERATIONS", "SAVED_REGISTERS",
-    "TARGET_BITS", "Fence", "MicroWord", "Op", "Operation",
+    "CONDITIONAL_OPS", "ENTRY_INTERRUPT", "ENTRY_RESET", "IMMEDIATE_BITS", "JUMP_OPS", "LOAD_OPS", "MEMORY_BLOCK", "MEMORY_OPS",
+    "NO_OPS", "OPERATIONS", "SAVED_REGISTERS", "STORE_OPS", "TARGET_BITS", "Fence", "MicroWord", "Op", "Operation",
 ]
 
 #: Where a core starts: after reset, and after STARTUP.
@@ -62,7 +62,7 @@ class Op(enum.Enum, shape=6):
     APICWR = 0x1E
     APICWRH = 0x1F
 
-    # 0x20 to 0x2f: memory operations.
+    # MEMORY_BLOCK: the memory operations.
     LD = 0x20
     ST = 0x21
     STC = 0x22
@@ -127,14 +127,30 @@ class Operation:
     ``m`` effective address ``[ra + imm]``, ``[ra]`` or ``[imm]`` - ``t`` label (target) - ``i`` immediate only -
     ``c`` register that is both read as the value to compare and written (rd) - ``k`` constant from 0 to 63 (in rd and rb).
     What stands in parentheses may be left out, all of it: then the word is encoded as ``rd = [rd]``, which changes nothing.
+
+    memory : what it asks of memory, or None.
+    conditional : it goes to its target only under a condition.
     """
 
     operands: str
     clocks: str
     text: str
+    memory: MemoryOp | None = None
+    conditional: bool = False
+
+    @property
+    def writes(self):
+        """It writes rd."""
+        return not {"d", "c"}.isdisjoint(self.operands)
 
 
-_MEMORY = "3 + contention"
+def _memory(asks, operands, text, conditional=False):
+    return Operation(operands, "3 + contention", text, asks, conditional)
+
+
+def _branch(operands, text):
+    return Operation(operands, "1", text, conditional=True)
+
 
 #: By operation, in the order of the documentation.
 OPERATIONS = {
@@ -169,28 +185,28 @@ OPERATIONS = {
     Op.APICRDH: Operation("di", "1", "rd = high 16 bits of APIC register i"),
     Op.APICWR: Operation("ri", "1", "APIC register i = what is staged, and below it the low 16 bits of rb; the stage is 0 again"),
     Op.APICWRH: Operation("r", "1", "stage the low 16 bits of rb as bits 31:16 of the next APICWR; what is staged moves up 16"),
-    Op.LD: Operation("dm", _MEMORY, "rd = memory"),
-    Op.LDZ: Operation("dmt", _MEMORY, "rd = memory; go to t if that is 0"),
-    Op.LDNZ: Operation("dmt", _MEMORY, "rd = memory; go to t if that is not 0"),
-    Op.ST: Operation("mr", _MEMORY, "memory = rb"),
-    Op.STC: Operation("mk", _MEMORY, "memory = k; k is operand b"),
-    Op.SWAP: Operation("dmr", _MEMORY, "rd = memory, memory = rb, atomically"),
-    Op.CAS: Operation("cmr", _MEMORY, "if memory == rd: memory = rb; rd = old memory; atomically"),
-    Op.FADD: Operation("dmr", _MEMORY, "rd = memory, memory += rb, atomically"),
-    Op.FAND: Operation("dmr", _MEMORY, "rd = memory, memory &= rb, atomically"),
-    Op.FANDN: Operation("dmr", _MEMORY, "rd = memory, memory &= ~rb, atomically (an AND of ~rb)"),
-    Op.FOR: Operation("dmr", _MEMORY, "rd = memory, memory |= rb, atomically"),
+    Op.LD: _memory(MemoryOp.READ, "dm", "rd = memory"),
+    Op.LDZ: _memory(MemoryOp.READ, "dmt", "rd = memory; go to t if that is 0", conditional=True),
+    Op.LDNZ: _memory(MemoryOp.READ, "dmt", "rd = memory; go to t if that is not 0", conditional=True),
+    Op.ST: _memory(MemoryOp.WRITE, "mr", "memory = rb"),
+    Op.STC: _memory(MemoryOp.WRITE, "mk", "memory = k; k is operand b"),
+    Op.SWAP: _memory(MemoryOp.SWAP, "dmr", "rd = memory, memory = rb, atomically"),
+    Op.CAS: _memory(MemoryOp.CAS, "cmr", "if memory == rd: memory = rb; rd = old memory; atomically"),
+    Op.FADD: _memory(MemoryOp.ADD, "dmr", "rd = memory, memory += rb, atomically"),
+    Op.FAND: _memory(MemoryOp.AND, "dmr", "rd = memory, memory &= rb, atomically"),
+    Op.FANDN: _memory(MemoryOp.AND, "dmr", "rd = memory, memory &= ~rb, atomically (an AND of ~rb)"),
+    Op.FOR: _memory(MemoryOp.OR, "dmr", "rd = memory, memory |= rb, atomically"),
     Op.JMP: Operation("t(dm)", "1", "go to t; rd = effective address"),
     Op.CALL: Operation("t(dm)", "1", "push the next address, go to t; rd = effective address (an argument)"),
     Op.ICALL: Operation("a", "1", "push the next address, go to ra; traps if that word is no entry point"),
     Op.RET: Operation("", "1, 2 after a push or call", "pop the address and go there"),
-    Op.BEQ: Operation("abt", "1", "go to t if ra == b"),
-    Op.BNE: Operation("abt", "1", "go to t if ra != b"),
-    Op.BLT: Operation("abt", "1", "go to t if ra < b, unsigned"),
-    Op.BGE: Operation("abt", "1", "go to t if ra >= b, unsigned"),
-    Op.BTS: Operation("abt", "1", "go to t if ra & b is not 0 (a bit is set)"),
-    Op.BTC: Operation("abt", "1", "go to t if ra & b is 0 (the bits are clear)"),
-    Op.LOOP: Operation("dat", "1", "rd = ra - 1; go to t if that is not 0. With rd = ra and t = itself: work for ra clocks"),
+    Op.BEQ: _branch("abt", "go to t if ra == b"),
+    Op.BNE: _branch("abt", "go to t if ra != b"),
+    Op.BLT: _branch("abt", "go to t if ra < b, unsigned"),
+    Op.BGE: _branch("abt", "go to t if ra >= b, unsigned"),
+    Op.BTS: _branch("abt", "go to t if ra & b is not 0 (a bit is set)"),
+    Op.BTC: _branch("abt", "go to t if ra & b is 0 (the bits are clear)"),
+    Op.LOOP: _branch("dat", "rd = ra - 1; go to t if that is not 0. With rd = ra and t = itself: work for ra clocks"),
     Op.PUSH: Operation("r", "1", "push rb on the private stack"),
     Op.POP: Operation("d", "1, 2 after a push or call", "pop rd from the private stack"),
     Op.PUSHA: Operation("", "7", "push r0 to r6"),
@@ -201,7 +217,13 @@ OPERATIONS = {
 SAVED_REGISTERS = 7
 
 #: The operations that go to their target under a condition; the event of such a word is said only if they do.
-CONDITIONAL_OPS = (Op.BEQ, Op.BNE, Op.BLT, Op.BGE, Op.BTS, Op.BTC, Op.LOOP, Op.LDZ, Op.LDNZ)
+CONDITIONAL_OPS = tuple(op for op, operation in OPERATIONS.items() if operation.conditional)
+#: Those that always do.
+JUMP_OPS = tuple(op for op, operation in OPERATIONS.items() if "t" in operation.operands and not operation.conditional)
 
-#: The operations that access memory.
-MEMORY_OPS = range(0x20, 0x30)
+#: The operations that access memory: those that only write, and those that get something from it.
+MEMORY_OPS = tuple(op for op, operation in OPERATIONS.items() if operation.memory is not None)
+STORE_OPS = tuple(op for op in MEMORY_OPS if not OPERATIONS[op].writes)
+LOAD_OPS = tuple(op for op in MEMORY_OPS if OPERATIONS[op].writes)
+#: The upper bits (from bit 4) of the number of each of them and of no other operation: what the datapath knows them by.
+MEMORY_BLOCK = 0x2

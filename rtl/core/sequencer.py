@@ -1,5 +1,8 @@
 """The sequencer of a core: which microword is executed in which clock, and what it starts, waits for or traps on."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -7,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from ..events import Event
 from ..share import share
 from .interrupts import Interrupts
-from .microword import ENTRY_INTERRUPT, ENTRY_RESET, NO_OPS, SAVED_REGISTERS, MicroWord, Op
+from .microword import ENTRY_INTERRUPT, ENTRY_RESET, JUMP_OPS, LOAD_OPS, NO_OPS, SAVED_REGISTERS, STORE_OPS, MicroWord, Op
 from .seen import CoreState
 from .stack import Stack
 from .start import Start
@@ -161,12 +164,12 @@ class Sequencer(wiring.Component):
         with m.Elif(starts & strays):
             m.d.comb += trap.eq(Event.PANIC)
         with m.Elif(starts), m.Switch(word.op):
-            with m.Case(Op.ST, Op.STC):
+            with m.Case(*STORE_OPS):
                 with m.If(outside):
                     m.d.comb += trap.eq(Event.FAULT)
                 with m.Else():
                     m.d.comb += [self.issue.eq(self.room | ~self.posts), completes.eq(self.room & self.posts)]
-            with m.Case(Op.LD, Op.SWAP, Op.CAS, Op.FADD, Op.FAND, Op.FANDN, Op.FOR, Op.LDZ, Op.LDNZ):
+            with m.Case(*LOAD_OPS):
                 with m.If(outside):
                     m.d.comb += trap.eq(Event.FAULT)
                 with m.Else():
@@ -236,7 +239,7 @@ class Sequencer(wiring.Component):
         with m.Elif(self.accept):
             m.d.comb += following.eq(ENTRY_INTERRUPT)
         with m.Elif(self.completes):
-            with m.If(self.taken | (word.op == Op.JMP) | (word.op == Op.CALL) | (word.op == Op.PAUSE)):
+            with m.If(reduce(or_, (word.op == op for op in JUMP_OPS), self.taken)):
                 m.d.comb += following.eq(word.target)
             with m.Elif((word.op == Op.RET) | (word.op == Op.IRET)):
                 m.d.comb += following.eq(self.popped)

@@ -12,13 +12,13 @@ from pathlib import Path
 from statistics import median
 
 from rtl.schedule import ScheduleKind
-from sim.engines import make_engine
-from sim.engines.compiled.many import Job, LaneEngine
+from sim.engines.compiled.many import LaneEngine
 from sim.engines.compiled.toolchain import cpu_seconds
-from sim.engines.engine import PLAIN
+from sim.engines.engine import PLAIN, Job
+from sim.engines.spec import EngineSpec
 from sim.errors import MissingToolError
-from sim.run import prepare
-from sim.schedules import Plan
+from sim.runs.plan import Plan
+from sim.runs.prepare import ENDLESS, prepare
 
 __all__ = ["CONTENDERS", "bench_speed"]
 
@@ -53,73 +53,59 @@ def _speed(seconds, chunk, advance, begin):
     return clocks / spent, chunk
 
 
-class _Native:
-    """One run of an engine of native code, which goes on from slice to slice. Loading is not counted."""
-
-    runs = 1
-
-    def __init__(self, engine, prepared):
-        self.build_seconds = engine.build_seconds
-        self._engine = engine
-        self._contents = prepared.contents, prepared.settings.straps
-        self._chunk = 1000
-
-    def arenas(self, clocks, plans):
-        """For each plan, how many clocks were run, and the arena then."""
-        return [(self._engine.advance(self._engine.start(*self._contents, plan), clocks), self._engine.arena()) for plan in plans]
-
-    def begin(self):
-        self._control = self._engine.start(*self._contents)
-
-    def slice(self, seconds):
-        """Clocks per second, of all runs together, over about so many seconds."""
-        speed, self._chunk = _speed(seconds, self._chunk, lambda clocks: self._engine.advance(self._control, clocks), self.begin)
-        return speed
-
-
-class _Lanes:
-    """A run in each lane, all with plans of their own."""
+class _Contender:
+    """Runs that go on from slice to slice, or begin again with each. Loading is not counted."""
 
     def __init__(self, engine, prepared):
         self.build_seconds = engine.build_seconds
         self.runs = engine.lanes
         self._engine = engine
-        self._contents = prepared.contents, prepared.settings.straps
+        self._prepared = prepared
         self._chunk = 1000
 
+    def _jobs(self, plans, clocks):
+        # Nothing but the end of the program, or of the slice, ends these.
+        return [Job(self._prepared.contents, self._prepared.run.straps, max_clocks=clocks, plan=plan) for plan in plans]
+
     def arenas(self, clocks, plans):
-        outcomes = self._engine.run_many(*self._contents, [Job({"plan": plan}) for plan in plans], max_clocks=clocks, arena=True)
-        return [(outcome.clocks, outcome.arena) for outcome in outcomes]
+        """For each plan, how many clocks were run, and the arena then."""
+        return [(outcome.clocks, outcome.arena) for outcome in self._engine.run_many(self._jobs(plans, clocks), arena=True)]
 
     def begin(self):
-        self._engine.start(*self._contents, [Job({"plan": plan}) for plan in _plans(self.runs)])
+        """Load."""
+
+    def slice(self, seconds):
+        """Clocks per second, of all runs together, over about so many seconds."""
+
+
+class _Native(_Contender):
+    """One run of an engine of native code."""
+
+    def begin(self):
+        self._control = self._engine.start(*self._jobs([PLAIN], ENDLESS))
+
+    def slice(self, seconds):
+        speed, self._chunk = _speed(seconds, self._chunk, lambda clocks: self._engine.advance(self._control, clocks), self.begin)
+        return speed
+
+
+class _Lanes(_Contender):
+    """A run in each lane, all with plans of their own."""
+
+    def begin(self):
+        self._engine.start(self._jobs(_plans(self.runs), ENDLESS))
 
     def slice(self, seconds):
         speed, self._chunk = _speed(seconds, self._chunk, lambda clocks: clocks if self._engine.advance(clocks) else 0, self.begin)
         return speed * self.runs
 
 
-class _PySim:
-    """One run in PySim, which begins again with every slice; loading is not counted."""
-
-    runs = 1
-
-    def __init__(self, engine, prepared):
-        self.build_seconds = engine.build_seconds
-        self._engine = engine
-        self._prepared = prepared
-
-    def arenas(self, clocks, plans):
-        self._first, self._until = None, float("inf")
-        outcomes = [self._run(clocks, plan) for plan in plans]
-        return [(outcome.clocks, outcome.arena) for outcome in outcomes]
-
-    def begin(self):
-        pass
+class _PySim(_Contender):
+    """One run in PySim, which begins again with every slice."""
 
     def slice(self, seconds):
         self._first, self._until = None, seconds
-        self._run(1 << 40, PLAIN)
+        self._engine.run(*self._jobs([PLAIN], ENDLESS), sink=self)
         (clock, begun), (last, now) = self._first, self._last
         return (last - clock) / (now - begun)
 
@@ -130,9 +116,6 @@ class _PySim:
             self._first = self._last
         return now - self._first[1] >= self._until
 
-    def _run(self, clocks, plan):
-        return self._engine.run(self._prepared.contents, self._prepared.settings.straps, max_clocks=clocks, sink=self, plan=plan)
-
 
 #: Every row of the table: name -> what runs it. The place to enter a new one.
 CONTENDERS = {"pysim": _PySim, "compiled": _Native, "lanes": _Lanes, "verilator": _Native}
@@ -140,7 +123,7 @@ CONTENDERS = {"pysim": _PySim, "compiled": _Native, "lanes": _Lanes, "verilator"
 
 def _make(name, config):
     """What the contender of this name runs on."""
-    return LaneEngine(config) if name == "lanes" else make_engine(name, config)
+    return LaneEngine(config) if name == "lanes" else EngineSpec(config, name).make()
 
 
 def bench_speed(cores, *, engines=tuple(CONTENDERS), seconds=5.0, progress=lambda what: None, tell=lambda line: None,

@@ -1,15 +1,16 @@
 """What every engine offers."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from enum import Enum
 from typing import Protocol
 
 from rtl.config import MachineConfig, Straps
-from sim.monitor import ALL_SAID, Profile
-from sim.schedules import Plan
+from sim.runs.monitor import ALL_SAID, Profile
+from sim.runs.plan import Plan
 
-__all__ = ["NEVER", "PLAIN", "Contents", "Ending", "Engine", "Outcome", "Sink"]
+__all__ = ["NEVER", "PLAIN", "Contents", "Ending", "Engine", "Job", "Outcome", "Sink"]
 
 #: The plan that holds nobody back.
 PLAIN = Plan()
@@ -31,7 +32,7 @@ class Contents:
 class Sink(Protocol):
     """Who looks at a run. Clock 0 is the first clock with ``run`` high."""
 
-    def on_clock(self, clock, records, probe):
+    def on_clock(self, clock: int, records: Sequence[tuple[int, int]], probe: int | None) -> bool:
         """Called for every clock that has records, and for every clock if the probe is asked for.
 
         records : list of (source index, raw record), by index (see ``sim.records.Sources``).
@@ -55,7 +56,9 @@ class Ending(Enum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """clocks : how many were run.  arena : its words at the end.
+    """What came of a run.
+
+    clocks : how many were run.  arena : its words at the end; None if nobody asked for it.
 
     flags : what the Monitor found: name -> clock of the first hit (see ``rtl.monitor.flags_layout``).
     schedule : if it was recorded: (clock, raw schedule in force from then on), one for each change from 0.
@@ -63,25 +66,48 @@ class Outcome:
 
     clocks: int
     ending: Ending
-    arena: tuple[int, ...]
+    arena: tuple[int, ...] | None
     flags: Mapping[str, int] = field(default_factory=dict)
     schedule: tuple[tuple[int, int], ...] | None = None
 
 
-class Engine(Protocol):
-    """An elaborated (or compiled) machine, with its Monitor, that can run many contents one after another."""
+@dataclass(frozen=True)
+class Job:
+    """What a machine is told of one run: all that it depends on.
+
+    max_clocks : the run ends after so many.
+    plan : what draws the schedule.  replay : with the plan REPLAY: a schedule as it was recorded.
+    patience, profile : of the Monitor.
+    """
+
+    contents: Contents
+    straps: Straps
+    _: KW_ONLY
+    max_clocks: int
+    plan: Plan = PLAIN
+    replay: tuple[tuple[int, int], ...] = ()
+    patience: int = NEVER
+    profile: Profile = ALL_SAID
+
+
+class Engine(ABC):
+    """An elaborated (or compiled) machine, with its Monitor, that can run many jobs one after another."""
 
     #: As ``--engine`` takes it.
     name: str
     config: MachineConfig
+    #: How many runs of ``run_many`` go on at once.
+    lanes = 1
 
-    def run(self, contents: Contents, straps: Straps, *, max_clocks: int, sink: Sink | None, probe: bool | range = False,
-            plan: Plan = PLAIN, patience: int = NEVER, profile: Profile = ALL_SAID,
-            record: bool = False, replay: Sequence[tuple[int, int]] = ()) -> Outcome:
+    @abstractmethod
+    def run(self, job: Job, *, sink: Sink | None = None, probe: bool | range = False, record: bool = False) -> Outcome:
         """Load, run from reset to the end. Every call starts afresh.
 
         sink : None if nobody looks at the run; then it takes less time.
         probe : whether the sink is given the probe: always, never, or in a range of clocks.
-        plan : what draws the schedule.  replay : with the plan REPLAY: a schedule as it was recorded.
-        patience, profile : of the Monitor.  record : whether the Outcome has the schedule.
+        record : whether the Outcome has the schedule.
         """
+
+    def run_many(self, jobs: Iterable[Job], *, arena: bool = False) -> Iterator[Outcome]:
+        """The Outcome of each job, in their order, with its arena if that is asked for. The jobs are read as they are needed."""
+        return map(self.run, jobs)

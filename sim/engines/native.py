@@ -26,10 +26,10 @@ from rtl.config import straps_layout
 from rtl.monitor import Monitor, flags_layout, profile_layout
 from rtl.probe import probe_layout
 from rtl.schedule import plan_layout, schedule_layout
-from sim.monitor import ALL_SAID, clocks_of_flags
 from sim.records import Sources
+from sim.runs.monitor import clocks_of_flags
 
-from .engine import NEVER, PLAIN, Ending, Outcome
+from .engine import Ending, Engine, Outcome
 
 __all__ = ["LIMB", "NativeEngine", "control_type", "limbs_of"]
 
@@ -66,7 +66,7 @@ def _raw(layout, values):
     return sum(int(getattr(value, "value", value)) << layout[name].offset for name, value in values.as_const().items())
 
 
-class NativeEngine:
+class NativeEngine(Engine):
     """A Rig in a loaded library. The records, the probe, the schedule, the flags, the ending and the arena are those of PySim,
     clock for clock.
 
@@ -100,12 +100,10 @@ class NativeEngine:
         self._records = (ctypes.c_uint64 * max(_ROOM, len(self._limbs) + sum(self._limbs)))()
         self._probes = (ctypes.c_uint64 * max(_ROOM, self._probe_limbs))()
 
-    def run(self, contents, straps, *, max_clocks, sink, probe=False, plan=PLAIN, patience=NEVER, profile=ALL_SAID, record=False,
-            replay=()):
+    def run(self, job, *, sink=None, probe=False, record=False):
+        max_clocks, replay = job.max_clocks, sorted(job.replay)
         window = probe if isinstance(probe, range) else range(max_clocks if probe else 0)
-        replay = sorted(replay)
-        arguments = contents, straps, plan, patience, profile, replay
-        control = self.start(*arguments)
+        control = self.start(job)
         control.traced, control.recorded = sink is not None or record, record
         clocks, ending, changes = 0, Ending.LIMIT, []
         while clocks < max_clocks:
@@ -121,7 +119,7 @@ class NativeEngine:
             if stop is not None:
                 # The machine has run on to the end of the chunk, and must not have: up to here once more.
                 clocks, ending = stop + 1, Ending.STOPPED
-                control = self.start(*arguments)
+                control = self.start(job)
                 reached = 0
                 while reached < clocks:
                     reached += self._advance(control, reached, clocks, replay)
@@ -134,17 +132,17 @@ class NativeEngine:
         arena = self.arena()
         return Outcome(clocks, ending, arena, self._flags(control), tuple(changes) if record else None)
 
-    def start(self, contents, straps, plan=PLAIN, patience=NEVER, profile=ALL_SAID, replay=()):
+    def start(self, job):
         """Reset and load: the Control of a machine that stands before clock 0, and gives no records."""
         self._library.machine_reset(self._state)
-        self._load(contents)
+        self._load(job.contents)
         control = self._Control()
         control.records, control.room, control.probe_room = ctypes.addressof(self._records), len(self._records), len(self._probes)
-        self._set(control, "straps", _raw(straps_layout, straps))
-        self._set(control, "plan", _raw(plan_layout, plan))
-        self._set(control, "patience", patience)
-        self._set(control, "profile", profile_layout(self.config).const(profile.as_const()).as_bits())
-        self._set(control, "replay", dict(replay).get(0, 0))
+        self._set(control, "straps", _raw(straps_layout, job.straps))
+        self._set(control, "plan", _raw(plan_layout, job.plan))
+        self._set(control, "patience", job.patience)
+        self._set(control, "profile", profile_layout(self.config).const(job.profile.as_const()).as_bits())
+        self._set(control, "replay", dict(job.replay).get(0, 0))
         self.advance(control, 1)                # word 0 reaches the output of the microcode store
         self._set(control, "run", 1)
         control.clock = 0

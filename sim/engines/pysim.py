@@ -7,9 +7,9 @@ from amaranth.sim import Simulator
 from rtl.check.room import Room
 from rtl.monitor import Monitor
 from rtl.rig import Rig
-from sim.monitor import ALL_SAID, clocks_of_flags
+from sim.runs.monitor import clocks_of_flags
 
-from .engine import NEVER, PLAIN, Ending, Outcome
+from .engine import Ending, Engine, Outcome
 
 __all__ = ["PySimEngine", "simulator"]
 
@@ -28,7 +28,7 @@ def simulator(component):
         sys.set_int_max_str_digits(digits)
 
 
-class PySimEngine:
+class PySimEngine(Engine):
     """A Rig in PySim. Elaborated once; every ``run`` resets it and loads its contents through the back door.
 
     config : MachineConfig.  room : of the Monitor.
@@ -43,14 +43,13 @@ class PySimEngine:
         self._simulator.add_clock(_PERIOD)
         self._run = None
 
-    def run(self, contents, straps, *, max_clocks, sink, probe=False, plan=PLAIN, patience=NEVER, profile=ALL_SAID, record=False,
-            replay=()):
+    def run(self, job, *, sink=None, probe=False, record=False):
         if self._run is None:
             # Not before: Python complains of a testbench that is never run.
             self._simulator.add_testbench(self._testbench)
         else:
             self._simulator.reset()
-        self._run = contents, straps, max_clocks, sink, probe, plan, patience, profile, record, replay
+        self._run = job, sink, probe, record
         self._simulator.run()
         return self._outcome
 
@@ -64,15 +63,15 @@ class PySimEngine:
             ctx.set(machine.shared.arena.banks[bank].data[row], word)
 
     async def _testbench(self, ctx):
-        contents, straps, max_clocks, sink, probe, plan, patience, profile, record, replay = self._run
+        job, sink, probe, record = self._run
         rig = self.rig
-        self._load(ctx, contents)
-        ctx.set(rig.straps, straps.as_const())
-        ctx.set(rig.plan, plan.as_const())
-        ctx.set(rig.patience, patience)
-        ctx.set(rig.profile, profile.as_const())
+        self._load(ctx, job.contents)
+        ctx.set(rig.straps, job.straps.as_const())
+        ctx.set(rig.plan, job.plan.as_const())
+        ctx.set(rig.patience, job.patience)
+        ctx.set(rig.profile, job.profile.as_const())
         # What is in force in a clock is set in the clock before: the one before clock 0 is this one.
-        upcoming = dict(replay)
+        upcoming = dict(job.replay)
         replayed = rig.replay.as_value()
         ctx.set(replayed, upcoming.pop(0, 0))
         await ctx.tick()                    # word 0 reaches the output of the microcode store
@@ -81,7 +80,7 @@ class PySimEngine:
             ctx.set(replayed, upcoming.pop(1))
 
         valid_of = _valid_bits(rig)
-        window = probe if isinstance(probe, range) else range(max_clocks if probe and sink is not None else 0)
+        window = probe if isinstance(probe, range) else range(job.max_clocks if probe and sink is not None else 0)
         signals = [rig.quiet, rig.trapped, rig.trace.as_value()]
         if window:
             signals.append(rig.probe.as_value())
@@ -111,7 +110,7 @@ class PySimEngine:
                 ending = Ending.TRAP
             elif quiet:
                 ending = Ending.QUIET
-            elif clock < max_clocks:
+            elif clock < job.max_clocks:
                 if clock + 1 in upcoming:
                     ctx.set(replayed, upcoming[clock + 1])
                 continue

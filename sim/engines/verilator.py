@@ -17,9 +17,9 @@ from rtl.probe import probe_layout
 from rtl.rig import Rig
 from rtl.schedule import schedule_layout
 from sim.errors import MissingToolError
+from sim.ports import flat_ports
 from sim.verilog import component_verilog, hollow
 
-from .compiled.netlist import flat_ports
 from .compiled.toolchain import cached, cpu_seconds, execute, identity
 from .native import LIMB, NativeEngine, limbs_of
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from sim.errors import InputError
 from sim.report.table import report_console
-from sim.workers import Workers
+from sim.workers.processes import Workers
 
 from .collection import Notebook, entries
 from .expected import Expected, read_expected
@@ -72,11 +72,11 @@ def _reason(error):
     return error.message.partition(":")[0].partition(", did you mean")[0].partition(", not ")[0]
 
 
-def litmus(paths, *, memory, runs, seed, expected, out, make, processes=None, resume=False,
+def litmus(paths, *, memory, runs, seed, expected, out, engine=None, processes=None, resume=False, note=lambda line: None,
            progress=lambda done, total, name: None, tell=lambda item: None):
     """Runs the tests of files and folders; the shipped ones if there are none.
 
-    make : config -> Engine.  processes : how many work side by side; one per CPU, if None.
+    engine, note : as of Runner.  processes : how many work side by side; one per CPU, if None.
     resume : go on with the run that was interrupted, as its notebook in ``out`` has it.
     progress : called before each test.  tell : called with each result and each InputError, in the order of the files.
     A file that is refused does not keep the others from being run. Raises InputError for what is wrong with the arguments.
@@ -94,7 +94,7 @@ def litmus(paths, *, memory, runs, seed, expected, out, make, processes=None, re
                                                       "expected": expected and str(expected)})
     if resume:
         notebook.read()
-    runner = Runner(model=model, runs=runs, seed=seed, expected=verdicts, out=out, make=make)
+    runner = Runner(model=model, runs=runs, seed=seed, expected=verdicts, out=out, engine=engine, note=note)
     report = Report(model, runs, seed)
     work = _Work(runner, files, notebook)
     written = time.monotonic()
@@ -221,7 +221,7 @@ def _print_result(result, console):
             f"{variable}={value}" for variable, value in item["state"].items())
         console.print(f"{item['count']:>8} {mark} {shown}")
     for what, path in result["files"].items():
-        console.print(f"  {what:<8}{path}")
+        console.print(f"  {what:<8}{path}" if what != "schedule" else f"  repeat  crosscall replay {path}")
 
 
 def _print_summary(report, console):

@@ -55,6 +55,6 @@ def read_expected(path):
             said = row.get(column) or ""
             if said not in ("0", "1", ""):
                 refuse(f'{column} is 1, 0 or empty, not "{said}"')
-            if said:
-                verdicts[row["file"], mode and Mode(mode), model] = said == "1"
+            if said and verdicts.setdefault((row["file"], mode and Mode(mode), model), said == "1") != (said == "1"):
+                refuse(f'{column} is {said} here, and was the other before: {row["file"]} has one verdict for each model and mode')
     return Expected(verdicts)

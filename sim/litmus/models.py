@@ -378,7 +378,8 @@ def _put(values, index, value):
 
 def explore(test, model, mode=None, *, barriers=True):
     """Every final state of a LitmusTest, as the values of ``test.observed`` -> the Moves of one way to it, on which as few stores
-    as possible overtake others; what the filter drops is not in it. None if there are too many states on the way.
+    as possible overtake others; what the filter drops is not in it. None if there are too many states on the way. Raises InputError
+    if there is none at all, because some thread goes on for ever whatever the others do.
 
     mode : of the local APICs, if the test sends interrupts.
     barriers : whether fences and atomic steps wait until the buffer is empty. That they do not is a fault, and no model.
@@ -403,6 +404,8 @@ def explore(test, model, mode=None, *, barriers=True):
         work += sum(_CORE_WORK + len(core.buffer) for core in state[1])
         if work > _MAX_WORK:
             return None
+    if not final:
+        raise InputError("no run of this test ends: a thread goes on for ever, whatever the order", file=test.path)
     return {values: _way(before, state) for values, state in final.items() if test.counts(values)}
 
 

@@ -1,28 +1,34 @@
 """Runs litmus tests on the machine and judges what was seen."""
 
 from collections import Counter
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from enum import Enum
-from functools import partial
 from itertools import count
+from pathlib import Path
 from random import Random
 
 from rtl.config import Straps
 from rtl.memory.path import MemoryModel
 from rtl.schedule import ScheduleKind
-from sim.engines import make_engine
-from sim.engines.engine import Ending
+from sim.engines.engine import Ending, Job
+from sim.engines.spec import EngineSpec
+from sim.errors import InputError
 from sim.files import make_folder
-from sim.schedules import Plan
+from sim.runs.description import OfLitmus, Run, contents_digest
+from sim.runs.plan import Plan
+from sim.runs.schedule import write_run
+from sim.texts import read_text
 from sim.waves.gtkw import write_gtkw
 from sim.waves.writer import WaveWriter
 
 from .guide import guide
 from .models import Model, explore
+from .parser import parse
 from .syntax import LitmusTest, Mode
 from .translate import machine_config, translate
 
-__all__ = ["Result", "Runner", "Verdict"]
+__all__ = ["Result", "Runner", "Verdict", "repeat"]
 
 _MODELS = {model: MemoryModel[model.name].value for model in Model}
 #: A run that is not over by then will never be; and how long each microword may take it.
@@ -56,7 +62,7 @@ class Result:
     states : final state (values of ``test.observed``, or None for a run that did not end) -> in how many runs.
     possible : the final states that the model has; None if they are too many to try.
     expected : whether the outcome that the test asks about may be seen; None if nobody knows, or it asks nothing.
-    files : waves of a forbidden run: kind -> path.
+    files : waves and schedule of a forbidden run: kind -> path.
     """
 
     test: LitmusTest
@@ -120,18 +126,6 @@ def _forbidden(test, state, possible, expected):
     return possible is not None and state not in possible or expected is False and test.asked(state)
 
 
-@dataclass(frozen=True)
-class _Schedule:
-    """What one run differs in from the others of its test.
-
-    delays : by thread: when it begins.  plan, replay : who is held back, and whose store buffer.
-    """
-
-    delays: tuple[int, ...]
-    plan: Plan
-    replay: tuple[tuple[int, int], ...] = ()
-
-
 class Runner:
     """Runs tests, each on the one machine for its number of threads.
 
@@ -140,16 +134,17 @@ class Runner:
     model : the Model of the machine.  runs : of each test.
     seed : run ``i`` of a test is the same whenever seed, name, model and mode are.
     expected : an Expected.  out : the folder for waves; None writes none.
-    make : config -> Engine.
+    engine : of ENGINES, or None.  note : called with what is to be said of the engines.
     """
 
-    def __init__(self, *, model, runs, seed, expected, out=None, make=partial(make_engine, None)):
+    def __init__(self, *, model, runs, seed, expected, out=None, engine=None, note=lambda line: None):
         self._model = model
         self._runs = runs
         self._seed = seed
         self._expected = expected
         self._out = out
-        self._make = make
+        self._name = engine
+        self._note = note
         self.engines = {}
 
     def run(self, test, *, stem=None):
@@ -167,15 +162,15 @@ class Runner:
         ways = explore(test, self._model, mode)
         possible = None if ways is None else frozenset(ways)
         expected = self._expect(test, mode, possible)
-        straps = _straps(self._model, mode)
         states, files = Counter(), {}
-        for number, schedule in zip(range(self._runs), self._schedules(program, mode, ways), strict=False):
-            state = self._state(program, self._execute(program, schedule, straps, None))
+        for _, run in zip(range(self._runs), self._all(program, mode, ways), strict=False):
+            engine = self._engine(program.config)
+            state = _state(program, engine.run(_job(program, run)))
             if state is not None and not test.counts(state):
                 continue
             states[state] += 1
             if not files and self._out is not None and _forbidden(test, state, possible, expected):
-                files = self._waves(program, mode, schedule, straps, number, stem)
+                files = self._leave(program, run, engine, self._out / (f"{stem}.{mode.value}" if mode else stem))
         return Result(test, self._model, mode, self._runs, states, possible, expected, files)
 
     def _expect(self, test, mode, possible):
@@ -184,15 +179,21 @@ class Runner:
             return test.allows(proposition)
         return None if possible is None or not test.asks else any(map(test.asked, possible))
 
-    def _schedules(self, program, mode, ways):
-        """A _Schedule for each run, without end. Every second one is guided, for as long as there are such: a schedule that is
-        drawn seldom has all threads in the one order, and the one store held, that some final states need."""
+    def _all(self, program, mode, ways):
+        """The Run of each number, without end. Every second one is guided, for as long as there are such: a schedule that is drawn
+        seldom has all threads in the one order, and the one store held, that some final states need."""
+        test = program.test
+        plain = Run(subject=OfLitmus(litmus=str(test.path), mode=mode and mode.value, delays=(0,) * test.n_cores),
+                    config=program.config, straps=_straps(self._model, mode),
+                    max_clocks=_MAX_CLOCKS + _CLOCKS_PER_WORD * len(program.image.words))
         guided = self._guided(program, ways)
         for number in count():
-            yield (next(guided, None) if number % 2 else None) or self._drawn(program, mode, number)
+            schedule = next(guided, None) if number % 2 else None
+            yield self._drawn(plain, program, mode, number) if schedule is None else \
+                replace(plain, plan=Plan(kind=ScheduleKind.REPLAY), schedule=tuple(schedule))
 
     def _guided(self, program, ways):
-        """A _Schedule for each final state, by the way on which the model comes there. Then for each that only a weaker model has,
+        """A schedule for each final state, by the way on which the model comes there. Then for each that only a weaker model has,
         or this one without barriers: on the same way a machine that is what it says does not come there."""
         test = program.test
         # What interrupts do is not guided, and stores that are not the test's would be in the way.
@@ -205,13 +206,14 @@ class Runner:
             found = explore(test, model, barriers=barriers) or {}
             yield from _guides(program, model, {state: way for state, way in found.items() if state not in ways})
 
-    def _drawn(self, program, mode, number):
+    def _drawn(self, plain, program, mode, number):
         random = Random(f"{self._seed} {program.test.name} {mode and mode.value} {number}")
         order = random.sample(range(program.test.n_cores), program.test.n_cores)
         gap = random.choice(_GAPS)
         others = random.choice(_OTHERS)
-        return _Schedule(
-            delays=tuple(gap * place + random.randint(0, _JITTER) for place in order),
+        delays = tuple(gap * place + random.randint(0, _JITTER) for place in order)
+        return replace(
+            plain, subject=replace(plain.subject, delays=delays),
             plan=Plan(kind=ScheduleKind.BOUNDED, seed=random.getrandbits(32), start=program.start - _EARLY, stall=others,
                       hold_drain=random.choice(_DRAINS), hold_interrupt=others, hold_message=others,
                       delay=random.choice(_LENGTHS)),
@@ -219,37 +221,89 @@ class Runner:
 
     def _engine(self, config):
         if config not in self.engines:
-            self.engines[config] = self._make(config)
+            self.engines[config] = EngineSpec(config, self._name).make(self._note)
         return self.engines[config]
 
-    def _execute(self, program, schedule, straps, sink, probe=False):
-        clocks = _MAX_CLOCKS + _CLOCKS_PER_WORD * len(program.image.words)
-        return self._engine(program.config).run(program.contents(schedule.delays), straps, max_clocks=clocks, sink=sink,
-                                                probe=probe, plan=schedule.plan, replay=schedule.replay)
-
-    @staticmethod
-    def _state(program, outcome):
-        return program.final_state(outcome.arena) if outcome.ending is Ending.QUIET else None
-
-    def _waves(self, program, mode, schedule, straps, number, stem):
-        """The run once more, with waves."""
-        test = program.test
-        path = self._out / f"{stem}.{mode.value}.vcd" if mode else self._out / f"{stem}.vcd"
+    def _leave(self, program, run, engine, path):
+        """The run once more, with its files. ``path`` : theirs, without suffix."""
         make_folder(self._out)
-        contents = program.contents(schedule.delays)
-        meta = {"litmus": test.name, "memory": self._model.value, "mode": mode and mode.value, "seed": self._seed, "run": number}
-        with WaveWriter(path, program.config, program.image, arena=contents.arena, meta=meta,
-                        comment=f"litmus test {test.name}, run {number}") as writer:
-            outcome = self._execute(program, schedule, straps, writer, probe=True)
-            writer.close(outcome.clocks)
-            write_gtkw(writer)
-        return {"waves": path, "view": path.with_suffix(".gtkw")}
+        outcome, files = _with_waves(program, run, engine, path)
+        files["schedule"] = path.with_name(f"{path.name}.schedule")
+        write_run(files["schedule"], replace(
+            run, contents=contents_digest(program.contents(run.subject.delays)), files={"litmus": read_text(program.test.path)},
+            violation=(_shown(program.test, _state(program, outcome)), outcome.clocks)))
+        return files
+
+
+def repeat(run, *, engine, file, out=None, name, tell=lambda line: None):
+    """Carry out the Run of a litmus test. Gives what was seen, as plain data. Raises InputError if it would be another run.
+
+    file : where the Run stands.  out : the folder for waves; None writes none.  name : of them, without suffix.
+    tell : called with what is to be said of the test, if it is not what it was.
+    """
+    path = Path(run.subject.litmus)
+    with suppress(InputError):
+        if path.exists() and read_text(path) != run.files.get("litmus"):
+            tell(f"{path}: has changed since; the run is repeated with the test as it was, which is in the schedule")
+    if "litmus" not in run.files:
+        raise InputError("files.litmus is missing", file=file)
+    program = translate(parse(run.files["litmus"], path))
+    if len(run.subject.delays) != program.test.n_cores or run.config != program.config:
+        raise InputError("the run cannot be repeated: the test is for another machine", file=file)
+    run.check(program.contents(run.subject.delays), file=file)
+    if out is None:
+        outcome, files = engine.run(_job(program, run)), {}
+    else:
+        make_folder(out)
+        outcome, files = _with_waves(program, run, engine, out / name)
+    return {"name": program.test.name, "title": program.test.title, "mode": run.subject.mode, "engine": engine.name,
+            "clocks": outcome.clocks, "ending": outcome.ending.value, "shown": _shown(program.test, _state(program, outcome)),
+            "files": {what: str(path) for what, path in files.items()}}
+
+
+def _job(program, run):
+    return Job(program.contents(run.subject.delays), run.straps, max_clocks=run.max_clocks, **run.driven)
+
+
+def _state(program, outcome):
+    return program.final_state(outcome.arena) if outcome.ending is Ending.QUIET else None
+
+
+def _shown(test, state):
+    """A final state as text."""
+    return "the run did not end" if state is None else "; ".join(
+        f"{variable}={value}" for variable, value in test.shown(state).items())
+
+
+def _with_waves(program, run, engine, path):
+    """(Outcome, files) of a run. ``path`` : of the files, without suffix."""
+    job, name = _job(program, run), program.test.name
+    files = {"waves": path.with_name(f"{path.name}.vcd"), "view": path.with_name(f"{path.name}.gtkw")}
+    window = range(run.max_clocks) if run.window is None else run.window
+    meta = {"litmus": name, "memory": MemoryModel(run.straps.memory_model).name.lower(), "mode": run.subject.mode}
+    with WaveWriter(files["waves"], program.config, program.image, arena=job.contents.arena, meta=meta, start=window.start,
+                    comment=f"litmus test {name}") as writer:
+        outcome = engine.run(job, sink=_Shown(writer, window), probe=window)
+        writer.close(min(window.stop, outcome.clocks))
+        write_gtkw(writer)
+    return outcome, files
+
+
+class _Shown:
+    """A Sink: the writer, until the window ends."""
+
+    def __init__(self, writer, window):
+        self._writer = writer
+        self._end = window.stop
+
+    def on_clock(self, clock, records, probe):
+        return clock < self._end and self._writer.on_clock(clock, records, probe)
 
 
 def _guides(program, model, ways):
     """Those to what the test asks about come first."""
     for state in sorted(ways, key=lambda state: (not program.test.asked(state), state)):
-        yield _Schedule((0,) * program.test.n_cores, Plan(kind=ScheduleKind.REPLAY), guide(program, model, ways[state]))
+        yield guide(program, model, ways[state])
 
 
 def _straps(model, mode):

@@ -20,13 +20,15 @@ from rtl.config import MachineConfig
 from rtl.core.microword import IMMEDIATE_BITS, MEMORY_OPS, OPERATIONS, TARGET_BITS, MicroWord, Op
 from rtl.events import Event
 from sim.errors import InputError
+from sim.names import closest
 from sim.texts import read_text
 
 from . import syntax
 from .events import EVENTS, SIGNATURES
 from .image import Image, Line
 from .names import FENCES, REGISTERS, Bound, Call, Names, Scope, Symbol, count
-from .syntax import Source, first_token, suggestion
+from .roles import CALLS, ROLES, Kind, Role
+from .syntax import Source, first_token
 
 __all__ = ["MNEMONICS", "SOURCES", "UnknownDefine", "assemble", "forms", "usage"]
 
@@ -112,6 +114,8 @@ class _Assembler:
         #: The .warn of each name, and the words that warn.
         self.warns = {}
         self.warned = {}
+        #: (statement, scope) of each .role.
+        self.roles = []
         self.entries = {}
         self.knock_outs = {}
         self.words = {}
@@ -123,9 +127,9 @@ class _Assembler:
         self.takers = {
             syntax.Include: self._include, syntax.Title: self._title, syntax.Constant: self._constant,
             syntax.Reg: self._reg, syntax.Struct: self.names.struct, syntax.Percpu: self._percpu, syntax.Shared: self._global,
-            syntax.Warn: self._warn, syntax.Macro: self._macro, syntax.Conditional: self._conditional,
-            syntax.Entry: self._entry, syntax.Org: self._org, syntax.Label: self._label,
-            syntax.LocalLabel: self._local_label, syntax.Instruction: self._instruction,
+            syntax.Warn: self._warn, syntax.Role: self._role, syntax.Macro: self._macro,
+            syntax.Conditional: self._conditional, syntax.Entry: self._entry, syntax.Org: self._org,
+            syntax.Label: self._label, syntax.LocalLabel: self._local_label, syntax.Instruction: self._instruction,
         }
 
     # --- first pass: files and names ----------------------------------------------------------------------------------
@@ -201,6 +205,34 @@ class _Assembler:
             raise scope.error(f"{name} is a warning already, at {where.source.path}:{known.name.line}", name)
         self.warns[str(name)] = statement, scope
 
+    def _role(self, statement, scope):
+        self.roles.append((statement, scope))
+
+    def _parts(self):
+        """Role -> the Parts that play it."""
+        parts = {}
+        for statement, scope in self.roles:
+            token, name = statement.role.token, "".join((statement.role.token, *statement.role.path))
+            role = ROLES.get(name)
+            if role is None and name.startswith(CALLS):
+                if f"cmd_{name.removeprefix(CALLS)}" not in self.entries:
+                    known = [entry.removeprefix("cmd_") for entry in self.entries if entry.startswith("cmd_")]
+                    raise scope.error(f"there is no entry point cmd_{name.removeprefix(CALLS)}"
+                                      f"{closest(name.removeprefix(CALLS), known)}", token)
+                role = Role(Kind.ROUTINE, "")
+            if role is None:
+                raise scope.error(f"unknown role {name}{closest(name, ROLES)}", token)
+            for part in statement.parts:
+                found = self.names.part(role.kind, part, scope)
+                of = role.within and parts.get(role.within)
+                if role.within and (not of or found.name != of[0].name):
+                    raise scope.error(f"{name} is a field of the struct that plays the role {role.within}"
+                                      f"{f', which is {of[0].name}' if of else ', and none does so far'}", part.token)
+                parts[name] = (*parts.get(name, ()), found)
+            if not role.many and len(parts[name]) > 1:
+                raise scope.error(f"one thing alone plays the role {name}", token)
+        return parts
+
     def _percpu(self, statement, scope):
         self.names.object(statement, scope, percpu=True)
 
@@ -259,7 +291,7 @@ class _Assembler:
             self._expand(statement, scope)
             return
         if name not in MNEMONICS:
-            raise scope.error(f"unknown operation {name}{suggestion(name, [*MNEMONICS, *self.macros])}", name)
+            raise scope.error(f"unknown operation {name}{closest(name, [*MNEMONICS, *self.macros])}", name)
         op = MNEMONICS[name]
         fields = self._operands(op, statement, scope)
         if len(statement.events) > 1:
@@ -284,7 +316,7 @@ class _Assembler:
                 raise scope.error("which warning? @WARN takes the name of a .warn", event.token)
             name = event.a.token
             if name not in self.warns:
-                raise scope.error(f"unknown warning {name}{suggestion(name, self.warns)}", name)
+                raise scope.error(f"unknown warning {name}{closest(name, self.warns)}", name)
             warnings[address] = str(name), self.warns[name][0].text[1:-1]
         return warnings
 
@@ -346,7 +378,7 @@ class _Assembler:
         """The fields that the operands of an event ask for. A single one is the one that the event has; of two, it is a if it is a
         register, else b."""
         if event.token[1:] not in EVENTS:
-            raise scope.error(f"unknown event {event.token[1:]}{suggestion(event.token[1:], EVENTS)}", event.token)
+            raise scope.error(f"unknown event {event.token[1:]}{closest(event.token[1:], EVENTS)}", event.token)
         if event.token[1:] == Event.WARN.name:
             self.warned[self.address] = event, scope
             return {}
@@ -360,7 +392,7 @@ class _Assembler:
             fields["ra"] = self._register(a, scope)
         if b is not None and "k" in OPERATIONS[op].operands:
             raise scope.error("the operand b of this event is the constant that is stored", first_token(b))
-        if b is not None and op.value in MEMORY_OPS:
+        if b is not None and op in MEMORY_OPS:
             # use_imm is about the address; b is always rb.
             fields["rb"] = self._register(b, scope)
         elif b is not None:
@@ -374,7 +406,7 @@ class _Assembler:
         token, signature = event.token, SIGNATURES[EVENTS[event.token[1:]]]
         if signature.hardware:
             raise scope.error(f"{token} is said by the hardware alone", token)
-        if signature.memory and op.value not in MEMORY_OPS:
+        if signature.memory and op not in MEMORY_OPS:
             raise scope.error(f"{token} belongs to the memory operation on the lock", token)
         given = {name for name, parts in _EVENT_FIELDS.items() if not parts.isdisjoint(event_fields)}
         if not given <= signature.operands.keys():
@@ -402,7 +434,7 @@ class _Assembler:
                           first_token(operand))
 
     def _unknown_register(self, token, scope):
-        return scope.error(f"unknown register {token}{suggestion(token, scope.registers)}", token)
+        return scope.error(f"unknown register {token}{closest(token, scope.registers)}", token)
 
     def _expression(self, operand, scope):
         if isinstance(operand, syntax.Memory):
@@ -515,6 +547,7 @@ class _Assembler:
             constants=constants,
             structs=structs,
             warnings=self._warnings(),
+            roles=self._parts(),
             names={name: tuple(addresses) for name, addresses in self.knock_outs.items()},
             lines={address: _line(word) for address, word in self.words.items()},
             percpu_base=self.names.percpu_base.value,
@@ -537,7 +570,7 @@ def _terms(address, scope, sign=1):
 
 def _has_b(op, fields):
     """Whether these fields have an operand b. In a memory operation the immediate is the address, and b is always rb."""
-    return not {"rb", "k"}.isdisjoint(fields) or bool(fields.get("use_imm")) and op.value not in MEMORY_OPS
+    return not {"rb", "k"}.isdisjoint(fields) or bool(fields.get("use_imm")) and op not in MEMORY_OPS
 
 
 def _line(word):

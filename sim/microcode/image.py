@@ -6,9 +6,12 @@ from pathlib import Path
 
 from amaranth.lib import data
 
+from rtl.config import MachineConfig
 from rtl.core.microword import MicroWord
 from rtl.events import Event
 from sim.errors import InputError
+
+from .roles import CALLS, Part
 
 __all__ = ["Field", "Image", "Line", "ObjectType", "StoredObject"]
 
@@ -30,6 +33,8 @@ class ObjectType:
     name: str
     size: int
     fields: tuple[Field, ...]
+    #: (path, struct, offset) of itself, if it is a struct, and of every struct in it.
+    parts: tuple[tuple[str, str, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,7 @@ class Image:
     constants : name -> value, the predefined ones included.
     structs : name -> type.
     warnings : microcode address of each word that says WARN -> (name, sentence) of its ``.warn``.
+    roles : role -> the Parts that play it.
     names : knock-out name -> microcode addresses of the words that carry it.
     lines : microcode address -> Line.
     percpu_base, percpu_shift : as PERCPU_BASE and PERCPU_SHIFT.
@@ -92,26 +98,27 @@ class Image:
     constants: dict[str, int]
     structs: dict[str, ObjectType]
     warnings: dict[int, tuple[str, str]]
+    roles: dict[str, tuple[Part, ...]]
     names: dict[str, tuple[int, ...]]
     lines: dict[int, Line]
     percpu_base: int
     percpu_shift: int
     heap: int
     #: address -> (label, offset), filled on first use
-    _labels: dict = field(default_factory=dict, compare=False, repr=False)
+    _labels: dict[int, tuple[str | None, int]] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
-    def events(self):
+    def events(self) -> dict[Event, set[int]]:
         """Event -> the microcode addresses of the words that say it."""
         place = data.Layout.cast(MicroWord)["event"]
-        said = {}
+        said: dict[Event, set[int]] = {}
         for address, word in enumerate(self.words):
             number = word >> place.offset & (1 << place.width) - 1
             if number:
                 said.setdefault(Event(number), set()).add(address)
         return said
 
-    def check_fits(self, config):
+    def check_fits(self, config: MachineConfig) -> None:
         """Raises InputError, by name, if a machine of this MachineConfig cannot hold or run the image."""
         for what, needs, has in (
             ("cores (n_cores)", self.n_cores, config.n_cores),
@@ -126,13 +133,14 @@ class Image:
             if needs > has:
                 raise InputError(f"needs {needs} {what}, and the machine has {has}", file=self.path)
 
-    def label(self, pc):
+    def label(self, pc: int) -> str | None:
         """The label at or before a microcode address, as shown: ``csd_lock`` or ``csd_lock+2``; None before the first."""
         if not self._labels:
-            by_address = {}
-            for name, address in self.symbols.items():
-                by_address.setdefault(address, name)
-            name, base = None, 0
+            by_address: dict[int, str] = {}
+            for symbol, address in self.symbols.items():
+                by_address.setdefault(address, symbol)
+            name: str | None = None
+            base = 0
             for address in range(len(self.words)):
                 if address in by_address:
                     name, base = by_address[address], address
@@ -140,12 +148,37 @@ class Image:
         name, offset = self._labels.get(pc, (None, 0))
         return name if not offset or name is None else f"{name}+{offset}"
 
-    def routine(self, pc):
+    def routine(self, pc: int) -> str | None:
         """The label at or before a microcode address, without the offset; None before the first."""
         label = self.label(pc)
         return label and label.split("+")[0]
 
-    def object_at(self, address):
+    def part(self, role):
+        """What plays a role that one thing alone plays, or None."""
+        return next(iter(self.roles.get(role, ())), None)
+
+    def words_of(self, part):
+        """The Fields of a struct that its field ``part`` is made of."""
+        return [item for item in self.structs[part.name].fields if f"{item.path}.".startswith(f"{part.path}.")]
+
+    def places(self, role):
+        """(StoredObject, name as shown, address) of every word, or beginning of a field, that plays a role."""
+        for part in self.roles.get(role, ()):
+            for item in self.objects:
+                if not part.path and item.base == part.name:
+                    yield item, item.name, item.address
+                for path, struct, offset in item.type.parts if part.path else ():
+                    if struct == part.name:
+                        inner = ".".join(filter(None, (path, part.path)))
+                        yield item, f"{item.name}.{inner}", item.address + offset + self.words_of(part)[0].offset
+
+    @cached_property
+    def call_names(self):
+        """Routine -> what scenarios call it."""
+        calls = {role.removeprefix(CALLS): parts[0].name for role, parts in self.roles.items() if role.startswith(CALLS)}
+        return {routine: name for name, routine in calls.items()}
+
+    def object_at(self, address: int) -> tuple[StoredObject, Field] | None:
         """(object, field) whose word is at this arena address, or None."""
         for item in self.objects:
             if item.address <= address < item.address + item.type.size:
@@ -154,7 +187,7 @@ class Image:
                         return item, entry
         return None
 
-    def name_of(self, address):
+    def name_of(self, address: int) -> str:
         """An arena address as shown: ``csd_data[2].flags``, or its number in hexadecimal."""
         found = self.object_at(address)
         if found is None:
@@ -162,7 +195,7 @@ class Image:
         item, entry = found
         return f"{item.name}.{entry.path}" if entry.path else item.name
 
-    def address_of(self, name):
+    def address_of(self, name: str) -> int:
         """The arena address of ``object`` or ``object.field``, as shown by ``name_of``. KeyError if there is none."""
         for item in self.objects:
             if name == item.name:

@@ -63,7 +63,7 @@ def _event(word, kinds):
         alone = _takes_b(word)
         if word.rb and alone and not operands:
             operands = [f"r{word.rb}"]
-        elif word.rb or operands and alone and not (word.use_imm and word.op.value not in MEMORY_OPS):
+        elif word.rb or operands and alone and not (word.use_imm and word.op not in MEMORY_OPS):
             operands = [f"r{word.ra}", f"r{word.rb}"]
     return f"@{word.event.name}" + (f"({', '.join(operands)})" if operands else "")
 
@@ -153,6 +153,8 @@ def listing(image):
     if image.structs:
         lines += ["", "structs: words, offsets", *(line for kind in image.structs.values() for line in _struct(kind))]
     lines += [
+        *_table("roles", ((role, ", ".join(".".join(filter(None, (part.name, part.path))) for part in parts))
+                          for role, parts in image.roles.items())),
         *_table("warnings", ((f"{address:03x}", name, sentence) for address, (name, sentence) in image.warnings.items())),
         *_table("names for --without", ((name, " ".join(f"{address:03x}" for address in addresses))
                                         for name, addresses in image.names.items())),

@@ -12,10 +12,12 @@ from rtl.apic.registers import ApicRegister
 from rtl.config import MachineConfig
 from rtl.core.microword import ENTRY_INTERRUPT, ENTRY_RESET, Fence, MicroWord
 from rtl.events import Whom, contract_layout
+from sim.names import closest
 
 from . import syntax
 from .image import Field, ObjectType, StoredObject
-from .syntax import Source, first_token, suggestion
+from .roles import Kind, Part
+from .syntax import Source, first_token
 
 __all__ = ["APIC_REGISTERS", "FENCES", "PREDEFINED", "REGISTERS", "Bound", "Call", "Names", "Scope", "Symbol", "count"]
 
@@ -238,7 +240,7 @@ class Names:
             case syntax.Local(token):
                 if token in scope.locals:
                     return scope.locals[token]
-                raise scope.error(f"unknown local label {token}{suggestion(token, scope.locals)}{self._hint()}", token)
+                raise scope.error(f"unknown local label {token}{closest(token, scope.locals)}{self._hint()}", token)
             case syntax.Sizeof(_, name):
                 return 1 if name == _WORD else self._layout(name, scope).size
             case syntax.Negate(_, value):
@@ -275,10 +277,10 @@ class Names:
 
     def _unknown(self, token, scope):
         known = [*self.symbols, *self.structs, *scope.arguments, *scope.registers]
-        return scope.error(f"unknown name {token}{suggestion(token, known)}{self._hint()}", token)
+        return scope.error(f"unknown name {token}{closest(token, known)}{self._hint()}", token)
 
     def _unknown_struct(self, token, scope):
-        return scope.error(f"unknown struct {token}{suggestion(token, self.structs)}{self._hint()}", token)
+        return scope.error(f"unknown struct {token}{closest(token, self.structs)}{self._hint()}", token)
 
     def _name(self, token, scope):
         """The value of a plain name."""
@@ -339,7 +341,7 @@ class Names:
             struct = self._layout(declared.type, declared.scope)
             name = step[1:]
             if name not in struct.members:
-                raise scope.error(f"{struct.name} has no field {name}{suggestion(name, struct.members)}", step)
+                raise scope.error(f"{struct.name} has no field {name}{closest(name, struct.members)}", step)
             offset += struct.offsets[name]
             declared = struct.members[name]
             shown += step
@@ -384,6 +386,47 @@ class Names:
             for name, member in struct.members.items():
                 yield from self._flatten(member, f"{path}.{name}" if path else name, offset + struct.offsets[name])
 
+    def _parts(self, declared, path, offset):
+        """(path, struct, offset) of a member or an object and of all structs in it."""
+        if declared.count is not None:
+            element = declared._replace(count=None)
+            size = self._size(element)
+            for index in range(declared.count):
+                yield from self._parts(element, f"{path}[{index}]", offset + index * size)
+        elif not declared.is_word:
+            struct = self._layout(declared.type, declared.scope)
+            yield path, str(declared.type), offset
+            for name, member in struct.members.items():
+                yield from self._parts(member, f"{path}.{name}" if path else name, offset + struct.offsets[name])
+
+    def part(self, kind, part, scope):
+        """The Part that a Ref of names alone means, of a Kind."""
+        token, path = part.token, "".join(part.path)[1:]
+        if kind in (Kind.WORD, Kind.FIELD):
+            struct = self.structs.get(token)
+            if struct is None:
+                raise self._unknown_struct(token, scope)
+            if not path:
+                raise scope.error(f"{token} is a struct: name a field, {token}.FIELD", token)
+            member = _Declared(token, token, False, None, scope)
+            self._offset(member, part.path, scope)
+            if kind is Kind.WORD and path not in {field.path for field in self._flatten(member, "", 0)}:
+                raise scope.error(f"{token}.{path} is more than one word", token)
+            return Part(str(token), path)
+        if path:
+            raise scope.error(f"{kind.value} is wanted here, not a field", part.path[0])
+        if kind is Kind.STRUCT:
+            if token not in self.structs:
+                raise self._unknown_struct(token, scope)
+            return Part(str(token))
+        known = {Kind.CONSTANT: ("a constant", "a predefined constant"), Kind.ROUTINE: ("a label",)}.get(kind, ("an object",))
+        symbol = self.symbols.get(token)
+        if symbol is None:
+            raise self._unknown(token, scope)
+        if symbol.kind not in known:
+            raise scope.error(f"{token} is {symbol.kind}, and {kind.value} is wanted here", token)
+        return Part(str(token), value=self._value(symbol, token, scope) if kind is Kind.CONSTANT else None)
+
     def place(self):
         """Gives every object its address; gives the first address behind them."""
         address = MachineConfig.NULL_WORDS
@@ -424,7 +467,7 @@ class Names:
             if words > _MAX_NAMED:
                 raise struct.scope.error(f"with {name} the structs have more than {_MAX_NAMED} words together", struct.name)
             whole = _Declared(struct.name, struct.name, False, None, struct.scope)
-            types[name] = ObjectType(name, struct.size, tuple(self._flatten(whole, "", 0)))
+            types[name] = ObjectType(name, struct.size, tuple(self._flatten(whole, "", 0)), tuple(self._parts(whole, "", 0)))
         return types
 
     def stored(self, types):

@@ -1,6 +1,7 @@
-"""The tables of ``docs/microcode.md``: fields, operations and events, from the description that the hardware is built from.
+"""The tables of ``docs/microcode.md`` (fields, operations, events, roles) and ``docs/protocols.md`` (who says which event), from
+the description that the hardware is built from.
 
-``python -m sim.microcode.reference`` says whether they are up to date (exit code 1 if not), with ``--write`` it makes them so.
+``python -m sim.microcode.reference`` says whether they are up to date (exit code 1 if not); with ``--write`` it makes them so.
 """
 
 import inspect
@@ -12,13 +13,17 @@ from amaranth.lib import data
 
 from rtl.core.microword import OPERATIONS, MicroWord
 from rtl.events import Event
+from sim.files import write_whole
 
 from .assembler import forms, usage
 from .events import EVENTS, SIGNATURES, comments
+from .roles import ROLES
 
-__all__ = ["DOCUMENT", "comments", "main", "update"]
+__all__ = ["DOCUMENTS", "comments", "main", "update"]
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "microcode.md"
+DOCUMENTS = tuple(Path(__file__).parents[2] / "docs" / name for name in ("microcode.md", "protocols.md"))
+#: The sources that protocols share.
+_SHARED = tuple(Path(__file__).parent / "sources" / name for name in ("machine.uasm", "boot.uasm", "program.uasm"))
 
 
 def _cell(text):
@@ -63,7 +68,28 @@ def _operands_of(event):
     return "hardware" if signature.hardware else ", ".join(signature.operands)
 
 
-_TABLES = {"fields": _fields, "operations": _operations, "events": _events}
+def _roles():
+    return _table(("role", "played by", "what"),
+                  *((f"`{name}`", f"{role.kind.value}{', or several' if role.many else ''}", role.text)
+                    for name, role in ROLES.items()))
+
+
+def _said():
+    """Who says an event."""
+    texts = comments(Event)
+    said = {path.name: set(re.findall(r"@(\w+)", path.read_text(encoding="utf-8"))) for path in _SHARED}
+
+    def who(name, event):
+        if _operands_of(event) == "hardware":
+            return "hardware"
+        return ", ".join(f"`{source}`" for source, names in said.items() if name in names) or "-"
+
+    return _table(("event", "operands", "said by", "what"),
+                  *((f"`@{name}`", _operands_of(event).replace("hardware", ""), who(name, event), _cell(texts[name]))
+                    for name, event in EVENTS.items()))
+
+
+_TABLES = {"fields": _fields, "operations": _operations, "events": _events, "said": _said, "roles": _roles}
 
 
 def update(text):
@@ -76,14 +102,18 @@ def update(text):
 
 def main(arguments):
     """The command; gives its exit code."""
-    text = DOCUMENT.read_text(encoding="utf-8")
-    new = update(text)
-    if new == text:
-        return 0
-    if arguments != ["--write"]:
-        print(f"{DOCUMENT.name} is not up to date: run python -m sim.microcode.reference --write", file=sys.stderr)
+    stale = {}
+    for document in DOCUMENTS:
+        text = document.read_text(encoding="utf-8")
+        new = update(text)
+        if new != text:
+            stale[document] = new
+    if stale and arguments != ["--write"]:
+        names = " and ".join(document.name for document in stale)
+        print(f"not up to date: {names}; run python -m sim.microcode.reference --write", file=sys.stderr)
         return 1
-    DOCUMENT.write_text(new, encoding="utf-8")
+    for document, text in stale.items():
+        write_whole(document, text)
     return 0
 
 

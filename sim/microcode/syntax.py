@@ -1,6 +1,5 @@
 """Text of a protocol -> statements. The grammar is ``grammar.lark``; what cannot be read is refused in words."""
 
-import difflib
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -9,12 +8,12 @@ from typing import Any, NamedTuple
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedInput, v_args
 
 from sim.errors import InputError
-from sim.names import LONGEST
+from sim.names import closest
 
 __all__ = [
     "Binary", "Condition", "Conditional", "Constant", "Entry", "EventCall", "Include", "Index", "Instruction", "Label", "Local",
-    "LocalLabel", "Macro", "Member", "Memory", "Negate", "Number", "Org", "Percpu", "Ref", "Reg", "Shared", "Sizeof", "Source",
-    "Struct", "Title", "Type", "Warn", "first_token", "parse", "suggestion",
+    "LocalLabel", "Macro", "Member", "Memory", "Negate", "Number", "Org", "Percpu", "Ref", "Reg", "Role", "Shared", "Sizeof",
+    "Source", "Struct", "Title", "Type", "Warn", "first_token", "parse",
 ]
 
 
@@ -143,6 +142,13 @@ class Warn(NamedTuple):
     text: Token
 
 
+class Role(NamedTuple):
+    """``role`` and each of ``parts`` is a Ref of names alone."""
+
+    role: Ref
+    parts: tuple
+
+
 class Macro(NamedTuple):
     name: Token
     parameters: tuple
@@ -216,6 +222,12 @@ class _Statements(Transformer):
     def default(self, name, value):
         return Constant(name, value, default=True)
 
+    def part(self, name, *path):
+        return Ref(name, path)
+
+    def role(self, role, *parts):
+        return Role(role, parts)
+
     def word_member(self, name, size=None):
         return Member(name, Type(size=size))
 
@@ -246,7 +258,8 @@ _DIRECTIVES = sorted(item.pattern.value.replace("\\", "").removesuffix("b")
 
 #: What may come next, in words: if the parser accepts the first terminal, the phrase stands for it and for all the others.
 _PHRASES = (
-    ("_INCLUDE LABEL LOCAL_LABEL NAME _NL IF MACRO STRUCT _CONST _ELSE _END _ENTRY _GLOBAL _ORG _PERCPU _REG _TITLE _WARN $END",
+    (("_INCLUDE LABEL LOCAL_LABEL NAME _NL IF MACRO STRUCT _CONST _ELSE _END _ENTRY _GLOBAL _ORG _PERCPU _REG _ROLE _TITLE "
+     "_WARN $END"),
      "a statement"),
     ("LOCAL_LABEL NAME _REG IF _NL", "an operation, a macro, a local label, .reg, .if"),
     ("LABEL NAME _NL", "a field"),
@@ -267,14 +280,6 @@ _PHRASES = (
     ("_END", ".end"),
     ("_NL", "the end of the line"),
 )
-
-
-def suggestion(name, known):
-    """`` (did you mean ...?)``, or nothing."""
-    # Sorted, because close matches of equal rank come in the order of the candidates.
-    by_lower = {item.lower(): item for item in sorted(known)}
-    close = difflib.get_close_matches(name.lower(), sorted(by_lower), n=1) if len(name) <= LONGEST else ()
-    return f" (did you mean {by_lower[close[0]]}?)" if close else ""
 
 
 def _expected(accepted):
@@ -306,7 +311,7 @@ def _refusal(source, error):
     if "_INCLUDE" in accepted and token.type == "DOTTED":
         if token in (".end", ".else"):
             return source.error(f"{token} without a block to belong to", token)
-        return source.error(f"unknown directive {token}{suggestion(token, _DIRECTIVES)}", token)
+        return source.error(f"unknown directive {token}{closest(token, _DIRECTIVES)}", token)
     found = "the end of the line" if token.type == "_NL" else f"'{token}'"
     return source.error(f"expected {_expected(accepted)}, not {found}", token)
 

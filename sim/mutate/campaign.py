@@ -9,7 +9,7 @@ from pathlib import Path
 from sim.errors import InputError
 from sim.files import make_folder, write_whole
 from sim.microcode.protocols import find_protocol
-from sim.workers import Workers
+from sim.workers.processes import Workers
 
 from .equivalents import equivalents_of
 from .judge import Judge, Verdict
@@ -17,7 +17,7 @@ from .judge import Judge, Verdict
 __all__ = ["Campaign", "Report", "Row"]
 
 #: What brings the machine up and down: the same for every protocol, and changed only if it is asked for.
-_BOOT = "boot.uasm"
+_BOOT = ("allocate.uasm", "boot.uasm", "cfd.uasm", "csd.uasm", "csds.uasm")
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Campaign:
     ----------
     protocol : name of a shipped protocol, or path of a ``.uasm`` file.
     scenarios, runs, first : as of Judge.
-    boot : whether ``boot.uasm`` is changed as well.
+    boot : whether what is for power-up and hotplug is changed as well.
     only : a part of the mutant's id, its line or its routine; the others are left alone.
     everything : judge those that are explained as equivalent, too.
     out : folder for the notebook.  processes : one per CPU if None.
@@ -105,7 +105,7 @@ class Campaign:
         equivalents = equivalents_of(path)
         equivalents.check(self._judge.mutants.values())
         self._mutants = {name: mutant for name, mutant in self._judge.mutants.items()
-                         if (boot or mutant.file != _BOOT)
+                         if (boot or mutant.file not in _BOOT)
                          and (only is None or any(only in text for text in (name, mutant.text, mutant.routine or "")))}
         if not self._mutants:
             raise InputError(f"--only {only}: no mutant's name, line or routine has this in it")

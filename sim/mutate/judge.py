@@ -10,16 +10,15 @@ from functools import cached_property
 from math import comb
 
 from rtl.memory.port import MemoryModel
-from sim.engines.compiled import CompiledEngine
-from sim.engines.compiled.many import Job, LaneEngine
 from sim.engines.engine import Ending
+from sim.engines.spec import EngineSpec
 from sim.errors import InputError
-from sim.hunt import plan_of
-from sim.monitor import ORACLES_OF_FLAG, OVERFLOW, clocks_of_flags
-from sim.profile import profile_of, room_of
-from sim.run import Prepared, patience_of, prepare, run
+from sim.hunt.work import plan_of
+from sim.runs.description import contents_digest
+from sim.runs.monitor import ORACLES_OF_FLAG, OVERFLOW
+from sim.runs.prepare import Prepared, prepare
+from sim.runs.run import run
 from sim.scenarios.reader import shipped_scenarios
-from sim.schedules import contents_digest
 
 from .mutants import Mutant, mutants_of
 
@@ -80,15 +79,8 @@ class _Setting:
 
     @cached_property
     def machine(self):
-        """What is elaborated for it: (MachineConfig, Room)."""
-        return self.prepared.settings.config, room_of(self.prepared.scenario)
-
-    @cached_property
-    def profile(self):
-        """What the Monitor is told of the protocol."""
-        prepared = self.prepared
-        return profile_of(prepared.settings.config, prepared.image, straps=prepared.settings.straps, arena=prepared.contents.arena,
-                          visits=prepared.scenario.visits)
+        """The EngineSpec of what it is run on."""
+        return EngineSpec(self.prepared.run.config, "compiled", self.prepared.room, many=True)
 
     @property
     def memory(self):
@@ -124,10 +116,6 @@ class Judge:
         self._settings = []
         made = {}                     # what assembling gave -> its mutants: the same for most scenarios
         own = {name: prepare(name, protocol=protocol) for name in scenarios} if scenarios else _made_for(protocol)
-        for name, prepared in own.items():
-            if prepared.settings.config.n_cores > LaneEngine.SENSIBLE:
-                raise InputError(f"scenario {name} has {prepared.settings.config.n_cores} cores; mutants are run with at most "
-                                 f"{LaneEngine.SENSIBLE}")
         modes = [{name: prepare(name, protocol=protocol, assignments=[f"x2apic={mode}"]) for name in own} for mode in (0, 1)]
         for buffered, machines in [(False, own), *((True, _under(model, modes[mode])) for model, mode in _BUFFERED)]:
             for prepared in machines.values():
@@ -169,9 +157,9 @@ class Judge:
         where = {setting for name in mutants for setting in self._where(name)}
         needed = [number for number, setting in enumerate(self._settings) if setting in where]
         for number in needed:
-            machine = config, room = self._settings[number].machine
+            machine = self._settings[number].machine
             if machine not in self._engines:
-                self._engines[machine] = CompiledEngine(config, room=room), LaneEngine(config, room=room)
+                self._engines[machine] = machine.make()
         return needed
 
     def _where(self, name):
@@ -224,7 +212,7 @@ class Judge:
     def _in_run(self, setting, name):
         """(Verdict or None, the oracles whose violation is expected and has not come) of the scenario's own run."""
         normal, scenario = setting.normal, setting.prepared.scenario
-        result = self._run(setting, setting.with_mutant(name), _limit(normal.clocks, patience_of(scenario)))
+        result = self._run(setting, setting.with_mutant(name), _limit(normal.clocks, setting.prepared.patience))
         oracles = {item.oracle for item in result.violations}
         if not oracles <= normal.oracles:
             first = next(item for item in result.violations if item.oracle not in normal.oracles)
@@ -235,20 +223,18 @@ class Judge:
         return None, normal.oracles - oracles if normal.as_expected else set()
 
     def _run(self, setting, prepared, limit):
-        return run(prepared, engine=self._engines[setting.machine][0], max_clocks=limit)
+        return run(prepared.under(max_clocks=limit), engine=self._engines[setting.machine])
 
     def hunt(self, setting, prepared, numbers):
-        """(number, LaneOutcome) of the runs with these numbers."""
+        """(number, Outcome) of the runs with these numbers."""
         def jobs():
-            for number in numbers:
-                plan = self._plans[number]
-                patience = patience_of(prepared.scenario, plan)
-                limit = _limit(setting.normal.hunted[number - self.numbers[0]], patience) if setting.normal is not None else _LIMIT
-                yield Job({"plan": plan, "patience": patience}, limit)
+            # The Monitor is told what the protocol says, and not what a mutant says of itself.
+            told = setting.prepared.jobs(self._plans[number] for number in numbers)
+            for number, job in zip(numbers, told, strict=True):
+                limit = _LIMIT if setting.normal is None else _limit(setting.normal.hunted[number - self.numbers[0]], job.patience)
+                yield replace(job, contents=prepared.contents, max_clocks=limit)
 
-        engine = self._engines[setting.machine][1]
-        outcomes = engine.run_many(prepared.contents, prepared.settings.straps, jobs(), profile=setting.profile, max_clocks=_LIMIT)
-        return zip(numbers, outcomes, strict=True)
+        return zip(numbers, self._engines[setting.machine].run_many(jobs()), strict=True)
 
 
 class _Hunt:
@@ -305,7 +291,7 @@ def _more_often(here, there):
 
 def _flags(outcome):
     """Flag -> clock, and as if that were one, that a run of a hunt has not ended."""
-    flags = clocks_of_flags(outcome.outputs["flags"])
+    flags = dict(outcome.flags)
     # Of what comes after there was no room for more, no flag proves anything.
     full = flags.pop(OVERFLOW, outcome.clocks + 1)
     flags = {flag: clock for flag, clock in flags.items() if clock < full}
@@ -318,10 +304,8 @@ def _limit(clocks, patience):
 
 def _under(model, machines):
     """The same scenarios under a memory model, which neither image nor arena depends on."""
-    def changed(settings):
-        return replace(settings, straps=replace(settings.straps, memory_model=model.value))
-
-    return {name: replace(prepared, settings=changed(prepared.settings)) for name, prepared in machines.items()}
+    return {name: prepared.under(straps=replace(prepared.run.straps, memory_model=model.value))
+            for name, prepared in machines.items()}
 
 
 def _made_for(protocol):

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 from amaranth.lib import data
 
-from rtl.core.microword import CONDITIONAL_OPS, MEMORY_OPS, MicroWord, Op
+from rtl.core.microword import CONDITIONAL_OPS, JUMP_OPS, MEMORY_OPS, MicroWord, Op
 from rtl.events import Event
 from sim.microcode.listing import written_form
 
@@ -86,7 +86,7 @@ def matters_in_order(first, second):
 
 
 #: What others see, or what decides when others are seen.
-_VISIBLE = frozenset({*(op for op in Op if op.value in MEMORY_OPS), *_APIC, *_INTERRUPTS, Op.FENCE, Op.TIME})
+_VISIBLE = frozenset({*MEMORY_OPS, *_APIC, *_INTERRUPTS, Op.FENCE, Op.TIME})
 
 
 def dead_register(words, address):
@@ -115,6 +115,6 @@ def _live(words):
 def _following(raw, address):
     """Where a core may go on after a word."""
     word = word_of(raw)
-    if word.op in (Op.JMP, Op.CALL, Op.PAUSE):
+    if word.op in JUMP_OPS:
         return (word.target,)
     return (address + 1, word.target) if word.op in CONDITIONAL_OPS else (address + 1,)

@@ -22,7 +22,7 @@ class Countdown(Oracle):
     def __init__(self, config, places):
         super().__init__(config, places)
         if not places.tallies:
-            self.lacks.append("a struct with a csd, refs and cpumask")
+            self.lacks.append("the roles targets.count and targets.mask, beside a csd")
         self._limit = 1 << config.xlen - 1
 
     def on_refs(self, record, tracker):

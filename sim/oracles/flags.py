@@ -18,7 +18,7 @@ class UnlockOfUnlocked(Oracle):
     def __init__(self, config, places):
         super().__init__(config, places)
         if not places.lock:
-            self.lacks.append("the constant CSD_FLAG_LOCK")
+            self.lacks.append("the role flag.lock")
 
     def on_commit(self, record, tracker):
         origin = tracker.origin
@@ -46,9 +46,9 @@ class GivenBack(Oracle):
     def __init__(self, config, places):
         super().__init__(config, places)
         if places.flags_offset is None:
-            self.lacks.append("a struct csd with a field flags")
+            self.lacks.append("the role csd.flags")
         elif not places.lock | places.wait:
-            self.lacks.append("the constants CSD_FLAG_WAIT or CSD_FLAG_LOCK")
+            self.lacks.append("the roles flag.wait or flag.lock")
         self._owners = {}             # csd -> (the call it was queued for, its owner); None: it has none
         self._gone = {}               # word that nobody else may touch -> (csd, clock)
         self._queued = {}             # csd on a stack -> clock since which it is in a list

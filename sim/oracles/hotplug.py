@@ -35,7 +35,7 @@ class Hotplug(Oracle):
         failures = places.word("allocation_failures")
         self._failures = places.arena.get(failures, 0) if failures is not None else 0
         self._allocations = 0
-        self._room = sum(item.base == "cpumask_pool" for item in places.image.objects)
+        self._room = places.n_masks
 
     def on_request(self, record, tracker):
         block = self._blocks.get(record.b)

@@ -1,12 +1,10 @@
-"""Where the structs of a protocol are in the arena, as far as oracles must know them. Everything comes from the image.
-
-A csd is a struct of that name, by itself or inside another one. A stack is a percpu object of that name; what is on it has no
-type, and a csd there is known by the events that name its address.
+"""Where the parts of a protocol are in the arena, as far as oracles must know them. Everything comes from the image: what plays
+which role, and where that is. What is on a stack has no type, and a csd there is known by the events that name its address.
 """
 
 from typing import NamedTuple
 
-__all__ = ["Csd", "Places", "Tally"]
+__all__ = ["Csd", "Head", "Places", "Tally"]
 
 
 class Csd(NamedTuple):
@@ -24,6 +22,13 @@ class Tally(NamedTuple):
     pointer: bool
 
 
+class Head(NamedTuple):
+    """The head of a list. name : as it is shown.  circular : it is empty if its words have its own address; if not: if it is 0."""
+
+    name: str
+    circular: bool
+
+
 class Places:
     """What oracles ask about addresses.
 
@@ -34,10 +39,11 @@ class Places:
     Members
     -------
     arena : start value of each word that is not 0.
-    lock, wait : the bits of a csd's flags; 0 if the protocol has no such flag.  flag_bits : all bits of flags that constants name.
+    lock, wait : the bits of a csd's flags; 0 if the protocol has no such flag.  flag_bits : all bits that flags may have.
     csds : address -> Csd.  tallies : address of the csd beside them -> Tally.
     stack_words : address on a stack -> whose.  stack_pointers : core -> where the end of its stack is.
-    csd_size : in words.  heads : address -> name of each list head that is in no csd.  locks : the same of spin locks.
+    csd_size : in words.  heads : address -> Head.
+    n_masks : how many masks can be allocated.
     flags_offset, next_offset : where a csd has its flags and its successor.  link_offset : where its predecessor points at.
         None if the protocol's csd has no such thing.
     """
@@ -45,52 +51,65 @@ class Places:
     def __init__(self, image, arena=None):
         self.image = image
         self.arena = dict(image.arena) | dict(arena or {})
-        self.lock = image.constants.get("CSD_FLAG_LOCK", 0)
-        self.wait = image.constants.get("CSD_FLAG_WAIT", 0)
-        self.flag_bits = 0
-        for name, value in image.constants.items():
-            self.flag_bits |= value if name.startswith("CSD_") else 0
-        self.stack_words = {item.address + step: item.cpu for item in image.objects if item.base == "stack" and item.cpu is not None
-                            for step in range(item.type.size)}
-        self.stack_pointers = {item.cpu: item.address for item in image.objects if item.base == "stack_pointer"
-                               and item.cpu is not None}
-        csd = image.structs.get("csd")
-        self.csd_size = 0 if csd is None else csd.size
-        fields = {} if csd is None else {field.path: field.offset for field in csd.fields}
-        self.flags_offset = fields.get("flags")
-        self._payload = tuple(offset for path, offset in fields.items() if path in ("func", "info", "flags"))
-        self.next_offset = self.link_offset = None
-        for path, offset in fields.items():
-            outer, _, name = path.rpartition(".")
-            if name == "next":
-                self.next_offset = offset
-                # What a list holds is the address of the struct around ``next``.
-                self.link_offset = min(other for at, other in fields.items() if at.startswith(outer))
-        self.csds = {}
-        self.tallies = {}
-        self._cpus = {}
+        self.lock, self.wait = self._bits("flag.lock"), self._bits("flag.wait")
+        self.flag_bits = self.lock | self.wait | self._bits("flag.other")
+        self.stack_words = {item.address + step: item.cpu for item in self._objects("stack") for step in range(item.type.size)}
+        self.stack_pointers = {item.cpu: item.address for item in self._objects("stack.end")}
+        self.n_masks = len(self._objects("masks"))
+        csd = image.part("csd")
+        self._csd = csd and csd.name
+        self.csd_size = image.structs[self._csd].size if self._csd else 0
+        self.flags_offset, self.next_offset = self._offset("csd.flags"), self._offset("csd.next")
+        self._payload = tuple(offset for offset in map(self._offset, ("csd.func", "csd.info", "csd.flags")) if offset is not None)
+        self.link_offset = self._link_offset()
+        self.csds, self._cpus = {}, {}
         for item in image.objects:
-            inside = {field.path: field for field in item.type.fields}
-            for prefix, offset in _places_of(fields, inside):
-                address = item.address + offset
-                self.csds[address] = Csd(f"{item.name}.{prefix}".rstrip("."), address)
+            for name, address in self._csds_in(item.name, item.type, item.address):
+                self.csds[address] = Csd(name, address)
                 self._cpus[address] = item.cpu
-                if "refs" in inside and "cpumask" in inside:
-                    mask = inside["cpumask"]
-                    self.tallies[address] = Tally(item.address + inside["refs"].offset, item.address + mask.offset,
-                                                  mask.points_to is not None)
+        self.tallies = dict(self._tallies())
+        # Of all heads of a protocol the first one says how many words they have.
+        self.heads = {address: Head(name, len(image.words_of(image.part("list"))) > 1) for _, name, address in image.places("list")}
 
-        self.locks = {item.address + field.offset: f"{item.name}.{field.path}" for item in image.objects
-                      for field in item.type.fields if field.path.rpartition(".")[2] == "lock"}
-        in_csds = {word for csd in self.csds for word in self.csd_words(csd)}
-        head = image.structs.get("list_head")
-        links = {field.path: field.offset for field in head.fields} if head is not None else {}
-        self.heads = {}
-        if links.keys() >= {"next", "prev"}:
-            for item in image.objects:
-                for prefix, offset in _places_of(links, {field.path: field for field in item.type.fields}):
-                    if item.address + offset not in in_csds and item.base != "stack":
-                        self.heads[item.address + offset] = f"{item.name}.{prefix}".rstrip(".")
+    def _bits(self, role):
+        bits = 0
+        for part in self.image.roles.get(role, ()):
+            bits |= part.value
+        return bits
+
+    def _objects(self, role):
+        return [item for item, _, _ in self.image.places(role)]
+
+    def _offset(self, role):
+        part = self.image.part(role)
+        return None if part is None else self.image.words_of(part)[0].offset
+
+    def _link_offset(self):
+        """What a list holds is the address of the struct around the field ``csd.next``."""
+        part = self.image.part("csd.next")
+        if part is None:
+            return None
+        outer = part.path.rpartition(".")[0]
+        return next(offset for path, _, offset in self.image.structs[part.name].parts if path == outer)
+
+    def _csds_in(self, name, kind, address):
+        """(name, address) of each csd in an object of a type."""
+        for path, struct, offset in kind.parts:
+            if struct == self._csd:
+                yield f"{name}.{path}".rstrip("."), address + offset
+
+    def _tallies(self):
+        count, mask = self.image.part("targets.count"), self.image.part("targets.mask")
+        if count is None or mask is None or count.name != mask.name:
+            return
+        (field, *_), refs = self.image.words_of(mask), self._offset("targets.count")
+        inside = [offset for _, struct, offset in self.image.structs[count.name].parts if struct == self._csd]
+        for item in self.image.objects:
+            for _, struct, offset in item.type.parts:
+                if struct == count.name:
+                    for csd in inside:
+                        base = item.address + offset
+                        yield base + csd, Tally(base + refs, base + field.offset, field.points_to is not None)
 
     def word(self, name):
         """The address of a declared object or field, or None."""
@@ -100,7 +119,7 @@ class Places:
             return None
 
     def commands(self):
-        """((core, number), {field: address}) of each command block of the scenario."""
+        """((core, number), {field: address}) of each command block of the scenario; the field "" is the block."""
         struct = self.image.structs.get("command")
         if struct is None:
             return
@@ -111,8 +130,14 @@ class Places:
             first = self.word(f"program[{core}]")
             block, number = self.arena.get(first, 0), 0
             while "routine" in offsets and self.arena.get(block + offsets["routine"], 0):
-                yield (core, number), {name: block + offset for name, offset in offsets.items()}
+                yield (core, number), {"": block} | {name: block + offset for name, offset in offsets.items()}
                 block, number = block + struct.size, number + 1
+
+    def csds_of_commands(self):
+        """address -> name of each csd in a command block of the scenario."""
+        command = self.image.structs.get("command")
+        return {address: f"the csd of a command of core {core}" for (core, _), block in self.commands()
+                for _, address in self._csds_in("", command, block[""])}
 
     def csd_words(self, address):
         """All words of a csd."""
@@ -130,15 +155,3 @@ class Places:
         """A csd as it is shown."""
         csd = self.csds.get(address)
         return csd.name if csd is not None else f"the csd at {self.image.name_of(address)}"
-
-
-def _places_of(fields, inside):
-    """(prefix, offset) of each struct with these fields (path -> offset) inside another one (path -> Field): wherever all of
-    them are found under one prefix, in their order."""
-    first = next(iter(fields), None)
-    for path, field in inside.items():
-        if first is not None and f".{path}".endswith(f".{first}"):
-            prefix = path.removesuffix(first)
-            base = field.offset - fields[first]
-            if all(prefix + name in inside and inside[prefix + name].offset == base + step for name, step in fields.items()):
-                yield prefix.rstrip("."), base

@@ -105,7 +105,7 @@ class AtRest(_AtTheEnd):
 
     def on_issue(self, record, tracker):
         if self._empty is None:
-            self._empty = [head for head in self.places.heads if _is_empty(tracker.arena.get, head)]
+            self._empty = [head for head in self.places.heads if self._is_empty(tracker.arena.get, head)]
 
     def judge(self, outcome, tracker):
         self._csds(outcome)
@@ -115,8 +115,8 @@ class AtRest(_AtTheEnd):
                        f"{clock}", cores=[core])
         for head in self._empty or ():
             self.exercised += 1
-            if not _is_empty(outcome.arena.__getitem__, head):
-                self.found(outcome.clocks, f"{self.places.heads[head]} is not empty at the end")
+            if not self._is_empty(outcome.arena.__getitem__, head):
+                self.found(outcome.clocks, f"{self.places.heads[head].name} is not empty at the end")
         for core, before in self._pointers.items():
             self.exercised += 1
             now = outcome.arena[self.places.stack_pointers[core]]
@@ -124,12 +124,16 @@ class AtRest(_AtTheEnd):
                 self.found(outcome.clocks, f"the stack of core {core} ends at {now:#x} and not, as at first, at {before:#x}",
                            cores=[core])
 
+    def _is_empty(self, word, head):
+        """word : address -> word."""
+        return word(head) == word(head + 1) == head if self.places.heads[head].circular else not word(head)
+
     def _csds(self, outcome):
         places = self.places
         if places.flags_offset is None or not self._flags:
             return
         csds = {csd.address: csd.name for csd in places.csds.values()}
-        csds |= {block["csd"]: f"the csd of a command of core {core}" for (core, _), block in places.commands() if "csd" in block}
+        csds |= places.csds_of_commands()
         for address, name in csds.items():
             self.exercised += 1
             flags = outcome.arena[address + places.flags_offset]
@@ -149,8 +153,3 @@ class AtRest(_AtTheEnd):
             if refs or bits:
                 self.found(outcome.clocks, f"at the end {self.places.csd_name(csd)} has refs {refs}, and in its mask "
                            f"{', '.join(map(str, cores_of(bits))) or 'nobody'}")
-
-
-def _is_empty(word, head):
-    """Whether a list head points at itself. word : address -> word."""
-    return word(head) == word(head + 1) == head

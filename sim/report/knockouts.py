@@ -13,11 +13,12 @@ from functools import cache
 
 from rtl.memory.port import MemoryModel
 from rtl.schedule import ScheduleKind
-from sim.engines.compiled import CompiledEngine
+from sim.engines.spec import EngineSpec
 from sim.errors import MissingToolError
 from sim.microcode.protocols import barriers_and_locks
-from sim.run import prepare, run
-from sim.schedules import Plan
+from sim.runs.plan import Plan
+from sim.runs.prepare import prepare
+from sim.runs.run import run
 
 __all__ = ["OWN", "SCENARIOS", "holding", "main", "violated"]
 
@@ -43,7 +44,7 @@ def holding(number):
 
 @cache
 def _engine(config):
-    return CompiledEngine(config)
+    return EngineSpec(config, "compiled").make()
 
 
 def violated(scenario, *, memory, mode, without=(), numbers):
@@ -52,7 +53,7 @@ def violated(scenario, *, memory, mode, without=(), numbers):
     prepared = prepare(scenario, protocol="v4", assignments=assignments, without=without)
     counts = Counter()
     for number in numbers:
-        result = run(prepared, engine=_engine(prepared.settings.config), plan=holding(number))
+        result = run(prepared.under(plan=holding(number)), engine=_engine(prepared.run.config))
         counts.update({item.oracle for item in result.violations})
     return counts
 

@@ -23,16 +23,6 @@ _CONTRACT = {"O1", "O2", "O3"}
 #: So many violations of each oracle, and calls that are not over, are shown.
 _VIOLATIONS = 3
 
-#: What scenarios call the routines.
-_SHORT = {
-    "smp_call_function_single": "single",
-    "smp_call_function_many": "many",
-    "smp_call_function": "all",
-    "__smp_call_function_single": "csd",
-    "on_each_cpu": "each",
-}
-
-
 class _Console(Console):
     def print(self, *objects, **options):
         clear_status()
@@ -54,7 +44,7 @@ def report_console(file=None):
 
 
 def print_report(report, console, *, everything=False):
-    """Print the whole report of a run (``sim.run.Result.to_json``). everything : each oracle on a line of its own."""
+    """Print the whole report of a run (``sim.runs.run.Result.to_json``). everything : each oracle on a line of its own."""
     console.print(Text(report["scenario"], "bold") + Text(f": {report['title']}", "not bold"))
     without = f" without {', '.join(report['without'])}" if report["without"] else ""
     console.print(f"protocol {report['protocol']}{without}, {report['config']['n_cores']} cores, memory {report['memory']}, "
@@ -76,7 +66,7 @@ def print_report(report, console, *, everything=False):
     if report["files"]:
         console.print()
         for what, path in report["files"].items():
-            console.print(f"{what:<8}{path}")
+            console.print(f"{what:<8}{path}" if what != "schedule" else f"repeat  crosscall replay {path}")
         if "view" in report["files"]:
             console.print(f"open    gtkwave {report['files']['view']}   (or: crosscall view {report['files']['view']})")
 
@@ -197,7 +187,7 @@ def _never(call):
 _ERRORS = {-6: "ENXIO", -16: "EBUSY", -22: "EINVAL"}
 _LEFT = ("call", "kind", "func", "who -> whom", "wait")
 _CALL = ("call", lambda call: call["id"])
-_KIND = ("kind", lambda call: _SHORT.get(call["kind"], call["kind"]))
+_KIND = ("kind", lambda call: call["name"])
 _FUNC = ("func", lambda call: call["func"].removeprefix("func_"))
 _WHOM = ("who -> whom", _whom)
 _WAIT = ("wait", lambda call: "wait" if call["wait"] else "nowait")

@@ -14,7 +14,7 @@ from sim.texts import integer, shown
 from .contracts import CONTRACTS
 from .document import Document
 
-__all__ = ["MESSAGES", "Command", "Scenario", "find_scenario", "read_scenario", "shipped_scenarios"]
+__all__ = ["MESSAGES", "Command", "Scenario", "find_scenario", "is_shipped", "read_scenario", "shipped_scenarios"]
 
 _FOLDER = Path(__file__).parent
 
@@ -128,11 +128,16 @@ def find_scenario(name):
     return _FOLDER / f"{name}.toml"
 
 
+def is_shipped(scenario):
+    """Whether a Scenario is a shipped one."""
+    return scenario.document.path.parent == _FOLDER
+
+
 def read_scenario(path, *, cores=None, seed, text=None):
     """Read and check a scenario.
 
     path : of the TOML file.  text : instead of what is in it, which then need not exist.
-    cores : from 1 to 64, instead of the scenario's own.  seed : of what it leaves to chance.
+    cores : instead of the scenario's own.  seed : of what it leaves to chance.
     The same file, cores and seed give the same Scenario. Raises InputError.
     """
     return _Reader(Document(path, text), cores, seed).scenario()
@@ -217,8 +222,8 @@ class _Reader:
         own = self._whole(self.root, "cores", 4, at_least=1)
         least = self._whole(self.root, "min_cores", 1, at_least=1)
         self.own_cores = own
-        if own > 64:
-            raise self.root.refusal("cores", f"must be at most 64, not {own}")
+        if own > MachineConfig.MAX_CORES:
+            raise self.root.refusal("cores", f"must be at most {MachineConfig.MAX_CORES}, not {own}")
         result = own if cores is None else cores
         if result < least:
             raise self.root.refusal("min_cores", f"says that the scenario needs at least {least} cores, not {result}")

@@ -1,8 +1,8 @@
 """The arena as waves show it: every word of every object by its name, what pointers point at, flags as words."""
 
-__all__ = ["ArenaSignals", "word_names"]
+from os.path import commonprefix
 
-_FLAG_PREFIX = "CSD_FLAG_"
+__all__ = ["ArenaSignals", "word_names"]
 
 
 def word_names(image):
@@ -31,17 +31,16 @@ class ArenaSignals:
         self._names = names
         self._shown = {}              # address -> [(key, function from the word to the value)]
         self._followed = {}           # address -> {address of a pointer to it: key of that pointer's signal}
-        flags = sorted((value, name.removeprefix(_FLAG_PREFIX))
-                       for name, value in image.constants.items() if name.startswith(_FLAG_PREFIX))
+        flags = [(part.value, name) for name, part in _flags(image).items()]
+        flagged = {address for _, _, address in image.places("csd.flags")} if flags else set()
         for item in image.objects:
-            paths = {field.path for field in item.type.fields}
             for field in item.type.fields:
                 *scope, name = [item.name, *field.path.split(".")] if field.path else [item.name]
                 scope = ("arena", *scope)
                 address = item.address + field.offset
                 value = self._words.get(address, 0)
                 shown = self._shown[address] = [(add(scope, name, image.xlen, value), lambda word: word)]
-                if flags and name == "flags" and f"{field.path}_text" not in paths:
+                if address in flagged:
                     def text(word):
                         return flag_text(word, flags)
                     shown.append((add(scope, f"{name}_text", 0, text(value)), text))
@@ -80,6 +79,13 @@ class ArenaSignals:
         key = add(scope, name, 0, text(target))
         follow(target)
         self._shown[address].append((key, follow))
+
+
+def _flags(image):
+    """What each flag is called -> the Part that plays it: the constants without what all their names begin with."""
+    parts = [part for role in ("flag.lock", "flag.wait", "flag.other") for part in image.roles.get(role, ())]
+    shared = commonprefix([part.name for part in parts]).rpartition("_") if len(parts) > 1 else ("", "", "")
+    return {part.name.removeprefix("".join(shared[:2])): part for part in sorted(parts, key=lambda part: part.value)}
 
 
 def flag_text(word, flags):

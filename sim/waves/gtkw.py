@@ -21,7 +21,7 @@ from .writer import CLOCK_NS
 
 __all__ = ["write_gtkw"]
 
-_WIDTH, _HEIGHT, _NAMES_WIDTH = 1600, 1000, 300
+_WIDTH, _HEIGHT, _NAMES_WIDTH = 1600, 1000, 440
 #: What the frames, the closed signal tree and the scroll bar take.
 _BORDER = 70
 #: GTKWave's zoom is minus the logarithm to base 2 of the time units in so many pixels.
@@ -95,12 +95,14 @@ class _Save:
             self._trace(f"{scope}.stage_text", "stage", GTKWColor.orange)
             self._trace(f"{scope}.call_text", "call", GTKWColor.yellow)
             self._trace(f"{scope}.routine", color=GTKWColor.normal)
-            self._trace(f"{scope}.label")
             self._trace(f"{scope}.event_text", "event")
-            self._trace(f"{scope}.state_text", "state")
             self._trace(f"{apic}.interrupt", "interrupt", GTKWColor.indigo)
             self._trace(f"{scope}.interrupts_on", color=GTKWColor.normal)
+            for name, signal in self._own(core):
+                self._trace(signal, name, GTKWColor.green)
             with save.group(f"core {core}: more", closed=True):
+                self._trace(f"{scope}.label")
+                self._trace(f"{scope}.state_text", "state")
                 with save.group(f"core {core}: microcode", closed=True):
                     for name in ("pc", "op_text", "source", "line", "go", "depth"):
                         self._trace(f"{scope}.{name}")
@@ -124,6 +126,15 @@ class _Save:
                     self._trace(f"{scope}.port.op", "port op", filter_name="memory_op")
                     self._trace(f"{apic}.event", "apic event", filter_name="apic_event")
                     self._trace(f"{apic}.icr_mode", filter_name="mode")
+
+    def _own(self, core):
+        """(name, signal) of the flags, and of the counts of targets still to come, of what is queued for this core's calls. (Of a
+        name with dots GTKWave shows the last part.)"""
+        image, signals = self._writer.image, {signal.replace("\\", ""): signal for signal in self._writer.signals}
+        for role, suffix in (("csd.flags", "_text"), ("targets.count", "")):
+            for item, name, _ in image.places(role):
+                if item.cpu == core:
+                    yield name.replace(f"[{core}]", "", 1).replace(".", " "), signals[f"arena.{name}{suffix}"]
 
     def _fabric(self, closed):
         with self._save.group("fabric", closed):

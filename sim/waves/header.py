@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 from rtl.config import MachineConfig
 
 from ..microcode.image import Field, Image, Line, ObjectType, StoredObject
+from ..microcode.roles import Part
 
 __all__ = ["BEGIN_MARK", "END_MARK", "Metadata", "header_text", "parse_header"]
 
@@ -63,12 +64,13 @@ def _file(path):
 
 
 def _from_type(item):
-    return [item.name, item.size, [[field.path, field.offset, field.points_to] for field in item.fields]]
+    return [item.name, item.size, [[field.path, field.offset, field.points_to] for field in item.fields],
+            [list(part) for part in item.parts]]
 
 
 def _to_type(item):
-    name, size, fields = item
-    return ObjectType(name, size, tuple(Field(*field) for field in fields))
+    name, size, fields, parts = item
+    return ObjectType(name, size, tuple(Field(*field) for field in fields), tuple(tuple(part) for part in parts))
 
 
 def _from_image(image):
@@ -88,6 +90,7 @@ def _from_image(image):
         "constants": image.constants,
         "warnings": {number: list(item) for number, item in image.warnings.items()},
         "names": {name: list(addresses) for name, addresses in image.names.items()},
+        "roles": {role: [list(part) for part in parts] for role, parts in image.roles.items()},
         "structs": {name: _from_type(item) for name, item in image.structs.items()},
         "types": [_from_type(item) for item in types],
         "objects": [[item.name, item.base, types[item.type], item.address, item.cpu, item.index] for item in image.objects],
@@ -112,6 +115,7 @@ def _to_image(parts):
         objects=tuple(StoredObject(name, base, types[number], address, cpu, index)
                       for name, base, number, address, cpu, index in parts["objects"]),
         constants=parts["constants"],
+        roles={role: tuple(Part(*part) for part in played) for role, played in parts["roles"].items()},
         structs={name: _to_type(item) for name, item in parts["structs"].items()},
         warnings={int(number): tuple(item) for number, item in parts["warnings"].items()},
         names={name: tuple(addresses) for name, addresses in parts["names"].items()},

@@ -5,6 +5,7 @@ completes: one core is alone with its arena, so "3 + contention" is 3 and the ar
 """
 
 from collections import Counter, namedtuple
+from functools import cache
 
 from rtl.apic.registers import ApicRegister
 from rtl.core.microword import ENTRY_INTERRUPT, ENTRY_RESET, MicroWord, Op
@@ -22,6 +23,12 @@ _MEMORY = {
 }
 
 Word = namedtuple("Word", ("op", "rd", "ra", "rb", "use_imm", "imm", "target", "event", "entry"))
+
+
+@cache
+def _decoded(raw):
+    word = MicroWord.from_bits(raw)
+    return Word._make(getattr(word, name) for name in Word._fields)
 
 
 class CoreModel:
@@ -48,7 +55,7 @@ class CoreModel:
         self.clock = start
         self.mask = (1 << config.xlen) - 1
         raw = [*contents.microcode, *[0] * (config.microcode_depth - len(contents.microcode))]
-        self.words = [Word._make(getattr(word, name) for name in Word._fields) for word in map(MicroWord.from_bits, raw)]
+        self.words = [_decoded(word) for word in raw]
         self.memory = [contents.arena.get(address, 0) for address in range(config.arena_depth)]
         self.registers = [0] * 8
         self.vector = 0

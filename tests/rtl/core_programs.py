@@ -64,7 +64,7 @@ class _Program:
     def simple(self):
         rng = self.rng
         op = rng.choice(self.simple_ops)
-        if op.value in MEMORY_OPS:
+        if op in MEMORY_OPS:
             self.access(op)
         elif op in (Op.APICRD, Op.APICRDH):
             self.emit(op, imm=rng.choice(_READABLE))
@@ -93,7 +93,7 @@ class _Program:
         return self.emit(op, ra=base, use_imm=0, imm=offset, **fields)
 
     def branch(self, depth):
-        op = self.rng.choice([op for op in CONDITIONAL_OPS if op.value not in MEMORY_OPS])
+        op = self.rng.choice([op for op in CONDITIONAL_OPS if op not in MEMORY_OPS])
         operands = {}
         if self.rng.random() < 0.7:
             # Small numbers, so that all outcomes are likely.
@@ -265,7 +265,7 @@ def _end(made):
         made.emit(rng.choice([Op.RET, Op.POP, Op.POPA, Op.IRET, Op.IRQRESTORE]))
     elif kind == 2:
         beyond = rng.choice([0, 15, made.config.arena_depth, 0xFF10, 0xFFFF])
-        made.emit(rng.choice([op for op in Op if op.value in MEMORY_OPS]), use_imm=1, imm=beyond)
+        made.emit(rng.choice(MEMORY_OPS), use_imm=1, imm=beyond)
     elif kind == 3:
         # To a word that is no entry point; or to one that is, but for the bits that no microcode address has.
         made.emit(Op.NOP, entry=1)

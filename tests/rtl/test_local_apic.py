@@ -24,7 +24,7 @@ class Model:
         self.irr, self.isr = set(), set()
         self.tpr = self.errors = self.esr = self.destination = 0
         self.busy = False             # a message is under way: the one sent last
-        self.last = dict.fromkeys(FIELDS, 0)
+        self.last = self.command = dict.fromkeys(FIELDS, 0)   # the message sent last, and what ICR shows of it
         self.offer = None             # the vector on ``interrupt``
         self.pulse = None
 
@@ -35,9 +35,9 @@ class Model:
 
     @property
     def icr(self):
-        last = self.last
-        return (last["vector"] | last["mode"] << 8 | last["logical"] << 11 | self.busy << 12 | last["level"] << 14
-                | last["trigger"] << 15 | last["shorthand"] << 18 | self.x2apic * last["destination"] << 32)
+        shown = self.command
+        return (shown["vector"] | shown["mode"] << 8 | shown["logical"] << 11 | self.busy << 12 | shown["level"] << 14
+                | shown["trigger"] << 15 | shown["shorthand"] << 18 | self.x2apic * shown["destination"] << 32)
 
     def asked(self, value, wide):
         """The message that a write to ICR asks for, and why it is not sent: a sentence, or None."""
@@ -88,13 +88,13 @@ class Model:
             if message["mode"] == 0 and message["vector"] < 16:
                 self.errors |= 1 << 5
                 return ApicEvent.REFUSE, message
-            self.busy, self.last = True, message
+            self.busy, self.last, self.command = True, message, message
             return ApicEvent.SEND, message
         return None
 
     def clock(self, accept, access, delivered, done):
         """One clock: the core accepts or accesses a register, a message comes in, the one on its way out is done."""
-        above, before = max(self.irr, default=0), self.busy
+        above = max(self.irr, default=0)
         offer = above if above >> 4 > self.ppr >> 4 else None
         record = None
         if access:
@@ -104,7 +104,6 @@ class Model:
             self.irr.remove(self.offer)
             self.isr.add(self.offer)
             record, offer = (ApicEvent.ACCEPT, {"vector": self.offer}), None
-        idle = not before and not self.busy
         if done:
             self.busy = False
         self.pulse = None
@@ -113,9 +112,7 @@ class Model:
             self.pulse = mode
             if mode == INIT:
                 self.irr, self.isr, self.tpr, self.errors, self.esr, offer = set(), set(), 0, 0, 0, None
-                self.destination = 0
-                if idle:
-                    self.last = dict.fromkeys(FIELDS, 0)
+                self.command, self.destination = dict.fromkeys(FIELDS, 0), 0
             elif mode == FIXED and vector >= self.lowest:
                 self.irr.add(vector)
             elif mode == FIXED:
@@ -483,7 +480,7 @@ def test_illegal_vectors(run):
 
 
 def test_init_and_startup(run):
-    """INIT clears what is requested and served, ICR and ICR2, and withdraws the offer, but leaves the message under way alone."""
+    """INIT clears what is requested and served, and withdraws the offer, but leaves the message under way alone."""
     async def test(core):
         apic = core.apic
         await core.write(ApicRegister.ICR2, 1 << 24)
@@ -498,13 +495,30 @@ def test_init_and_startup(run):
         await core.deliver(0x10, STARTUP)
         assert await core.clock(apic.init, apic.startup) == (0, 1)
         assert await core.clock(apic.startup, apic.irr) == (0, 0)
-        assert (await core.read(ApicRegister.ICR), await core.read(ApicRegister.ICR2)) == (1 << 12 | 0xF1, 0)
+
+    run(test)
+
+
+def test_init_resets_the_command_register(run):
+    """Intel SDM volume 3, "Local APIC State After It Receives an INIT": ICR is among what is reset. A message under way stays what
+    it is, and says so by its delivery status alone."""
+    async def test(core):
+        apic = core.apic
+        await core.write(ApicRegister.ICR2, 2 << 24)
+        await core.write(ApicRegister.ICR, 0x6F1)
+        await core.deliver(mode=INIT)
+        assert await core.read(ApicRegister.ICR2) == 0
+        assert await core.read(ApicRegister.ICR) == 1 << 12
+        (message,) = await core.clock(apic.out.message)
+        assert (message.vector, message.mode, message.destination) == (0xF1, STARTUP, 2)
         core.ctx.set(apic.out.done, 1)
         await core.clock()
         core.ctx.set(apic.out.done, 0)
-        assert await core.read(ApicRegister.ICR) == 0xF1
-        await core.deliver(mode=INIT)
         assert await core.read(ApicRegister.ICR) == 0
+        assert await core.write(ApicRegister.ICR, 0xF2) == ApicEvent.SEND     # to where ICR2 says: 0
+        (message,) = await core.clock(apic.out.message)
+        assert (message.vector, message.destination) == (0xF2, 0)
+        assert await core.read(ApicRegister.ICR) == 1 << 12 | 0xF2
 
     run(test)
 

@@ -15,11 +15,12 @@ from rtl.config import PRESETS, MachineConfig
 from rtl.events import ApicEvent, Event
 from rtl.machine import Machine
 from rtl.tile import Tile
-from sim.engines.engine import Contents, Ending
+from sim.engines.engine import Contents, Ending, Job
 from sim.engines.pysim import PySimEngine
 from sim.microcode.assembler import assemble
 from sim.records import ApicRecord, CoreRecord, Digest, MessageRecord, Sources
-from sim.run import prepare, run
+from sim.runs.prepare import prepare
+from sim.runs.run import run
 
 from .machine_runner import MachineRunner, Recorder, runner
 
@@ -65,7 +66,9 @@ def tile_of(modules, number):
             if name == prefix or name.startswith(prefix + ".")}
 
 
+@pytest.mark.slow
 def test_wide_machine_converts():
+    """The quick form is that of eight cores above, which is a machine of the same sizes per core."""
     assert "top.tile31.core.datapath" in modules(PRESETS["wide"])
 
 
@@ -122,7 +125,7 @@ def reference():
 
 def simulate(engine, prepared, **options):
     sink = Recorder(engine.config)
-    outcome = engine.run(prepared.contents, prepared.settings.straps, max_clocks=20_000, sink=sink, **options)
+    outcome = engine.run(Job(prepared.contents, prepared.settings.straps, max_clocks=20_000), sink=sink, **options)
     assert outcome.ending is Ending.QUIET
     return outcome, sink.raw
 
@@ -153,8 +156,8 @@ def test_a_second_run_equals_the_first_and_the_probe_changes_nothing():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        engine.run(Contents(microcode=[*prepared.contents.microcode, *[1] * 9], arena={1000: 7}), prepared.settings.straps,
-                   max_clocks=10, sink=Impatient(engine.config))
+        contents = Contents(microcode=[*prepared.contents.microcode, *[1] * 9], arena={1000: 7})
+        engine.run(Job(contents, prepared.settings.straps, max_clocks=10), sink=Impatient(engine.config))
     assert simulate(engine, prepared, probe=True) == (outcome, raw)
 
 

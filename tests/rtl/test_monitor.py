@@ -1,6 +1,7 @@
 """The Monitor against the Python oracles: on records written down here, on the machine, and on protocols that are broken."""
 
 from dataclasses import replace
+from functools import cache
 
 import pytest
 from amaranth.sim import Simulator
@@ -12,17 +13,16 @@ from rtl.memory.port import MemoryOp
 from rtl.monitor import FLAGS, Monitor
 from rtl.schedule import ScheduleKind
 from sim.calls import CallTracker
-from sim.engines.compiled import CompiledEngine
 from sim.engines.engine import Ending
-from sim.engines.pysim import PySimEngine
+from sim.engines.spec import EngineSpec
 from sim.microcode.protocols import find_protocol
-from sim.monitor import ORACLES_OF_FLAG, OVERFLOW, PARTIAL, clocks_of_flags
 from sim.oracles import ORACLES, Jury, make_oracles
-from sim.profile import profile_of, room_of
 from sim.records import Sources
-from sim.run import patience_of, prepare
+from sim.runs.monitor import ORACLES_OF_FLAG, OVERFLOW, PARTIAL, clocks_of_flags
+from sim.runs.plan import Plan
+from sim.runs.prepare import patience_of, prepare
+from sim.runs.profile import profile_of, room_of
 from sim.scenarios.reader import shipped_scenarios
-from sim.schedules import Plan
 from sim.watchdog import Watchdog
 from tests.sim.lockstep import prepare_or_skip
 from tests.sim.streams import LOCK, WAIT, Stream, make_image
@@ -860,10 +860,7 @@ def judge(prepared, engine, plan):
     config, scenario = prepared.settings.config, prepared.scenario
     patience = patience_of(scenario, plan)
     observer = Observer(config, prepared.image, prepared.contents.arena, patience=patience, visits=scenario.visits)
-    profile = profile_of(config, prepared.image, straps=prepared.settings.straps, arena=prepared.contents.arena,
-                         visits=scenario.visits)
-    outcome = engine.run(prepared.contents, prepared.settings.straps, max_clocks=30_000, sink=observer, plan=plan,
-                         patience=patience, profile=profile)
+    outcome = engine.run(prepared.under(plan=plan, max_clocks=30_000).job, sink=observer)
     flags, seen = outcome.flags, observer.finish(outcome)
     full = flags.get(OVERFLOW)
     unseen = {flag for flag, clock in seen.items() if flag not in flags and (flag in PARTIAL or full is not None and clock >= full)}
@@ -880,15 +877,22 @@ PLANS = (
 )
 
 
+@cache
+def engine_for(config, room, name=None):
+    """The compiled engine, if there is a C compiler."""
+    return EngineSpec(config, name, room).make()
+
+
+@pytest.mark.parametrize("engine", [None, pytest.param("pysim", marks=pytest.mark.slow)], ids=["compiled", "pysim"])
 @pytest.mark.parametrize("name, cores", [("single", 2), ("early-return", 3), ("two-senders", 4)])
-def test_monitor_and_oracles_agree(name, cores):
+def test_monitor_and_oracles_agree(name, cores, engine):
     prepared = prepare(name, cores=cores)
-    engine = PySimEngine(prepared.settings.config, room=room_of(prepared.scenario))
-    for plan in PLANS if cores < 4 else PLANS[:2]:
+    engine = engine_for(prepared.settings.config, room_of(prepared.scenario), engine)
+    for plan in PLANS:
         flags, seen, _ = judge(prepared, engine, plan)
         assert flags == seen, plan
         expected = {oracle for flag in flags for oracle in ORACLES_OF_FLAG[flag]}
-        assert plan.kind is not ScheduleKind.NONE or expected == set(prepared.scenario.expected)
+        assert plan.kind is not ScheduleKind.NONE or expected == set(prepared.expected)
 
 
 @pytest.mark.slow
@@ -896,7 +900,7 @@ def test_monitor_and_oracles_agree(name, cores):
 @pytest.mark.parametrize("name", shipped_scenarios())
 def test_monitor_and_oracles_agree_everywhere(name, cores):
     prepared = prepare_or_skip(name, cores, seed=1)
-    engine = CompiledEngine(prepared.settings.config, room=room_of(prepared.scenario))
+    engine = engine_for(prepared.settings.config, room_of(prepared.scenario))
     for plan in (*PLANS, *(replace(plan, seed=plan.seed + 10 * more) for plan in PLANS[1:] for more in range(1, 6))):
         flags, seen, _ = judge(prepared, engine, plan)
         assert flags == seen, plan
@@ -922,7 +926,7 @@ def broken(tmp_path, old, new):
 ])
 def test_broken_protocols_turn_red(tmp_path, scenario, old, new, expected):
     prepared = prepare(scenario, protocol=broken(tmp_path, old, new), cores=4 if scenario == "two-senders" else None)
-    engine = PySimEngine(prepared.settings.config)
+    engine = engine_for(prepared.settings.config, Room())
     flags, seen, _ = judge(prepared, engine, Plan())
     assert flags == seen
     assert set(flags) & expected
@@ -933,7 +937,7 @@ def test_broken_protocols_turn_red(tmp_path, scenario, old, new, expected):
 @pytest.mark.parametrize("model", [0, 1, 2])
 def test_monitor_and_oracles_agree_on_what_is_knocked_out(name, model):
     prepared = prepare("storm", without=[name], assignments=[f"memory_model={model}", "x2apic=1"])
-    engine = CompiledEngine(prepared.settings.config, room=room_of(prepared.scenario))
+    engine = engine_for(prepared.settings.config, room_of(prepared.scenario))
     for plan in PLANS:
         flags, seen, _ = judge(prepared, engine, replace(plan, hold_drain=100))
         assert flags == seen, plan

@@ -1,6 +1,7 @@
 """The generators against plain Python models, clock by clock, and what they do to a machine."""
 
 import random
+from functools import cache
 
 import pytest
 from amaranth.back import rtlil
@@ -8,13 +9,15 @@ from amaranth.sim import Simulator
 
 from rtl.config import PRESETS, MachineConfig, Straps
 from rtl.machine import Machine
+from rtl.probe import probe_layout
 from rtl.rig import Rig
 from rtl.schedule import ScheduleKind, Scheduler
-from sim.engines.engine import Contents, Ending
+from sim.engines.engine import Contents, Ending, Job
 from sim.engines.pysim import PySimEngine
+from sim.engines.spec import EngineSpec
 from sim.records import Digest, Sources
-from sim.run import prepare
-from sim.schedules import Plan
+from sim.runs.plan import Plan
+from sim.runs.prepare import prepare
 
 SIZES = (1, 2, 3, 4, 8)
 GAMMA = 0x9E3779B9
@@ -199,8 +202,9 @@ def test_bounded_holds_end(simulators):
     simulators(4, bench)
 
 
-@pytest.mark.parametrize("n", [2, 3, 4, 8])
-@pytest.mark.parametrize("spins_silently", [False, True])
+@pytest.mark.parametrize("n, spins_silently", [
+    *((n, False) for n in (2, 3, 4, 8)), *((n, True) for n in (2, 3, 4)), pytest.param(8, True, marks=pytest.mark.slow),
+])
 def test_pct_lets_everybody_come_to_an_end(simulators, n, spins_silently):
     """Each core spins until the one behind it is done, with PAUSE or without; then it works for some clocks, and halts."""
     order = random.Random(n).sample(range(n), n)
@@ -241,23 +245,32 @@ class Listener:
         self.probes.append(probe)
 
 
+@cache
+def engine_for(config):
+    """The compiled engine, if there is a C compiler: what is tried here is what schedules do, whoever carries them out."""
+    return EngineSpec(config).make()
+
+
 @pytest.fixture(scope="module")
 def pair():
     """A machine of two cores, and what it runs."""
     prepared = prepare("refill")
-    return PySimEngine(prepared.settings.config), prepared
+    return engine_for(prepared.settings.config), prepared
 
 
-def run(pair, plan, **options):
+def run(pair, plan, replay=(), **options):
     engine, prepared = pair
     listener = Listener(engine.config)
-    outcome = engine.run(prepared.contents, prepared.settings.straps, max_clocks=20_000, sink=listener, plan=plan, **options)
+    job = Job(prepared.contents, prepared.settings.straps, max_clocks=20_000, plan=plan, replay=replay)
+    outcome = engine.run(job, sink=listener, **options)
     return outcome, listener
 
 
-def test_the_plan_none_is_the_machine_alone(pair):
-    engine, prepared = pair
-    outcome, listener = run(pair, Plan(seed=3, stall=255))
+@pytest.mark.parametrize("kind", [None, pytest.param("pysim", marks=pytest.mark.slow)], ids=["compiled", "pysim"])
+def test_the_plan_none_is_the_machine_alone(pair, kind):
+    prepared = pair[1]
+    engine = EngineSpec(prepared.settings.config, kind).make()
+    outcome, listener = run((engine, prepared), Plan(seed=3, stall=255))
     machine = Machine(engine.config)
     digest = Digest(Sources(engine.config))
     arena = machine.shared.arena
@@ -319,7 +332,7 @@ def test_a_stall_keeps_the_next_word_from_starting(pair):
     engine, _ = pair
     replay = tuple((200 + 7 * step, step % 4) for step in range(100))
     _, listener = run(pair, Plan(kind=ScheduleKind.REPLAY), replay=replay, probe=True)
-    layout = engine.rig.probe.shape()
+    layout = probe_layout(engine.config)
     goes = [[tile.core.go for tile in layout.from_bits(probe).tile] for probe in listener.probes[:900]]
     stalled = dict(replay)
     in_force = 0
@@ -336,9 +349,10 @@ def test_another_seed_is_another_run(pair):
 @pytest.mark.parametrize("seed", range(3))
 def test_pct_comes_to_rest(seed):
     prepared = prepare("early-return", cores=3)
-    engine = PySimEngine(prepared.settings.config)
-    outcome = engine.run(prepared.contents, prepared.settings.straps, max_clocks=20_000, sink=Listener(engine.config),
-                         plan=Plan(kind=ScheduleKind.PCT, seed=seed, changes=3, horizon=11))
+    engine = engine_for(prepared.settings.config)
+    job = Job(prepared.contents, prepared.settings.straps, max_clocks=20_000,
+              plan=Plan(kind=ScheduleKind.PCT, seed=seed, changes=3, horizon=11))
+    outcome = engine.run(job, sink=Listener(engine.config))
     assert outcome.ending is Ending.QUIET
 
 
@@ -346,10 +360,11 @@ def test_pct_comes_to_rest(seed):
 @pytest.mark.parametrize("name", ["storm", "hotplug", "call-lock", "revisit"])
 def test_pct_comes_to_rest_everywhere(name):
     prepared = prepare(name)
-    engine = PySimEngine(prepared.settings.config)
+    engine = engine_for(prepared.settings.config)
     for seed in range(8):
-        outcome = engine.run(prepared.contents, prepared.settings.straps, max_clocks=100_000, sink=Listener(engine.config),
-                             plan=Plan(kind=ScheduleKind.PCT, seed=seed, changes=seed, horizon=12))
+        job = Job(prepared.contents, prepared.settings.straps, max_clocks=100_000,
+                  plan=Plan(kind=ScheduleKind.PCT, seed=seed, changes=seed, horizon=12))
+        outcome = engine.run(job, sink=Listener(engine.config))
         assert outcome.ending is Ending.QUIET, seed
 
 
@@ -381,6 +396,6 @@ def test_large_rigs_convert(config):
 def test_an_engine_without_contents_traps():
     """Unused words are PANIC: the Monitor sees the trap on the clock on which the run ends."""
     engine = PySimEngine(PRESETS["tiny"])
-    outcome = engine.run(Contents((), {}), Straps(), max_clocks=100, sink=Listener(engine.config))
+    outcome = engine.run(Job(Contents((), {}), Straps(), max_clocks=100), sink=Listener(engine.config))
     assert outcome.ending is Ending.TRAP
     assert outcome.flags == {"trap": outcome.clocks - 2}

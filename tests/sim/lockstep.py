@@ -5,11 +5,12 @@ from functools import cache
 
 import pytest
 
-from sim.engines import make_engine
 from sim.engines.compiled import CompiledEngine
 from sim.engines.compiled.many import lane_count
+from sim.engines.engine import Job
+from sim.engines.spec import EngineSpec
 from sim.errors import InputError
-from sim.run import prepare
+from sim.runs.prepare import prepare
 
 __all__ = ["FORMS", "Told", "assert_same", "engine", "prepare_or_skip", "told"]
 
@@ -20,7 +21,7 @@ FORMS = {"one by one": 0, "side by side": lane_count()}
 @cache
 def engine(name, config):
     """Built once for all tests of a process."""
-    return CompiledEngine(config, lanes=FORMS[name]) if name in FORMS else make_engine(name, config)
+    return CompiledEngine(config, lanes=FORMS[name]) if name in FORMS else EngineSpec(config, name).make()
 
 
 def prepare_or_skip(scenario, cores, **options):
@@ -45,11 +46,11 @@ class Told:
         return self.until is not None and clock >= self.until
 
 
-def told(name, prepared, *, straps=None, until=None, max_clocks=100_000, **options):
-    """(what the sink was told, Outcome) of a run."""
+def told(name, prepared, *, straps=None, until=None, max_clocks=100_000, probe=False, record=False, **options):
+    """(what the sink was told, Outcome) of a run. options : of its Job."""
     sink = Told(until)
-    outcome = engine(name, prepared.settings.config).run(prepared.contents, straps or prepared.settings.straps,
-                                                         max_clocks=max_clocks, sink=sink, **options)
+    job = Job(prepared.contents, straps or prepared.settings.straps, max_clocks=max_clocks, **options)
+    outcome = engine(name, prepared.settings.config).run(job, sink=sink, probe=probe, record=record)
     return sink.clocks, outcome
 
 

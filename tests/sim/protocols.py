@@ -4,17 +4,20 @@ Some stand under ``tests/protocols``; others are v4 with something replaced in i
 """
 
 import re
+import shutil
 from functools import cache
 from pathlib import Path
 
-from sim.engines import make_engine
 from sim.engines.engine import Ending
+from sim.engines.spec import EngineSpec
 from sim.microcode.assembler import assemble
 from sim.microcode.protocols import find_protocol
-from sim.run import Prepared, run
+from sim.runs.description import OfScenario, Run
+from sim.runs.prepare import Prepared
+from sim.runs.run import run
+from sim.runs.settings import settings
 from sim.scenarios.contents import contents
 from sim.scenarios.reader import find_scenario, read_scenario
-from sim.settings import settings
 
 __all__ = ["OWN", "Protocol", "changed", "judged", "v4"]
 
@@ -48,7 +51,7 @@ def changed(*changes, text=None):
 @cache
 def engine_for(config):
     """The compiled engine, if there is a C compiler."""
-    return make_engine(None, config)
+    return EngineSpec(config).make()
 
 
 class _Impatient:
@@ -76,6 +79,8 @@ class Protocol:
         self.path = path or Path(folder) / "protocol.uasm"
         if text is not None:
             self.path.write_text(text)
+            # What is expected of v4 is expected of what was made of it, too.
+            shutil.copy(find_protocol("v4").with_suffix(".expected.toml"), self.path.with_suffix(".expected.toml"))
         self._images = {}
 
     def prepare(self, name, **options):
@@ -87,15 +92,17 @@ class Protocol:
         if image is None:
             image = assemble(self.path, n_cores=scenario.n_cores, xlen=chosen.config.xlen, defines=chosen.defines)
             self._images[key] = image
-        return Prepared(scenario, chosen, image, contents(scenario, image, chosen.config), ())
+        run = Run(subject=OfScenario(scenario=str(name), protocol=str(self.path), defines=chosen.defines), config=chosen.config,
+                  straps=chosen.straps)
+        return Prepared(run, scenario, image, contents(scenario, image, chosen.config))
 
     def run(self, name, *, impatient=False, max_clocks=100_000, **options):
         """The Result of a scenario. impatient : it ends with the first violation that the scenario does not expect."""
         prepared = self.prepare(name, **options)
         engine = engine_for(prepared.settings.config)
         if impatient:
-            engine = _Impatient(engine, prepared.scenario.expected)
-        return run(prepared, engine=engine, max_clocks=max_clocks)
+            engine = _Impatient(engine, prepared.expected)
+        return run(prepared.under(max_clocks=max_clocks), engine=engine)
 
 
 def judged(result):

@@ -87,8 +87,8 @@ class RandomComponent(wiring.Component):
         width = draw(_WIDTHS)
         a, b = self._pick(), self._pick(width)
         kind = draw(st.sampled_from([
-            "~", "neg", "+", "-", "*", "<<", ">>", "&", "|", "^", "==", "!=", "<", "<=", ">", ">=", "any", "bool", "all", "mux",
-            "cat", "slice", "part", "word", "array", "constant", "matches",
+            "~", "neg", "+", "-", "*", "<<", "1 <<", ">>", "&", "|", "^", "==", "!=", "<", "<=", ">", ">=", "any", "bool", "all",
+            "mux", "cat", "slice", "part", "word", "array", "constant", "matches",
         ]))
         match kind:
             case "~":
@@ -102,6 +102,8 @@ class RandomComponent(wiring.Component):
                 return _fit(a, min(len(a), 24)) * self._pick(draw(st.integers(1, 24)))
             case "<<":
                 return (b << self._pick(draw(st.integers(1, 5))))[:min(64, width + 8)]
+            case "1 <<":
+                return (1 << self._pick(6))[:draw(st.integers(30, 64))]
             case ">>":
                 return b >> self._pick(draw(st.integers(1, 7)))
             case "==" | "!=" | "<" | "<=" | ">" | ">=":

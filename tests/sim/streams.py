@@ -12,6 +12,7 @@ from rtl.memory.port import MemoryOp
 from sim.calls import CallTracker
 from sim.engines.engine import Ending, Outcome
 from sim.microcode.image import Field, Image, ObjectType, StoredObject
+from sim.microcode.roles import Part
 from sim.obligations import Contract
 from sim.records import ApicRecord, CommitRecord, CoreRecord, MessageRecord
 
@@ -27,16 +28,17 @@ _BY_HARDWARE = (Event.NONE, Event.PANIC, Event.FAULT, Event.STACK_FAULT)
 
 def _flat(name, *parts):
     """A struct from field names and (name, struct) pairs."""
-    fields = []
+    fields, inside = [], [("", name, 0)]
     for part in parts:
         if isinstance(part, Field):
             fields.append(Field(part.path, len(fields), part.points_to))
         elif isinstance(part, tuple):
             start = len(fields)
+            inside += [(f"{part[0]}.{path}".rstrip("."), struct, start + offset) for path, struct, offset in part[1].parts]
             fields += [Field(f"{part[0]}.{field.path}", start + field.offset) for field in part[1].fields]
         else:
             fields.append(Field(part, len(fields)))
-    return ObjectType(name, len(fields), tuple(fields))
+    return ObjectType(name, len(fields), tuple(fields), tuple(inside))
 
 
 def _words(symbols, unsaid):
@@ -51,6 +53,20 @@ def _words(symbols, unsaid):
         for name in _FUNCTIONS:
             words[symbols[name]] = Event.RUN.value << place.offset
     return tuple(words)
+
+
+_ROLES = {
+    "csd": (Part("csd"),),
+    **{f"csd.{name}": (Part("csd", name),) for name in ("func", "info", "flags")},
+    "csd.next": (Part("csd", "list.next"),),
+    "flag.wait": (Part("CSD_FLAG_WAIT", value=WAIT),),
+    "flag.lock": (Part("CSD_FLAG_LOCK", value=LOCK),),
+    "targets.count": (Part("cfd", "refs"),),
+    "targets.mask": (Part("cfd", "cpumask"),),
+    "list": (Part("call_function", "queue"),),
+    "stack": (Part("stack"),),
+    "stack.end": (Part("stack_pointer"),),
+}
 
 
 def make_image(config, unsaid=()):
@@ -80,7 +96,7 @@ def make_image(config, unsaid=()):
         constants={"CSD_FLAG_WAIT": WAIT, "CSD_FLAG_LOCK": LOCK},
         structs={kind.name: kind for kind in (list_head, csd, cfd, call_function)},
         warnings={symbols["csd_unlock"]: ("csd_unlock_not_locked", "csd_unlock() of a csd that is not locked")},
-        names={}, lines={}, percpu_base=64, percpu_shift=6, heap=64 + 64 * config.n_cores)
+        roles=_ROLES, names={}, lines={}, percpu_base=64, percpu_shift=6, heap=64 + 64 * config.n_cores)
 
 
 class Stream:

@@ -295,7 +295,8 @@ def test_structs(build):
         Field("list.next", 0, "list_head"), Field("list.prev", 1, "list_head"), Field("func", 2),
         Field("list_of[0]", 3, "cpumask"), Field("list_of[1]", 4, "cpumask"), Field("spare[0]", 5), Field("spare[1]", 6),
         Field("links[0].next", 7, "list_head"), Field("links[0].prev", 8, "list_head"),
-        Field("links[1].next", 9, "list_head"), Field("links[1].prev", 10, "list_head")))
+        Field("links[1].next", 9, "list_head"), Field("links[1].prev", 10, "list_head")),
+        (("", "csd", 0), ("list", "list_head", 0), ("links[0]", "list_head", 7), ("links[1]", "list_head", 9)))
 
 
 @pytest.mark.parametrize("n_cores", [1, 2, 3, 4, 8])
@@ -479,8 +480,8 @@ def test_line_breaks_and_comments(here):
 # (program, place and message, notes)
 REFUSALS = [
     ("frob r1", "1:1: unknown operation frob"),
-    ("movv r1, 2", "1:1: unknown operation movv (did you mean mov?)"),
-    ("MOV r1, 2", "1:1: unknown operation MOV (did you mean mov?)"),
+    ("movv r1, 2", '1:1: unknown operation movv, did you mean "mov"?'),
+    ("MOV r1, 2", '1:1: unknown operation MOV, did you mean "mov"?'),
     ("mov r1", "1:1: mov takes 2 operands (rd, b), not 1"),
     ("nop r1", "1:1: nop takes no operands, not 1"),
     ("cas r1, [r2]", "1:1: cas takes 3 operands (rd, [ra + imm], rb), not 2"),
@@ -507,9 +508,9 @@ REFUSALS = [
     ("mov r1, 0x10000000000000000", "1:9: the value has more than 64 bits"),
     (".const a = 1 << 63\n.const b = a * a", "2:14: the value has more than 64 bits"),
     ("mov r1, r2 + 1", "1:9: r2 is a register, and a number is needed here"),
-    ("nop @NOPE", "1:5: unknown event NOPE (did you mean NOIPI?)"),
-    ("nop @RETRN", "1:5: unknown event RETRN (did you mean RETURN?)"),
-    ("nop @NONE", "1:5: unknown event NONE (did you mean ONLINE?)"),
+    ("nop @NOPE", '1:5: unknown event NOPE, did you mean "NOIPI"?'),
+    ("nop @RETRN", '1:5: unknown event RETRN, did you mean "RETURN"?'),
+    ("nop @NONE", '1:5: unknown event NONE, did you mean "ONLINE"?'),
     ("nop @CALL @RETURN", "1:11: a word says one event"),
     ("nop @CALL(3, r1)", "1:11: expected a register"),
     ("nop @CALL(r1, lost)", "1:15: unknown name lost"),
@@ -529,7 +530,7 @@ REFUSALS = [
     ("nop @LOCK_TRY", "1:5: @LOCK_TRY belongs to the memory operation on the lock"),
     ("nop @WARN", "1:5: which warning? @WARN takes the name of a .warn"),
     ("nop @WARN(3)", "1:5: which warning? @WARN takes the name of a .warn"),
-    ('.warn busy "x"\nnop @WARN(bussy)', '2:11: unknown warning bussy (did you mean busy?)'),
+    ('.warn busy "x"\nnop @WARN(bussy)', '2:11: unknown warning bussy, did you mean "busy"?'),
     ("add r1, r2, r3 @CALL(r4)", "1:16: @CALL cannot have this operand a: add uses the field ra for another value"),
     ("mov r1, 3 @CALL(r4, 5)", "1:11: @CALL cannot have this operand b: mov uses the field imm for another value"),
     ("st [r1], r2 @CALL(r1, 5)", "1:23: expected a register"),
@@ -559,9 +560,9 @@ REFUSALS = [
     (".reg a = q", "1:10: unknown register q"),
     (".reg a = r1\n.const a = 3", "1:6: a is a constant too"),
     (".const a = b\n.const b = a\nmov r1, a", "2:12: a is defined by itself"),
-    ("mov r1, unknwon\n.const unknown = 3", "1:9: unknown name unknwon (did you mean unknown?)"),
+    ("mov r1, unknwon\n.const unknown = 3", '1:9: unknown name unknwon, did you mean "unknown"?'),
     (".struct s\n a\n.end\nmov r1, s", "4:9: s is a struct: write s.FIELD or sizeof(s)"),
-    (".struct s\n flags\n.end\nmov r1, s.flag", "4:10: s has no field flag (did you mean flags?)"),
+    (".struct s\n flags\n.end\nmov r1, s.flag", '4:10: s has no field flag, did you mean "flags"?'),
     (".struct s\n flags\n.end\nmov r1, t.flags", "4:9: unknown name t"),
     (".struct s\n flags\n.end\nmov r1, s.flags.x", "4:16: s.flags is a word, and has no fields"),
     (".struct s\n p: -> s\n.end\nmov r1, s.p.p", "4:12: s.p is a pointer, and has no fields"),
@@ -593,7 +594,7 @@ REFUSALS = [
     (".end", "1:1: .end without a block to belong to"),
     (".else", "1:1: .else without a block to belong to"),
     (".foo", "1:1: unknown directive .foo"),
-    (".con x = 3", "1:1: unknown directive .con (did you mean .const?)"),
+    (".con x = 3", '1:1: unknown directive .con, did you mean ".const"?'),
     ("a: nop", "1:4: expected the end of the line, not 'nop'"),
     ("a: !name", "1:4: expected the end of the line, not '!name'"),
     (".const a 3", "1:10: expected '=' or '?=', not '3'"),

@@ -7,7 +7,8 @@ import pytest
 from rtl.events import Whom
 from sim.engines.engine import Ending
 from sim.errors import InputError
-from sim.run import prepare, run
+from sim.runs.prepare import prepare
+from sim.runs.run import run
 
 from .judging import found, verdict
 from .protocols import Protocol, changed, engine_for, v4
@@ -22,7 +23,7 @@ def judge(tmp_path):
         path = tmp_path / "scenario.toml"
         path.write_text(text)
         prepared = prepare(path, protocol=str(protocol.path), patience=patience, visits=visits)
-        return run(prepared, engine=engine_for(prepared.settings.config), **options)
+        return run(prepared.under(**options), engine=engine_for(prepared.settings.config))
 
     return go
 
@@ -180,7 +181,7 @@ def test_rest_a_stack(stream):
 
 
 def test_rest_a_csd_of_the_scenario(judge):
-    result = judge(program('call = "csd", target = 1'), ("call_own_csd", "csd.flags", "mov r3, CSD_FLAG_LOCK\n{}"),
+    result = judge(program('call = "csd", target = 1'), ("call_own", "csd.flags", "mov r3, CSD_FLAG_LOCK\n{}"),
                    ("generic_smp_call_function_single_interrupt", "call  csd_unlock", ""))
     assert said(result, "REST") == ["the csd of a command of core 0 is still locked at the end of the run"]
 

@@ -61,10 +61,10 @@ def test_every_contender_is_an_engine():
 
 
 def test_what_is_missing_is_left_out_and_told(monkeypatch):
-    def refuse(name, config):
+    def refuse(self):
         raise MissingToolError("not here")
 
-    monkeypatch.setattr("sim.bench.speed.make_engine", refuse)
+    monkeypatch.setattr("sim.bench.speed.EngineSpec.make", refuse)
     told = []
     result = bench_speed([2], engines=["verilator"], tell=told.append)
     assert (result["rows"], told) == ([], ["without verilator at 2 cores: not here"])

@@ -20,8 +20,8 @@ def test_a_call_of_many_is_followed_from_call_to_return():
     [call] = stream.tracked().calls
     first, second = call.visits[1], call.visits[2]
     assert call.to_json() == {
-        "id": "0.0", "kind": "smp_call_function_many", "caller": 0, "targets": [1, 2], "wait": True, "func": "func_nop",
-        "info": 5, "csd": stream.address("cfd_data[0]"), "generation": 1,
+        "id": "0.0", "kind": "smp_call_function_many", "name": "smp_call_function_many", "caller": 0, "targets": [1, 2],
+        "wait": True, "func": "func_nop", "info": 5, "csd": stream.address("cfd_data[0]"), "generation": 1,
         "entries": [{"csd": stream.address("cfd_data[0]"), "generation": 1, "target": None}],
         "stages": {"call": 2, "lock": 5, "queue": 9, "wait": 14, "woken": 38, "return": 40},
         "per_target": {

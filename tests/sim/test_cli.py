@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from sim.cli import app
+from rtl.config import MachineConfig
+from sim.cli import MOST_CORES, app
 from sim.errors import MissingToolError
 from sim.scenarios.reader import shipped_scenarios
 
@@ -237,7 +238,7 @@ BAD_RUNS = [
       "    ^")),
     (["x.toml"], PROGRAM.replace("all", "al"), None),
     (["demo", "--protocol", "v5"], None,
-     'there is no protocol "v5" (shipped: mailbox, v4; your own: a path that ends in .uasm)'),
+     'there is no protocol "v5" (shipped: mailbox, v2.6.30, v2.6.32, v2.6.39, v3.10, v4, v6; your own: a path that ends in .uasm)'),
     (["demo", "--protocol", "mine.uasm"], None, "mine.uasm: there is no such file"),
     (["demo", "--preset", "wild"], None, 'there is no preset "wild", did you mean "wide"? (there are: tiny, default, wide)'),
     (["demo", "--set", "fabric"], None, "--set fabric: must be written as NAME=value"),
@@ -335,7 +336,7 @@ class FailingEngine:
     def __init__(self, error):
         self._error = error
 
-    def __call__(self, name, config, *, tell):
+    def __call__(self, tell):
         return self
 
     def run(self, *_, **__):
@@ -348,13 +349,13 @@ def test_what_is_written_stays_when_a_run_is_interrupted(crosscall, tmp_path, mo
 
     crosscall("run", "single")
     before = written()
-    monkeypatch.setattr("sim.engines.make_engine", FailingEngine(KeyboardInterrupt()))
+    monkeypatch.setattr("sim.engines.spec.EngineSpec.make", FailingEngine(KeyboardInterrupt()))
     assert crosscall("run", "single", "--seed", 1) == (130, "", "crosscall: interrupted\n")
     assert written() == before
 
 
 def test_a_defect_is_no_finding(crosscall, monkeypatch):
-    monkeypatch.setattr("sim.engines.make_engine", FailingEngine(KeyError("nobody has thought of this")))
+    monkeypatch.setattr("sim.engines.spec.EngineSpec.make", FailingEngine(KeyError("nobody has thought of this")))
     code, out, err = crosscall("run", "single")
     assert (code, out, err.count("\n")) == (70, "", 1)
     found = re.fullmatch(r"crosscall: this is a defect of crosscall, and says nothing about the machine: KeyError; "
@@ -367,17 +368,29 @@ def test_a_defect_where_nothing_can_be_written_is_still_told(crosscall, monkeypa
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("sim.engines.make_engine", FailingEngine(KeyError("nobody has thought of this")))
+    monkeypatch.setattr("sim.engines.spec.EngineSpec.make", FailingEngine(KeyError("nobody has thought of this")))
     monkeypatch.setattr("tempfile.NamedTemporaryFile", full)
     result = CliRunner().invoke(app, ["run", "single"])
     assert result.exit_code == 70 and "Traceback" in result.stderr
 
 
 def test_trouble_with_the_system_is_no_defect(crosscall, monkeypatch):
-    monkeypatch.setattr("sim.engines.make_engine", FailingEngine(OSError(24, "Too many open files", "/proc/cpuinfo")))
+    monkeypatch.setattr("sim.engines.spec.EngineSpec.make", FailingEngine(OSError(24, "Too many open files", "/proc/cpuinfo")))
     assert crosscall("run", "single") == (3, "", "crosscall: /proc/cpuinfo: Too many open files\n")
 
 
 def test_what_is_missing_is_exit_3(crosscall, monkeypatch):
-    monkeypatch.setattr("sim.engines.make_engine", FailingEngine(MissingToolError("there is no engine here")))
+    monkeypatch.setattr("sim.engines.spec.EngineSpec.make", FailingEngine(MissingToolError("there is no engine here")))
     assert crosscall("run", "single") == (3, "", "crosscall: there is no engine here\n")
+
+
+def test_as_many_cores_as_a_machine_has():
+    assert MOST_CORES == MachineConfig.MAX_CORES
+
+
+@pytest.mark.parametrize("command", ["hunt single", "litmus", "mutate --protocol v4"])
+def test_too_many_processes_are_refused(crosscall, command):
+    """Before a single one is started."""
+    code, out, err = crosscall(*command.split(), "--processes", 3000)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("crosscall: invalid value for '--processes': ") and "128" in err

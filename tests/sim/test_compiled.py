@@ -14,11 +14,11 @@ from rtl.memory.bank import Bank
 from rtl.schedule import ScheduleKind
 from sim.engines.compiled import CompiledEngine
 from sim.engines.compiled.toolchain import cache_folder, load
-from sim.engines.engine import Ending
+from sim.engines.engine import Ending, Job
 from sim.errors import MissingToolError
-from sim.run import prepare
+from sim.runs.plan import Plan
+from sim.runs.prepare import prepare
 from sim.scenarios.reader import shipped_scenarios
-from sim.schedules import Plan
 
 from .lockstep import FORMS, Told, assert_same, engine, prepare_or_skip, told
 
@@ -40,9 +40,11 @@ STRAPS = [
 # --- lockstep -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("max_clocks", [1200, pytest.param(2500, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("scenario", shipped_scenarios())
-def test_every_shipped_scenario(scenario):
-    assert_same(scenario, max_clocks=2500)
+def test_every_shipped_scenario(scenario, max_clocks):
+    """Its boot, which takes some 500 clocks, and its first calls; in the slow tests more, and at every size."""
+    assert_same(scenario, max_clocks=max_clocks)
 
 
 @pytest.mark.parametrize("cores", [1, 2, 3, 4, 8])
@@ -61,12 +63,11 @@ def test_structures_and_straps(settings):
 
 def test_vectors_of_other_widths():
     prepared = prepare("storm", cores=3)
-    run = {"max_clocks": 800, "plan": PLANS[1], "probe": True}
-    expected = told("pysim", prepared, **run)
+    job = Job(prepared.contents, prepared.settings.straps, max_clocks=800, plan=PLANS[1])
+    expected = told("pysim", prepared, max_clocks=800, plan=PLANS[1], probe=True)
     for lanes in (8, 16):
         sink = Told()
-        outcome = CompiledEngine(prepared.settings.config, lanes=lanes).run(
-            prepared.contents, prepared.settings.straps, sink=sink, **run)
+        outcome = CompiledEngine(prepared.settings.config, lanes=lanes).run(job, sink=sink, probe=True)
         assert (sink.clocks, outcome) == expected
 
 
@@ -78,7 +79,8 @@ def test_to_the_end():
 def test_a_run_that_nobody_looks_at(name):
     prepared = prepare("early-return")
     _, expected = told(name, prepared)
-    outcome = engine(name, prepared.settings.config).run(prepared.contents, prepared.settings.straps, max_clocks=100_000, sink=None)
+    outcome = engine(name, prepared.settings.config).run(
+        Job(prepared.contents, prepared.settings.straps, max_clocks=100_000))
     assert outcome == expected and outcome.flags
 
 
@@ -152,9 +154,9 @@ def test_waves_are_those_of_pysim_to_the_byte(crosscall, tmp_path, window):
 
 
 def test_window_of_a_long_run_is_around_the_violation(crosscall, monkeypatch):
-    monkeypatch.setattr("sim.run._WHOLE", 500)
-    monkeypatch.setattr("sim.run._BEFORE", 300)
-    monkeypatch.setattr("sim.run._AFTER", 100)
+    monkeypatch.setattr("sim.runs.run._WHOLE", 500)
+    monkeypatch.setattr("sim.runs.run._BEFORE", 300)
+    monkeypatch.setattr("sim.runs.run._AFTER", 100)
     code, out, _ = crosscall("run", "early-return", "--json")
     assert code == 1
     result = json.loads(out)

@@ -5,7 +5,7 @@ import pytest
 from rtl.config import MachineConfig, Straps
 from rtl.core.microword import MicroWord, Op
 from rtl.events import Event
-from sim.engines.engine import Contents, Ending
+from sim.engines.engine import Contents, Ending, Job
 from sim.engines.pysim import PySimEngine
 
 STRAPS = Straps()
@@ -38,34 +38,35 @@ STORE = {"op": Op.STC, "rb": 5, "use_imm": 1, "imm": 33}
 
 
 def test_quiet(engine):
-    outcome = engine.run(contents(STORE, {"op": Op.HALT}, arena={32: 7, 33: 8, 34: 9}), STRAPS, max_clocks=100, sink=Listener())
+    job = Job(contents(STORE, {"op": Op.HALT}, arena={32: 7, 33: 8, 34: 9}), STRAPS, max_clocks=100)
+    outcome = engine.run(job, sink=Listener())
     assert outcome.ending is Ending.QUIET
     assert outcome.arena == tuple({32: 7, 33: 5, 34: 9}.get(address, 0) for address in range(64))
 
 
 def test_trap_is_told_before_the_end(engine):
     sink = Listener()
-    outcome = engine.run(contents(), STRAPS, max_clocks=100, sink=sink)
+    outcome = engine.run(Job(contents(), STRAPS, max_clocks=100), sink=sink)
     assert outcome.ending is Ending.TRAP
     assert [told[:2] for told in sink.told] == [(outcome.clocks - 2, [0])]
 
 
 @pytest.mark.parametrize("limit", [1, 17])
 def test_limit(limit, engine):
-    outcome = engine.run(contents(SPEAK), STRAPS, max_clocks=limit, sink=Listener())
+    outcome = engine.run(Job(contents(SPEAK), STRAPS, max_clocks=limit), sink=Listener())
     assert (outcome.ending, outcome.clocks) == (Ending.LIMIT, limit)
 
 
 def test_stopped_by_the_sink(engine):
     sink = Listener(until=9)
-    outcome = engine.run(contents(SPEAK), STRAPS, max_clocks=100, sink=sink)
+    outcome = engine.run(Job(contents(SPEAK), STRAPS, max_clocks=100), sink=sink)
     assert (outcome.ending, outcome.clocks) == (Ending.STOPPED, 10)
     assert sink.told[-1][0] == 9
 
 
 def test_sink_is_told_of_clocks_with_records(engine):
     sink = Listener()
-    engine.run(contents(STORE, WORK), STRAPS, max_clocks=20, sink=sink)
+    engine.run(Job(contents(STORE, WORK), STRAPS, max_clocks=20), sink=sink)
     assert sink.told
     assert all(index for _, index, _ in sink.told)
     assert {probe for _, _, probe in sink.told} == {None}
@@ -75,7 +76,7 @@ def test_sink_is_told_of_clocks_with_records(engine):
 
 def test_sink_is_told_of_every_clock_if_it_wants_the_probe(engine):
     sink = Listener()
-    outcome = engine.run(contents(WORK), STRAPS, max_clocks=20, sink=sink, probe=True)
+    outcome = engine.run(Job(contents(WORK), STRAPS, max_clocks=20), sink=sink, probe=True)
     assert [clock for clock, _, _ in sink.told] == list(range(outcome.clocks))
     assert not any(index for _, index, _ in sink.told)
     assert len({probe for _, _, probe in sink.told}) > 1
@@ -84,5 +85,6 @@ def test_sink_is_told_of_every_clock_if_it_wants_the_probe(engine):
 def test_straps_reach_the_machine(engine):
     """And those of one run are not those of the next."""
     words = contents(STORE, {"op": Op.HALT})
-    clocks = [engine.run(words, Straps(arena_latency=latency), max_clocks=100, sink=Listener()).clocks for latency in (0, 9, 0)]
+    jobs = [Job(words, Straps(arena_latency=latency), max_clocks=100) for latency in (0, 9, 0)]
+    clocks = [engine.run(job, sink=Listener()).clocks for job in jobs]
     assert clocks == [clocks[0], clocks[0] + 9, clocks[0]]

@@ -11,17 +11,18 @@ from pathlib import Path
 import pytest
 
 from rtl.config import MachineConfig
-from sim.engines import make_engine
+from sim.engines.spec import EngineSpec
 from sim.errors import InputError
-from sim.hunt import Hunt
+from sim.hunt.hunt import Hunt
 from sim.microcode.assembler import assemble
 from sim.microcode.listing import listing
 from sim.microcode.protocols import find_protocol
 from sim.report.table import print_calls, report_console
 from sim.report.vcd import calls_of_vcd
-from sim.run import prepare, prepare_recipe, run, window_of
+from sim.runs.prepare import load, prepare, window_of
+from sim.runs.run import run
+from sim.runs.schedule import read_run
 from sim.scenarios.reader import find_scenario, shipped_scenarios
-from sim.schedules import read_recipe
 
 from .mutations import HOSTILE, mutated
 
@@ -80,8 +81,10 @@ def _placed(error, path):
 @pytest.fixture
 def assembled_once(monkeypatch):
     """The protocol is the same again and again."""
-    once = cache(lambda path, n_cores, xlen, defines: assemble(path, n_cores=n_cores, xlen=xlen, defines=dict(defines)))
-    monkeypatch.setattr("sim.run.assemble", lambda path, *, n_cores, xlen, defines: once(path, n_cores, xlen, (*defines.items(),)))
+    once = cache(lambda path, n_cores, xlen, defines, text: assemble(path, n_cores=n_cores, xlen=xlen, defines=dict(defines),
+                                                                     text=text))
+    monkeypatch.setattr("sim.runs.prepare.assemble", lambda path, *, n_cores, xlen, defines, text=None: once(
+        path, n_cores, xlen, (*defines.items(),), text))
 
 
 def test_scenarios(tmp_path, count, assembled_once):
@@ -123,7 +126,7 @@ def test_protocols(tmp_path, count):
 @cache
 def _engine():
     """One machine for all protocols."""
-    return make_engine(None, MachineConfig(n_cores=3))
+    return EngineSpec(MachineConfig(n_cores=3)).make()
 
 
 def test_protocols_that_are_run(tmp_path, count):
@@ -135,7 +138,7 @@ def test_protocols_that_are_run(tmp_path, count):
         path.write_bytes(content)
         prepared = prepare("early-return", protocol=str(path), assignments=("arena_depth=1024",))
         if prepared.settings.config == _engine().config:
-            run(prepared, engine=_engine(), max_clocks=1500).to_json()
+            run(prepared.under(max_clocks=1500), engine=_engine()).to_json()
 
     def make(chance):
         content = text
@@ -155,7 +158,8 @@ def test_protocols_that_are_run(tmp_path, count):
 @pytest.fixture(scope="module")
 def vcd(tmp_path_factory):
     folder = tmp_path_factory.mktemp("waves")
-    run(prepare("single"), engine=make_engine(None, prepare("single").settings.config), out=folder, max_clocks=700)
+    prepared = prepare("single")
+    run(prepared.under(max_clocks=700), engine=EngineSpec(prepared.run.config).make(), out=folder)
     return (folder / "single.vcd").read_bytes()
 
 
@@ -194,8 +198,8 @@ def test_waves_that_are_signed_again(tmp_path, count, vcd):
 def hunted(tmp_path_factory):
     """A notebook and a schedule."""
     folder = tmp_path_factory.mktemp("hunt")
-    Hunt({"name": "early-return"}, out=folder, processes=1).run(runs=1)
-    return (folder / "early-return.hunt.json").read_bytes(), (folder / "early-return.early_return.schedule").read_bytes()
+    Hunt(prepare("early-return"), out=folder, processes=1).run(runs=1)
+    return (folder / "early-return.hunt.sqlite").read_bytes(), (folder / "early-return.early_return.schedule").read_bytes()
 
 
 def test_schedules(tmp_path, count, hunted, assembled_once):
@@ -203,21 +207,17 @@ def test_schedules(tmp_path, count, hunted, assembled_once):
 
     def read(content):
         path.write_bytes(content)
-        prepare_recipe(read_recipe(path), path)
+        load(read_run(path), file=path)
 
     _fuzz(count, "schedule", read, lambda chance: mutated(hunted[1], chance))
 
 
 def test_notebooks(tmp_path, count, hunted):
-    hunt = Hunt({"name": "early-return"}, out=tmp_path, processes=1)
+    hunt = Hunt(prepare("early-return"), out=tmp_path, processes=1)
 
     def read(content):
         hunt.notebook.write_bytes(content)
-        try:
-            hunt._resume()
-        except InputError as error:
-            assert error.line is not None or "another hunt" in str(error), str(error)
-            raise
+        hunt._store.read()
 
     _fuzz(count, "notebook", read, lambda chance: mutated(hunted[0], chance))
 
@@ -258,7 +258,7 @@ def test_options(crosscall, monkeypatch, assembled_once, command, option, seeds)
     def work(*_, **__):
         raise InputError("reached")
 
-    for name in ("sim.engines.make_engine", "sim.hunt.Hunt.run", "sim.bench.speed.bench_speed", "sim.export.export"):
+    for name in ("sim.engines.spec.EngineSpec.make", "sim.hunt.hunt.Hunt.run", "sim.bench.speed.bench_speed", "sim.export.export"):
         monkeypatch.setattr(name, work)
     argument = {"run": ["single"], "hunt": ["single"], "asm": ["v4"], "bench": ["speed"], "export": []}[command]
 

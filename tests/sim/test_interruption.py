@@ -4,13 +4,15 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import pytest
 
-from sim.schedules import read_recipe
+from sim.runs.schedule import read_run
 
 #: Hears Ctrl-C even where the tests were started not to; says when there is something to interrupt that is not yet Python alone.
 _MAIN = """
@@ -71,16 +73,18 @@ def _whole(folder):
     """Every file in the folder is as it should be."""
     for path in (folder / "waves").rglob("*"):
         if path.suffix == ".schedule":
-            read_recipe(path)
-        elif path.name.endswith(".hunt.json"):
-            json.loads(path.read_text())
+            read_run(path)
+        elif path.name.endswith(".hunt.sqlite"):
+            with closing(sqlite3.connect(path)) as notebook:
+                assert notebook.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+                assert len(notebook.execute("SELECT * FROM hunt").fetchall()) == 1
         elif path.suffix == ".vcd":
             assert path.read_text().endswith(" $end\n")
         elif path.suffix == ".jsonl":
             for line in path.read_text().splitlines():
                 json.loads(line)
         else:
-            assert path.is_dir() or path.suffix in (".gtkw", ".txt", ".lock"), path
+            assert path.is_dir() or path.suffix in (".gtkw", ".txt", ".lock") or path.name.endswith(".hunt.sqlite-journal"), path
 
 
 def _check(command, folder, number, moment, everybody):

@@ -16,8 +16,9 @@ from sim.microcode.assembler import assemble
 from sim.microcode.knockout import knock_out
 from sim.microcode.protocols import barriers_and_locks, find_protocol
 from sim.report import knockouts
-from sim.run import prepare, run
-from sim.schedules import Plan
+from sim.runs.plan import Plan
+from sim.runs.prepare import prepare
+from sim.runs.run import run
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "memory.md"
 NAMES = {
@@ -136,7 +137,7 @@ def violated(engine, scenario, *, x2apic, without, memory=1, runs=12):
     prepared = prepare(scenario, assignments=(f"memory_model={memory}", f"x2apic={x2apic}"), without=without)
     plans = (Plan(kind=ScheduleKind.BOUNDED, seed=seed, hold_drain=20, delay=7) for seed in range(runs))
     machine = engine(prepared.settings.config)
-    return [{item.oracle for item in run(prepared, engine=machine, plan=plan).violations} for plan in plans]
+    return [{item.oracle for item in run(prepared.under(plan=plan), engine=machine).violations} for plan in plans]
 
 
 def test_without_its_fences_the_many_path_loses_a_call(engine):

@@ -11,12 +11,11 @@ from rtl.events import trace_layout
 from rtl.schedule import ScheduleKind
 from sim.engines.compiled import CompiledEngine, trace_sources
 from sim.engines.compiled.lanes import lane_program
-from sim.engines.compiled.many import Job, LaneEngine, Lanes
-from sim.engines.engine import Ending
-from sim.monitor import clocks_of_flags
-from sim.run import prepare
+from sim.engines.compiled.many import LaneEngine, Lanes
+from sim.engines.engine import NEVER, Ending, Job
+from sim.runs.plan import Plan
+from sim.runs.prepare import prepare
 from sim.scenarios.reader import shipped_scenarios
-from sim.schedules import Plan
 
 from .lockstep import prepare_or_skip
 from .random_components import components, simulate, stimuli
@@ -24,10 +23,7 @@ from .random_components import components, simulate, stimuli
 _CLOCKS = 30
 
 
-@settings(derandomize=True, max_examples=20, deadline=None, database=None, phases=[Phase.generate],
-          suppress_health_check=list(HealthCheck))
-@given(st.data())
-def test_vector_code_computes_what_pysim_computes(data):
+def _computes(data):
     component = data.draw(components())
     lanes = Lanes(lane_program(component, lanes=data.draw(st.sampled_from([8, 16, 32]))))
     chosen = [0, 3, lanes.lanes - 1]
@@ -46,31 +42,41 @@ def test_vector_code_computes_what_pysim_computes(data):
         assert told[lane] == simulate(component, stimulus[lane])
 
 
+def _examples(count):
+    """``_computes`` for so many random components."""
+    return settings(derandomize=True, max_examples=count, deadline=None, database=None, phases=[Phase.generate],
+                    suppress_health_check=list(HealthCheck))(given(st.data())(_computes))
+
+
+@pytest.mark.parametrize("count", [6, pytest.param(20, marks=pytest.mark.slow)])
+def test_vector_code_computes_what_pysim_computes(count):
+    _examples(count)()
+
+
 class _Nobody:
     def on_clock(self, clock, records, probe):
         return False
 
 
-def _compare(scalar, contents, straps, jobs, outcomes, *, max_clocks, patience):
+def _compare(scalar, jobs, outcomes):
     """Every outcome is that of the scalar run of its job."""
-    assert [outcome.job for outcome in outcomes] == list(range(len(jobs)))
     for job, outcome in zip(jobs, outcomes, strict=True):
-        alone = scalar.run(contents, job.inputs.get("straps", straps), plan=job.inputs.get("plan", Plan()), patience=patience,
-                           max_clocks=max_clocks if job.max_clocks is None else job.max_clocks, sink=_Nobody())
+        alone = scalar.run(job, sink=_Nobody())
         assert (outcome.clocks, outcome.ending) == (alone.clocks, alone.ending)
         assert outcome.arena == alone.arena
-        assert clocks_of_flags(outcome.outputs["flags"]) == alone.flags
+        assert outcome.flags == alone.flags
 
 
-def _jobs(straps, count):
+def _jobs(prepared, count, *, max_clocks, patience=NEVER):
     """Straps and plans of all kinds."""
     kinds = list(ScheduleKind)[:4]
     for number in range(count):
-        yield Job({
-            "straps": replace(straps, fabric_latency=number * 5 % 17, arena_latency=number % 3, interrupt_entry=number % 7),
-            "plan": Plan(kind=kinds[number % 4], seed=number, stall=number * 11 % 200, hold_interrupt=number % 90,
-                         hold_message=number * 7 % 100, delay=number % 5, changes=number % 4, horizon=10),
-        })
+        yield Job(
+            prepared.contents,
+            replace(prepared.settings.straps, fabric_latency=number * 5 % 17, arena_latency=number % 3, interrupt_entry=number % 7),
+            max_clocks=max_clocks, patience=patience,
+            plan=Plan(kind=kinds[number % 4], seed=number, stall=number * 11 % 200, hold_interrupt=number % 90,
+                      hold_message=number * 7 % 100, delay=number % 5, changes=number % 4, horizon=10))
 
 
 @pytest.fixture(scope="module")
@@ -90,10 +96,8 @@ def engines():
 def test_every_shipped_scenario(engines, scenario):
     prepared = prepare_or_skip(scenario, 4)
     lanes, scalar = engines(prepared.settings.config)
-    jobs = list(_jobs(prepared.settings.straps, lanes.lanes + 8))
-    arguments = {"max_clocks": 6000, "patience": 700}
-    outcomes = list(lanes.run_many(prepared.contents, prepared.settings.straps, jobs, arena=True, **arguments))
-    _compare(scalar, prepared.contents, prepared.settings.straps, jobs, outcomes, **arguments)
+    jobs = list(_jobs(prepared, lanes.lanes + 8, max_clocks=6000, patience=700))
+    _compare(scalar, jobs, list(lanes.run_many(jobs, arena=True)))
 
 
 _BUSY = """
@@ -119,24 +123,21 @@ def test_other_machines_and_widths(config, lanes, tmp_path):
         f"{name}={getattr(config, name)}" for name in ("xlen", "n_vectors", "n_banks", "arena_depth")])
     assert prepared.settings.config == config
     engine = LaneEngine(config, lanes=lanes)
-    jobs = list(_jobs(prepared.settings.straps, engine.lanes + 8))
-    arguments = {"max_clocks": 4000, "patience": 500}
-    outcomes = list(engine.run_many(prepared.contents, prepared.settings.straps, jobs, arena=True, **arguments))
+    jobs = list(_jobs(prepared, engine.lanes + 8, max_clocks=4000, patience=500))
     assert engine.lanes == lanes or lanes is None
-    _compare(CompiledEngine(config), prepared.contents, prepared.settings.straps, jobs, outcomes, **arguments)
+    _compare(CompiledEngine(config), jobs, list(engine.run_many(jobs, arena=True)))
 
 
 def test_a_queue_with_jobs_of_very_different_lengths(engines):
     """Lanes are used again, in any order; outcomes come in the order of the jobs."""
     prepared = prepare("storm", cores=4)
     lanes, scalar = engines(prepared.settings.config)
-    limits = [None, 0, 1, 2, 3, 17, 400, 999]
+    limits = [6000, 0, 1, 2, 3, 17, 400, 999]
     jobs = [replace(job, max_clocks=limits[number * 5 % 8]) for number, job in
-            enumerate(_jobs(prepared.settings.straps, 5 * lanes.lanes))]
-    arguments = {"max_clocks": 6000, "patience": 700}
-    outcomes = list(lanes.run_many(prepared.contents, prepared.settings.straps, iter(jobs), arena=True, **arguments))
+            enumerate(_jobs(prepared, 5 * lanes.lanes, max_clocks=6000, patience=700))]
+    outcomes = list(lanes.run_many(iter(jobs), arena=True))
     assert {outcome.ending for outcome in outcomes} >= {Ending.QUIET, Ending.LIMIT}
-    _compare(scalar, prepared.contents, prepared.settings.straps, jobs, outcomes, **arguments)
+    _compare(scalar, jobs, outcomes)
 
 
 def test_a_queue_longer_than_a_batch_and_one_that_is_given_up(engines, monkeypatch):
@@ -146,13 +147,13 @@ def test_a_queue_longer_than_a_batch_and_one_that_is_given_up(engines, monkeypat
     lanes, _ = engines(prepared.settings.config)
 
     def run(count):
-        return lanes.run_many(prepared.contents, prepared.settings.straps, _jobs(prepared.settings.straps, count), max_clocks=5000)
+        return lanes.run_many(_jobs(prepared, count, max_clocks=5000))
 
     abandoned = run(200)
     first = [next(abandoned) for _ in range(3)]
     whole = list(run(220))
     assert whole[:3] == first
-    assert [outcome.job for outcome in whole] == list(range(220))
+    assert len(whole) == 220
     assert whole[100:150] == list(run(150))[100:]
     assert list(run(0)) == []
 
@@ -164,8 +165,8 @@ def test_every_clock(engines):
     clocks = 300
     plan = Plan(kind=ScheduleKind.RANDOM, seed=5, stall=60, hold_interrupt=60, hold_message=60)
     engine = LaneEngine(config, outputs=("probe", "trace"), settle=0)
-    jobs = (Job({"plan": plan}, number + 1) for number in range(clocks))
-    outcomes = list(engine.run_many(prepared.contents, straps, jobs, max_clocks=clocks))
+    jobs = (Job(prepared.contents, straps, max_clocks=number + 1, plan=plan) for number in range(clocks))
+    outcomes = list(engine.run_many(jobs))
 
     class Probes:
         seen = []
@@ -174,7 +175,7 @@ def test_every_clock(engines):
             self.seen.append((probe, records))
             return False
 
-    CompiledEngine(config).run(prepared.contents, straps, plan=plan, max_clocks=clocks, sink=Probes(), probe=True)
+    CompiledEngine(config).run(Job(prepared.contents, straps, plan=plan, max_clocks=clocks), sink=Probes(), probe=True)
     sources = trace_sources(trace_layout(config))
     for outcome, (probe, records) in zip(outcomes, Probes.seen, strict=True):
         assert outcome.outputs["probe"] == probe

@@ -10,7 +10,7 @@ import pytest
 
 from rtl.config import MachineConfig, Straps
 from sim.engines.compiled import CompiledEngine
-from sim.engines.engine import Contents
+from sim.engines.engine import Contents, Job
 from sim.errors import InputError
 from sim.litmus.collection import Notebook, entries
 from sim.litmus.command import SHIPPED
@@ -120,8 +120,10 @@ def test_an_interrupted_run_goes_on(tmp_path, processes):
     assert not (tmp_path / "out" / "litmus.notebook").exists()
 
 
-def test_results_do_not_depend_on_who_works_them_out(crosscall, tmp_path):
-    reports = [crosscall("litmus", "--runs", 3, "--json", "--processes", count)[1] for count in (1, 3)]
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)], ids=["some", "all"])
+def test_results_do_not_depend_on_who_works_them_out(crosscall, every):
+    tests = sorted(SHIPPED.glob("*.litmus"))[::every]
+    reports = [crosscall("litmus", *tests, "--runs", 3, "--json", "--processes", count)[1] for count in (1, 3)]
     assert reports[0] == reports[1] != ""
 
 
@@ -169,10 +171,16 @@ def test_a_loop_that_counts_for_ever_is_bounded():
     assert explore(test, Model.TSO) is None
 
 
+def test_what_never_ends_is_refused_and_no_machine_accused(crosscall, tmp_path):
+    (tmp_path / "ever.litmus").write_text("X86 ever\n{ x=0; }\n P0 | P1 ;\n a: JMP a | MOV [x],$1 ;\nexists (x=1)\n")
+    code, _, err = crosscall("litmus", "ever.litmus", "--runs", 2)
+    assert (code, err) == (2, "crosscall: ever.litmus: no run of this test ends: a thread goes on for ever, whatever the order\n")
+
+
 @pytest.mark.parametrize("contents", [
     Contents([0] * 65, {}), Contents([0], {64: 1}), Contents([0], {-1: 1}),
 ])
 def test_nothing_is_written_behind_a_memory(contents):
     engine = CompiledEngine(MachineConfig(n_cores=1, microcode_depth=64, arena_depth=64, stack_depth=16))
     with pytest.raises(ValueError, match="words do not fit memory 0|there is no word"):
-        engine.run(contents, Straps(), max_clocks=10, sink=None)
+        engine.run(Job(contents, Straps(), max_clocks=10))

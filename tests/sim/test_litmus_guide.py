@@ -6,6 +6,7 @@ from rtl.config import Straps
 from rtl.memory.path import MemoryModel
 from rtl.schedule import ScheduleKind
 from sim.engines.compiled import CompiledEngine
+from sim.engines.engine import Job
 from sim.litmus.command import SHIPPED
 from sim.litmus.expected import Expected
 from sim.litmus.guide import guide
@@ -13,7 +14,7 @@ from sim.litmus.models import Model, explore
 from sim.litmus.parser import read_test
 from sim.litmus.run import _MODELS, Runner, Verdict
 from sim.litmus.translate import translate
-from sim.schedules import Plan
+from sim.runs.plan import Plan
 from tests.rtl.path_model import mutant
 
 from .litmus_samples import litmus_test
@@ -36,8 +37,9 @@ def reached():
         if program.config not in engines:
             engines[program.config] = CompiledEngine(program.config)
         straps = Straps(memory_model=MemoryModel[model.name].value)
-        outcome = engines[program.config].run(program.contents([0] * program.test.n_cores), straps, max_clocks=5000, sink=Blind(),
-                                              plan=Plan(kind=ScheduleKind.REPLAY), replay=guide(program, model, way))
+        job = Job(program.contents([0] * program.test.n_cores), straps, max_clocks=5000, plan=Plan(kind=ScheduleKind.REPLAY),
+                  replay=guide(program, model, way))
+        outcome = engines[program.config].run(job, sink=Blind())
         return program.final_state(outcome.arena)
 
     return reached

@@ -54,9 +54,10 @@ def test_a_thread_that_never_ends_shows_its_registers_as_they_began():
     assert final_states(test, Model.TSO, Mode.XAPIC) == {(3,)}
 
 
-def test_a_program_that_goes_round_for_ever_has_no_final_state():
+def test_a_program_that_goes_round_for_ever_is_refused():
     test = litmus_test("{}\n P0 ;\n again: JMP again ;\nexists (true)")
-    assert final_states(test, Model.PSO) == frozenset()
+    with pytest.raises(InputError, match="sample.litmus: no run of this test ends"):
+        final_states(test, Model.PSO)
 
 
 def test_too_many_states_are_no_answer(monkeypatch):

@@ -2,13 +2,14 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from sim.cli import app
 from sim.engines.pysim import PySimEngine
-from sim.errors import MissingToolError
+from sim.errors import InputError, MissingToolError
 from sim.litmus.command import SHIPPED
 from sim.litmus.expected import Expected, read_expected
 from sim.litmus.models import Model, final_states
@@ -16,6 +17,7 @@ from sim.litmus.parser import read_test
 from sim.litmus.run import Result, Runner, Verdict
 from sim.litmus.syntax import Mode
 from sim.litmus.translate import translate
+from sim.runs.schedule import read_run
 from sim.waves.reader import read_records
 
 from .litmus_samples import SINGLE, SINGLE_64, litmus_test, single, single_64
@@ -149,7 +151,8 @@ def test_a_forbidden_outcome_comes_with_the_waves_of_that_run(engines, tmp_path)
     test = read_test(SHIPPED / "SB.litmus")
     result, = run(test, Model.TSO, engines, runs=40, expected=read_expected(expected), out=tmp_path / "waves")
     assert result.verdict is Verdict.FORBIDDEN_SEEN
-    assert result.files == {"waves": tmp_path / "waves" / "SB.vcd", "view": tmp_path / "waves" / "SB.gtkw"}
+    assert result.files == {what: tmp_path / "waves" / f"SB.{suffix}" for what, suffix in (
+        ("waves", "vcd"), ("view", "gtkw"), ("schedule", "schedule"))}
     recording = read_records(result.files["waves"])
     program = translate(test)
     arena = dict(recording.metadata.image.arena)
@@ -159,9 +162,37 @@ def test_a_forbidden_outcome_comes_with_the_waves_of_that_run(engines, tmp_path)
     assert test.asked(program.final_state([arena.get(address, 0) for address in range(program.config.arena_depth)]))
 
 
+@pytest.mark.parametrize("asked", ["0:EAX=0 /\\ 1:EAX=0", "0:EAX=1 /\\ 1:EAX=1"])
+def test_a_forbidden_run_is_repeated_by_its_schedule(crosscall, tmp_path, asked):
+    """One that was drawn, or guided: to the same waves, wherever it is taken, on any engine."""
+    (tmp_path / "mine.litmus").write_text(f"X86 mine\n{SB}exists ({asked})")
+    (tmp_path / "expected.csv").write_text("file,proposition_holds\nmine.litmus,0\n")
+    done = crosscall("mine.litmus", "--expected", "expected.csv", "--runs", 60)
+    assert done.exit_code == 1 and "  schedulewaves/mine.schedule" not in done.stdout
+    assert "crosscall replay waves/mine.schedule" in done.stdout
+    (tmp_path / "mine.litmus").unlink()
+    recorded = read_run("waves/mine.schedule")
+    for engine in ("compiled", "pysim"):
+        done = CliRunner().invoke(app, ["replay", "waves/mine.schedule", "--out", engine, "--engine", engine])
+        assert done.exit_code == 1, done.stderr
+        assert done.stdout.splitlines()[0] == f"litmus test mine, {recorded.violation[1]} clocks: {recorded.violation[0]}"
+        assert (tmp_path / engine / "mine.vcd").read_bytes() == (tmp_path / "waves/mine.vcd").read_bytes()
+    text = Path("waves/mine.schedule").read_text()
+    for old, new, message in ((f'"clock": {recorded.violation[1]}', '"clock": 7', "this is not the run that was recorded"),
+                              ("MOV [x],$1", "MOV [x],$2", "the run cannot be repeated: microcode and arena of litmus test"),
+                              ('"delays": [\n    ', '"delays": [\n    1,\n    ', "the test is for another machine")):
+        assert old in text
+        Path("other.schedule").write_text(text.replace(old, new, 1))
+        done = CliRunner().invoke(app, ["replay", "other.schedule", "--no-vcd"])
+        assert done.exit_code == 2 and message in done.stderr
+
+
 def test_a_run_that_does_not_end_is_a_finding(engines, monkeypatch):
-    monkeypatch.setattr("sim.litmus.run._MAX_CLOCKS", 300)
-    result, = run(litmus_test("{}\n P0 ;\n again: JMP again ;\nexists (true)"), Model.SC, engines, runs=2)
+    """The model's does: it waits for what the other thread stores."""
+    monkeypatch.setattr("sim.litmus.run._MAX_CLOCKS", 20)
+    monkeypatch.setattr("sim.litmus.run._CLOCKS_PER_WORD", 0)
+    test = litmus_test("{}\n P0 | P1 ;\n again: CMP [x],$0 | MOV [x],$1 ;\n JE again | ;\nexists (true)")
+    result, = run(test, Model.SC, engines, runs=2)
     assert result.states == {None: 2} and result.verdict is Verdict.FORBIDDEN_SEEN
 
 
@@ -172,6 +203,15 @@ def test_a_single_verdict_is_about_tso(tmp_path):
         expected = read_expected(path)
         test = read_test(SHIPPED / "MP.litmus")
         assert [expected.proposition(test, model, None) for model in Model] == [None, False, None]
+
+
+def test_two_verdicts_of_one_test_are_refused(tmp_path):
+    path = tmp_path / "expected.csv"
+    path.write_text("file,tso\nMP.litmus,0\nMP.litmus,0\n")
+    read_expected(path)
+    path.write_text("file,tso\nMP.litmus,0\nMP.litmus,1\n")
+    with pytest.raises(InputError, match="expected.csv:3: tso is 1 here, and was the other before"):
+        read_expected(path)
 
 
 # --- the command ------------------------------------------------------------------------------------------------------

@@ -12,6 +12,10 @@ def visit(at, **stages):
     return {name: None if stages.get(name) is None else at + stages[name] for name in names}
 
 
+NAMES = {"smp_call_function_single": "single", "smp_call_function_many": "many", "smp_call_function": "all",
+         "__smp_call_function_single": "csd"}
+
+
 def call(id, kind, targets, wait, at, *, latency=100, result=0):
     """As ``Call.to_json`` gives it; the first target takes no interrupt if ``kind`` starts with __."""
     per_target = {
@@ -19,7 +23,8 @@ def call(id, kind, targets, wait, at, *, latency=100, result=0):
                          exit=80 + core, complete=90 if core == targets[-1] else None)
         for core in targets} if not result else {}
     return {
-        "id": id, "kind": kind, "caller": int(id.split(".")[0]), "targets": targets, "wait": wait, "func": "func_work", "info": 1,
+        "id": id, "kind": kind, "name": NAMES.get(kind, kind), "caller": int(id.split(".")[0]), "targets": targets,
+        "wait": wait, "func": "func_work", "info": 1,
         "stages": {"call": at, "lock": at + 2, "queue": at + 10, "wait": at + 25 if wait else None,
                    "woken": at + 95 if wait else None, "return": None if latency is None else at + latency},
         "per_target": per_target, "latency": latency, "result": result,

@@ -29,7 +29,7 @@ def image(n_cores=4, xlen=16, fields=FIELDS):
         path=Path("small.uasm"), title="small", n_cores=n_cores, xlen=xlen, words=(0,) * 128, symbols=symbols,
         entries=frozenset(symbols), arena={16: 0, 20: 7}, objects=tuple(objects), constants={},
         structs={"command": ObjectType("command", len(fields), tuple(Field(name, i) for i, name in enumerate(fields)))},
-        warnings={}, names={}, lines={}, percpu_base=32, percpu_shift=2, heap=64)
+        warnings={}, roles={}, names={}, lines={}, percpu_base=32, percpu_shift=2, heap=64)
 
 
 @pytest.fixture

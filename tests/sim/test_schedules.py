@@ -9,11 +9,14 @@ from rtl.config import PRESETS, Straps
 from rtl.schedule import ScheduleKind
 from sim.engines.engine import Contents
 from sim.errors import InputError
-from sim.schedules import Plan, RunRecipe, contents_digest, read_recipe, write_recipe
+from sim.runs.description import OfScenario, Run, contents_digest
+from sim.runs.plan import Plan
+from sim.runs.schedule import read_run, write_run
 
 CONTENTS = Contents((1, 2, 3), {20: 7, 16: 0})
-RECIPE = RunRecipe(
-    scenario="storm", seed=3, protocol="v4", defines={"KNOB": 1}, config=PRESETS["tiny"], straps=Straps(fabric_latency=9),
+RECIPE = Run(
+    subject=OfScenario(scenario="storm", seed=3, protocol="v4", defines={"KNOB": 1}),
+    config=PRESETS["tiny"], straps=Straps(fabric_latency=9),
     contents=contents_digest(CONTENTS), plan=Plan(kind=ScheduleKind.PCT, seed=0xFFFFFFFF, changes=3, horizon=12),
     violation=("early_return", 747))
 
@@ -29,18 +32,18 @@ def path(tmp_path):
 ], ids=lambda schedule: "none" if schedule is None else f"{len(schedule)} changes")
 def test_what_is_written_is_read(path, schedule):
     recipe = replace(RECIPE, schedule=schedule)
-    write_recipe(path, recipe)
-    assert read_recipe(path) == recipe
+    write_run(path, recipe)
+    assert read_run(path) == recipe
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_recipe_without_a_violation(path):
-    write_recipe(path, replace(RECIPE, violation=None))
-    assert read_recipe(path).violation is None
+    write_run(path, replace(RECIPE, violation=None))
+    assert read_run(path).violation is None
 
 
 def test_the_schedule_is_run_lengths(path):
-    write_recipe(path, replace(RECIPE, schedule=((51, 3), (52, 0), (54, 1))))
+    write_run(path, replace(RECIPE, schedule=((51, 3), (52, 0), (54, 1))))
     assert json.loads(path.read_text())["schedule"] == ["51x0 1x3 2x0 x1"]
 
 
@@ -62,7 +65,7 @@ def test_other_contents_are_refused(path):
 
 def change(path, *keys, to=None, **options):
     """Write RECIPE with the value at ``keys`` replaced, or taken away."""
-    write_recipe(path, replace(RECIPE, **options))
+    write_run(path, replace(RECIPE, **options))
     document = json.loads(path.read_text())
     inner = document
     for key in keys[:-1]:
@@ -101,36 +104,36 @@ def change(path, *keys, to=None, **options):
 def test_what_is_wrong_is_refused(path, keys, to, message):
     change(path, *keys, to=to)
     with pytest.raises(InputError) as error:
-        read_recipe(path)
+        read_run(path)
     assert str(error.value).startswith(f"{path}: {message}")
 
 
 def test_a_file_that_is_cut_off(path):
-    write_recipe(path, RECIPE)
+    write_run(path, RECIPE)
     text = path.read_text()
     for end in range(0, len(text) - 2, 37):
         path.write_text(text[:end])
         with pytest.raises(InputError, match="is cut off: the rest of the schedule is missing|is no schedule file|is not JSON"):
-            read_recipe(path)
+            read_run(path)
     path.write_text(text[:-10])
     with pytest.raises(InputError, match="is cut off: the rest of the schedule is missing"):
-        read_recipe(path)
+        read_run(path)
 
 
 def test_what_is_no_json(path):
     path.write_text('{"format": "crosscall schedule",\n  seed: 3}\n')
     with pytest.raises(InputError) as error:
-        read_recipe(path)
+        read_run(path)
     assert str(error.value).splitlines()[0].startswith(f"{path}:2:3: is not JSON")
     with pytest.raises(InputError, match="there is no such file"):
-        read_recipe(path.with_name("absent.json"))
+        read_run(path.with_name("absent.json"))
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match="it is not UTF-8 text"):
-        read_recipe(path)
+        read_run(path)
 
 
 def test_a_file_that_cannot_be_written_leaves_what_was_there(path, monkeypatch):
-    write_recipe(path, RECIPE)
+    write_run(path, RECIPE)
     before = path.read_bytes()
 
     def full(self, target):
@@ -138,6 +141,6 @@ def test_a_file_that_cannot_be_written_leaves_what_was_there(path, monkeypatch):
 
     monkeypatch.setattr(type(path), "replace", full)
     with pytest.raises(InputError, match="cannot be written: No space left on device"):
-        write_recipe(path, replace(RECIPE, seed=4))
+        write_run(path, replace(RECIPE, plan=Plan(seed=4)))
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]

@@ -8,7 +8,7 @@ import pytest
 from rtl.events import Event
 from sim.engines.engine import Ending
 
-from .v4_runs import run_text
+from .runs import run_text
 
 UP_PREPARE, UP_CANCELED, DEAD = 3, 4, 7
 NOTIFY_OK, NOTIFY_BAD = 0x0001, 0x8002
@@ -279,13 +279,13 @@ NESTED_CALLS = {
     pop   data
     ret
 """,
-    "call_own_csd": """
-.entry func_call_own_csd
+    "call_own": """
+.entry func_call_own
     push  data
     mov   r1, func_nop
     mov   r3, CSD_FLAG_WAIT
     mov   r0, 2
-    call  call_own_csd, data, [gs + nested_csd]
+    call  call_own, data, [gs + nested_own]
     pop   data
     ret
 """,
@@ -319,7 +319,7 @@ def assert_warned(run, core, name, sentence):
     ("call_single", "single_irqs_disabled", "smp_call_function_single() with interrupts disabled can deadlock"),
     # Two targets: the list, without the fast path's smp_call_function_single().
     ("call_many", "many_irqs_disabled", "smp_call_function_many() with interrupts disabled can deadlock"),
-    ("call_own_csd", "__single_irqs_disabled", "__smp_call_function_single() that waits with interrupts disabled can deadlock"),
+    ("call_own", "__single_irqs_disabled", "__smp_call_function_single() that waits with interrupts disabled can deadlock"),
 ], ids=NESTED_CALLS)
 def test_calls_with_interrupts_disabled(func, name, sentence):
     run = run_text(scenario(3, {0: [call("single", target=1, func=func)]}), extra=NESTED_CALLS[func])

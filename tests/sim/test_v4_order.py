@@ -1,9 +1,7 @@
 """Every routine of v4 does its memory operations in the patch's own order.
 
 The lists are written from the patch and from the code around it (see the steps M1-M12 and H1-H9 in the microcode), not from the
-microcode. ``R``/``W``: load, store. ``LK``/``UL``: a spin lock is taken, given back. ``CLEAR``, ``SET``, ``ADD``,
-``SWAP``: atomic. ``mb``,
-``wmb``: barriers, with the names under which they can be taken out. ``ICR``: an interrupt is sent.
+microcode. The notation: ``order``.
 """
 
 from functools import cache
@@ -12,65 +10,12 @@ import pytest
 
 from rtl.events import Event
 
-from .v4_runs import run_text
-from .v4_trace import Trace
+from . import order
+from .order import BUSY, CALLS, SEND, lines
+from .runs import run_text
+from .trace import Trace
 
-CALLS = """
-cores = 4
-[boot]
-online = [0, 1, 2]
-[[program]]
-cores = [0]
-commands = [
-    { call = "single", target = 1, func = "touch", wait = true },
-    { call = "single", target = 1, func = "touch", at = 300 },
-    { call = "single", target = 0, func = "touch", at = 600 },
-    { call = "single", target = 3, func = "touch", at = 700 },
-    { call = "single", target = 99, func = "touch", at = 800 },
-    { call = "csd", target = 1, func = "touch", wait = true, at = 900 },
-    { call = "csd", target = 1, func = "touch", at = 1200 },
-    { call = "csd", target = 0, func = "touch", at = 1500 },
-    { call = "many", mask = [0], func = "touch", wait = true, at = 1800 },
-    { call = "many", mask = [0, 1], func = "touch", wait = true, at = 1900 },
-    { call = "many", mask = "all", func = "touch", wait = true, at = 2300 },
-    { call = "many", mask = "all", func = "touch", at = 2700 },
-    { call = "all", func = "touch", at = 3200 },
-    { call = "each", func = "touch", wait = true, at = 3700 },
-    { call = "hold_call_lock", func = "touch", at = 4300 },
-]
-"""
 WAIT1, NOWAIT, OWN, OFFLINE, ABSENT, CSD_WAIT, CSD_NOWAIT, CSD_OWN, NONE, FAST, MANY_WAIT, MANY_NOWAIT, ALL, EACH = range(14)
-
-#: Core 1 has interrupts off when others call it, so that queues fill.
-BUSY = """
-cores = 4
-[functions]
-work = [0, 600, 0, 0]
-[[program]]
-cores = [0]
-commands = [
-    { call = "many", mask = [1, 2], func = "touch", at = 50 },
-    { call = "many", mask = [1, 3], func = "touch" },
-    { call = "single", target = 1, func = "touch", at = 1450 },
-    { call = "single", target = 1, func = "touch" },
-]
-[[program]]
-cores = [1]
-commands = [
-    { call = "single", target = "self", func = "work" },
-    { call = "single", target = "self", func = "work", at = 1400 },
-]
-[[program]]
-cores = [2]
-commands = [
-    { call = "single", target = 1, func = "touch", wait = true, at = 1600 },
-]
-[[program]]
-cores = [3]
-commands = [
-    { call = "many", mask = [1, 2], func = "touch", at = 250 },
-]
-"""
 
 #: Interrupts that nobody has asked for.
 STRAY = """
@@ -140,10 +85,6 @@ def handler(run, core, number):
     return trace(run, core).between(Event.HANDLE, Event.HANDLE_END, number)
 
 
-def lines(text):
-    return [line.split("#")[0].strip() for line in text.strip().splitlines()]
-
-
 def test_the_runs_are_clean():
     for run in (calls, busy, stray, hotplug, hotplug_freeing):
         assert run().result.ok, run().result.violations
@@ -173,29 +114,11 @@ def framed(core, steps):
 
 
 def enqueue(csd, cpu, last=None):
-    """generic_exec_single() up to the unlock. last : the csd at the end of the queue, if there is one."""
-    queue = f"call_single_queue[{cpu}]"
-    return lines(f"""
-        R {csd}.flags                                   # wait = data->flags & CSD_FLAG_WAIT, before the csd is queued
-        irq save                                        # spin_lock_irqsave(&dst->lock)
-        LK {queue}.lock
-        R {queue}.list.next                             # ipi = list_empty(&dst->list)
-        R {queue}.list.prev                             # list_add_tail(): next.prev, new.next, new.prev, prev.next
-        W {queue}.list.prev = &{csd}
-        W {csd}.list.next = &{queue}
-        W {csd}.list.prev = &{last or queue}
-        W {f"{last}.list.next" if last else f"{queue}.list.next"} = &{csd}
-        UL {queue}.lock
-        irq restore
-    """)
+    """generic_exec_single() up to the unlock: wait = data->flags & CSD_FLAG_WAIT is read before the csd is queued.
 
-
-#: Sent with interrupts off. No barrier between the unlock of the queue and the interrupt: 15d0d3b removed it.
-SEND = lines("""
-    irq save
-    ICR
-    irq restore
-""")
+    There is no barrier between the unlock of the queue and the interrupt: 15d0d3b removed it.
+    """
+    return [f"R {csd}.flags"] + order.enqueue(csd, cpu, last)
 
 
 #: A call that waits looks at the online mask, prepares the csd on its stack and fills it.
@@ -255,12 +178,12 @@ def test_csd_lock_waits_for_the_handler():
 # --- __smp_call_function_single -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number, cpu, wakes", [(CSD_WAIT, 1, ["R command.csd.flags"]), (CSD_NOWAIT, 1, []), (CSD_OWN, 0, [])],
+@pytest.mark.parametrize("number, cpu, wakes", [(CSD_WAIT, 1, ["R command.own.csd.flags"]), (CSD_NOWAIT, 1, []), (CSD_OWN, 0, [])],
                          ids=["wait", "nowait", "own cpu"])
 def test_single_with_the_callers_own_csd(number, cpu, wakes):
     assert trace(calls, 0).of_call(number) == lines("""
-        R command.csd.flags                             # WARN_ON((data->flags & CSD_FLAG_WAIT) && irqs_disabled())
-    """) + enqueue("command.csd", cpu) + SEND + wakes
+        R command.own.csd.flags                             # WARN_ON((data->flags & CSD_FLAG_WAIT) && irqs_disabled())
+    """) + enqueue("command.own.csd", cpu) + SEND + wakes
 
 
 # --- smp_call_function_many -----------------------------------------------------------------------------------------
@@ -472,30 +395,8 @@ def test_many_handler_with_two_entries():
 # --- generic_smp_call_function_single_interrupt ---------------------------------------------------------------------
 
 
-def spliced(core, steps, *, first=None, last=None, start=None):
-    """list_replace_init() under the lock: new.next, new.next.prev, new.prev, new.prev.next, then the old list's own two words.
-
-    first, last : what was in the queue, if anything.  start : where the handler's frame starts.
-    """
-    queue = f"call_single_queue[{core}]"
-    start = stack(core) if start is None else start
-    return lines(f"""
-        R stack_pointer[{core}]
-        W stack_pointer[{core}] = {start + 2}
-        W list.next = &list                             # LIST_HEAD(list)
-        W list.prev = &list
-        LK {queue}.lock
-        R {queue}.list.next
-        W list.next = &{first or queue}
-        W {first or queue}.list.prev = &list
-        R {queue}.list.prev
-        W list.prev = &{last or "list"}
-        W {f"{last}.list.next" if last else "list.next"} = &list
-        W {queue}.list.next = &{queue}
-        W {queue}.list.prev = &{queue}
-        UL {queue}.lock
-        R list.next                                     # list_empty(&list), list_first_entry(&list)
-    """) + steps + [f"W stack_pointer[{core}] = {start}"]
+def spliced(core, steps, *, start=None, **ends):
+    return order.spliced(core, stack(core) if start is None else start, steps, **ends)
 
 
 def serve(csd, *, wait=False, lock=False, after="list"):
@@ -527,15 +428,15 @@ def serve(csd, *, wait=False, lock=False, after="list"):
 @pytest.mark.parametrize("number, csd, flags", [
     (0, "d", {"wait": True}),
     (1, "csd_data[0]", {"lock": True}),
-    (2, "command.csd", {"wait": True}),
-    (3, "command.csd", {}),
+    (2, "command.own.csd", {"wait": True}),
+    (3, "command.own.csd", {}),
 ], ids=["stack, wait", "csd_data, nowait", "own csd, wait", "own csd, nowait"])
 def test_single_handler(number, csd, flags):
     assert handler(calls, 1, number) == spliced(1, serve(csd, **flags), first=csd, last=csd)
 
 
 def test_single_handler_on_the_calling_core():
-    assert handler(calls, 0, 0) == spliced(0, serve("command.csd"), first="command.csd", last="command.csd")
+    assert handler(calls, 0, 0) == spliced(0, serve("command.own.csd"), first="command.own.csd", last="command.own.csd")
 
 
 def test_single_handler_with_two_entries():

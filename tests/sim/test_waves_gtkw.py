@@ -52,7 +52,7 @@ def test_the_first_call_fills_the_window(saved):
     zoom, marker, named = re.search(r"^\*(\S+) (\S+) (\S+) -1", text, re.MULTILINE).groups()
     assert 0 <= first * 10 - start < (last - first)
     pixels = (last + 1 - first) * 10 * 200 / 2 ** -float(zoom)
-    assert 1100 < pixels < 1250
+    assert 980 < pixels < 1100
     assert int(marker) == int(named) == writer.first_violation * 10
 
 

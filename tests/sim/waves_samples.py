@@ -14,10 +14,12 @@ from rtl.events import ApicEvent, Event
 from rtl.memory.port import MemoryOp
 from rtl.probe import tile_probe_layout
 from sim.microcode.image import Field, Image, Line, ObjectType, StoredObject
+from sim.microcode.roles import Part
 from sim.records import ApicRecord, CommitRecord, CoreRecord, MessageRecord, Sources
 from sim.waves.writer import WaveWriter
 
-CSD = ObjectType("csd", 4, (Field("list.next", 0, "csd"), Field("func", 1), Field("flags", 2), Field("mask", 3, "cpumask")))
+CSD = ObjectType("csd", 4, (Field("list.next", 0, "csd"), Field("func", 1), Field("flags", 2), Field("mask", 3, "cpumask")),
+                 (("", "csd", 0),))
 CPUMASK = ObjectType("cpumask", 1, (Field("bits", 0),))
 PAD = ObjectType("pad", 2, (Field("spare[0]", 0), Field("spare[1]", 1)))
 WORD = ObjectType("word", 1, (Field("", 0),))
@@ -40,6 +42,8 @@ def make_image(config):
         symbols={"reset": 0, "interrupt": 1, "smp_call_function_many": 2, "csd_lock": 20, "csd_unlock": 40},
         entries=frozenset({"csd_lock", "smp_call_function_many"}), arena={16: 1, 34: 2}, objects=tuple(objects),
         constants={"CSD_FLAG_WAIT": 1, "CSD_FLAG_LOCK": 2, "NR_CPUS": config.n_cores}, structs={"csd": CSD, "cpumask": CPUMASK},
+        roles={"csd": (Part("csd"),), "csd.flags": (Part("csd", "flags"),), "flag.wait": (Part("CSD_FLAG_WAIT", value=1),),
+               "flag.lock": (Part("CSD_FLAG_LOCK", value=2),)},
         warnings={1: ("csd_unlock_not_locked", "not locked")}, names={"csd_lock_mb": (22,)},
         lines={pc: Line("/somewhere/made-up.uasm", pc + 10, f"    {op.name.lower()} t0 ; {pc}", (("/somewhere/lib.uasm", 3),))
                for pc, op in enumerate(ops)},

@@ -4,15 +4,16 @@ import ctypes
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, groupby, islice
 
 from rtl.check.room import Room
 from rtl.config import straps_layout
 from rtl.monitor import Monitor, profile_layout
 from rtl.schedule import plan_layout
-from sim.engines.engine import NEVER, Ending
-from sim.monitor import ALL_SAID
+from sim.engines.engine import Ending, Engine, Outcome
+from sim.runs.monitor import clocks_of_flags
 
+from . import CompiledEngine
 from .lanes import lane_program
 from .netlist import build_graph
 from .program import LOAD_TIED, boxed_rig
@@ -20,7 +21,7 @@ from .toolchain import load, uncollected, vector_bits
 from .translation import translated
 from .vector import BITS
 
-__all__ = ["Job", "LaneEngine", "LaneOutcome", "Lanes", "lane_count"]
+__all__ = ["LaneEngine", "LaneOutcome", "Lanes", "lane_count"]
 
 #: Jobs that are given to the lanes at a time.
 _BATCH = 1024
@@ -28,36 +29,10 @@ _BATCH = 1024
 _WORDS = 1 << 20
 #: Clocks after which the program comes back, so that Ctrl-C is heard and a caller can show progress.
 _BUDGET = 1 << 17
-#: More clocks than any run has.
-_ENDLESS = 1 << 40
+#: What a job says, as the input ports that it is told to.
+_PORTS = ("straps", "plan", "patience", "profile")
 #: The outputs that end a job, the weightier one first.
 _ENDS = {"trapped": Ending.TRAP, "quiet": Ending.QUIET}
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run: what differs from the others of its queue.
-
-    inputs : input port -> its value, held during the run: a number, or what has ``as_const`` (Straps, Plan, Profile).
-    max_clocks : if not that of the queue.
-    """
-
-    inputs: Mapping[str, object] = field(default_factory=dict)
-    max_clocks: int | None = None
-
-
-@dataclass(frozen=True)
-class LaneOutcome:
-    """job : its number in the queue.  arena : its words at the end, or None.
-
-    outputs : port -> its value (of the flags, see ``sim.monitor.clocks_of_flags``).
-    """
-
-    job: int
-    clocks: int
-    ending: Ending
-    outputs: Mapping[str, int]
-    arena: tuple[int, ...] | None
 
 
 def lane_count():
@@ -162,8 +137,15 @@ class _Queue(ctypes.Structure):
     ]
 
 
-class LaneEngine:
-    """Rigs compiled to vector C. Built once for a config; runs any contents, any number of jobs.
+@dataclass(frozen=True)
+class LaneOutcome(Outcome):
+    """outputs : port that the engine was asked to tell -> its value at the end."""
+
+    outputs: Mapping[str, int] = field(default_factory=dict)
+
+
+class LaneEngine(Engine):
+    """Rigs compiled to vector C, for many runs, and a CompiledEngine for one. Built once for a config; runs any contents.
 
     Every job has the clocks, the ending, the flags and the arena that it has in PySim. Raises MissingToolError if there is no C
     compiler, before anything is elaborated.
@@ -185,6 +167,7 @@ class LaneEngine:
     def __init__(self, config, *, room=Room(), outputs=("flags",), settle=Monitor.LATENCY + 1, lanes=None, tied=None):
         self.config = config
         self.lanes = lanes or lane_count()
+        self._one = CompiledEngine(config, room=room)
         self._shapes = {"straps": straps_layout, "plan": plan_layout, "profile": profile_layout(config)}
         self._outputs = tuple(outputs)
         options = {"lanes": self.lanes, "tied": {**LOAD_TIED, **(tied or {})}, "settle": settle, "outputs": self._outputs}
@@ -193,85 +176,84 @@ class LaneEngine:
         #: As of NativeEngine.
         self.build_seconds = generated + self._lanes.build_seconds
 
-    def _raw(self, port, value):
-        return self._shapes[port].const(value.as_const()).as_bits() if hasattr(value, "as_const") else value
+    def run(self, job, *, sink=None, probe=False, record=False):
+        return self._one.run(job, sink=sink, probe=probe, record=record)
 
-    def _common(self, straps, patience, profile):
-        return {"straps": self._raw("straps", straps), "patience": patience, "profile": self._raw("profile", profile)}
+    def run_many(self, jobs, *, arena=False):
+        """As of Engine; while it gives Outcomes other jobs still run. Those that follow each other and have the same contents run
+        side by side, unless they replay a schedule.
 
-    def run_many(self, contents, straps, jobs, *, max_clocks, patience=NEVER, profile=ALL_SAID, arena=False):
-        """Run a queue of jobs; gives a LaneOutcome for each, in the order of the jobs, while others still run.
-
-        One queue at a time: a new one forgets what an unfinished one has left.
-        contents, straps, patience, profile : of all of them, as of the other engines; a job may have its own, but for the contents.
-        jobs : iterable of Job, read as lanes become free.  arena : whether the arena is told.
+        One row at a time: a new one forgets what an unfinished one has left.
         """
+        for _, row in groupby(jobs, key=lambda job: (id(job.contents), bool(job.replay))):
+            first = next(row)
+            row = chain([first], row)
+            yield from map(self.run, row) if first.replay else self._row(first.contents, enumerate(row), arena)
+
+    def _row(self, contents, jobs, arena):
         self._load(contents)
         self._lanes.cancel()
-        common = self._common(straps, patience, profile)
         size = _BATCH if not arena else max(self.lanes, _WORDS // self.config.arena_depth)
-        jobs, outcomes, expected, more = enumerate(jobs), {}, 0, True
+        outcomes, expected, more = {}, 0, True
         while more:
             batch = list(islice(jobs, size))
             more = len(batch) == size
-            queue = self._queue(batch, common, max_clocks, arena, more)
+            queue = self._queue(batch, arena, more)
             busy = True
             while busy:
                 queue.done = 0
                 busy = self._lanes.run(queue)
-                for number in range(queue.done):
-                    outcome = self._outcome(queue, number, arena)
-                    outcomes[outcome.job] = outcome
+                outcomes.update(self._outcome(queue, number, arena) for number in range(queue.done))
                 while expected in outcomes:
                     yield outcomes.pop(expected)
                     expected += 1
 
-    def start(self, contents, straps, jobs):
-        """Load, for runs that ``advance`` takes on clock by clock, a job for each lane: what a bench needs. Ends what ``run_many``
-        was doing."""
-        self._load(contents)
+    def start(self, jobs):
+        """Load, for runs that ``advance`` takes on clock by clock, a job for each lane, all with the same contents: what a bench
+        needs. Ends what ``run_many`` was doing."""
+        self._load(jobs[0].contents)
         self._lanes.cancel()
-        self._started = self._queue(list(enumerate(jobs)), self._common(straps, NEVER, ALL_SAID), _ENDLESS,
-                                    False, False)
+        self._started = self._queue(list(enumerate(jobs)), False, False)
 
     def advance(self, clocks):
         """Run every lane for so many clocks; whether all are still at it."""
         self._started.budget = clocks
         return self._lanes.run(self._started) and not self._started.done
 
-    def _queue(self, batch, common, max_clocks, arena, more):
+    def _queue(self, batch, arena, more):
         slots, room = self._lanes.program.inputs, len(batch) + self.lanes
-        blank = [_element(slot, common.get(slot.port, 0)) for slot in slots]
-        places = {}
-        for number, slot in enumerate(slots):
-            places.setdefault(slot.port, []).append((number, slot))
+        places = {port: [(number, slot) for number, slot in enumerate(slots) if slot.port == port] for port in _PORTS}
         inputs, ids, limits = array("H"), array("q"), array("q")
-        for job, item in batch:
-            row = blank.copy()
-            for port, value in item.inputs.items():
-                value = self._raw(port, value)
-                for number, slot in places[port]:
-                    row[number] = _element(slot, value)
+        row, before = [_element(slot, 0) for slot in slots], dict.fromkeys(_PORTS)
+        for number, job in batch:
+            # Most jobs differ from the one before in their plan alone.
+            for port in _PORTS:
+                value = getattr(job, port)
+                if value is not before[port]:
+                    before[port], raw = value, self._raw(port, value)
+                    for place, slot in places[port]:
+                        row[place] = _element(slot, raw)
             inputs.extend(row)
-            ids.append(job)
-            limits.append(max_clocks if item.max_clocks is None else item.max_clocks)
+            ids.append(number)
+            limits.append(job.max_clocks)
         return _Queue(
             len(batch), 0, 0, more, _BUDGET,
             (ctypes.c_uint16 * len(inputs))(*inputs), (ctypes.c_int64 * len(ids))(*ids), (ctypes.c_int64 * len(limits))(*limits),
             (ctypes.c_int64 * (3 * room))(), (ctypes.c_uint16 * (room * max(1, len(self._lanes.program.outputs))))(),
             (ctypes.c_uint64 * (room * self._lanes.program.kept))() if arena else None)
 
+    def _raw(self, port, value):
+        return self._shapes[port].const(value.as_const()).as_bits() if port in self._shapes else value
+
     def _outcome(self, queue, number, arena):
+        """(number of the job, its Outcome)."""
         program = self._lanes.program
         job, clocks, end = queue.results[3 * number:3 * number + 3]
         told = queue.outputs[number * max(1, len(program.outputs)):(number + 1) * max(1, len(program.outputs))]
-        words = None
-        if arena:
-            first = number * self._lanes.program.kept
-            words = self._arena(queue.rows[first:first + self._lanes.program.kept])
+        words = self._arena(queue.rows[number * program.kept:(number + 1) * program.kept]) if arena else None
         ending = Ending.LIMIT if end < 0 else tuple(_ENDS.values())[end]
-        return LaneOutcome(job, clocks, ending, {port: _join(port, program.outputs, told.__getitem__) for port in self._outputs},
-                           words)
+        outputs = {port: _join(port, program.outputs, told.__getitem__) for port in self._outputs}
+        return job, LaneOutcome(clocks, ending, words, clocks_of_flags(outputs.get("flags", 0)), outputs=outputs)
 
     def _bank(self, number):
         return next(name for name in self._lanes.program.memories if name.endswith(f".bank{number}.memory"))

@@ -2,18 +2,19 @@
 
 Why Amaranth's own netlist and not Yosys' JSON: it is there without another tool, in a tenth of the time, and it still knows
 words, switches and memories, which the generated code should keep. It is private to Amaranth, so this file is the only one that
-touches it; an operator that is not known here is refused by name. (Amaranth is pinned below 0.6.)
+touches it, or anything else that is; an operator that is not known here is refused by name. (Amaranth is pinned below 0.6.)
 """
 
 from dataclasses import dataclass, field
 from functools import reduce
 
-from amaranth.hdl import Fragment, Value, ValueCastable, _ir, _nir
-from amaranth.lib import wiring
+from amaranth.hdl import Fragment, _ir, _nir
+
+from sim.ports import flat_ports
 
 __all__ = [
-    "LIMIT", "BlackBox", "Graph", "MemoryInfo", "Node", "Register", "UnknownCellError", "build_graph", "cut", "early_outputs",
-    "flat_ports", "limbs", "reachable", "width_of",
+    "LIMIT", "BlackBox", "Graph", "MemoryInfo", "Node", "Register", "UnknownCellError", "backend_ports", "build_graph", "cut",
+    "early_outputs", "limbs", "reachable", "width_of",
 ]
 
 #: No node is wider; what is wider in the netlist is cut.
@@ -139,14 +140,15 @@ def _is_zero(bits):
     return all(node is None and value == 0 for node, value, _ in bits)
 
 
-def flat_ports(component):
-    """Port name -> (Value, is it an input) of a component, flattened as the RTLIL backend does."""
-    ports = {}
-    for path, member, value in component.signature.flatten(component):
-        if isinstance(value, ValueCastable):
-            value = value.as_value()
-        ports["__".join(map(str, path))] = (Value.cast(value), member.flow is wiring.In)
-    return ports
+def backend_ports(component, rename=None):
+    """The ports of a component as Amaranth's backends take them.
+
+    rename : port -> another name for it.
+    """
+    return {
+        (rename or {}).get(name, name): (value, _ir.PortDirection.Input if is_input else _ir.PortDirection.Output)
+        for name, (value, is_input) in flat_ports(component).items()
+    }
 
 
 def build_graph(component, *, tied=None, indexed=False):
@@ -155,12 +157,8 @@ def build_graph(component, *, tied=None, indexed=False):
     tied : input port -> constant. The clock is not a port; reset is tied to 0.
     indexed : whether the caller knows nodes of the kind "choose".
     """
-    ports = {
-        name: (value, _ir.PortDirection.Input if is_input else _ir.PortDirection.Output)
-        for name, (value, is_input) in flat_ports(component).items()
-    }
     # _ir.build_netlist, but for what only its own backends need: half of its time at 64 cores.
-    design = Fragment.get(component, None).prepare(ports=ports, hierarchy=("top",))
+    design = Fragment.get(component, None).prepare(ports=backend_ports(component), hierarchy=("top",))
     netlist = _nir.Netlist()
     _NetlistEmitter(netlist, design).emit_fragment(design.fragment, None)
     for cell in netlist.cells:

@@ -8,45 +8,27 @@ repeated see repeated.py.
 
 import re
 
-from amaranth.hdl import Instance, Module
-from amaranth.lib import wiring
-
 from rtl.check.core_monitor import CoreMonitor
 from rtl.rig import Rig
 from rtl.tile import Tile
+from sim.ports import Boxed
 
-from .netlist import LIMIT, UnknownCellError, build_graph, cut, flat_ports, width_of
+from .netlist import LIMIT, UnknownCellError, build_graph, cut, width_of
 from .repeated import OneByOne, SideBySide, offsets, store
 from .scalar import Emitter, Unit
 from .vector import indent, preface
 
-__all__ = ["LOAD_TIED", "TileBox", "boxed_rig", "program"]
-
-
-class TileBox(wiring.Component):
-    """A black box with the ports of a Tile, or of another unit that is repeated: ``kind`` names it."""
-
-    def __init__(self, signature, kind="tile"):
-        self._kind = kind
-        super().__init__(signature)
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.box = Instance(self._kind, **{
-            f"{'i' if is_input else 'o'}_{name}": value for name, (value, is_input) in flat_ports(self).items()
-        })
-        return m
-
+__all__ = ["LOAD_TIED", "boxed_rig", "program"]
 
 #: The load ports are not used: contents come through the back door.
 LOAD_TIED = {"load__valid": 0, "load__microcode": 0, "load__address": 0, "load__data": 0}
 
 
 def boxed_rig(config, room):
-    """(a Rig with TileBoxes in place of what it has for each core; what is behind them, as ``units`` of ``program``)."""
+    """(a Rig with black boxes in place of what it has for each core; what is behind them, as ``units`` of ``program``)."""
     tile, monitor = Tile(config), CoreMonitor(config, room)
-    rig = Rig(config, tile=lambda _: TileBox(tile.signature), room=room,
-              core_monitor=lambda *_: TileBox(monitor.signature, "monitor"))
+    rig = Rig(config, tile=lambda _: Boxed(tile.signature, "tile"), room=room,
+              core_monitor=lambda *_: Boxed(monitor.signature, "monitor"))
     return rig, {"tile": (tile, {"load_valid": 0, "load_address": 0, "load_word": 0}), "monitor": (monitor, {})}
 
 
@@ -106,7 +88,7 @@ int64_t machine_run(void *state, Control *c, int64_t clocks) {
 def program(units, machine, sources, *, tied, lanes=0):
     """The text of the program and what a loader must know of it.
 
-    machine : a Rig with TileBoxes in place of its Tiles and of whatever else is repeated.  tied : input port of it -> constant.
+    machine : a Rig with black boxes in place of its Tiles and of whatever else is repeated.  tied : input port of it -> constant.
     units : what is behind the boxes: kind -> (component, input port of it -> constant), in the order in which they are run: the
         inputs of one may hang on outputs in the same clock of those before it. The first is the Tile.
     lanes : of a vector, if the repeated units are to be side by side; or 0.

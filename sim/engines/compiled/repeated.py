@@ -5,7 +5,9 @@ computes as many as a vector has lanes. Both have the same interface; the machin
 their outputs and gives them their inputs.
 """
 
-from .netlist import LIMIT, Node, build_graph, cut, early_outputs, flat_ports, limbs, width_of
+from sim.ports import flat_ports
+
+from .netlist import LIMIT, Node, build_graph, cut, early_outputs, limbs, width_of
 from .scalar import Emitter as ScalarEmitter
 from .scalar import Unit as ScalarUnit
 from .vector import BITS, indent, lookup_function, operand, padded, plain, port_segments

@@ -148,7 +148,8 @@ class Emitter:
                 terms.append(f"({text} << {position})" if position else text)
             position += width
         if constant or not terms:
-            terms.append(f"{constant:#x}ull" if constant >> 32 else f"{constant:#x}u")
+            # As wide as all else: what is shifted out of 32 bits is not lost.
+            terms.append(f"{constant:#x}ull")
         return terms[0] if len(terms) == 1 else f"({' | '.join(terms)})"
 
     @staticmethod

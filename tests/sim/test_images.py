@@ -1,4 +1,4 @@
-"""v4 as an image: it fits the store with every define, its private stack is balanced, its barriers and locks have names."""
+"""Protocols as images: they fit the store, their private stack is balanced, their barriers and locks have names."""
 
 from itertools import product
 
@@ -7,20 +7,24 @@ import pytest
 from rtl.config import MachineConfig
 from rtl.core.microword import ENTRY_INTERRUPT, ENTRY_RESET, SAVED_REGISTERS, MicroWord, Op
 from sim.microcode.assembler import assemble
-from sim.microcode.protocols import find_protocol
+from sim.microcode.protocols import find_protocol, shipped_protocols
 
 BRANCHES = (Op.BEQ, Op.BNE, Op.BLT, Op.BGE, Op.BTS, Op.BTC, Op.LOOP, Op.LDZ, Op.LDNZ)
 DEFINES = [{"CONFIG_CPU_HOTPLUG": free, "DRAIN_CLOCKS": drain} for free, drain in product((0, 1), (0, 512))]
 
 
-def image(defines=None, n_cores=4, xlen=16):
-    return assemble(find_protocol("v4"), n_cores=n_cores, xlen=xlen, defines=defines or {})
+#: (protocol, its constants).
+IMAGES = [*(("v4", defines) for defines in DEFINES), *((name, {"X2APIC": 1}) for name in shipped_protocols())]
+
+
+def image(defines=None, n_cores=4, xlen=16, protocol="v4"):
+    return assemble(find_protocol(protocol), n_cores=n_cores, xlen=xlen, defines=defines or {})
 
 
 @pytest.mark.parametrize("n_cores, xlen", [(1, 16), (3, 16), (16, 16), (32, 32), (64, 64)])
-@pytest.mark.parametrize("defines", DEFINES, ids=str)
-def test_fits_the_store(defines, n_cores, xlen):
-    assert len(image(defines, n_cores, xlen).words) <= MachineConfig().microcode_depth
+@pytest.mark.parametrize("protocol, defines", IMAGES, ids=str)
+def test_fits_the_store(protocol, defines, n_cores, xlen):
+    assert len(image(defines, n_cores, xlen, protocol).words) <= MachineConfig().microcode_depth
 
 
 # --- the private stack ----------------------------------------------------------------------------------------------
@@ -65,12 +69,12 @@ class Stack:
                 paths.append((pc + 1, pushed))
 
 
-@pytest.mark.parametrize("defines", DEFINES, ids=str)
-def test_the_private_stack_is_balanced_on_every_path(defines):
-    assembled = image(defines)
+@pytest.mark.parametrize("protocol, defines", IMAGES, ids=str)
+def test_the_private_stack_is_balanced_on_every_path(protocol, defines):
+    assembled = image(defines, protocol=protocol)
     stack = Stack(assembled)
     routines = stack.routines({assembled.symbols[name] for name in assembled.entries})
-    assert assembled.symbols["smp_call_function_many"] in routines
+    assert assembled.symbols["send_IPI_cpu"] in routines
     for start in routines:
         stack.check(start)
 
@@ -80,8 +84,8 @@ def test_the_private_stack_is_balanced_on_every_path(defines):
 BARRIERS = {
     "csd_complete_wmb": ["csd_complete"],
     "csd_unlock_wmb": ["csd_unlock"],
-    "list_add_rcu_wmb": ["smp_call_function_many"],
-    "smp_mb_before_ipi": ["smp_call_function_many"],
+    "list_add_rcu_wmb": ["call_many"],
+    "smp_mb_before_ipi": ["call_many"],
     "handler_mb": ["generic_smp_call_function_interrupt"],
     "spin_unlock_wmb": ["spin_unlock"],
 }
@@ -89,8 +93,8 @@ MANY, SINGLE = "generic_smp_call_function_interrupt", "generic_smp_call_function
 #: A lock is taken out with every place that takes it and gives it back.
 LOCKS = {
     "call_single_queue_lock": ["generic_exec_single"] * 2 + [SINGLE] * 2,
-    "cfd_lock": ["smp_call_function_many"] * 2 + [MANY] * 3,
-    "call_function_lock": ["ipi_call_lock", "ipi_call_unlock", "ipi_call_unlock_irq"] + ["smp_call_function_many"] * 2 + [MANY] * 2,
+    "cfd_lock": ["call_many"] * 2 + [MANY] * 3,
+    "call_function_lock": ["ipi_call_lock", "ipi_call_unlock"] + ["call_many"] * 2 + [MANY] * 2,
 }
 
 
@@ -109,9 +113,10 @@ def test_named_words_can_be_taken_out():
         assert {operation[address] for address in addresses} == {Op.CALL if name in LOCKS else Op.FENCE}
 
 
-def test_every_barrier_and_lock_has_a_name():
+@pytest.mark.parametrize("protocol", shipped_protocols())
+def test_every_barrier_and_lock_has_a_name(protocol):
     """But one lock: what keeps two hotplug operations apart is no part of the protocol."""
-    assembled = image()
+    assembled = image({"X2APIC": 1}, protocol=protocol)
     named = {address for addresses in assembled.names.values() for address in addresses}
     routines = {assembled.symbols["spin_lock"], assembled.symbols["spin_unlock"]}
     for address, raw in enumerate(assembled.words):

@@ -3,10 +3,10 @@
 from rtl.check.room import Room
 from rtl.events import Event, Whom
 from rtl.memory.port import MemoryModel
+from sim.oracles import Places, make_oracles
+from sim.scenarios.contracts import CONTRACTS
 
 from .monitor import ORACLES_OF_FLAG, OVERFLOW, Profile
-from .oracles import Places, make_oracles
-from .scenarios.contracts import CONTRACTS
 
 __all__ = ["profile_of", "room_of"]
 

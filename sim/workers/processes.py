@@ -9,8 +9,8 @@ import traceback
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 
-from .errors import MissingToolError
-from .interruption import SIGNALS
+from sim.errors import MissingToolError
+from sim.interruption import SIGNALS
 
 __all__ = ["Workers"]
 
@@ -30,6 +30,7 @@ class Workers:
     """
 
     def __init__(self, count, work):
+        self.count = count
         self._processes = {}            # our end of its pipe -> the process
         self._given = {}                # the same -> how many tasks it has
         context = get_context("fork")

@@ -14,8 +14,7 @@ __all__ = ["Trace"]
 
 _FENCES = {Fence.FULL.value: "mb", Fence.WRITE.value: "wmb", Fence.READ.value: "rmb"}
 _FLAG = {Op.CLI: "irq off", Op.STI: "irq on", Op.IRQSAVE: "irq save", Op.IRQRESTORE: "irq restore"}
-_CSD = ("list.next", "list.prev", "func", "info", "flags")
-_ATOMIC = {Op.FADD: "ADD", Op.FANDN: "CLEAR", Op.FOR: "SET", Op.SWAP: "SWAP"}
+_ATOMIC = {Op.CAS: "CAS", Op.FADD: "ADD", Op.FANDN: "CLEAR", Op.FOR: "SET", Op.SWAP: "SWAP"}
 
 
 class Trace:
@@ -33,6 +32,10 @@ class Trace:
         self._names = {address: name for name, addresses in self._image.names.items() for address in addresses}
         self._words = [MicroWord.from_bits(word) for word in self._image.words]
         self._objects = {item.name for item in self._image.objects}
+        self._csd = [field.path for field in self._image.structs["csd"].fields]
+        #: Bit of the flags of a csd -> what the protocol calls it.
+        self._flags = {value: name.split("_", 2)[2] for value, name in sorted(
+            (value, name) for name, value in self._image.constants.items() if name.startswith(("CSD_FLAG_", "CSD_TYPE_")))}
         self._commands = self._command_words()
         self._stacks = [self._image.address_of(f"stack[{other}][0]") for other in range(self._image.n_cores)]
         self.steps = self._collect()
@@ -73,23 +76,24 @@ class Trace:
         if frame is not None and 0 <= address - frame < 2:
             return ("list.next", "list.prev")[address - frame]
         for stack in self._stacks:
-            if 0 <= address - stack < len(_CSD):
-                return f"d.{_CSD[address - stack]}"
+            if 0 <= address - stack < len(self._csd):
+                return f"d.{self._csd[address - stack]}"
         return self._commands.get(address) or self._image.name_of(address)
 
     def _value(self, name, value, frame):
         image = self._image
         field = name.rpartition(".")[2]
         if field == "flags":
-            return {0: "0", 1: "WAIT", 2: "LOCK", 3: "WAIT|LOCK"}[value]
+            assert not value & ~sum(self._flags)
+            return "|".join(name for bit, name in self._flags.items() if value & bit) or "0"
         found = image.object_at(image.address_of(name)) if name.partition(".")[0] in self._objects else None
         if found is not None and found[1].points_to == "cpumask":
             return self._mask(value)
-        if field in ("next", "prev") and value:
+        if field in ("next", "prev", "first") and value:
             for poison in ("LIST_POISON1", "LIST_POISON2"):
                 if value == image.constants[poison]:
                     return poison
-            return "&" + re.sub(r"(\.list|(?<=list))?\.next$", "", self._name(value, frame))
+            return "&" + re.sub(r"(\.list|\.node|(?<=list))?\.next$", "", self._name(value, frame))
         if field == "func" and value:
             return next(name for name in sorted(image.entries, reverse=True) if image.symbols[name] == value)
         if field == "info" and value:
@@ -117,9 +121,9 @@ class Trace:
         records = {record.clock: record for record in self._run.records
                    if type(record) is CoreRecord and record.core == self._core}
         steps, last = [], None
-        #: The list head on the stack of the single handler: where the stack ends when it is entered.
+        #: The list head on the stack of the single handler, which begins by looking where its stack ends.
         frame = None
-        single = False
+        entered = False
         for clock, raw in enumerate(self._run.probes):
             raw >>= base
             at = raw >> pc.offset & (1 << config.pc_bits) - 1
@@ -130,9 +134,10 @@ class Trace:
             record = records.get(clock)
             event = Event.NONE if record is None else record.event
             if event is Event.HANDLE:
-                single = record.b == self._image.constants["CALL_FUNCTION_SINGLE_VECTOR"]
-            elif single and frame is None and record is not None:
-                frame = record.result
+                entered = True
+            elif entered and record is not None and record.op is not None:
+                entered = False
+                frame = record.result if self._name(record.address, None) == f"stack_pointer[{self._core}]" else None
             if record is not None and record.op is not None:
                 self._memory(steps, clock, record, frame)
             elif executed is not None:
@@ -140,7 +145,7 @@ class Trace:
             if record is not None and record.op is None and (not steps or steps[-1][0] != clock):
                 steps.append((clock, event, None))
             if event is Event.HANDLE_END:
-                single, frame = False, None
+                frame = None
         return steps
 
     def _memory(self, steps, clock, record, frame):

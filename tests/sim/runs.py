@@ -1,14 +1,15 @@
-"""Runs of v4 for tests: a scenario from a text, one engine per machine, and everything that the run said."""
+"""Runs of a protocol for tests: a scenario from a text, one engine per machine, and everything that the run said."""
 
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sim.engines import make_engine
 from sim.engines.engine import Outcome
+from sim.engines.spec import EngineSpec
 from sim.records import CoreRecord, Sources
-from sim.run import Prepared, Result, prepare, run
+from sim.runs.prepare import Prepared, prepare
+from sim.runs.run import Result, run
 
 __all__ = ["Run", "engine_for", "prepare_text", "run_prepared", "run_text"]
 
@@ -16,23 +17,23 @@ __all__ = ["Run", "engine_for", "prepare_text", "run_prepared", "run_text"]
 @cache
 def engine_for(config):
     """Elaborated once for all tests of a process."""
-    return make_engine(None, config)
+    return EngineSpec(config).make()
 
 
-def prepare_text(text, *, extra=None, cores=None, seed=0):
-    """The scenario of a TOML text, prepared. extra : microcode to assemble behind v4's."""
+def prepare_text(text, *, protocol="v4", extra=None, cores=None, seed=0):
+    """The scenario of a TOML text, prepared. protocol : a shipped one.  extra : microcode to assemble behind it."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "scenario.toml"
         if extra is not None:
-            (path.parent / "extra.uasm").write_text(f'.include "v4.uasm"\n{extra}')
-            text = f'protocol = "extra.uasm"\n{text}'
+            (path.parent / "extra.uasm").write_text(f'.include "{protocol}.uasm"\n{extra}')
+        text = f'protocol = "{protocol if extra is None else "extra.uasm"}"\n{text}'
         path.write_text(text)
         return prepare(path, cores=cores, seed=seed)
 
 
 @dataclass(frozen=True)
 class Run:
-    """result : of ``sim.run``.  records : all, typed, in their order.  outcome : what the engine returned.
+    """result : of ``sim.runs.run``.  records : all, typed, in their order.  outcome : what the engine returned.
     probes : the raw probe of each clock, or empty."""
 
     result: Result
@@ -84,9 +85,9 @@ class _Listening:
         self._sources = Sources(engine.config)
         self._sink = None
 
-    def run(self, contents, straps, *, sink, probe=False, **options):
+    def run(self, job, *, sink, probe=False, **options):
         self._sink = sink
-        self.outcome = self._engine.run(contents, straps, sink=self, probe=self._probe, **options)
+        self.outcome = self._engine.run(job, sink=self, probe=self._probe, **options)
         return self.outcome
 
     def on_clock(self, clock, records, probe):
@@ -99,10 +100,10 @@ class _Listening:
 def run_prepared(prepared, *, engine=None, probe=False, max_clocks=100_000):
     """engine : instead of the compiled one, or PySim if there is no C compiler.  probe : keep the probe of each clock."""
     listening = _Listening(engine or engine_for(prepared.settings.config), probe)
-    result = run(prepared, engine=listening, max_clocks=max_clocks)
+    result = run(prepared.under(max_clocks=max_clocks), engine=listening)
     return Run(result, tuple(listening.records), listening.outcome, tuple(listening.probes))
 
 
-def run_text(text, *, extra=None, cores=None, seed=0, **options):
+def run_text(text, *, protocol="v4", extra=None, cores=None, seed=0, **options):
     """``prepare_text`` and ``run_prepared`` in one."""
-    return run_prepared(prepare_text(text, extra=extra, cores=cores, seed=seed), **options)
+    return run_prepared(prepare_text(text, protocol=protocol, extra=extra, cores=cores, seed=seed), **options)

@@ -1,0 +1,1 @@
+"""The hunt: thousands of schedules of one scenario."""

@@ -1,0 +1,62 @@
+"""What a protocol may say of its parts: which of them plays which role for those who judge and show a run.
+
+``.role ROLE THING`` names a struct, a field, a constant, an object or a routine of the protocol. Oracles, reports and the Monitor
+find what they look at by role, so a protocol may call its parts what it likes, and need not have them all: what needs a role that
+nobody plays is not judged. docs/microcode.md has the table.
+"""
+
+from enum import Enum
+from typing import NamedTuple
+
+__all__ = ["CALLS", "ROLES", "Kind", "Part", "Role"]
+
+
+class Kind(Enum):
+    """What may play a role."""
+
+    STRUCT = "a struct"
+    #: struct.field: one word.
+    WORD = "a word of a struct"
+    #: struct.field: one word, or a struct.
+    FIELD = "a field of a struct"
+    CONSTANT = "a constant"
+    OBJECT = "an object"
+    ROUTINE = "a label"
+
+
+class Part(NamedTuple):
+    """What plays a role. name : of the struct, object, constant or label.  path : of the field in it, or "".
+    value : of a constant."""
+
+    name: str
+    path: str = ""
+    value: int | None = None
+
+
+class Role(NamedTuple):
+    """kind : of what may play it.  many : more than one may.  within : the role of the struct that the field must be of."""
+
+    kind: Kind
+    text: str
+    many: bool = False
+    within: str | None = None
+
+
+ROLES = {
+    "csd": Role(Kind.STRUCT, "what is queued for a call, by itself or inside another struct"),
+    "csd.func": Role(Kind.WORD, "function to call", within="csd"),
+    "csd.info": Role(Kind.WORD, "argument of the function", within="csd"),
+    "csd.flags": Role(Kind.WORD, "flags that say whose the csd is, and who waits", within="csd"),
+    "csd.next": Role(Kind.WORD, "the next one in the list that it is in", within="csd"),
+    "flag.lock": Role(Kind.CONSTANT, "bit of the flags: in use"),
+    "flag.wait": Role(Kind.CONSTANT, "bit of the flags: the caller waits"),
+    "flag.other": Role(Kind.CONSTANT, "other bits that flags may have", many=True),
+    "targets.count": Role(Kind.WORD, "how many targets are still to come; beside a csd"),
+    "targets.mask": Role(Kind.WORD, "which ones; or the address of the word that says it"),
+    "list": Role(Kind.FIELD, "the head of a list: two words, empty if both have its address; or one, empty if 0", many=True),
+    "stack": Role(Kind.OBJECT, "where each core has what is on its stack and seen by others"),
+    "stack.end": Role(Kind.OBJECT, "the address of the first free word of a core's stack"),
+    "masks": Role(Kind.OBJECT, "an array of masks that are allocated, one by one"),
+}
+#: ``call.NAME``: the routine that the calls of that name in scenarios are calls of.
+CALLS = "call."

@@ -1,0 +1,129 @@
+"""Which microwords of a protocol no shipped scenario reaches: ``python -m sim.report.unreached [PROTOCOL]`` (``make unreached``).
+
+A word is reached when a core has begun it. The probe shows that: in RUN, and not held back, a core begins the word at its pc,
+unless it takes an interrupt instead, which the next clock shows. What the last clock of a run begins is not counted.
+
+Words are known by the line that they come from (and the macro calls on the way there), because their addresses depend on the number
+of cores. Scenarios that a protocol is refused for count as not run.
+"""
+
+import argparse
+import json
+import sys
+from collections import Counter
+from functools import cache
+
+from rtl.core.seen import CoreState
+from rtl.probe import probe_layout
+from sim.engines.spec import EngineSpec
+from sim.errors import InputError, MissingToolError
+from sim.microcode.listing import disassemble, place_of
+from sim.microcode.protocols import shipped_protocols
+from sim.runs.prepare import prepare
+from sim.scenarios.reader import shipped_scenarios
+
+__all__ = ["Begun", "main", "unreached", "words_of"]
+
+
+class Begun:
+    """A Sink that must be given the probe: ``addresses`` of the words that some core has begun."""
+
+    def __init__(self, config):
+        self.addresses = set()
+        tiles = probe_layout(config)["tile"]
+        core = tiles.shape.elem_shape["core"]
+        fields = core.shape
+        self._bases = [tiles.offset + number * tiles.shape.elem_shape.size + core.offset for number in range(config.n_cores)]
+        self._fields = [(fields[name].offset, (1 << fields[name].width) - 1) for name in ("state", "go", "pc", "depth")]
+        self._pending = [None] * config.n_cores     # (pc, depth) of a word that the core begins, unless it takes an interrupt
+
+    def on_clock(self, clock, records, probe):
+        for number, base in enumerate(self._bases):
+            raw = probe >> base
+            state, go, pc, depth = (raw >> offset & mask for offset, mask in self._fields)
+            if self._pending[number] is not None:
+                before, level = self._pending[number]
+                # INIT hides whether there was an interrupt.
+                if depth <= level and state != CoreState.WAIT_STARTUP.value:
+                    self.addresses.add(before)
+            self._pending[number] = (pc, depth) if go and state == CoreState.RUN.value else None
+        return False
+
+
+def words_of(image):
+    """Identity of each word of an image -> (address, Line): the place, and which of the words of that place it is."""
+    seen, words = Counter(), {}
+    for address, line in sorted(image.lines.items()):
+        place = place_of(line)
+        words[place, seen[place]] = address, line
+        seen[place] += 1
+    return words
+
+
+@cache
+def _engine(config):
+    return EngineSpec(config).make(tell=lambda line: print(f"crosscall: {line}", file=sys.stderr))
+
+
+def unreached(protocol, scenarios=None, assignments=()):
+    """What there is to say of a protocol, as plain data.
+
+    scenarios : names or files; the shipped ones if None.  assignments : as of ``sim.runs.prepare.prepare``.
+    Raises InputError if none of the scenarios can be run with it, MissingToolError.
+    """
+    words, reached, ran, refused = {}, set(), [], {}
+    for scenario in shipped_scenarios() if scenarios is None else scenarios:
+        try:
+            prepared = prepare(scenario, protocol=protocol, assignments=assignments)
+        except InputError as error:
+            refused[scenario] = error
+            continue
+        config, here = prepared.settings.config, words_of(prepared.image)
+        begun = Begun(config)
+        _engine(config).run(prepared.job, sink=begun, probe=True)
+        for word, (address, line) in here.items():
+            words.setdefault(word, (line, prepared.image.label(address), disassemble(address, prepared.image)))
+            if address in begun.addresses:
+                reached.add(word)
+        ran.append(scenario)
+    if not ran:
+        raise next(iter(refused.values()), InputError("there is no scenario to run"))
+    return {
+        "protocol": protocol, "words": len(words), "reached": len(reached), "scenarios": ran,
+        "refused": {name: str(error) for name, error in refused.items()},
+        "unreached": [{"place": word[0], "label": label, "word": text, "line": line.text}
+                      for word, (line, label, text) in words.items() if word not in reached],
+    }
+
+
+def _print(found):
+    print(f"{found['protocol']}: {found['reached']} of {found['words']} words reached by {len(found['scenarios'])} scenarios")
+    if found["refused"]:
+        print(f"  not for this protocol: {', '.join(found['refused'])}")
+    for item in found["unreached"]:
+        print(f"  {item['label'] or '':<28} {item['word']:<40} ; {item['place']}: {item['line']}")
+
+
+def main(arguments=None):
+    """The command; gives its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m sim.report.unreached", description=__doc__.partition(":")[0] + ".")
+    parser.add_argument("protocol", nargs="*", help="shipped names or .uasm files; all shipped ones by default")
+    parser.add_argument("--scenario", action="append", help="only this one, or your own file; may be repeated")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of `crosscall run`; may be repeated")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    chosen = parser.parse_args(arguments)
+    try:
+        found = [unreached(name, chosen.scenario, chosen.set) for name in chosen.protocol or shipped_protocols()]
+    except (InputError, MissingToolError) as error:
+        print(f"crosscall: {error}", file=sys.stderr)
+        return 2 if isinstance(error, InputError) else 3
+    if chosen.json:
+        print(json.dumps({"protocols": found}, indent=2))
+    else:
+        for each in found:
+            _print(each)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Runs: how one is said, made ready, carried out and judged."""

@@ -1,0 +1,62 @@
+"""Plans: what draws the schedule of a run."""
+
+from dataclasses import dataclass, fields
+
+from rtl.schedule import ScheduleKind, plan_layout
+
+__all__ = ["Plan"]
+
+#: Field of a plan -> the largest value; a hunt makes many plans.
+_LIMITS = {name: (1 << field.width) - 1 for name, field in plan_layout}
+#: What a rate is a part of.
+_RATES = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What draws the schedule of a run: the fields of ``rtl.schedule.plan_layout``. The default holds nobody back.
+
+    kind : ScheduleKind.  seed : 0 to 2**32 - 1.
+    start : the first clock in which somebody may be held back.
+    stall, hold_drain, hold_interrupt, hold_message : rates, in 1/256.
+    delay : BOUNDED holds for 1 to ``2**delay`` clocks.
+    changes, horizon : PCT draws ``changes`` change points from the ``2**horizon`` clocks after ``start``.
+    """
+
+    kind: ScheduleKind = ScheduleKind.NONE
+    seed: int = 0
+    start: int = 0
+    stall: int = 0
+    hold_drain: int = 0
+    hold_interrupt: int = 0
+    hold_message: int = 0
+    delay: int = 0
+    changes: int = 0
+    horizon: int = 0
+
+    def __post_init__(self):
+        if not isinstance(self.kind, ScheduleKind):
+            raise TypeError(f"kind must be a ScheduleKind, not {self.kind!r}")
+        for item in fields(self)[1:]:
+            value, limit = getattr(self, item.name), _LIMITS[item.name]
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"{item.name} must be an integer, not {value!r}")
+            if not 0 <= value <= limit:
+                raise ValueError(f"{item.name} must be from 0 to {limit}, not {value}")
+
+    @property
+    def slowness(self):
+        """How many times slower a run gets, roughly: the mean number of clocks until one in which a core is not stalled and what it
+        waits for is not held."""
+        return self._slowness(self.stall) * max(map(self._slowness, (self.hold_drain, self.hold_interrupt, self.hold_message)))
+
+    def _slowness(self, rate):
+        if self.kind is ScheduleKind.RANDOM:
+            return _RATES / (_RATES - rate)
+        if self.kind is ScheduleKind.BOUNDED:
+            return 1 + rate * (1 + 2**self.delay) / 2 / _RATES
+        return 1
+
+    def as_const(self):
+        """The value of the ``plan`` port, as ``data.Layout.const`` takes it."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
