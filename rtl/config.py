@@ -8,7 +8,11 @@ from dataclasses import dataclass, field, fields, replace
 from amaranth.lib import data
 from amaranth.utils import ceil_log2, exact_log2
 
-__all__ = ["PRESETS", "MachineConfig", "Straps", "straps_layout"]
+__all__ = ["FABRICS", "PRESETS", "MachineConfig", "Straps", "straps_layout"]
+
+
+#: The fabrics that there are; ``rtl.shared.FABRICS`` has their components.
+FABRICS = ("crossbar",)
 
 
 def _check(name, value, expectation, ok):
@@ -38,6 +42,7 @@ class MachineConfig:
     store_buffer_depth : stores that a core may have executed and nobody sees yet; 0 to 8. With 0 every memory model is SC.
     n_banks : banks of the arena, interleaved by the low address bits; a power of two, 1 to 16.
     n_vectors : interrupt vectors that exist, counted down from 0xff (16: 0xf0-0xff); a power of two, 16 to 256.
+    fabric : how interrupt messages travel: one of FABRICS.
     """
 
     n_cores: int = 4
@@ -48,6 +53,7 @@ class MachineConfig:
     store_buffer_depth: int = 4
     n_banks: int = 1
     n_vectors: int = 16
+    fabric: str = "crossbar"
 
     #: A cpumask is one word. More cores need masks of several words: the sources then walk them, and records carry one at a time.
     MAX_CORES = 64
@@ -67,6 +73,8 @@ class MachineConfig:
         _check("n_banks", self.n_banks, "a power of two from 1 to 16", lambda v: _power_of_two(v) and v <= 16)
         _check("n_vectors", self.n_vectors, "a power of two from 16 to 256",
                lambda v: _power_of_two(v) and 16 <= v <= 256)
+        if self.fabric not in FABRICS:
+            raise ValueError(f"fabric must be one of {', '.join(FABRICS)}, not {self.fabric!r}")
         if self.n_cores > self.xlen:
             raise ValueError(f"n_cores must be at most xlen, because a cpumask is one word: "
                              f"{self.n_cores} cores do not fit {self.xlen} bits")

@@ -8,7 +8,8 @@ source         how many  emits
 ``core``       n_cores   CoreRecord, in the clock in which a microword completes, if it carries an event or is a
                          memory operation (or traps)
 ``apic``       n_cores   ApicRecord, when this core's local APIC sends, hands out or ends an interrupt
-``message``    n_cores   MessageRecord, when the fabric ends the journey of the message that this core sent
+``message``    n_cores   MessageRecord, when the fabric delivers a message to this core; or when it ends the journey of a message
+                         of this core that has reached nobody
 ``bank``       n_banks   CommitRecord, when an operation becomes visible in the arena
 =============  ========  =====================================================================================
 
@@ -19,6 +20,7 @@ from amaranth.hdl import unsigned
 from amaranth.lib import data, enum
 from amaranth.utils import ceil_log2
 
+from .apic.message import message_layout
 from .memory.port import MemoryOp
 
 __all__ = [
@@ -163,16 +165,16 @@ contract_layout = data.StructLayout({
 })
 
 
-class ApicEvent(enum.Enum, shape=2):
+class ApicEvent(enum.Enum, shape=3):
     """What an ApicRecord says."""
 
-    #: A write to ICR started a message. vector, destination: what was asked for.
+    #: A write to ICR started a message, which is in the record.
     SEND = 0
     #: The core accepted an interrupt: its vector moved from IRR to ISR.
     ACCEPT = 1
     #: A write to EOI ended the vector in service.
     EOI = 2
-    #: A write to ICR was not carried out (ICR busy, or a mode that this APIC does not have).
+    #: A write to ICR was not carried out (ICR busy, or no message that this APIC sends). What was asked for is in the record.
     REFUSE = 3
 
 
@@ -196,20 +198,22 @@ def apic_record_layout(config):
     return data.StructLayout({
         "valid": 1,
         "event": ApicEvent,
-        "vector": 8,
-        "destination": 8,             # with SEND and REFUSE
+        **_message_fields(),          # with ACCEPT and EOI only the vector; all else is 0
     })
 
 
 def message_record_layout(config):
-    """The end of a message's journey; the source is the number of the record."""
+    """A message is delivered; the target is the number of the record. Of a message to several there is a record for each."""
     return data.StructLayout({
         "valid": 1,
-        "mode": 3,                    # DeliveryMode
-        "vector": 8,
-        "destination": 8,
-        "accepted": 1,                # 0: there is no such core
+        "accepted": 1,                # 0: it has reached nobody, and the number of the record is that of the source
+        "source": config.core_bits,
+        **_message_fields(),
     })
+
+
+def _message_fields():
+    return {name: field.shape for name, field in message_layout}
 
 
 def commit_record_layout(config):

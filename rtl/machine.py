@@ -6,9 +6,10 @@ from amaranth.lib.wiring import In, Out
 
 from .config import straps_layout
 from .core.microword import MicroWord
+from .core.seen import status_layout
 from .events import trace_layout
 from .probe import probe_layout
-from .schedule import schedule_layout, status_layout
+from .schedule import schedule_layout
 from .share import Bundle, share
 from .shared import Shared
 from .tile import Tile

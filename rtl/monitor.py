@@ -145,7 +145,7 @@ class Monitor(wiring.Component):
         m.d.sync += rests.eq(Cat(self.run & self.quiet, rests))
         with m.If(rests[-1]):
             flag("lost", self._some("rest", "lost"), now - DELAY)
-            flag("interrupt", self._some("rest", "deaf"), now - DELAY)
+            flag("interrupt", self._some("rest", "uninterrupted"), now - DELAY)
             flag("rest", self._every("locked").any(), now - DELAY)
         flag("stuck", self._is_stuck(m) & ~rests[0], now - 1)
         return m
@@ -255,14 +255,15 @@ class Monitor(wiring.Component):
         missed = [Signal(n, name=f"missed{step}") for step in range(DELAY + 1)]
         refused = Signal()
         nobody, strangers = [], []
-        for source in range(n):
-            message, sent = trace.message[source], Signal(n, name=f"sent{source}")
+        then = Signal(data.ArrayLayout(n, n))     # by source: who was online when its last message was sent
+        for core in range(n):
+            message, sent = trace.message[core], trace.apic[core]
             interrupt = self.run & message.valid & (message.mode == DeliveryMode.FIXED)
-            with m.If(self.run & trace.apic[source].valid & (trace.apic[source].event == ApicEvent.SEND)):
-                m.d.sync += sent.eq(online)
+            with m.If(self.run & sent.valid & (sent.event == ApicEvent.SEND)):
+                m.d.sync += then[core].eq(online)
             nobody.append(interrupt & ~message.accepted)
-            strangers.append(Mux(interrupt & message.accepted, Cat(message.destination == core for core in range(n)), 0) & ~sent)
-        m.d.sync += [refused.eq(Cat(nobody).any()), missed[0].eq(reduce(or_, strangers))]
+            strangers.append(interrupt & message.accepted & ~then[message.source][core])
+        m.d.sync += [refused.eq(Cat(nobody).any()), missed[0].eq(Cat(strangers))]
         for before, after in zip(missed, missed[1:], strict=False):
             m.d.sync += after.eq(before & ~online)
         return refused, missed[-1].any()

@@ -1,39 +1,12 @@
 """The probe: what waves show of a Machine in each clock, as one packed value. Nothing in the machine reads it."""
 
-from amaranth.lib import data, enum
+from amaranth.lib import data
 
 from .apic.message import message_layout
+from .core.seen import core_probe_layout
 from .memory.port import memory_request_layout
 
-__all__ = ["CoreState", "core_probe_layout", "probe_layout", "tile_probe_layout"]
-
-
-class CoreState(enum.Enum, shape=3):
-    """What a core does in a clock."""
-
-    #: Executes a microword, or is stalled by the schedule (``go`` low).
-    RUN = 0
-    #: Waits for the arena to answer.
-    MEMORY = 1
-    #: Executed HALT; waits for an interrupt.
-    HALT = 2
-    #: Counts the cost of interrupt entry or return.
-    DELAY = 3
-    #: After INIT: waits for STARTUP.
-    WAIT_STARTUP = 4
-    #: Stopped by PANIC, FAULT or STACK_FAULT.
-    TRAPPED = 5
-
-
-def core_probe_layout(config):
-    return data.StructLayout({
-        "state": CoreState,
-        "go": 1,                      # 0 in RUN: held back by the schedule (or the machine does not run)
-        "pc": config.pc_bits,         # microcode address of the word in execution
-        "interrupts_on": 1,
-        "depth": 4,                   # interrupts accepted and not left
-        "registers": data.ArrayLayout(config.xlen, 8),
-    })
+__all__ = ["probe_layout", "tile_probe_layout"]
 
 
 def tile_probe_layout(config):

@@ -7,11 +7,12 @@ from amaranth.lib.wiring import In, Out
 from .check.core_monitor import CoreMonitor
 from .check.room import Room
 from .config import straps_layout
+from .core.seen import status_layout
 from .events import trace_layout
 from .machine import LoadPort, Machine
 from .monitor import Monitor, flags_layout, profile_layout
 from .probe import probe_layout
-from .schedule import Scheduler, plan_layout, schedule_layout, status_layout
+from .schedule import Scheduler, plan_layout, schedule_layout
 from .share import share
 from .tile import Tile
 

@@ -9,7 +9,9 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["ScheduleKind", "Scheduler", "plan_layout", "schedule_layout", "status_layout"]
+from .core.seen import status_layout
+
+__all__ = ["ScheduleKind", "Scheduler", "plan_layout", "schedule_layout"]
 
 
 def schedule_layout(config):
@@ -20,7 +22,7 @@ def schedule_layout(config):
     hold_drain : the store buffer starts no new drain.
     reorder_drain : under PSO, a drain that starts takes the youngest store that may go instead of the oldest.
     hold_interrupt : no interrupt is accepted.
-    hold_message : the message of this source is not delivered.
+    hold_message : the message of this source is not delivered; of one to several, each delivery has its bit (see Fabric).
     """
     return data.StructLayout({
         "stall": config.n_cores,
@@ -29,16 +31,6 @@ def schedule_layout(config):
         "hold_message": config.n_cores,
         "reorder_drain": config.n_cores,
     })
-
-
-#: What a schedule may look at, per core, in the clock in which it is true.
-status_layout = data.StructLayout({
-    "halted": 1,        # in HALT, waiting for INIT or STARTUP, or stopped by a trap
-    "pausing": 1,       # executes PAUSE
-    "waiting": 1,       # waits for memory
-    "in_handler": 1,    # at least one interrupt has been accepted and not left
-    "trapped": 1,       # stopped by PANIC, FAULT or STACK_FAULT
-})
 
 
 class ScheduleKind(enum.Enum, shape=3):

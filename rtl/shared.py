@@ -12,7 +12,10 @@ from .memory.arena import Arena
 from .memory.port import MemoryPort
 from .share import share
 
-__all__ = ["Shared"]
+__all__ = ["FABRICS", "Shared"]
+
+#: What ``MachineConfig.fabric`` names.
+FABRICS = {"crossbar": Crossbar}
 
 
 class Shared(wiring.Component):
@@ -57,7 +60,7 @@ class Shared(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.arena = arena = self.arena
-        m.submodules.fabric = fabric = Crossbar(self._config)
+        m.submodules.fabric = fabric = FABRICS[self._config.fabric](self._config)
         share(arena, ports=self.memory, records=self.commits,
               load_valid=self.load_valid, load_address=self.load_address, load_data=self.load_data)
         share(fabric, hold=self.hold_message, sources=self.sources, targets=self.targets, records=self.messages)

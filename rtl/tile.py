@@ -9,11 +9,11 @@ from .apic.message import DeliveryPort, MessagePort
 from .config import straps_layout
 from .core.core import Core
 from .core.microword import MicroWord
+from .core.seen import status_layout
 from .events import apic_record_layout, core_record_layout
 from .memory.path import MemoryPath
 from .memory.port import MemoryPort
 from .probe import tile_probe_layout
-from .schedule import status_layout
 from .share import share
 
 __all__ = ["Tile"]
@@ -88,6 +88,7 @@ class Tile(wiring.Component):
               record=self.apic_record)
         m.d.comb += [
             path.memory_model.eq(self.straps.memory_model),
+            apic.x2apic.eq(self.straps.x2apic),
             self.quiet.eq(core.asleep & path.drained & ~apic.out.valid & ~apic.init & ~apic.startup
                           & ~(core.interruptible & apic.due)),
 

@@ -256,19 +256,20 @@ class Call:
 
 
 class Message(NamedTuple):
-    """An interrupt message on its way, or requested at its destination. ``call`` is None if it was sent for no call."""
+    """An interrupt message, on its way or requested at the cores that it names. ``call`` is None if it was sent for no call."""
 
     source: int
     vector: int
-    destination: int
+    named: tuple[int, ...]
     call: Call | None
 
 
 @dataclass
 class Messages:
-    """What became of the interrupt messages of a run, INIT and STARTUP among them.
+    """What became of the interrupt messages of a run, INIT and STARTUP among them. A message to several cores is sent once, and
+    delivered to each of them.
 
-    sent : written to ICR.  refused : not carried out.  delivered : arrived.  nobody : there was no such core.
+    sent : written to ICR.  refused : not carried out.  delivered : arrivals.  nobody : there was no such core.
     merged : arrived while the same vector was requested already.  unaccepted : arrived, and not accepted by the core so far.
     """
 
@@ -381,8 +382,8 @@ class CallTracker:
         self._ordinals = [0] * config.n_cores
         self._generations = {}        # csd -> how often it was queued
         self._queued = {}             # csd -> the Entry of its last generation
-        # per source: Messages sent, their journey not ended
-        self._travelling: list[deque[Message]] = [deque() for _ in range(config.n_cores)]
+        # per source: (Message, cores it has not been delivered to)
+        self._travelling: list[list[tuple[Message, set[int]]]] = [[] for _ in range(config.n_cores)]
         self._requested = {}          # (core, vector) -> Messages that arrived and are not yet accepted
         self._stores = {}             # (core, address) -> (CoreRecord, Call) executed, not yet visible
         self._sign = 1 << config.xlen - 1
@@ -499,10 +500,12 @@ class CallTracker:
         if record.event is ApicEvent.SEND:
             call = top.call if top.kind in _CALLING else None
             self.messages.sent += 1
-            self._travelling[record.core].append(Message(record.core, record.vector, record.destination, call))
+            message = Message(record.core, record.vector, tuple(record.named(self.config.n_cores)), call)
+            self._travelling[record.core].append((message, set(message.named)))
             if call is not None:
                 top.stage = Stage.IPI
-                call.visit(record.destination).stages.setdefault(Stage.IPI, record.clock)
+                for core in message.named:
+                    call.visit(core).stages.setdefault(Stage.IPI, record.clock)
             return call
         if record.event is not ApicEvent.ACCEPT:
             return top.call
@@ -523,24 +526,35 @@ class CallTracker:
                 stages.setdefault(stage, clock)
 
     def _message(self, record):
-        travelling = self._travelling[record.source]
-        if not travelling:
+        message = self._arrives(record)
+        if message is None:
             return None
-        message = travelling.popleft()
-        if not record.accepted:
+        if record.target is None:
             self.messages.nobody += 1
             if message.call is not None:
                 message.call.lost.append(f"its interrupt {record.vector:#x} to {record.destination:#x} reached nobody at clock "
                                          f"{record.clock}")
-        else:
-            self.messages.delivered += 1
-        if record.accepted and record.mode == DeliveryMode.FIXED.value:
-            self.messages.merged += bool(self._requested.get((record.destination, record.vector)))
+            return message.call
+        self.messages.delivered += 1
+        if record.mode == DeliveryMode.FIXED.value:
+            requested = self._requested.setdefault((record.target, record.vector), [])
+            self.messages.merged += bool(requested)
             self.messages.unaccepted += 1
-            self._requested.setdefault((record.destination, record.vector), []).append(message)
+            requested.append(message)
             if message.call is not None:
-                message.call.visit(record.destination).stages.setdefault(Stage.DELIVERED, record.clock)
+                message.call.visit(record.target).stages.setdefault(Stage.DELIVERED, record.clock)
         return message.call
+
+    def _arrives(self, record):
+        """The oldest Message that this may be the delivery of, or None. It is over when nobody is left, or none was reached."""
+        travelling = self._travelling[record.source]
+        for index, (message, left) in enumerate(travelling):
+            if message.vector == record.vector and (record.target is None or record.target in left):
+                left.discard(record.target)
+                if record.target is None or not left:
+                    del travelling[index]
+                return message
+        return None
 
     def _iret(self, record, stack, top):
         for index in range(len(stack) - 1, 0, -1):

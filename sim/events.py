@@ -6,10 +6,10 @@ The lines are described in ``docs/events.md``. Equal runs give equal bytes.
 import json
 from functools import cache
 
-from rtl.events import Event
+from rtl.events import ApicEvent, Event
 
 from .files import WholeFile
-from .records import ApicRecord, CommitRecord, CoreRecord
+from .records import MESSAGE, ApicRecord, CommitRecord, CoreRecord, MessageRecord
 
 __all__ = ["EventLog", "Namer"]
 
@@ -38,12 +38,17 @@ class Namer:
                     "address": record.address, "word": self._word(record.address), "old": record.old, "new": record.new}
         elif kind is ApicRecord:
             line = {"clock": record.clock, "source": "apic", "core": record.core, "event": record.event.name,
-                    "vector": record.vector, "destination": record.destination}
+                    **_message(record)}
         else:
-            line = {"clock": record.clock, "source": "message", "core": record.source, "mode": record.mode,
-                    "vector": record.vector, "destination": record.destination, "accepted": record.accepted}
+            line = {"clock": record.clock, "source": "message", "core": record.source, "target": record.target, **_message(record)}
         line["call"] = call and call.id
         return line
+
+
+def _message(record):
+    """What a record says of an interrupt message; of one that was accepted or has ended, there is no more than its vector."""
+    whole = type(record) is MessageRecord or record.event in (ApicEvent.SEND, ApicEvent.REFUSE)
+    return {name: getattr(record, name) for name in (MESSAGE if whole else MESSAGE[:1])}
 
 
 class EventLog:

@@ -13,7 +13,7 @@ from sim.errors import InputError
 from sim.files import write_together
 from sim.names import closest
 from sim.ports import flat_ports
-from sim.runs.settings import MACHINE_SETTINGS, constants
+from sim.runs.settings import MACHINE_SETTINGS, TEXT_SETTINGS, constants
 from sim.verilog import component_verilog, hollow
 
 __all__ = ["PARTS", "export", "port_list", "with_assignments"]
@@ -35,7 +35,7 @@ _WAIVED = {
 
 def with_assignments(config, assignments):
     """A MachineConfig with ``field=value`` as ``--set`` has them. Raises InputError."""
-    values = constants(assignments, "--set")
+    values = constants(assignments, "--set", texts=TEXT_SETTINGS)
     for name, value in values.items():
         if name in ("cores", "n_cores"):
             raise InputError(f"--set {name}={value}: the number of cores is set with --cores")

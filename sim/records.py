@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from rtl.apic.message import BROADCAST, Shorthand
 from rtl.events import (
     ApicEvent,
     Event,
@@ -15,7 +16,7 @@ from rtl.events import (
 )
 from rtl.memory.port import MemoryOp
 
-__all__ = ["ApicRecord", "CommitRecord", "CoreRecord", "Digest", "MessageRecord", "Record", "Sources"]
+__all__ = ["MESSAGE", "ApicRecord", "CommitRecord", "CoreRecord", "Digest", "MessageRecord", "Record", "Sources"]
 
 
 class CoreRecord(NamedTuple):
@@ -35,24 +36,51 @@ class CoreRecord(NamedTuple):
 
 
 class ApicRecord(NamedTuple):
-    """A core's local APIC sent, handed out or ended an interrupt."""
+    """A core's local APIC sent, handed out or ended an interrupt. All but the vector is of a message that was sent or refused, as
+    ``rtl.apic.message`` lays it out."""
 
     clock: int
     core: int
     event: ApicEvent
     vector: int
-    destination: int
+    destination: int = 0
+    mode: int = 0
+    logical: int = 0
+    level: int = 0
+    trigger: int = 0
+    shorthand: int = 0
+
+    def named(self, n_cores):
+        """The cores that the message names, in ascending order: the plain form of ``rtl.apic.fabric.receivers``."""
+        match Shorthand(self.shorthand):
+            case Shorthand.SELF:
+                return [self.core]
+            case Shorthand.ALL:
+                return list(range(n_cores))
+            case Shorthand.OTHERS:
+                return [core for core in range(n_cores) if core != self.core]
+        if self.logical:
+            cluster, members = divmod(self.destination, 1 << 16)
+            return [core for core in range(n_cores) if core >> 4 == cluster and members >> (core & 15) & 1]
+        if self.destination == BROADCAST:
+            return list(range(n_cores))
+        return [self.destination] if self.destination < n_cores else []
 
 
 class MessageRecord(NamedTuple):
-    """A message that ``source`` had sent reached ``destination`` (or, not accepted, nobody)."""
+    """A message of ``source`` was delivered to ``target``; or, if that is None, its journey is over and it has reached nobody. Of a
+    message that names several cores there is a record for each delivery."""
 
     clock: int
     source: int
-    mode: int
+    target: int | None
     vector: int
-    destination: int
-    accepted: bool
+    destination: int = 0
+    mode: int = 0
+    logical: int = 0
+    level: int = 0
+    trigger: int = 0
+    shorthand: int = 0
 
 
 class CommitRecord(NamedTuple):
@@ -73,6 +101,12 @@ Record = CoreRecord | ApicRecord | MessageRecord | CommitRecord
 _EVENTS = {event.value: event for event in Event}
 _APIC_EVENTS = {event.value: event for event in ApicEvent}
 _OPS = {op.value: op for op in MemoryOp}
+#: What records say of a message, in their order.
+MESSAGE = ("vector", "destination", "mode", "logical", "level", "trigger", "shorthand")
+
+
+def _message_of(record):
+    return {name: getattr(record, name) for name in MESSAGE}
 
 
 def _extractors(layout):
@@ -124,11 +158,10 @@ class Sources:
                       "address": record.address, "result": record.result}
         elif isinstance(record, ApicRecord):
             kind, number = "apic", record.core
-            values = {"event": record.event.value, "vector": record.vector, "destination": record.destination}
+            values = {"event": record.event.value, **_message_of(record)}
         elif isinstance(record, MessageRecord):
-            kind, number = "message", record.source
-            values = {"mode": record.mode, "vector": record.vector, "destination": record.destination,
-                      "accepted": int(record.accepted)}
+            kind, number = "message", record.source if record.target is None else record.target
+            values = {"accepted": int(record.target is not None), "source": record.source, **_message_of(record)}
         else:
             kind, number = "bank", record.bank
             values = {"op": record.op.value, "core": record.core, "address": record.address, "old": record.old,
@@ -152,13 +185,18 @@ class Sources:
 
     def _apic(self, clock, number, raw):
         get = self._fields["apic"]
-        return ApicRecord(clock, number, _APIC_EVENTS[raw >> get["event"][0] & get["event"][1]],
-                          raw >> get["vector"][0] & 0xFF, raw >> get["destination"][0] & 0xFF)
+        shift, mask = get["event"]
+        return ApicRecord(clock, number, _APIC_EVENTS[raw >> shift & mask], *self._message_in(get, raw))
 
     def _message(self, clock, number, raw):
         get = self._fields["message"]
-        return MessageRecord(clock, number, raw >> get["mode"][0] & 7, raw >> get["vector"][0] & 0xFF,
-                             raw >> get["destination"][0] & 0xFF, bool(raw >> get["accepted"][0] & 1))
+        (accepted, one), (source, mask) = get["accepted"], get["source"]
+        target = number if raw >> accepted & one else None
+        return MessageRecord(clock, raw >> source & mask, target, *self._message_in(get, raw))
+
+    @staticmethod
+    def _message_in(get, raw):
+        return [raw >> shift & mask for shift, mask in (get[name] for name in MESSAGE)]
 
     def _commit(self, clock, number, raw):
         get = self._fields["bank"]

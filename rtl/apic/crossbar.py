@@ -1,89 +1,71 @@
 """The interrupt fabric as a crossbar: every APIC can reach every APIC, different targets in parallel."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
-from amaranth.lib import data, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data
 
-from ..events import message_record_layout
-from ..memory.arbiter import RoundRobin
+from ..arbiter import RoundRobin
 from ..travel import Travel
-from .message import DeliveryPort, MessagePort, message_layout
+from .fabric import Fabric, names_several, receivers
+from .message import message_layout
 
 __all__ = ["Crossbar"]
 
 
-class Crossbar(wiring.Component):
-    """Carries one message per source.
+class Crossbar(Fabric):
+    """A Fabric in which a target takes messages in turn among the sources.
 
-    A message whose ``valid`` rose in clock t may be delivered from clock t + ``latency`` on (latency 0: in clock t). A target
-    takes one message per clock, in turn among the sources. Delivery, ``done`` and the record are in the same clock. A
-    message to a core that does not exist travels as long, and is then ``done`` without ``accepted``.
-
-    ``targets``, ``done``, ``accepted`` and ``records`` are combinational of ``sources`` and state. While no message is under
-    way, nothing here changes.
-
-    Parameters
-    ----------
-    config : MachineConfig.
-
-    Members
-    -------
-    latency : the strap ``fabric_latency``, in clocks.
-    hold : whose message is not delivered in the next clock; sampled at the clock edge.
-    sources : the local APICs' ways out.
-    targets : the local APICs' ways in.
-    records : one message record per source.
+    ``targets``, ``done`` and ``records`` are combinational of ``sources`` and state. While no message is under way, nothing here
+    changes.
     """
-
-    def __init__(self, config):
-        self._config = config
-        n = config.n_cores
-        super().__init__({
-            "latency": In(8),
-            "hold": In(n),
-            "sources": In(MessagePort()).array(n),
-            "targets": Out(DeliveryPort()).array(n),
-            "records": Out(data.ArrayLayout(message_record_layout(config), n)),
-        })
 
     def elaborate(self, platform):
         m = Module()
         n = self._config.n_cores
         m.submodules.travel = travel = Travel(n)
+        messages = Signal(data.ArrayLayout(message_layout, n))
         m.d.comb += [
             travel.latency.eq(self.latency),
-            travel.hold.eq(self.hold),
             travel.valid.eq(Cat(source.valid for source in self.sources)),
             travel.done.eq(Cat(source.done for source in self.sources)),
+            messages.eq(Cat(source.message for source in self.sources)),
         ]
-        messages = Signal(data.ArrayLayout(message_layout, n))
-        m.d.comb += messages.eq(Cat(source.message for source in self.sources))
-
-        wanted = [Signal(n, name=f"wanted{i}") for i in range(n)]     # by source: its target, one-hot
-        granted = Const(0, n)
-        for t, target in enumerate(self.targets):
-            m.submodules[f"arbiter{t}"] = arbiter = RoundRobin(n)
+        arbiters = [RoundRobin(n) for _ in range(n)]
+        wanted = self._wanted(m, travel.ready, arbiters)
+        for number, (arbiter, target, source, record) in enumerate(
+                zip(arbiters, self.targets, self.sources, self.records, strict=True)):
+            m.submodules[f"arbiter{number}"] = arbiter
             m.d.comb += [
-                arbiter.requests.eq(Cat(targets[t] for targets in wanted)),
+                arbiter.requests.eq(Cat(targets[number] for targets in wanted)),
                 target.valid.eq(arbiter.requests.any()),
                 target.message.eq(messages[arbiter.index]),
             ]
-            granted |= arbiter.grant
-
-        accepted = Signal(n)
-        m.d.comb += accepted.eq(granted)
-        for i, source in enumerate(self.sources):
-            destination = source.message.destination
-            exists = destination < n
-            record = self.records[i]
-            m.d.comb += [
-                wanted[i].eq(Mux(travel.ready[i] & exists, 1 << destination[:self._config.core_bits], 0)),
-                source.accepted.eq(accepted[i]),
-                source.done.eq(accepted[i] | travel.ready[i] & ~exists),
-                record.valid.eq(source.done),
-                record.mode.eq(source.message.mode),
-                record.vector.eq(source.message.vector),
-                record.destination.eq(destination),
-                record.accepted.eq(source.accepted),
-            ]
+            # Of the message that ends here without a delivery, if there is one.
+            carried = Mux(target.valid, target.message.as_value(), source.message.as_value())
+            with m.If(target.valid | source.done & ~self._delivers(arbiters, number).any()):
+                m.d.comb += record.eq(Cat(1, target.valid, Mux(target.valid, arbiter.index, number)[:record.source.shape().width],
+                                          carried))
         return m
+
+    def _delivers(self, arbiters, source):
+        """The targets to which a source delivers in this clock."""
+        return Cat(arbiter.grant[source] for arbiter in arbiters)
+
+    def _wanted(self, m, ready, arbiters):
+        """By source: the targets that it could deliver to in this clock. Decides on ``done``."""
+        n = self._config.n_cores
+        held = Signal(n)
+        m.d.sync += held.eq(self.hold)
+        wanted = [Signal(n, name=f"wanted{number}") for number in range(n)]
+        for number, source in enumerate(self.sources):
+            named, left, delivered = (Signal(n, name=f"{name}{number}") for name in ("named", "left", "delivered"))
+            one_by_one = Cat(held[(number + target) % n] for target in range(n))
+            with m.If(ready[number]):
+                holds = Mux(names_several(source.message), one_by_one, held[number].replicate(n))
+                m.d.comb += [
+                    named.eq(receivers(source.message, number, n)),
+                    wanted[number].eq(named & ~delivered & ~holds),
+                    left.eq(named & ~delivered & ~self._delivers(arbiters, number)),
+                    source.done.eq(Mux(named.any(), ~left.any(), ~held[number] & ~arbiters[number].requests.any())),
+                ]
+                m.d.sync += delivered.eq(Mux(source.done, 0, named & ~left))
+        return wanted

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from ..events import ApicEvent, apic_record_layout
-from .message import DeliveryMode, DeliveryPort, MessagePort, message_layout
+from .message import BROADCAST, DeliveryMode, DeliveryPort, MessagePort, Shorthand, message_layout
 from .registers import ApicRegister, ApicRegisterPort
 
 __all__ = ["Highest", "LocalApic"]
@@ -70,19 +70,23 @@ class LocalApic(wiring.Component):
     later it is up to date. A higher vector that arrives while a lower one is offered replaces it after the same two clocks.
     A vector below ``first_vector``, or below 16, is not received; it sets the ESR bit "receive illegal vector".
 
-    INIT clears IRR, ISR, TPR, ESR, ICR and ICR2 at the end of the clock (Intel SDM, "Local APIC State After It Receives an INIT"),
-    but no message under way: that is delivered, and the delivery status says until when. ``init`` and ``startup`` are registers:
-    high for the one clock after the one in which such a message was delivered. The vector of STARTUP says nothing here. Messages
-    of other modes are not received.
+    INIT clears all registers but the id at the end of the clock (Intel SDM, "Local APIC State After It Receives an INIT"), but no
+    message under way: that is delivered, and the delivery status says until when. ``init`` and ``startup`` are registers: high for
+    the one clock after the one in which such a message was delivered. The vector of STARTUP says nothing here. Messages of other
+    modes are not received.
 
     *Sending.* A write to ICR in clock t shows the message on ``out`` from clock t + 1 until its ``done``; ``out.valid`` is the
-    delivery status. The modes are FIXED, INIT and STARTUP, to one physical destination. A write that asks for anything else
-    (another mode, logical destinations, a shorthand, INIT level de-assert), or that comes while a message is under way, sends
-    nothing and changes nothing; nor does a FIXED message with a vector below 16, but that sets the ESR bit "send illegal vector".
+    delivery status. The modes are FIXED, INIT and STARTUP, the latter two with no shorthand but OTHERS. A write that asks for
+    anything else (another mode, INIT level de-assert), or that comes while a message is under way, sends nothing and changes
+    nothing; nor does a FIXED message with a vector below 16, but that sets the ESR bit "send illegal vector".
 
-    *Registers.* Reads are combinational and never stale. ICR reads as the message sent last, or 0 if none was sent since INIT, with
-    delivery status in bit 12; ICR2 as written. A write to ESR, of any value, moves the errors collected since the last one into
-    what is read. The core never accesses a register in the clock of an ``accept``.
+    The destination of an x2APIC is in the upper half of a wide write. The other writes take it from ICR2, as in an xAPIC: an id of
+    8 bits, of which 0xff names all; a logical one is not sent (there is no LDR). So what was written for an xAPIC runs in both
+    modes: ICR2 exists in both here.
+
+    *Registers.* Reads are combinational and never stale. ICR reads as the message sent last, in an x2APIC with its destination, or
+    as 0 if none was sent since INIT; with delivery status in bit 12. ICR2 reads as written. A write to ESR, of any value, moves the
+    errors collected since the last one into what is read. The core never accesses a register in the clock of an ``accept``.
 
     Parameters
     ----------
@@ -90,7 +94,7 @@ class LocalApic(wiring.Component):
 
     Members
     -------
-    core_id : this APIC's id.
+    core_id : this APIC's id.  x2apic : the strap, its mode.
     registers : the core's register port.
     interrupt, vector : an interrupt is requested that the core may take, and which.
     accept : the core takes it; only with ``interrupt``.
@@ -107,6 +111,7 @@ class LocalApic(wiring.Component):
         self._config = config
         super().__init__({
             "core_id": In(8),
+            "x2apic": In(1),
             "registers": In(ApicRegisterPort()),
             "interrupt": Out(1),
             "vector": Out(8),
@@ -145,7 +150,8 @@ class LocalApic(wiring.Component):
         ]
 
         # The core's accesses.
-        port = self.registers
+        port, delivery = self.registers, self.delivery
+        init = delivery.valid & (delivery.message.mode == DeliveryMode.INIT)
         write = port.valid & port.write
 
         def written(register):
@@ -155,15 +161,20 @@ class LocalApic(wiring.Component):
         sent = Signal()               # since INIT: ICR shows it
         errors = Signal(8)            # since the last write to ESR
         esr = Signal(8)
-        asked = message_layout(Cat(port.write_data[:11], destination))
+        asked = self._asked(m, destination)
         fixed = asked.mode == DeliveryMode.FIXED
-        deassert = port.write_data[14:16] == 0b10     # trigger mode level, level 0
         legal = ~fixed | (asked.vector >= _CLASS)
-        known = ~port.write_data[11] & ~port.write_data[18:20].any() & (
-            fixed | (asked.mode == DeliveryMode.STARTUP) | (asked.mode == DeliveryMode.INIT) & ~deassert)
-        can_send = known & ~self.out.valid
-        with m.If(self.out.done):
+        can_send = self._is_known(asked) & ~self.out.valid
+        sends = written(ApicRegister.ICR) & can_send & legal
+        m.d.comb += port.serializes.eq(~self.x2apic)
+        with m.If(sends):
+            m.d.sync += [self.out.valid.eq(1), self.out.message.eq(asked)]
+        with m.Elif(self.out.done):
             m.d.sync += self.out.valid.eq(0)
+        with m.If(init):
+            m.d.sync += sent.eq(0)
+        with m.Elif(sends):
+            m.d.sync += sent.eq(1)
         with m.If(write), m.Switch(port.register):
             with m.Case(ApicRegister.TPR):
                 m.d.sync += self.tpr.eq(port.write_data)
@@ -177,27 +188,23 @@ class LocalApic(wiring.Component):
             with m.Case(ApicRegister.ESR):
                 m.d.sync += [esr.eq(errors), errors.eq(0)]
             with m.Case(ApicRegister.ICR2):
-                m.d.sync += destination.eq(port.write_data[24:])
+                m.d.sync += destination.eq(port.write_data[24:32])
             with m.Case(ApicRegister.ICR):
                 m.d.comb += [
                     self.record.valid.eq(1),
-                    self.record.event.eq(Mux(can_send & legal, ApicEvent.SEND, ApicEvent.REFUSE)),
-                    self.record.vector.eq(asked.vector),
-                    self.record.destination.eq(asked.destination),
+                    self.record.event.eq(Mux(sends, ApicEvent.SEND, ApicEvent.REFUSE)),
+                    *(self.record[name].eq(asked[name]) for name in message_layout.members),
                 ]
-                with m.If(can_send & legal):
-                    m.d.sync += [self.out.valid.eq(1), self.out.message.eq(asked), sent.eq(1)]
-                with m.Elif(can_send):
+                with m.If(can_send & ~legal):
                     m.d.sync += errors[_SEND_ILLEGAL_VECTOR].eq(1)
 
-        message = self.out.message
         readable = {
             ApicRegister.ID: Cat(Const(0, 24), self.core_id),
             ApicRegister.VERSION: _VERSION,
             ApicRegister.TPR: self.tpr,
             ApicRegister.PPR: ppr,
             ApicRegister.ESR: esr,
-            ApicRegister.ICR: Cat(Mux(sent, Cat(message.vector, message.mode), 0), Const(0, 1), self.out.valid),
+            ApicRegister.ICR: self._command(sent),
             ApicRegister.ICR2: Cat(Const(0, 24), destination),
         }
         for first, bits in (ApicRegister.ISR, self.isr), (ApicRegister.IRR, self.irr):
@@ -210,7 +217,6 @@ class LocalApic(wiring.Component):
                     m.d.comb += port.read_data.eq(value)
 
         # What comes in, and what the core takes.
-        delivery = self.delivery
         arrives = delivery.valid & (delivery.message.mode == DeliveryMode.FIXED)
         exists = delivery.message.vector >= max(_CLASS, config.first_vector)
         with m.If(arrives & ~exists):
@@ -225,9 +231,8 @@ class LocalApic(wiring.Component):
         with m.If(self.accept | arrives & exists):
             m.d.sync += self.irr.eq(self.irr & ~Mux(self.accept, bit_of(self.vector), 0)
                                     | Mux(arrives & exists, bit_of(delivery.message.vector), 0))
-        init = delivery.valid & (delivery.message.mode == DeliveryMode.INIT)
         with m.If(init):
-            m.d.sync += [self.irr.eq(0), self.isr.eq(0), self.tpr.eq(0), errors.eq(0), esr.eq(0), destination.eq(0), sent.eq(0)]
+            m.d.sync += [self.irr.eq(0), self.isr.eq(0), self.tpr.eq(0), errors.eq(0), esr.eq(0), destination.eq(0)]
         requested_vector = vector_of(requested.index)
         m.d.comb += self.due.eq((requested_vector[4:] > ppr[4:]) & requested.found)
         m.d.sync += [
@@ -237,3 +242,30 @@ class LocalApic(wiring.Component):
             self.interrupt.eq(self.due & ~(self.accept | written(ApicRegister.TPR) | init)),
         ]
         return m
+
+    def _asked(self, m, destination):
+        """The message that a write to ICR asks for. destination : ICR2's."""
+        port, asked = self.registers, Signal(message_layout)
+        value = port.write_data
+        with m.If(self.x2apic & port.wide):
+            m.d.comb += asked.destination.eq(value[32:])
+        with m.Else():
+            m.d.comb += asked.destination.eq(Mux(destination.all(), BROADCAST, destination))
+        m.d.comb += Cat(asked.vector, asked.mode, asked.logical, asked.level, asked.trigger, asked.shorthand).eq(
+            Cat(value[:12], value[14:16], value[18:20]))
+        return asked
+
+    def _command(self, sent):
+        """What ICR reads as. sent : a message was, since INIT."""
+        message = self.out.message
+        command = Cat(message.vector, message.mode, message.logical, Const(0, 2), message.level, message.trigger, Const(0, 2),
+                      message.shorthand, Const(0, 12), Mux(self.x2apic, message.destination, 0))
+        return Mux(sent, command, 0) | self.out.valid << 12
+
+    def _is_known(self, asked):
+        """This APIC sends such messages."""
+        none, others = (asked.shorthand == item for item in (Shorthand.NONE, Shorthand.OTHERS))
+        deassert = asked.trigger & ~asked.level
+        starts = (asked.mode == DeliveryMode.STARTUP) | (asked.mode == DeliveryMode.INIT) & ~deassert
+        reachable = ~(none & asked.logical) | self.x2apic & self.registers.wide
+        return reachable & ((asked.mode == DeliveryMode.FIXED) | starts & (none | others))

@@ -21,17 +21,20 @@ class ApicRegister(enum.IntEnum, shape=8):
     #: First of 8: vectors requested, 32 per register.
     IRR = 0x20
     ESR = 0x28
-    #: Interrupt command, low half. Writing it sends.
+    #: Interrupt command. Writing it sends. In an x2APIC it has 64 bits, with the destination in bits 63:32.
     ICR = 0x30
-    #: Interrupt command, high half: destination in bits 31:24.
+    #: Interrupt command, high half of an xAPIC: destination in bits 31:24.
     ICR2 = 0x31
 
 
 class ApicRegisterPort(Bundle):
-    """The core's way to its local APIC, seen from the core. 32 bits wide whatever ``xlen`` is.
+    """The core's way to its local APIC, seen from the core. 64 bits wide whatever ``xlen`` is; of the registers only
+    the ICR of an x2APIC has so many.
 
     With ``valid`` high for one clock: a write takes effect at the end of the clock, a read (``write`` low) answers
-    in ``read_data`` in the same clock. Registers that do not exist read 0 and ignore writes.
+    in ``read_data`` in the same clock. Registers that do not exist read 0 and ignore writes. A write that is not ``wide`` has
+    32 bits; the upper half of one that is says nothing to a register of 32 bits. While ``serializes`` is high, the core lets an
+    access wait until all its earlier stores are visible: the registers of an xAPIC are uncached memory, those of an x2APIC are not.
     """
 
     def __init__(self):
@@ -39,6 +42,8 @@ class ApicRegisterPort(Bundle):
             "valid": Out(1),
             "write": Out(1),
             "register": Out(8),       # ApicRegister
-            "write_data": Out(32),
-            "read_data": In(32),
+            "wide": Out(1),
+            "write_data": Out(64),
+            "read_data": In(64),
+            "serializes": In(1),
         })

@@ -36,7 +36,7 @@ class CoreMonitor(wiring.Component):
     state, holding, findings : see Csds, Locks and Context.
     over : a call of this core is over.
     locked : a csd of this core is locked, or it holds a spin lock.
-    moved : it said an event that is no vain try of a lock, or an interrupt moved, in the last clock with ``run`` high.
+    moved : it said an event that is no failed try of a lock, or an interrupt moved, in the last clock with ``run`` high.
     spoke : it had a record then.
     """
 

@@ -24,7 +24,7 @@ verdict_layout = data.StructLayout({
 #: What is left to do.
 rest_layout = data.StructLayout({
     "lost": 1,            # a call has not returned, or a core that must run its function has not run it to its end
-    "deaf": 1,            # ... has not begun it, and has accepted no interrupt since the call began
+    "uninterrupted": 1,   # ... has not begun it, and has accepted no interrupt since the call began
     "running": 1,         # this core is in a function
 })
 
@@ -115,13 +115,13 @@ class Obligations(wiring.Component):
                 m.d.sync += older[index].eq(older[index] & ~chosen)
             with m.If(issues & current):
                 m.d.sync += [entry.asked.eq(terms.asked), entry.may.eq(terms.online), entry.must.eq(terms.online),
-                             entry.begun.eq(0), entry.deaf.eq(terms.online & ~Mux(terms.here, self.me, 0))]
+                             entry.begun.eq(0), entry.uninterrupted.eq(terms.online & ~Mux(terms.here, self.me, 0))]
             with m.Else():
                 m.d.sync += [
                     entry.may.eq((entry.may | entry.asked & comes) & kept),
                     entry.must.eq(entry.must & ~spared & kept),
                     entry.begun.eq(entry.begun | Mux(served[index], self.by, 0)),
-                    entry.deaf.eq(entry.deaf & ~self.accepted),
+                    entry.uninterrupted.eq(entry.uninterrupted & ~self.accepted),
                 ]
             m.d.sync += entry.active.eq(entry.active & ~over[index] | Mux(served[index], self.by, 0))
         return m
@@ -209,19 +209,20 @@ class Obligations(wiring.Component):
             m.d.sync += [frames.eq(0), left.eq(left | called)]
         m.d.comb += [
             self.rest.lost.eq(left | called | _merge(entry.active | entry.must & ~entry.begun for entry in entries).any()),
-            self.rest.deaf.eq(_merge(entry.deaf & entry.must & ~entry.begun for entry in entries).any()),
+            self.rest.uninterrupted.eq(_merge(entry.uninterrupted & entry.must & ~entry.begun for entry in entries).any()),
         ]
         return keep
 
 
 class _Entry:
     """Registers of one call. asked, may, must, begun : as of ``sim.obligations.Obligation``.
-    active : cores that are in its function.  deaf : those that had to run it at first, and have accepted no interrupt since."""
+    active : cores that are in its function.  uninterrupted : those that had to run it at first, and have accepted no interrupt
+    since."""
 
     def __init__(self, config, index):
         self.func = Signal(config.pc_bits, name=f"func{index}")
         self.info = Signal(config.xlen, name=f"info{index}")
-        for name in ("asked", "may", "must", "begun", "active", "deaf"):
+        for name in ("asked", "may", "must", "begun", "active", "uninterrupted"):
             setattr(self, name, Signal(config.n_cores, name=f"{name}{index}"))
 
     @property

@@ -4,8 +4,8 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..arbiter import number_of
 from ..events import core_record_layout
-from ..memory.arbiter import number_of
 from .operation import Operation, operation_layout
 
 __all__ = ["Returned", "places_layout"]

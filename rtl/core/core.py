@@ -9,11 +9,10 @@ from ..apic.registers import ApicRegisterPort
 from ..config import straps_layout
 from ..events import Event, core_record_layout
 from ..memory.port import Fence, MemoryOp, memory_request_layout
-from ..probe import CoreState, core_probe_layout
-from ..schedule import status_layout
 from ..share import share
 from .datapath import Datapath
 from .microword import CONDITIONAL_OPS, MEMORY_OPS, OPERATIONS, MicroWord, Op
+from .seen import CoreState, core_probe_layout, status_layout
 from .sequencer import Sequencer
 
 __all__ = ["Core"]
@@ -40,7 +39,7 @@ class Core(wiring.Component):
     registers : the local APIC's register port.
     interrupt, pending_vector, accept, init, startup : the local APIC's interrupts.
     record : in the clock in which a word completes, if it has something to say; else all 0.
-    status, probe : see ``rtl/schedule.py`` and ``rtl/probe.py``.
+    status, probe : see ``rtl/core/seen.py``.
     asleep : nothing but an interrupt, INIT or STARTUP will make this core do anything (``interruptible``: an interrupt will).
     """
 
@@ -89,11 +88,10 @@ class Core(wiring.Component):
 
         word = MicroWord(fetch.data)
         share(sequencer, run=self.run, stall=self.stall, hold_interrupt=self.hold_interrupt,
-              word=word, next_pc=fetch.addr,
-              a=datapath.a, b=datapath.b, address=datapath.address, taken=datapath.taken,
+              word=word, next_pc=fetch.addr, a=datapath.a, b=datapath.b, address=datapath.address, taken=datapath.taken,
               memory_done=self.memory_done, posts=self.posts, room=self.room, ordered=self.ordered, drained=self.drained,
-              interrupt=self.interrupt, pending_vector=self.pending_vector, accept=self.accept,
-              init=self.init, startup=self.startup, issue=self.issue)
+              serializes=self.registers.serializes, interrupt=self.interrupt, pending_vector=self.pending_vector,
+              accept=self.accept, init=self.init, startup=self.startup, issue=self.issue)
         share(datapath, word=word, core_id=self.core_id, now=self.now, vector=sequencer.vector,
               interrupts_on=sequencer.interrupts_on, memory_old=self.memory_old, popped=sequencer.popped,
               apic_read=self.registers.read_data, index=sequencer.index)
@@ -102,7 +100,6 @@ class Core(wiring.Component):
             sequencer.bootstrap.eq(self.core_id == 0),
             sequencer.interrupt_entry.eq(self.straps.interrupt_entry),
             sequencer.interrupt_return.eq(self.straps.interrupt_return),
-            sequencer.x2apic.eq(self.straps.x2apic),
             datapath.write.eq(sequencer.completes | sequencer.step),
             self.fence.eq(word.imm),
         ]
@@ -122,10 +119,14 @@ class Core(wiring.Component):
                 self.request.compare.eq(datapath.registers[word.rd]),
             ]
 
-        # The APIC's registers are 32 bits wide: the high half is staged, writing the low half commits both.
-        staged = Signal(16)
-        with m.If(sequencer.completes & (word.op == Op.APICWRH)):
-            m.d.sync += staged.eq(datapath.b)
+        # The APIC's registers have 32 or 64 bits: what is above the low 16 is staged, from the top, and writing those commits all.
+        staged, parts = Signal(48), Signal(2)     # parts: as many ones, up to two
+        with m.If(sequencer.restart):
+            m.d.sync += [staged.eq(0), parts.eq(0)]
+        with m.Elif(sequencer.completes & (word.op == Op.APICWRH)):
+            m.d.sync += [staged.eq(Cat(datapath.b[:16], staged)), parts.eq(Cat(1, parts))]
+        with m.Elif(sequencer.apic & (word.op == Op.APICWR)):
+            m.d.sync += [staged.eq(0), parts.eq(0)]
         with m.If(sequencer.apic):
             m.d.comb += [
                 self.registers.valid.eq(1),
@@ -134,11 +135,9 @@ class Core(wiring.Component):
             with m.If(word.op == Op.APICWR):
                 m.d.comb += [
                     self.registers.write.eq(1),
+                    self.registers.wide.eq(parts[1]),
                     self.registers.write_data.eq(Cat(datapath.b[:16], staged)),
                 ]
-                m.d.sync += staged.eq(0)
-        with m.If(sequencer.restart):
-            m.d.sync += staged.eq(0)
 
         # The record. A conditional branch speaks only when taken.
         conditional = Signal()

@@ -64,7 +64,7 @@ class Datapath(wiring.Component):
             "interrupts_on": In(1),
             "memory_old": In(xlen),
             "popped": In(xlen),
-            "apic_read": In(32),
+            "apic_read": In(64),
             "index": In(3),
             "write": In(1),
             "a": Out(xlen),
@@ -144,7 +144,7 @@ class Datapath(wiring.Component):
             with m.Case(Op.APICRD):
                 m.d.comb += result.eq(self.apic_read[:16])
             with m.Case(Op.APICRDH):
-                m.d.comb += result.eq(self.apic_read[16:])
+                m.d.comb += result.eq(self.apic_read[16:32])
             with m.Default():
                 m.d.comb += writes.eq(0)
                 with m.Switch(word.op):

@@ -1,16 +1,19 @@
-"""The sequencer of a core: which microword is executed in which clock, calls and returns, interrupts, halt, traps."""
+"""The sequencer of a core: which microword is executed in which clock, and what it starts, waits for or traps on."""
 
 from functools import reduce
 from operator import or_
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..events import Event
-from ..probe import CoreState
+from ..share import share
+from .interrupts import Interrupts
 from .microword import ENTRY_INTERRUPT, ENTRY_RESET, JUMP_OPS, LOAD_OPS, NO_OPS, SAVED_REGISTERS, STORE_OPS, MicroWord, Op
+from .seen import CoreState
+from .stack import Stack
+from .start import Start
 
 __all__ = ["Sequencer"]
 
@@ -23,19 +26,17 @@ class Sequencer(wiring.Component):
     touches one that has begun to wait for memory. The microcode store is read synchronously at ``next_pc``; in the clock after,
     ``word`` is that word.
 
-    An interrupt is accepted instead of executing a word (or in HALT) when the local APIC requests one, interrupts are on, the
-    word before was no STI that switched them on, the word is not the landing of an indirect call nor a PUSHA or POPA that has
-    begun, and the schedule did not hold acceptance at the last edge. Acceptance takes one clock: address and interrupt flag go
-    to the private stack (one word, the flag above the address), interrupts go off, and after ``interrupt_entry`` further clocks
-    the word at ENTRY_INTERRUPT is executed.
+    An interrupt is accepted (see Interrupts) instead of executing a word, or in HALT; but not before the word on which an indirect
+    call lands, nor in the middle of PUSHA or POPA. Acceptance takes one clock: address and interrupt flag go to the private Stack
+    (one word, the flag above the address), and after ``interrupt_entry`` further clocks the word at ENTRY_INTERRUPT is executed.
 
-    Accesses to the local APIC in xAPIC mode, and IRET, wait until all earlier stores are visible (Intel SDM volume 3, "Serializing
-    Instructions"; memory-mapped registers are uncached).
+    Accesses to a local APIC that ``serializes``, and IRET, wait until all earlier stores are visible (Intel SDM volume 3,
+    "Serializing Instructions").
 
     An indirect call to an address that the microcode store does not have lands on no entry point either, whatever its low bits.
 
-    INIT (Intel SDM volume 3, "MP Initialization Protocol") resets everything but the registers (and what VECTOR reads) and waits
-    for STARTUP; a memory operation under way is finished first. A trap stops the core until INIT.
+    INIT (see Start) resets everything but the registers, and what VECTOR reads, and waits for STARTUP. A trap stops the core until
+    INIT.
 
     Parameters
     ----------
@@ -50,8 +51,7 @@ class Sequencer(wiring.Component):
     word : the microword at ``pc``.  next_pc : address for the synchronous microcode store.
     a, b, address, taken : from the datapath.
     memory_done, posts, room, ordered, drained : from the memory path.
-    x2apic : the strap: accesses to the local APIC do not wait for ``drained``.
-    interrupt, pending_vector : from the local APIC.  accept : to it, in the clock of acceptance.
+    serializes, interrupt, pending_vector : from the local APIC.  accept : to it, in the clock of acceptance.
     init, startup : pulses from the local APIC.
     issue : the word starts a memory operation in this clock.
     apic : the word accesses an APIC register in this clock.
@@ -84,7 +84,7 @@ class Sequencer(wiring.Component):
             "room": In(1),
             "ordered": In(1),
             "drained": In(1),
-            "x2apic": In(1),
+            "serializes": In(1),
             "interrupt": In(1),
             "pending_vector": In(8),
             "accept": Out(1),
@@ -109,171 +109,144 @@ class Sequencer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config = self._config
-        word, state, pc = self.word, self.state, self.pc
-
-        m.submodules.stack = stack = Memory(shape=config.xlen, depth=config.stack_depth, init=[])
-        push, pop = stack.write_port(), stack.read_port()
-        top = Signal(config.stack_bits)           # words on the stack; the last one is never used
-        next_top = Signal(config.stack_bits)
-        pushed = Signal()                         # the last clock pushed: what the read port shows is older
-        pushes, pops = Signal(), Signal()
-        m.d.comb += [
-            next_top.eq(top + pushes - pops),
-            push.en.eq(pushes),
-            push.addr.eq(top),
-            pop.addr.eq(next_top - 1),
-            self.popped.eq(pop.data),
-        ]
-        m.d.sync += [top.eq(next_top), pushed.eq(pushes)]
-
-        hold = Signal()
-        shadow = Signal()                         # the word before was an STI
-        landing = Signal()                        # the word before was an ICALL ...
-        beyond = Signal()                         # ... to an address beyond the microcode store
-        delay = Signal(8)
-        m.d.sync += [self.go.eq(self.run & ~self.stall), hold.eq(self.hold_interrupt)]
-
+        m.submodules.stack = stack = Stack(self._config)
+        m.submodules.interrupts = interrupts = Interrupts()
+        m.submodules.start = start = Start()
         last = self.index == SAVED_REGISTERS - 1
-        with m.If(self.step):
-            m.d.sync += self.index.eq(Mux(last, 0, self.index + 1))
-
-        outside = Signal()
-        m.d.comb += outside.eq(self.address[config.address_bits:].any() | (self.address < config.NULL_WORDS))
-
-        m.d.comb += self.next_pc.eq(pc)
-        with m.If(self.go & self.interrupt & self.interrupts_on & ~shadow & ~landing & ~hold & (self.index == 0)
-                  & ((state == CoreState.RUN) | (state == CoreState.HALT))):
-            m.d.comb += self.accept.eq(1)
-
-        with m.If(self.accept):
-            m.d.comb += [push.data.eq(Cat(pc, self.interrupts_on)), self.next_pc.eq(ENTRY_INTERRUPT)]
-            with m.If(top == config.stack_depth - 1):
-                m.d.comb += self.trap.eq(Event.STACK_FAULT)
-            with m.Else():
-                m.d.comb += pushes.eq(1)
-                m.d.sync += [
-                    self.vector.eq(self.pending_vector),
-                    self.interrupts_on.eq(0),
-                    self.depth.eq(self.depth + 1),
-                    delay.eq(self.interrupt_entry),
-                    state.eq(Mux(self.interrupt_entry == 0, CoreState.RUN, CoreState.DELAY)),
-                ]
-        with m.Elif((state == CoreState.RUN) & self.go):
-            with m.If(landing & (beyond | ~word.entry)):
-                m.d.comb += self.trap.eq(Event.PANIC)
-            with m.Else():
-                m.d.comb += self.completes.eq(1)
-                with m.Switch(word.op.as_value()):
-                    with m.Case(*STORE_OPS):
-                        m.d.comb += self.completes.eq(0)
-                        with m.If(outside):
-                            m.d.comb += self.trap.eq(Event.FAULT)
-                        with m.Elif(self.posts):
-                            m.d.comb += [self.issue.eq(self.room), self.completes.eq(self.room)]
-                        with m.Else():
-                            m.d.comb += self.issue.eq(1)
-                            m.d.sync += state.eq(CoreState.MEMORY)
-                    with m.Case(*LOAD_OPS):
-                        m.d.comb += self.completes.eq(0)
-                        with m.If(outside):
-                            m.d.comb += self.trap.eq(Event.FAULT)
-                        with m.Else():
-                            m.d.comb += self.issue.eq(1)
-                            m.d.sync += state.eq(CoreState.MEMORY)
-                    with m.Case(Op.FENCE):
-                        m.d.comb += self.completes.eq(self.ordered)
-                    with m.Case(Op.CALL, Op.ICALL, Op.PUSH, Op.PUSHA, Op.IRQSAVE):
-                        m.d.comb += push.data.eq(pc + 1)
-                        with m.If(word.op == Op.PUSHA):
-                            m.d.comb += [push.data.eq(self.a), self.completes.eq(last), self.step.eq(1)]
-                        with m.If(word.op == Op.PUSH):
-                            m.d.comb += push.data.eq(self.b)
-                        with m.If(word.op == Op.IRQSAVE):
-                            m.d.comb += push.data.eq(self.interrupts_on)
-                            m.d.sync += self.interrupts_on.eq(0)
-                        with m.If(top == config.stack_depth - 1):
-                            m.d.comb += [self.trap.eq(Event.STACK_FAULT), self.completes.eq(0)]
-                        with m.Else():
-                            m.d.comb += pushes.eq(1)
-                    with m.Case(Op.RET, Op.POP, Op.POPA, Op.IRET, Op.IRQRESTORE):
-                        with m.If(top == 0):
-                            m.d.comb += [self.trap.eq(Event.STACK_FAULT), self.completes.eq(0)]
-                        with m.Elif(pushed | ((word.op == Op.IRET) & ~self.drained)):
-                            m.d.comb += self.completes.eq(0)
-                        with m.Else():
-                            m.d.comb += pops.eq(1)
-                            with m.If(word.op == Op.POPA):
-                                m.d.comb += [self.completes.eq(last), self.step.eq(1)]
-                            with m.If(word.op == Op.IRQRESTORE):
-                                m.d.sync += self.interrupts_on.eq(pop.data[0])
-                    with m.Case(Op.APICRD, Op.APICRDH, Op.APICWR):
-                        ready = self.drained | self.x2apic
-                        m.d.comb += [self.apic.eq(ready), self.completes.eq(ready)]
-                    with m.Case(Op.HALT):
-                        m.d.sync += state.eq(CoreState.HALT)
-                    with m.Case(Op.CLI):
-                        m.d.sync += self.interrupts_on.eq(0)
-                    with m.Case(Op.STI):
-                        m.d.sync += self.interrupts_on.eq(1)
-                    with m.Case(Op.PANIC, *NO_OPS):
-                        m.d.comb += [self.trap.eq(Event.PANIC), self.completes.eq(0)]
-        with m.Elif(state == CoreState.MEMORY):
-            m.d.comb += self.completes.eq(self.memory_done)
-            with m.If(self.memory_done):
-                m.d.sync += state.eq(CoreState.RUN)
-        with m.Elif(state == CoreState.DELAY):
-            m.d.sync += delay.eq(delay - 1)
-            with m.If(delay == 1):
-                m.d.sync += state.eq(CoreState.RUN)
-
-        with m.If(self.completes):
-            m.d.sync += [
-                shadow.eq((word.op == Op.STI) & ~self.interrupts_on),
-                landing.eq(word.op == Op.ICALL),
-                beyond.eq(self.a[config.pc_bits:].any()),
-            ]
-            with m.If(reduce(or_, (word.op == op for op in JUMP_OPS), self.taken)):
-                m.d.comb += self.next_pc.eq(word.target)
-            with m.Elif((word.op == Op.RET) | (word.op == Op.IRET)):
-                m.d.comb += self.next_pc.eq(pop.data)
-            with m.Elif(word.op == Op.ICALL):
-                m.d.comb += self.next_pc.eq(self.a)
-            with m.Else():
-                m.d.comb += self.next_pc.eq(pc + 1)
-            with m.If(word.op == Op.IRET):
-                m.d.sync += [
-                    self.interrupts_on.eq(pop.data[config.pc_bits]),
-                    self.depth.eq(self.depth - 1),
-                    delay.eq(self.interrupt_return),
-                ]
-                with m.If(self.interrupt_return != 0):
-                    m.d.sync += state.eq(CoreState.DELAY)
-        with m.If(self.trap != Event.NONE):
-            m.d.sync += state.eq(CoreState.TRAPPED)
-        m.d.sync += pc.eq(self.next_pc)
-
-        # INIT and STARTUP wait here until no memory operation is under way. At power-up every core waits for STARTUP, and the
-        # bootstrap processor gets it from here.
-        init, startup, powered_up = Signal(), Signal(), Signal()
-        m.d.comb += self.starting.eq(init | startup | ~powered_up)
-        with m.If(self.init):
-            m.d.sync += [init.eq(1), startup.eq(0)]
-        with m.Elif(self.startup & (init | (state == CoreState.WAIT_STARTUP))):
-            m.d.sync += startup.eq(1)
-        m.d.comb += self.restart.eq(init & ~self.issue & ((state != CoreState.MEMORY) | self.memory_done))
+        starts = Signal()
+        m.d.sync += self.go.eq(self.run & ~self.stall)
+        m.d.comb += starts.eq((self.state == CoreState.RUN) & self.go & ~self.accept)
         with m.If(self.restart):
-            m.d.comb += [self.next_pc.eq(ENTRY_RESET), next_top.eq(0)]
-            m.d.sync += [
-                state.eq(CoreState.WAIT_STARTUP),
-                self.interrupts_on.eq(0), self.depth.eq(0), self.index.eq(0), shadow.eq(0), landing.eq(0),
-            ]
-            with m.If(~self.init):
-                m.d.sync += init.eq(0)
-        with m.Elif(~powered_up & self.go):
-            m.d.sync += powered_up.eq(1)
-            with m.If(self.bootstrap):
-                m.d.sync += startup.eq(1)
-        with m.Elif(startup & (state == CoreState.WAIT_STARTUP)):
-            m.d.sync += [startup.eq(0), state.eq(CoreState.RUN)]
+            m.d.sync += self.index.eq(0)
+        with m.Elif(self.step):
+            m.d.sync += self.index.eq(Mux(last, 0, self.index + 1))
+        landing, strays = self._land(m)
+        self._join(m, stack, interrupts, start, landing)
+        self._execute(m, stack, starts, strays, last)
+        self._push(m, stack)
+        self._state(m, interrupts, start, starts)
+        self._next(m)
         return m
+
+    def _land(self, m):
+        """(The word before was an indirect call; ... and this one is no entry point.)"""
+        landing, beyond = Signal(), Signal()
+        with m.If(self.restart):
+            m.d.sync += landing.eq(0)
+        with m.Elif(self.completes):
+            m.d.sync += [landing.eq(self.word.op == Op.ICALL), beyond.eq(self.a[self._config.pc_bits:].any())]
+        return landing, landing & (beyond | ~self.word.entry)
+
+    def _join(self, m, stack, interrupts, start, landing):
+        """The parts with each other."""
+        word, state = self.word, self.state
+        share(stack, top=self.popped, clear=self.restart)
+        share(interrupts, entry=self.interrupt_entry, leave=self.interrupt_return, interrupt=self.interrupt,
+              pending_vector=self.pending_vector, hold=self.hold_interrupt, accept=self.accept, refused=stack.full,
+              completes=self.completes, clear=self.restart, on=self.interrupts_on, vector=self.vector, depth=self.depth)
+        share(start, bootstrap=self.bootstrap, go=self.go, init=self.init, startup=self.startup, restart=self.restart,
+              pending=self.starting)
+        m.d.comb += [
+            interrupts.between.eq(self.go & ~landing & (self.index == 0) & ((state == CoreState.RUN) | (state == CoreState.HALT))),
+            interrupts.op.eq(word.op),
+            interrupts.popped.eq(Mux(word.op == Op.IRET, self.popped[self._config.pc_bits], self.popped[0])),
+            start.waits.eq(state == CoreState.WAIT_STARTUP),
+            start.busy.eq(self.issue | (state == CoreState.MEMORY) & ~self.memory_done),
+        ]
+
+    def _execute(self, m, stack, starts, strays, last):
+        """What the word does in this clock, if it is its turn, and whether it completes. An acceptance pushes."""
+        word, completes, trap = self.word, self.completes, self.trap
+        address = self.address
+        outside = address[self._config.address_bits:].any() | (address < self._config.NULL_WORDS)
+        with m.If(self.accept):
+            m.d.comb += [stack.push.eq(~stack.full), trap.eq(Mux(stack.full, Event.STACK_FAULT, Event.NONE))]
+        with m.Elif(starts & strays):
+            m.d.comb += trap.eq(Event.PANIC)
+        with m.Elif(starts), m.Switch(word.op):
+            with m.Case(*STORE_OPS):
+                with m.If(outside):
+                    m.d.comb += trap.eq(Event.FAULT)
+                with m.Else():
+                    m.d.comb += [self.issue.eq(self.room | ~self.posts), completes.eq(self.room & self.posts)]
+            with m.Case(*LOAD_OPS):
+                with m.If(outside):
+                    m.d.comb += trap.eq(Event.FAULT)
+                with m.Else():
+                    m.d.comb += self.issue.eq(1)
+            with m.Case(Op.FENCE):
+                m.d.comb += completes.eq(self.ordered)
+            with m.Case(Op.CALL, Op.ICALL, Op.PUSH, Op.PUSHA, Op.IRQSAVE):
+                with m.If(stack.full):
+                    m.d.comb += trap.eq(Event.STACK_FAULT)
+                with m.Else():
+                    steps = word.op == Op.PUSHA
+                    m.d.comb += [stack.push.eq(1), self.step.eq(steps), completes.eq(last | ~steps)]
+            with m.Case(Op.RET, Op.POP, Op.POPA, Op.IRET, Op.IRQRESTORE):
+                with m.If(stack.empty):
+                    m.d.comb += trap.eq(Event.STACK_FAULT)
+                with m.Elif(~stack.settling & (self.drained | (word.op != Op.IRET))):
+                    steps = word.op == Op.POPA
+                    m.d.comb += [stack.pop.eq(1), self.step.eq(steps), completes.eq(last | ~steps)]
+            with m.Case(Op.APICRD, Op.APICRDH, Op.APICWR):
+                ready = self.drained | ~self.serializes
+                m.d.comb += [self.apic.eq(ready), completes.eq(ready)]
+            with m.Case(Op.PANIC, *NO_OPS):
+                m.d.comb += trap.eq(Event.PANIC)
+            with m.Default():
+                m.d.comb += completes.eq(1)
+        with m.Elif(self.state == CoreState.MEMORY):
+            m.d.comb += completes.eq(self.memory_done)
+
+    def _push(self, m, stack):
+        """What is pushed, if something is."""
+        with m.If(self.accept):
+            m.d.comb += stack.word.eq(Cat(self.pc, self.interrupts_on))
+        with m.Else(), m.Switch(self.word.op):
+            with m.Case(Op.CALL, Op.ICALL):
+                m.d.comb += stack.word.eq(self.pc + 1)
+            with m.Case(Op.PUSHA):
+                m.d.comb += stack.word.eq(self.a)
+            with m.Case(Op.PUSH):
+                m.d.comb += stack.word.eq(self.b)
+            with m.Case(Op.IRQSAVE):
+                m.d.comb += stack.word.eq(self.interrupts_on)
+
+    def _state(self, m, interrupts, start, starts):
+        """INIT and STARTUP go before everything, and a trap before what the word would have done."""
+        state, following = self.state, Signal(CoreState)
+        with m.If(self.restart):
+            m.d.comb += following.eq(CoreState.WAIT_STARTUP)
+        with m.Elif(self.trap != Event.NONE):
+            m.d.comb += following.eq(CoreState.TRAPPED)
+        with m.Elif(interrupts.delays):
+            m.d.comb += following.eq(CoreState.DELAY)
+        with m.Elif(self.issue & ~self.completes):
+            m.d.comb += following.eq(CoreState.MEMORY)
+        with m.Elif(starts & (self.word.op == Op.HALT)):
+            m.d.comb += following.eq(CoreState.HALT)
+        with m.Elif(self.accept | start.begin | self.completes | (state == CoreState.DELAY) & interrupts.delayed):
+            m.d.comb += following.eq(CoreState.RUN)
+        with m.Else():
+            m.d.comb += following.eq(state)
+        m.d.sync += state.eq(following)
+
+    def _next(self, m):
+        """The address of the next word."""
+        word, pc, following = self.word, self.pc, self.next_pc
+        with m.If(self.restart):
+            m.d.comb += following.eq(ENTRY_RESET)
+        with m.Elif(self.accept):
+            m.d.comb += following.eq(ENTRY_INTERRUPT)
+        with m.Elif(self.completes):
+            with m.If(reduce(or_, (word.op == op for op in JUMP_OPS), self.taken)):
+                m.d.comb += following.eq(word.target)
+            with m.Elif((word.op == Op.RET) | (word.op == Op.IRET)):
+                m.d.comb += following.eq(self.popped)
+            with m.Elif(word.op == Op.ICALL):
+                m.d.comb += following.eq(self.a)
+            with m.Else():
+                m.d.comb += following.eq(pc + 1)
+        with m.Else():
+            m.d.comb += following.eq(pc)
+        m.d.sync += pc.eq(following)

@@ -5,8 +5,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory, MemoryData
 from amaranth.lib.wiring import In, Out
 
+from ..arbiter import RoundRobin
 from ..events import commit_record_layout
-from .arbiter import RoundRobin
 from .port import MemoryOp, memory_request_layout
 
 __all__ = ["Bank"]

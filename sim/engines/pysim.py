@@ -11,10 +11,21 @@ from sim.runs.monitor import clocks_of_flags
 
 from .engine import Ending, Engine, Outcome
 
-__all__ = ["PySimEngine"]
+__all__ = ["PySimEngine", "simulator"]
 
 #: Length of a clock in seconds. Nothing depends on it.
 _PERIOD = 1e-8
+
+
+def simulator(component):
+    """A Simulator of a component. PySim writes the mask of each signal as a decimal number: of the trace of many cores it has more
+    digits than Python takes by itself."""
+    digits = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        return Simulator(component)
+    finally:
+        sys.set_int_max_str_digits(digits)
 
 
 class PySimEngine(Engine):
@@ -28,13 +39,7 @@ class PySimEngine(Engine):
     def __init__(self, config, *, room=Room()):
         self.config = config
         self.rig = Rig(config, room=room)
-        # PySim writes the mask of each signal as a decimal number. Of the trace of many cores it has more digits than Python takes.
-        digits = sys.get_int_max_str_digits()
-        sys.set_int_max_str_digits(0)
-        try:
-            self._simulator = Simulator(self.rig)
-        finally:
-            sys.set_int_max_str_digits(digits)
+        self._simulator = simulator(self.rig)
         self._simulator.add_clock(_PERIOD)
         self._run = None
 

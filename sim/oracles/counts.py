@@ -57,7 +57,7 @@ class InterruptMask(Oracle):
 
     def __init__(self, config, places):
         super().__init__(config, places)
-        self._online_at = {}          # source -> for each message under way: the online mask when it was sent
+        self._online_at = {}          # source -> the online mask when its last message was sent
 
     def on_ipi_mask(self, record, tracker):
         call, mask, online = tracker.call, record.a, record.b
@@ -72,21 +72,20 @@ class InterruptMask(Oracle):
                        f"{listing(offline)} {'is' if len(offline) == 1 else 'are'} not online", calls=[call], cores=offline)
 
     def on_send(self, record, tracker):
-        self._online_at.setdefault(record.core, []).append(tracker.book.online)
+        self._online_at[record.core] = tracker.book.online
 
     def on_message(self, record, tracker):
-        before = self._online_at.get(record.source)
-        online = tracker.book.online | (before.pop(0) if before else 0)
+        online = tracker.book.online | self._online_at.get(record.source, 0)
         if record.mode != DeliveryMode.FIXED.value or Event.ONLINE not in self.places.image.events:
             return
         self.exercised += 1
         who = tracker.call or f"core {record.source}"
-        if not record.accepted:
+        if record.target is None:
             self.found(record.clock, f"{who} sent interrupt {record.vector:#x} to {record.destination:#x}, which is no core; it "
                        f"was lost at clock {record.clock}", calls=[tracker.call], cores=[record.source])
-        elif not online >> record.destination & 1:
-            self.found(record.clock, f"{who} sent interrupt {record.vector:#x} to core {record.destination}, which is not online; "
-                       f"it arrived at clock {record.clock}", calls=[tracker.call], cores=[record.destination])
+        elif not online >> record.target & 1:
+            self.found(record.clock, f"{who} sent interrupt {record.vector:#x} to core {record.target}, which is not online; "
+                       f"it arrived at clock {record.clock}", calls=[tracker.call], cores=[record.target])
 
 
 class SentInterrupts(Oracle):
@@ -109,6 +108,7 @@ class SentInterrupts(Oracle):
         if call is None or call is not tracker.call:
             return
         self.exercised += 1
-        if (online & ~mask) >> record.destination & 1:
-            self.found(record.clock, f"{call} sent an interrupt to core {record.destination} at clock {record.clock}, which is not "
-                       f"in the mask {mask:#x} that it had read", calls=[call], cores=[record.destination])
+        for core in record.named(self.config.n_cores):
+            if (online & ~mask) >> core & 1:
+                self.found(record.clock, f"{call} sent an interrupt to core {core} at clock {record.clock}, which is not in the "
+                           f"mask {mask:#x} that it had read", calls=[call], cores=[core])

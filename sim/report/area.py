@@ -1,6 +1,6 @@
 """What a Tile costs on an FPGA: ``python -m sim.report.area`` (``make synth``).
 
-The numbers of cells are those of the Tile by itself, as Yosys maps it to an iCE40; the clock is that of ``TileBench`` after
+The numbers of cells are those of the Tile by itself, as Yosys maps it to an iCE40; the clock is that of ``TileHarness`` after
 nextpnr has placed and routed it on an HX8K (ct256), pins free. Slow: a few minutes.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from amaranth.back import rtlil
 
-from rtl.boards.bench import TileBench
+from rtl.boards.harness import TileHarness
 from rtl.config import PRESETS
 from rtl.tile import Tile
 from sim.errors import MissingToolError
@@ -47,7 +47,7 @@ def measure(config, *, seed=1):
         folder = Path(folder)
         (folder / "tile.il").write_text(rtlil.convert(Tile(config)))
         _run(folder, yosys, "-q", "-p", f"read_rtlil tile.il; synth_ice40 -top top; {_CELLS}")
-        (folder / "bench.il").write_text(rtlil.convert(TileBench(config)))
+        (folder / "bench.il").write_text(rtlil.convert(TileHarness(config)))
         _run(folder, yosys, "-q", "-p", "read_rtlil bench.il; synth_ice40 -top top -json bench.json")
         _run(folder, nextpnr, *_DEVICE, "--json", "bench.json", "--pcf-allow-unconstrained", "--seed", str(seed),
              "--report", "report.json", "--quiet")

@@ -13,7 +13,8 @@ import sys
 from collections import Counter
 from functools import cache
 
-from rtl.probe import CoreState, probe_layout
+from rtl.core.seen import CoreState
+from rtl.probe import probe_layout
 from sim.engines.spec import EngineSpec
 from sim.errors import InputError, MissingToolError
 from sim.microcode.listing import disassemble, place_of

@@ -8,12 +8,17 @@ from sim.errors import InputError
 from sim.names import closest
 from sim.texts import shown
 
-__all__ = ["MACHINE_SETTINGS", "STRAP_SETTINGS", "Settings", "constants", "memory_assignment", "preset_config", "settings"]
+__all__ = [
+    "MACHINE_SETTINGS", "STRAP_SETTINGS", "TEXT_SETTINGS", "Settings", "constants", "memory_assignment", "preset_config",
+    "settings",
+]
 
 
 #: What ``--set`` accepts, besides ``define.NAME``.
 MACHINE_SETTINGS = tuple(item.name for item in fields(MachineConfig) if item.name != "n_cores")
 STRAP_SETTINGS = tuple(item.name for item in fields(Straps))
+#: Those of them whose value is a name, not a number.
+TEXT_SETTINGS = tuple(item.name for item in fields(MachineConfig) if item.type is str)
 
 
 @dataclass(frozen=True)
@@ -44,13 +49,17 @@ def memory_assignment(name):
     return f"memory_model={MemoryModel[name.upper()].value}"
 
 
-def constants(assignments, option):
-    """``NAME=value`` texts, as the user gave them to ``option``, -> {NAME: value}. Raises InputError."""
+def constants(assignments, option, texts=()):
+    """``NAME=value`` texts, as the user gave them to ``option``, -> {NAME: value}, a number but for the names in ``texts``. Raises
+    InputError."""
     result = {}
     for text in assignments:
         name, sign, value = (part.strip() for part in text.partition("="))
         if not sign or not name:
             raise InputError(f"{option} {text}: must be written as NAME=value")
+        if name in texts:
+            result[name] = value
+            continue
         try:
             result[name] = int(value, 0)
         except ValueError:
@@ -66,7 +75,7 @@ def settings(scenario, *, preset="default", assignments=()):
     Raises InputError that names the place in the scenario, or the ``--set``, that is wrong.
     """
     machine, straps, defines = {}, {}, dict(scenario.defines)
-    for name, value in constants(assignments, "--set").items():
+    for name, value in constants(assignments, "--set", texts=TEXT_SETTINGS).items():
         if name in MACHINE_SETTINGS:
             machine[name] = value
         elif name in STRAP_SETTINGS:

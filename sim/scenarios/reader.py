@@ -282,13 +282,14 @@ class _Reader:
         return str(self.document.path.parent / protocol) if protocol.endswith(".uasm") else protocol
 
     def _overrides(self, key, kind):
-        """A table of whole numbers: overrides of the fields of ``kind``, or (None) of any name."""
+        """A table of whole numbers, and texts for fields that are: overrides of the fields of ``kind``, or (None) of any name."""
         table = self.root.table(key)
         if key == "machine" and "n_cores" in table:
             raise table.refusal("n_cores", "is written as cores, at the top of the file")
         if kind is not None:
             table.only([item.name for item in fields(kind) if item.name != "n_cores"])
-        return {name: table.get(name, int) for name in table.content}
+        types = {} if kind is None else {item.name: item.type for item in fields(kind)}
+        return {name: table.get(name, types.get(name, int)) for name in table.content}
 
     def _expected(self):
         table = self.root.table("expect")

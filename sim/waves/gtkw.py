@@ -12,9 +12,9 @@ from vcd.gtkw import GTKWColor, GTKWSave, make_translation_filter
 
 from rtl.apic.message import DeliveryMode
 from rtl.core.microword import Op
+from rtl.core.seen import CoreState
 from rtl.events import ApicEvent, Event
 from rtl.memory.port import MemoryOp
-from rtl.probe import CoreState
 
 from ..files import make_folder, write_together
 from .writer import CLOCK_NS
@@ -144,7 +144,8 @@ class _Save:
                 self._trace(f"{scope}.call_text", "  for call", GTKWColor.yellow)
                 self._trace(f"{scope}.destination", "  to core", GTKWColor.normal, datafmt="dec")
                 self._trace(f"{scope}.vector", "  vector")
-                self._trace(f"{scope}.delivered", "  delivered", datafmt="dec")
+                self._trace(f"{scope}.delivered", f"delivered to core {core}", datafmt="dec")
+                self._trace(f"{scope}.delivered_source", "  from core", datafmt="dec")
 
     def _arena(self):
         """All objects, in one closed group for each declared name."""

@@ -14,7 +14,7 @@ from rtl.events import ApicEvent, Event
 from rtl.memory.port import MemoryOp
 
 from ..errors import InputError
-from ..records import ApicRecord, CommitRecord, CoreRecord, MessageRecord
+from ..records import MESSAGE, ApicRecord, CommitRecord, CoreRecord, MessageRecord
 from ..texts import integer
 from .header import BEGIN_MARK, END_MARK, Metadata, parse_header
 from .writer import CLOCK_NS
@@ -104,14 +104,19 @@ def _check(path, file):
     raise InputError("these waves break off: the mark at their end is missing", file=path, line=max(number, 1))
 
 
+def _names(prefix):
+    """The signals that hold what a record says of a message, in its order."""
+    return " ".join(f"{prefix}_{name}" for name in MESSAGE)
+
+
 class _Reader(StreamParserCallbacks):
     """Collects what changes in a clock, and makes its records when the clock is over."""
 
     def __init__(self, config):
         kinds = [
             ("core{}", "count", "event event_enabled event_pc a b memory_count memory_op memory_address memory_result", self._core),
-            ("apic{}", "count", "event event_vector event_destination", self._apic),
-            ("fabric.core{}", "delivered", "delivered_mode delivered_vector delivered_destination accepted", self._message),
+            ("apic{}", "count", f"event {_names('event')}", self._apic),
+            ("fabric.core{}", "delivered", f"delivered_source accepted {_names('delivered')}", self._message),
             ("bank{}", "count", "op core address old new", self._commit),
         ]
         numbers = [config.n_cores, config.n_cores, config.n_cores, config.n_banks]
@@ -159,13 +164,12 @@ class _Reader(StreamParserCallbacks):
                           bool(enabled))
 
     def _apic(self, clock, scope, number):
-        event, vector, destination = self._get(scope, "event", "event_vector", "event_destination")
-        return ApicRecord(clock, number, ApicEvent(event), vector, destination)
+        event, *message = self._get(scope, "event", *_names("event").split())
+        return ApicRecord(clock, number, ApicEvent(event), *message)
 
     def _message(self, clock, scope, number):
-        mode, vector, destination, accepted = self._get(
-            scope, "delivered_mode", "delivered_vector", "delivered_destination", "accepted")
-        return MessageRecord(clock, number, mode, vector, destination, bool(accepted))
+        source, accepted, *message = self._get(scope, "delivered_source", "accepted", *_names("delivered").split())
+        return MessageRecord(clock, source, number if accepted else None, *message)
 
     def _commit(self, clock, scope, number):
         op, core, address, old, new = self._get(scope, "op", "core", "address", "old", "new")

@@ -13,11 +13,12 @@ from amaranth.lib import data
 from amaranth.utils import ceil_log2
 from vcd import VCDWriter
 
-from rtl.apic.message import DeliveryMode
+from rtl.apic.message import DeliveryMode, message_layout
 from rtl.core.microword import MicroWord, Op
+from rtl.core.seen import CoreState
 from rtl.events import ApicEvent, Event
 from rtl.memory.port import MemoryOp
-from rtl.probe import CoreState, tile_probe_layout
+from rtl.probe import tile_probe_layout
 
 from ..errors import InputError
 from ..records import Sources
@@ -45,6 +46,8 @@ _EVENTS = _names(Event)
 _APIC_EVENTS = _names(ApicEvent)
 _MEMORY_OPS = _names(MemoryOp)
 _MODES = _names(DeliveryMode)
+#: What records say of a message -> its width.
+_MESSAGE = {name: field.width for name, field in message_layout}
 
 #: A value ends at a space.
 _ESCAPES = {ord(" "): "\\x20", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r", ord("\\"): "\\\\"}
@@ -162,6 +165,7 @@ class WaveWriter:
         self._lines = []              # value changes of this clock that are already text
         self._tiles = [None] * config.n_cores   # the probe of the clock before, by tile
         self._sent = []               # cores that sent a message in this clock
+        self._left = {}               # source -> cores that its message has not been delivered to
         self._calls = {None: 0}       # text -> number, in the order of their first annotation
         header = header_text(config, image, stages=self.stages, start=start, meta=meta, comment=comment)
         self.path = None if hasattr(target, "write") else Path(target)
@@ -328,27 +332,32 @@ class WaveWriter:
         pending[count] = count.value + self._counting
         pending[variables["event"]] = record.event.value
         pending[variables["event_text"]] = record.event.name
-        pending[variables["event_vector"]] = record.vector
-        pending[variables["event_destination"]] = record.destination
+        for name in _MESSAGE:
+            pending[variables[f"event_{name}"]] = getattr(record, name)
         if record.event is ApicEvent.SEND:
             self._sent.append(record.core)
+            self._left[record.core] = set(record.named(self.config.n_cores))
         if record.event is ApicEvent.REFUSE:
             self._tell(self._vanished, f"core {record.core}: interrupt {record.vector:#x} was refused", self._counting)
 
     def _message_record(self, record):
-        variables, pending = self._fabric[record.source], self._pending
+        nobody = record.target is None
+        variables, pending = self._fabric[record.source if nobody else record.target], self._pending
         count = variables["delivered"]
         pending[count] = count.value + self._counting
-        pending[variables["delivered_mode"]] = record.mode
+        pending[variables["delivered_source"]] = record.source
+        for name in _MESSAGE:
+            pending[variables[f"delivered_{name}"]] = getattr(record, name)
         pending[variables["delivered_mode_text"]] = _MODES[record.mode]
-        pending[variables["delivered_vector"]] = record.vector
-        pending[variables["delivered_destination"]] = record.destination
-        pending[variables["accepted"]] = int(record.accepted)
-        if not record.accepted:
+        pending[variables["accepted"]] = int(not nobody)
+        if nobody:
             what = f"core {record.source}: interrupt {record.vector:#x} to {record.destination:#x} reached nobody"
             self._tell(self._vanished, what, self._counting)
-        pending[variables["call"]] = 0
-        pending[variables["call_text"]] = ""
+        left = self._left.get(record.source, set())
+        left.discard(record.target)
+        if nobody or not left:
+            pending[self._fabric[record.source]["call"]] = 0
+            pending[self._fabric[record.source]["call_text"]] = ""
 
     def _commit_record(self, record):
         variables, pending = self._banks[record.bank], self._pending
@@ -412,11 +421,12 @@ class WaveWriter:
                 "memory_name": _TEXT, "memory_result": xlen,
             }))
             self._apics.append(self._add_all(apic, {
-                "count": _COUNT_BITS, "event": 2, "event_text": _TEXT, "event_vector": 8, "event_destination": 8,
+                "count": _COUNT_BITS, "event": ApicEvent.as_shape().width, "event_text": _TEXT,
+                **{f"event_{name}": width for name, width in _MESSAGE.items()},
             }))
             self._fabric.append(self._add_all(fabric, {
-                "call": _COUNT_BITS, "call_text": _TEXT, "delivered": _COUNT_BITS, "delivered_vector": 8,
-                "delivered_destination": 8, "delivered_mode": 3, "delivered_mode_text": _TEXT, "accepted": 1,
+                "call": _COUNT_BITS, "call_text": _TEXT, "delivered": _COUNT_BITS, "delivered_source": config.core_bits,
+                **{f"delivered_{name}": width for name, width in _MESSAGE.items()}, "delivered_mode_text": _TEXT, "accepted": 1,
             }))
             self._fields.append(self._probe_fields(layout, core, apic, fabric))
         self._banks = [self._add_all((f"bank{number}",), {

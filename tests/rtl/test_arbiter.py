@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from rtl.memory.arbiter import RoundRobin
+from rtl.arbiter import RoundRobin
 
 SIZES = [1, 2, 3, 4, 5, 8, 32]
 
@@ -14,7 +14,7 @@ def test_grants_in_turn(n, simulate, convert):
     seed = n
     rng = random.Random(seed)
 
-    async def bench(ctx):
+    async def testbench(ctx):
         last = n - 1
         for clock in range(400):
             requests = rng.choice([0, rng.getrandbits(n), rng.getrandbits(n) & rng.getrandbits(n), (1 << n) - 1])
@@ -26,7 +26,7 @@ def test_grants_in_turn(n, simulate, convert):
             assert (grant, index) == expected, f"seed {seed}, clock {clock}, requests {requests:#b}"
             last = last if winner is None else winner
 
-    simulate(dut, bench)
+    simulate(dut, testbench)
     convert(RoundRobin(n))
 
 
@@ -37,7 +37,7 @@ def test_is_fair(n, simulate):
     seed = 100 + n
     rng = random.Random(seed)
 
-    async def bench(ctx):
+    async def testbench(ctx):
         waited = [0] * n
         requests = 0
         for clock in range(600):
@@ -49,4 +49,4 @@ def test_is_fair(n, simulate):
             assert max(waited) < n, f"seed {seed}, clock {clock}: passed over {waited}"
             requests &= ~grant
 
-    simulate(dut, bench)
+    simulate(dut, testbench)

@@ -17,7 +17,7 @@ def test_random_operations(n_cores, n_banks, latency, xlen, simulate, convert):
     seed = 1000 * n_cores + 100 * n_banks + latency
     rng = random.Random(seed)
 
-    async def bench(ctx):
+    async def testbench(ctx):
         ctx.set(dut.latency, latency)
         memory = [rng.getrandbits(xlen) for _ in range(64)]
         ctx.set(dut.load_valid, 1)
@@ -56,7 +56,7 @@ def test_random_operations(n_cores, n_banks, latency, xlen, simulate, convert):
             bank, row = dut.locate(address)
             assert ctx.get(dut.banks[bank].data[row]) == word, f"seed {seed}, address {address}"
 
-    simulate(dut, bench)
+    simulate(dut, testbench)
     convert(Arena(config))
 
 
@@ -65,7 +65,7 @@ def test_answers_in_the_next_clock(simulate):
     dut = Arena(MachineConfig(n_cores=2))
     port = dut.ports[1]
 
-    async def bench(ctx):
+    async def testbench(ctx):
         ctx.set(port.valid, 1)
         for address in (16, 17):
             ctx.set(port.request.address, address)
@@ -73,4 +73,4 @@ def test_answers_in_the_next_clock(simulate):
             _, _, second = await ctx.tick().sample(port.done)
             assert (first, second) == (0, 1)
 
-    simulate(dut, bench)
+    simulate(dut, testbench)

@@ -36,7 +36,7 @@ def test_random_operations(n_cores, n_banks, xlen, simulate, convert):
     rng = random.Random(seed)
     few = [0, 1, (1 << xlen) - 1, rng.getrandbits(xlen)]
 
-    async def bench(ctx):
+    async def testbench(ctx):
         memory = {address: rng.choice(few) for address in (0, n_banks, 5 * n_banks, 64 - n_banks)}
         for address, word in memory.items():
             ctx.set(dut.load_valid, 1)
@@ -77,7 +77,7 @@ def test_random_operations(n_cores, n_banks, xlen, simulate, convert):
         for address, word in memory.items():
             assert ctx.get(dut.data[address // n_banks]) == word, f"seed {seed}, address {address}"
 
-    simulate(dut, bench)
+    simulate(dut, testbench)
     convert(Bank(config))
 
 
@@ -86,7 +86,7 @@ def test_back_to_back_on_one_word(simulate):
     config = MachineConfig(n_cores=2)
     dut = Bank(config)
 
-    async def bench(ctx):
+    async def testbench(ctx):
         for i in range(2):
             ctx.set(dut.requests[i], request_of(MemoryOp.ADD, 20, 1))
         ctx.set(dut.valid, 0b11)
@@ -96,7 +96,7 @@ def test_back_to_back_on_one_word(simulate):
             seen.append((done, old if done else None))
         assert seen == [(0, None)] + [(1 + count % 2, count) for count in range(8)]
 
-    simulate(dut, bench)
+    simulate(dut, testbench)
 
 
 @pytest.mark.parametrize("compare, new", [(7, 9), (6, 7)])
@@ -104,7 +104,7 @@ def test_compare_and_swap(compare, new, simulate):
     """CAS stores if the old value is the one expected; it gives the old value either way. Done in the clock after valid."""
     dut = Bank(MachineConfig(n_cores=1))
 
-    async def bench(ctx):
+    async def testbench(ctx):
         ctx.set(dut.data[20], 7)
         await ctx.tick()
         ctx.set(dut.requests[0], request_of(MemoryOp.CAS, 20, 9, compare))
@@ -117,4 +117,4 @@ def test_compare_and_swap(compare, new, simulate):
         await ctx.tick()
         assert ctx.get(dut.data[20]) == new
 
-    simulate(dut, bench)
+    simulate(dut, testbench)

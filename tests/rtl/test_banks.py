@@ -10,7 +10,7 @@ from rtl.events import Event
 from rtl.memory.port import MemoryModel, MemoryOp
 from sim.engines.engine import Ending
 
-from .bench import NO_WAITING, bench
+from .machine_runner import NO_WAITING, runner
 
 N = 4
 #: Core 0 starts the others. Then each core, with its number in r0, does BODY over and over: ROUNDS times.
@@ -44,7 +44,7 @@ EVERYBODY = """
 def together(assembled, body, straps=NO_WAITING, *, n_banks, schedule=None):
     """A run of all cores."""
     contents, _ = assembled(EVERYBODY.format(body), n_cores=N)
-    run = bench(N, n_banks=n_banks).run(contents, straps, schedule=schedule, max_clocks=8000)
+    run = runner(N, n_banks=n_banks).run(contents, straps, schedule=schedule, max_clocks=8000)
     assert run.ending is Ending.QUIET
     return run
 
@@ -95,7 +95,7 @@ def test_arena_latency(latency, memory_model, assembled):
     """Every operation of a core that waits for it takes so many clocks more; a store that is posted none."""
     contents, _ = assembled(
         "nop @COMMAND\nld r1, [40]\nnop @QUEUE\nfadd r1, [40], r0\nnop @TARGET\nstc [40], 1\nnop @TARGETS\nhalt")
-    run = bench().run(contents, replace(NO_WAITING, arena_latency=latency, memory_model=memory_model.value))
+    run = runner().run(contents, replace(NO_WAITING, arena_latency=latency, memory_model=memory_model.value))
     clocks = [run.said(event)[0].clock for event in (Event.COMMAND, Event.QUEUE, Event.TARGET, Event.TARGETS)]
     waits = 3 + latency
     store = waits if memory_model is MemoryModel.SC else 1

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -13,9 +14,9 @@ from sim.engines.engine import Contents, Ending, Job
 from sim.engines.spec import EngineSpec
 from sim.records import ApicRecord, CoreRecord, MessageRecord
 
-from .bench import FIRST_WORD, NO_WAITING, Recorder, bench, follow
 from .core_model import CoreModel
 from .core_programs import noise, program
+from .machine_runner import FIRST_WORD, NO_WAITING, Recorder, follow, runner
 
 POPS = (Op.RET, Op.POP, Op.POPA, Op.IRET, Op.IRQRESTORE)
 
@@ -92,7 +93,7 @@ def clocks_of(op, straps, after_a_push=False):
     memory = op in MEMORY_OPS
     words += [{"op": op, "rd": 1, "target": done, "use_imm": int(memory), "imm": 20 if memory else 0},
               {"op": Op.NOP, "event": Event.COMMAND_DONE, "entry": 1}, {"op": Op.CLI}, {"op": Op.HALT}]
-    run = bench().run(contents_of(words), straps)
+    run = runner().run(contents_of(words), straps)
     assert run.ending is Ending.QUIET
     return run.said(Event.COMMAND_DONE)[0].clock - run.said(Event.COMMAND)[0].clock - 1
 
@@ -118,7 +119,7 @@ def test_loop_to_itself_works_for_so_many_clocks(rounds, assembled):
             nop @COMMAND_DONE
             halt
     """, ROUNDS=rounds)
-    run = bench().run(contents)
+    run = runner().run(contents)
     assert run.said(Event.COMMAND_DONE)[0].clock - run.said(Event.COMMAND)[0].clock - 1 == rounds
 
 
@@ -177,7 +178,7 @@ def test_interrupts_on_after_the_word_that_follows(assembled):
             cli
             halt
     """)
-    assert events(bench().run(contents).of(CoreRecord)) == [
+    assert events(runner().run(contents).of(CoreRecord)) == [
         Event.CSD_LOCK, *HANDLED, Event.CSD_UNLOCK,
         Event.QUEUE, *HANDLED, Event.NOIPI,
         Event.WAIT, *HANDLED, Event.WOKEN,
@@ -214,7 +215,7 @@ def test_sti_halt_never_loses_a_wake_up(apart, assembled):
             nop @COMMAND_DONE
             halt
     """, APART=int(apart))
-    woken = [bool(bench().run(contents, Straps(fabric_latency=latency, arena_latency=0, interrupt_entry=0, interrupt_return=0))
+    woken = [bool(runner().run(contents, Straps(fabric_latency=latency, arena_latency=0, interrupt_entry=0, interrupt_return=0))
                   .said(Event.COMMAND_DONE)) for latency in range(20)]
     assert any(woken)
     assert all(woken) != apart
@@ -234,7 +235,7 @@ def test_no_interrupt_at_the_landing_of_an_indirect_call(assembled):
             cli
             halt
     """)
-    assert events(bench().run(contents).of(CoreRecord)) == [Event.FUNC_ENTRY, Event.VISIT, *HANDLED, Event.FUNC_EXIT]
+    assert events(runner().run(contents).of(CoreRecord)) == [Event.FUNC_ENTRY, Event.VISIT, *HANDLED, Event.FUNC_EXIT]
 
 
 def test_an_interrupt_in_every_clock(assembled):
@@ -265,7 +266,7 @@ def test_an_interrupt_in_every_clock(assembled):
             ret @FUNC_EXIT
     """)
     straps = Straps(fabric_latency=0, arena_latency=1, interrupt_entry=2, interrupt_return=3)
-    model = CoreModel(bench().config, contents, straps, start=FIRST_WORD)
+    model = CoreModel(runner().config, contents, straps, start=FIRST_WORD)
     possible = []
     while not model.halted:
         if model.interruptible:
@@ -274,10 +275,10 @@ def test_an_interrupt_in_every_clock(assembled):
     first, asleep = possible[0], model.clock
     assert len(possible) < asleep - first - 20, "there is much that may not be interrupted"
     for release in range(first - 2, asleep + 3):
-        run = bench().run(contents, straps, schedule=lambda clock, release=release: {"hold_interrupt": int(clock < release)})
+        run = runner().run(contents, straps, schedule=lambda clock, release=release: {"hold_interrupt": int(clock < release)})
         assert accepted(run)[0].clock == next(
             clock for clock in (*possible, *range(asleep, asleep + 9)) if clock > release), f"released in clock {release}"
-        follow(bench().config, contents, straps, run)
+        follow(runner().config, contents, straps, run)
 
 
 @pytest.mark.parametrize("cost", [0, 1, 8])
@@ -293,7 +294,7 @@ def test_interrupt_entry_and_return_cost_what_the_straps_say(cost, assembled):
     """)
     other = 3
     for entry, back in (cost, other), (other, cost):
-        run = bench().run(contents, Straps(fabric_latency=0, interrupt_entry=entry, interrupt_return=back))
+        run = runner().run(contents, Straps(fabric_latency=0, interrupt_entry=entry, interrupt_return=back))
         accept, = accepted(run)
         assert accept.vector == run.said(Event.TAKE)[0].a == 0x40
         assert run.said(Event.HANDLE)[0].clock == accept.clock + 1 + entry
@@ -335,7 +336,7 @@ def test_nested_interrupts(assembled):
             cli
             halt
     """)
-    run = bench().run(contents)
+    run = runner().run(contents)
     assert [(record.event, record.a) for record in run.of(CoreRecord) if record.event is not Event.IRET] == [
         (Event.TAKE, 0x50), (Event.TAKE, 0x60), (Event.TAKE, 0x70),
         (Event.DEQUEUE, 0x70), (Event.DEQUEUE, 0x60), (Event.DEQUEUE, 0x50), (Event.WOKEN, 1),
@@ -353,7 +354,7 @@ DEPTH = MachineConfig().microcode_depth
 
 def trapped(words):
     """Run into a trap: gives the record of it, after checking that nothing follows."""
-    run = bench().run(contents_of(words), through_traps=True, max_clocks=60)
+    run = runner().run(contents_of(words), through_traps=True, max_clocks=60)
     record = run.of(CoreRecord)[-1]
     assert all(status[0].trapped and status[0].halted for status in run.status[record.clock + 1:])
     assert not any(status[0].trapped for status in run.status[:record.clock + 1])
@@ -386,7 +387,7 @@ def test_indirect_call_lands_on_entry_points_only(function, lands):
     words[4] = {"op": Op.RET, "entry": 1, "event": Event.FUNC_EXIT}
     words[0x110] = {"op": Op.RET, "entry": 1}
     if lands is None:
-        assert events(bench().run(contents_of(words)).of(CoreRecord)) == [Event.FUNC_ENTRY, Event.FUNC_EXIT]
+        assert events(runner().run(contents_of(words)).of(CoreRecord)) == [Event.FUNC_ENTRY, Event.FUNC_EXIT]
     else:
         assert trapped(words)[2:4] == (Event.PANIC, lands)
 
@@ -394,14 +395,14 @@ def test_indirect_call_lands_on_entry_points_only(function, lands):
 @pytest.mark.parametrize("op", MEMORY_OPS, ids=lambda op: op.name.lower())
 def test_fault(op):
     """The words of NULL, and all that lies beyond the arena, for every operation; the words right beside them are memory."""
-    depth = bench().config.arena_depth
+    depth = runner().config.arena_depth
     for base, offset in (0, 0), (15, 0), (0, depth), (1, 0xFF10), (0xFFFF, 1), (0, 0x8000 + 20):
         record = trapped([{"op": Op.MOV, "rd": 2, "use_imm": 1, "imm": base},
                           {"op": op, "ra": 2, "rb": 2, "rd": 1, "imm": offset, "event": Event.QUEUE}])
         b = 1 << 3 | 2 if op is Op.STC else base
         assert record[2:-1] == (Event.FAULT, 1, base, b, None, base + offset & 0xFFFF, 0)
     for base, offset in (0, 16), (0xFFFF, 17), (1, depth - 2):
-        run = bench().run(contents_of([{"op": Op.MOV, "rd": 2, "use_imm": 1, "imm": base},
+        run = runner().run(contents_of([{"op": Op.MOV, "rd": 2, "use_imm": 1, "imm": base},
                                        {"op": op, "ra": 2, "imm": offset, "target": 2}, {"op": Op.HALT}]))
         assert run.ending is Ending.QUIET
         assert [commit.address for commit in run.commits] == [base + offset & 0xFFFF]
@@ -410,14 +411,14 @@ def test_fault(op):
 @pytest.mark.parametrize("op", [Op.PUSH, Op.CALL, Op.ICALL, Op.IRQSAVE, Op.PUSHA], ids=lambda op: op.name.lower())
 def test_stack_overflow(op):
     """The private stack holds one word less than it has rows. What fits, fits."""
-    room = bench().config.stack_depth - 1
+    room = runner().config.stack_depth - 1
     filled = [{"op": Op.MOV, "use_imm": 1, "imm": 60}, *[{"op": Op.PUSH}] * room]
     last = {"op": op, "event": Event.CALL, "target": 60}
     for pushed in (*range(room - 6, room), room) if op is Op.PUSHA else [room]:
         assert trapped([*filled[:1 + pushed], last])[2:4] == (Event.STACK_FAULT, 1 + pushed)
     words = [*filled[:-7 if op is Op.PUSHA else -1], last, {"op": Op.HALT}]
     words += [{"op": Op.HALT, "entry": 1}] * (61 - len(words))
-    run = bench().run(contents_of(words))
+    run = runner().run(contents_of(words))
     assert run.ending is Ending.QUIET
     assert events(run.of(CoreRecord)) == [Event.CALL]
 
@@ -436,8 +437,8 @@ def test_no_room_for_an_interrupt(assembled):
         next:
             ld r2, [20] @COMMAND_DONE
             halt
-    """, ROOM=bench().config.stack_depth - 1)
-    run = bench().run(contents)
+    """, ROOM=runner().config.stack_depth - 1)
+    run = runner().run(contents)
     assert run.ending is Ending.TRAP
     assert run.of(CoreRecord)[-1][2:-1] == (Event.STACK_FAULT, addresses["next"], 0, 0, None, 0, 0)
 
@@ -471,12 +472,12 @@ def test_stall(assembled):
             ret @RETURN
     """)
     straps = Straps(fabric_latency=0, arena_latency=1, interrupt_entry=0, interrupt_return=0)
-    plain = bench().run(contents, straps).of(CoreRecord)
+    plain = runner().run(contents, straps).of(CoreRecord)
     # The clocks in which a word starts: all but those in which an operation is under way in the arena.
     waiting = {clock - waited for clock in (record.clock for record in plain if record.op is not None) for waited in range(3)}
     for stalled in range(FIRST_WORD, FIRST_WORD + 30):
         end = stalled + 20
-        run = bench().run(contents, straps, schedule=lambda clock, first=stalled, end=end: {"stall": int(first <= clock < end)})
+        run = runner().run(contents, straps, schedule=lambda clock, first=stalled, end=end: {"stall": int(first <= clock < end)})
         held = next(clock for clock in range(stalled + 1, end) if clock not in waiting)
         assert run.of(CoreRecord) == [record if record.clock < held else record._replace(clock=record.clock + end + 1 - held)
                                       for record in plain], f"stalled from clock {stalled}"
@@ -544,8 +545,8 @@ def test_a_schedule_changes_when_and_not_what(seed, assembled):
         assert events(handler) == [Event.HANDLE, Event.TAKE, Event.IRET] * 8
         return main, handler, run.arena
 
-    plain = bench().run(contents, straps)
-    disturbed = bench().run(contents, straps, schedule=held, max_clocks=5000)
+    plain = runner().run(contents, straps)
+    disturbed = runner().run(contents, straps, schedule=held, max_clocks=5000)
     assert disturbed.clocks > plain.clocks
     assert seen(disturbed) == seen(plain), f"seed {seed}"
 
@@ -555,14 +556,14 @@ def test_random_programs_under_random_schedules(memory_model, x2apic):
     """Alone and without interrupts, a program has one result: whenever it is stalled, and whatever waits in the store buffer."""
     straps = Straps(fabric_latency=0, memory_model=memory_model, x2apic=x2apic)
     for seed in range(6):
-        contents = program(random.Random(seed), bench().config, interrupts=False, timeless=True)
+        contents = program(random.Random(seed), runner().config, interrupts=False, timeless=True)
         rng = random.Random(seed)
 
         def held(clock, rng=rng):
             return {"stall": rng.randrange(2), "hold_drain": int(rng.random() < 0.9), "reorder_drain": rng.randrange(2)}
 
-        plain = bench().run(contents, through_traps=True)
-        held_back = bench().run(contents, straps, schedule=held, max_clocks=8000, through_traps=True)
+        plain = runner().run(contents, through_traps=True)
+        held_back = runner().run(contents, straps, schedule=held, max_clocks=8000, through_traps=True)
         where = f"seed {seed}"
         assert [record[1:] for record in plain.of(CoreRecord)] == [record[1:] for record in held_back.of(CoreRecord)], where
         assert plain.ending is held_back.ending is Ending.QUIET, where
@@ -582,7 +583,7 @@ def test_status(assembled):
             nop
             halt @PROGRAM_DONE
     """)
-    run = bench().run(contents)
+    run = runner().run(contents)
     start, = run.said(Event.COMMAND)
     done, = run.said(Event.REFS)
     asleep, = run.said(Event.PROGRAM_DONE)
@@ -611,7 +612,29 @@ def test_high_half_of_an_apic_register_is_staged_once(assembled):
             nop @VISIT(r2, r3)
             halt
     """)
-    assert [(record.a, record.b) for record in bench().run(contents).said(Event.VISIT)] == [(0xAB00, 0), (0, 0)]
+    assert [(record.a, record.b) for record in runner().run(contents).said(Event.VISIT)] == [(0xAB00, 0), (0, 0)]
+
+
+@pytest.mark.parametrize(("x2apic", "destination"), [(0, 9), (1, 0x1234_0000)])
+def test_an_icr_of_64_bits_is_staged_from_the_top(x2apic, destination, assembled):
+    """An x2APIC takes the id from what was staged, an xAPIC from ICR2."""
+    contents, _ = assembled("""
+            mov r0, 0x900
+            apicwrh r0
+            apicwr r1, APIC_ICR2
+            mov r0, 0x1234
+            apicwrh r0
+            mov r0, 0
+            apicwrh r0
+            mov r0, 1 << 2
+            apicwrh r0                      ; shorthand: self
+            mov r0, 0xf1
+            apicwr r0, APIC_ICR
+            halt
+    """)
+    sent, = (record for record in runner().run(contents, replace(NO_WAITING, x2apic=x2apic)).of(ApicRecord)
+             if record.event is ApicEvent.SEND)
+    assert (sent.vector, sent.shorthand, sent.destination) == (0xF1, 1, destination)
 
 
 @pytest.mark.parametrize("on", [False, True])
@@ -628,7 +651,7 @@ def test_quiet_waits_for_what_is_under_way(on, assembled):
             cli
             halt @COMMAND_DONE
     """, ON=int(on))
-    run = bench().run(contents, Straps(fabric_latency=40))
+    run = runner().run(contents, Straps(fabric_latency=40))
     assert run.ending is Ending.QUIET
     delivered, = (record for record in run.records if type(record) is MessageRecord)
     assert delivered.clock > run.said(Event.PROGRAM_DONE)[0].clock + 30
@@ -646,7 +669,7 @@ def test_quiet_although_an_interrupt_is_requested_that_the_priority_keeps_away(a
             sti
             halt @PROGRAM_DONE
     """)
-    run = bench().run(contents, max_clocks=100)
+    run = runner().run(contents, max_clocks=100)
     assert run.ending is Ending.QUIET
     assert events(run.of(CoreRecord)) == [Event.PROGRAM_DONE]
 
@@ -745,7 +768,7 @@ def check_second_life(run, addresses):
     Gives the clock in which INIT was delivered.
     """
     start, init, again, ignored = (record.clock for record in run.records
-                                   if type(record) is MessageRecord and record.destination == 1 and record.mode)
+                                   if type(record) is MessageRecord and record.target == 1 and record.mode)
     assert all(status[1].halted and not status[1].in_handler and not status[1].trapped
                for status in run.status[init + 10:again])
     second = [record for record in run.of(CoreRecord, 1) if record.clock > again]
@@ -768,7 +791,7 @@ def test_init_in_every_clock(assembled):
     late = set()
     for delay in range(1, 23):
         contents, addresses = assembled(LIVES, n_cores=2, DELAY=delay)
-        run = bench(2).run(contents, straps, through_traps=True)
+        run = runner(2).run(contents, straps, through_traps=True)
         assert run.ending is Ending.QUIET
         init = check_second_life(run, addresses)
         done = [record for record in run.of(CoreRecord, 1) if record.address == addresses["counter"]]
@@ -782,7 +805,7 @@ def test_init_in_every_clock(assembled):
 @pytest.mark.parametrize("life", [1, 2, 3], ids=["asleep with interrupts off", "trapped", "in a handler"])
 def test_init_ends_every_state(life, assembled):
     contents, addresses = assembled(LIVES, n_cores=2, LIFE=life)
-    run = bench(2).run(contents, NO_WAITING, through_traps=True)
+    run = runner(2).run(contents, NO_WAITING, through_traps=True)
     check_second_life(run, addresses)
 
 
@@ -792,7 +815,7 @@ def test_only_core_0_starts_by_itself(assembled):
             nop @ONLINE(r0, r0)
             halt
     """, n_cores=3)
-    run = bench(3).run(contents)
+    run = runner(3).run(contents)
     assert run.ending is Ending.QUIET
     assert [(record.core, record.clock, record.a) for record in run.records] == [(0, FIRST_WORD + 1, 0)]
     assert all(status[core].halted for status in run.status for core in (1, 2))

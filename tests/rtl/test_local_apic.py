@@ -1,29 +1,30 @@
 """Intel SDM volume 3, the APIC chapter; the directed tests assert what kvm-unit-tests x86/apic.c and x86/ioapic.c assert."""
 
 import random
+from collections import Counter
 
 import pytest
 
 from rtl.apic.local_apic import Highest, LocalApic
-from rtl.apic.message import DeliveryMode
+from rtl.apic.message import DeliveryMode, Shorthand
 from rtl.apic.registers import ApicRegister
 from rtl.config import MachineConfig
 from rtl.events import ApicEvent
 
 FIXED, INIT, STARTUP = DeliveryMode.FIXED, DeliveryMode.INIT, DeliveryMode.STARTUP
+FIELDS = ("vector", "mode", "logical", "level", "trigger", "shorthand", "destination")
 
 
 class Model:
     """The local APIC in plain Python: sets of vectors, one method per thing that happens in a clock."""
 
-    def __init__(self, core_id, first_vector):
-        self.core_id = core_id
+    def __init__(self, core_id, first_vector, x2apic):
+        self.core_id, self.x2apic = core_id, x2apic
         self.lowest = max(16, first_vector)
         self.irr, self.isr = set(), set()
         self.tpr = self.errors = self.esr = self.destination = 0
-        self.message = None           # under way
-        self.last = (0, 0, 0)         # vector, mode, destination
-        self.command = (0, 0)         # what ICR shows of it: vector, mode
+        self.busy = False             # a message is under way: the one sent last
+        self.last = self.command = dict.fromkeys(FIELDS, 0)   # the message sent last, and what ICR shows of it
         self.offer = None             # the vector on ``interrupt``
         self.pulse = None
 
@@ -31,6 +32,28 @@ class Model:
     def ppr(self):
         served = max(self.isr, default=0)
         return served & 0xF0 if served >> 4 > self.tpr >> 4 else self.tpr
+
+    @property
+    def icr(self):
+        shown = self.command
+        return (shown["vector"] | shown["mode"] << 8 | shown["logical"] << 11 | self.busy << 12 | shown["level"] << 14
+                | shown["trigger"] << 15 | shown["shorthand"] << 18 | self.x2apic * shown["destination"] << 32)
+
+    def asked(self, value, wide):
+        """The message that a write to ICR asks for, and why it is not sent: a sentence, or None."""
+        destination = value >> 32 if self.x2apic and wide else 0xFFFFFFFF if self.destination == 0xFF else self.destination
+        message = {"vector": value & 0xFF, "mode": value >> 8 & 7, "logical": value >> 11 & 1, "level": value >> 14 & 1,
+                   "trigger": value >> 15 & 1, "shorthand": value >> 18 & 3, "destination": destination}
+        mode, shorthand = message["mode"], message["shorthand"]
+        if mode not in (0, 5, 6):
+            return message, "there is no such mode"
+        if mode == 5 and (message["trigger"], message["level"]) == (1, 0):
+            return message, "INIT level de-assert"
+        if mode and shorthand in (1, 2):
+            return message, "a core does not start itself"
+        if message["logical"] and not shorthand and not (self.x2apic and wide):
+            return message, "there is no LDR"
+        return message, None
 
     def read(self, register):
         for first, vectors in (ApicRegister.ISR, self.isr), (ApicRegister.IRR, self.irr):
@@ -42,33 +65,31 @@ class Model:
             ApicRegister.TPR: self.tpr,
             ApicRegister.PPR: self.ppr,
             ApicRegister.ESR: self.esr,
-            ApicRegister.ICR: self.command[0] | self.command[1] << 8 | (self.message is not None) << 12,
+            ApicRegister.ICR: self.icr,
             ApicRegister.ICR2: self.destination << 24,
         }.get(register, 0)
 
-    def write(self, register, value):
-        """Carries a write out and gives its record: (event, vector, destination) or None."""
+    def write(self, register, value, wide=False):
+        """Carries a write out and gives its record: (event, vector, what else is in it) or None."""
         if register == ApicRegister.TPR:
             self.tpr = value & 0xFF
         elif register == ApicRegister.ESR:
             self.esr, self.errors = self.errors, 0
         elif register == ApicRegister.ICR2:
-            self.destination = value >> 24
+            self.destination = value >> 24 & 0xFF
         elif register == ApicRegister.EOI and self.isr:
             ended = max(self.isr)
             self.isr.remove(ended)
-            return ApicEvent.EOI, ended, 0
+            return ApicEvent.EOI, {"vector": ended}
         elif register == ApicRegister.ICR:
-            vector, mode = value & 0xFF, value >> 8 & 7
-            deassert = mode == INIT.value and value >> 14 & 3 == 2
-            if self.message or mode not in (0, 5, 6) or value & 0xC0800 or deassert:
-                return ApicEvent.REFUSE, vector, self.destination
-            if mode == 0 and vector < 16:
+            message, reason = self.asked(value, wide)
+            if self.busy or reason:
+                return ApicEvent.REFUSE, message
+            if message["mode"] == 0 and message["vector"] < 16:
                 self.errors |= 1 << 5
-                return ApicEvent.REFUSE, vector, self.destination
-            self.message = self.last = vector, mode, self.destination
-            self.command = vector, mode
-            return ApicEvent.SEND, vector, self.destination
+                return ApicEvent.REFUSE, message
+            self.busy, self.last, self.command = True, message, message
+            return ApicEvent.SEND, message
         return None
 
     def clock(self, accept, access, delivered, done):
@@ -82,16 +103,16 @@ class Model:
         if accept:
             self.irr.remove(self.offer)
             self.isr.add(self.offer)
-            record, offer = (ApicEvent.ACCEPT, self.offer, 0), None
+            record, offer = (ApicEvent.ACCEPT, {"vector": self.offer}), None
         if done:
-            self.message = None
+            self.busy = False
         self.pulse = None
         if delivered:
             vector, mode = delivered
             self.pulse = mode
             if mode == INIT:
                 self.irr, self.isr, self.tpr, self.errors, self.esr, offer = set(), set(), 0, 0, 0, None
-                self.command, self.destination = (0, 0), 0
+                self.command, self.destination = dict.fromkeys(FIELDS, 0), 0
             elif mode == FIXED and vector >= self.lowest:
                 self.irr.add(vector)
             elif mode == FIXED:
@@ -100,9 +121,10 @@ class Model:
         return record
 
 
+@pytest.mark.parametrize("x2apic", [0, 1], ids=["xAPIC", "x2APIC"])
 @pytest.mark.parametrize("n_vectors", [16, 32, 256])
 @pytest.mark.parametrize("seed", range(3))
-def test_random_operation(n_vectors, seed, simulate, convert):
+def test_random_operation(n_vectors, seed, x2apic, simulate, convert):
     config = MachineConfig(n_vectors=n_vectors)
     dut = LocalApic(config)
     rng = random.Random(seed)
@@ -111,23 +133,32 @@ def test_random_operation(n_vectors, seed, simulate, convert):
     samples = (dut.interrupt, dut.vector, dut.record, dut.registers.read_data, dut.out.valid, dut.out.message, dut.init,
                dut.startup, dut.irr, dut.isr, dut.tpr)
 
+    def fields(message):
+        return {name: getattr(getattr(message, name), "value", getattr(message, name)) for name in FIELDS}
+
     def bits(vectors):
         return sum(1 << vector - config.first_vector for vector in vectors)
 
     def access():
         register = rng.choice([ApicRegister.EOI] * 6 + [ApicRegister.TPR, ApicRegister.ESR, ApicRegister.ICR2]
                               + [ApicRegister.ICR] * 3)
-        value = rng.getrandbits(32)
+        value = rng.getrandbits(64)
         if register == ApicRegister.TPR:
             value = rng.choice([0, 0, rng.randrange(256)])
         elif register == ApicRegister.ICR and rng.random() < 0.7:
-            value = rng.randrange(256) | rng.choice([0, 0x500, 0x4500, 0x8500, 0x600])
-        return register, value
+            value = (rng.randrange(256) | rng.choice([0, 0, 0x500, 0x4500, 0x8500, 0x600, 0x800, 0x4000, 0x8000])
+                     | rng.choice([0, 0, 1, 2, 3]) << 18 | rng.choice([0, 1, 0xFFFFFFFF, rng.getrandbits(32)]) << 32)
+        elif register == ApicRegister.ICR2 and rng.random() < 0.2:
+            value |= 0xFF << 24
+        wide = rng.random() < 0.5
+        return register, value if wide or rng.random() < 0.5 else value & 0xFFFFFFFF, wide
 
-    async def bench(ctx):
-        model = Model(3, config.first_vector)
+    async def testbench(ctx):
+        model = Model(3, config.first_vector, x2apic)
         port, delivery = dut.registers, dut.delivery
         ctx.set(dut.core_id, 3)
+        ctx.set(dut.x2apic, x2apic)
+        events = Counter()
         for clock in range(1200):
             accept = model.offer is not None and rng.random() < 0.5
             written = access() if not accept and rng.random() < 0.3 else None
@@ -136,13 +167,14 @@ def test_random_operation(n_vectors, seed, simulate, convert):
             if rng.random() < 0.3:
                 mode = rng.choices([FIXED, INIT, *DeliveryMode], [300, 1] + [1] * 8)[0]
                 delivered = rng.choice([rng.randrange(256), rng.randrange(config.first_vector, 256)]), mode
-            done = model.message is not None and rng.random() < 0.2
+            done = model.busy and rng.random() < 0.2
 
             ctx.set(dut.accept, accept)
             ctx.set(port.valid, not accept)
             ctx.set(port.write, written is not None)
             ctx.set(port.register, register)
             ctx.set(port.write_data, written[1] if written else 0)
+            ctx.set(port.wide, written[2] if written else 0)
             ctx.set(delivery.valid, delivered is not None)
             if delivered:
                 ctx.set(delivery.message, {"vector": delivered[0], "mode": delivered[1], "destination": 3})
@@ -153,14 +185,17 @@ def test_random_operation(n_vectors, seed, simulate, convert):
             assert (vector if interrupt else None) == model.offer, where
             assert (init, startup) == (model.pulse == INIT, model.pulse == STARTUP), where
             assert (irr, isr, tpr) == (bits(model.irr), bits(model.isr), model.tpr), where
-            assert valid == (model.message is not None), where
-            assert (message.vector, message.mode.value, message.destination) == model.last, where
+            assert valid == model.busy, where
+            assert fields(message) == model.last, where
             assert read == model.read(register), f"{where}, register {register:#x}"
             expected = model.clock(accept, written, delivered, done)
             assert record.valid == (expected is not None), where
-            assert expected is None or (record.event, record.vector, record.destination) == expected, where
+            assert expected is None or record.event == expected[0], where
+            assert expected is None or fields(record) == dict.fromkeys(FIELDS, 0) | expected[1], where
+            events[expected and expected[0]] += 1
+        assert min(events[event] for event in ApicEvent) > 5, f"seed {seed}: {events}"
 
-    simulate(dut, bench)
+    simulate(dut, testbench)
     convert(LocalApic(config))
 
 
@@ -169,7 +204,7 @@ def test_highest(n, simulate, convert):
     dut = Highest(n)
     rng = random.Random(n)
 
-    async def bench(ctx):
+    async def testbench(ctx):
         for _ in range(400):
             bits = rng.getrandbits(n) & rng.getrandbits(n) >> rng.randrange(n + 1)
             ctx.set(dut.bits, bits)
@@ -177,7 +212,7 @@ def test_highest(n, simulate, convert):
             expected = bits != 0, max(0, bits.bit_length() - 1)
             assert (ctx.get(dut.found), ctx.get(dut.index)) == expected, f"seed {n}, bits {bits:#x}"
 
-    simulate(dut, bench)
+    simulate(dut, testbench)
     convert(Highest(n))
 
 
@@ -232,10 +267,10 @@ def run(simulate):
     def start(test):
         apic = LocalApic(MachineConfig(n_vectors=256))
 
-        async def bench(ctx):
+        async def testbench(ctx):
             await test(Core(ctx, apic))
 
-        simulate(apic, bench)
+        simulate(apic, testbench)
 
     return start
 
@@ -378,13 +413,50 @@ def test_delivery_status(run):
 @pytest.mark.parametrize("command", [
     0x100, 0x200, 0x300, 0x400, 0x700,    # modes
     0x800,                                # logical destination
-    0x40000, 0x80000, 0xC0000,            # shorthands
-    0x8500,                               # INIT level de-assert
+    0x40500, 0x80500, 0x40600, 0x80600,   # a core neither resets nor starts itself
+    0x8500, 0xC8500,                      # INIT level de-assert
 ])
 def test_what_this_apic_does_not_have_is_refused(command, run):
     async def test(core):
         assert await core.write(ApicRegister.ICR, command | 0xF1) == ApicEvent.REFUSE
         assert await core.read(ApicRegister.ICR) == 0
+
+    run(test)
+
+
+@pytest.mark.parametrize(("x2apic", "icr2", "icr", "wide", "expected"), [
+    (0, 2 << 24, 0xF1, False, {"destination": 2}),
+    (0, 0xFF << 24, 0xF1, False, {"destination": 0xFFFFFFFF}),
+    (0, 2 << 24, 7 << 32 | 0xF1, True, {"destination": 2}),
+    (1, 2 << 24, 0xF1, False, {"destination": 2}),
+    (1, 2 << 24, 0x12345 << 32 | 0xF1, True, {"destination": 0x12345}),
+    (1, 0, 0xFF << 32 | 0xF1, True, {"destination": 0xFF}),
+    (1, 0, 0x00020001 << 32 | 0x8F1, True, {"destination": 0x20001, "logical": 1}),
+    (0, 0, 0x4C0F1, False, {"shorthand": Shorthand.SELF, "trigger": 1, "level": 1}),
+    (0, 0, 0x808F1, False, {"shorthand": Shorthand.ALL, "logical": 1}),
+    (0, 0, 0xC0500 | 0x4000, False, {"shorthand": Shorthand.OTHERS, "mode": INIT, "level": 1, "vector": 0}),
+])
+def test_whom_a_message_names(x2apic, icr2, icr, wide, expected, run):
+    """Ids of 8 bits and the broadcast 0xff in an xAPIC, ids of 32 bits in an x2APIC; shorthands in both."""
+    async def test(core):
+        core.ctx.set(core.apic.x2apic, x2apic)
+        await core.write(ApicRegister.ICR2, icr2)
+        core.ctx.set(core.apic.registers.wide, wide)
+        assert await core.write(ApicRegister.ICR, icr) == ApicEvent.SEND
+        (message,) = await core.clock(core.apic.out.message)
+        plain = dict.fromkeys(FIELDS, 0) | {"vector": 0xF1, "mode": FIXED, "shorthand": Shorthand.NONE}
+        assert {name: getattr(message, name) for name in FIELDS} == plain | expected
+        assert await core.read(ApicRegister.ICR) & 0xCCFFF == icr & 0xCCFFF
+        assert await core.read(ApicRegister.ICR) >> 32 == (expected.get("destination", 0) if x2apic else 0)
+
+    run(test)
+
+
+@pytest.mark.parametrize("x2apic", [0, 1])
+def test_an_xapic_serializes(x2apic, run):
+    async def test(core):
+        core.ctx.set(core.apic.x2apic, x2apic)
+        assert await core.clock(core.apic.registers.serializes) == (not x2apic,)
 
     run(test)
 
@@ -411,6 +483,7 @@ def test_init_and_startup(run):
     """INIT clears what is requested and served, and withdraws the offer, but leaves the message under way alone."""
     async def test(core):
         apic = core.apic
+        await core.write(ApicRegister.ICR2, 1 << 24)
         await core.write(ApicRegister.ICR, 0xF1)
         await core.deliver(0x61)
         assert await core.take() == 0x61

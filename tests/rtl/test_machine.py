@@ -10,6 +10,7 @@ from amaranth.back import rtlil
 # helper below is what breaks.
 from amaranth.hdl import Fragment, _ir, _nir
 
+from rtl.apic.message import message_layout
 from rtl.config import PRESETS, MachineConfig
 from rtl.events import ApicEvent, Event
 from rtl.machine import Machine
@@ -17,11 +18,11 @@ from rtl.tile import Tile
 from sim.engines.engine import Contents, Ending, Job
 from sim.engines.pysim import PySimEngine
 from sim.microcode.assembler import assemble
-from sim.records import ApicRecord, CoreRecord, Digest, Sources
+from sim.records import ApicRecord, CoreRecord, Digest, MessageRecord, Sources
 from sim.runs.prepare import prepare
 from sim.runs.run import run
 
-from .bench import Bench, Recorder, bench
+from .machine_runner import MachineRunner, Recorder, runner
 
 CONFIGS = {
     "tiny": PRESETS["tiny"],
@@ -102,7 +103,7 @@ def test_what_a_tile_sends_is_a_function_of_state(fields):
     sent = ("memory__valid", "memory__request", "out__valid", "out__message")
     found, bits = inputs_behind(Tile(config), *sent)
     assert found == set()
-    assert bits == 1 + 3 + config.address_bits + 2 * config.xlen + 1 + 19
+    assert bits == 1 + 3 + config.address_bits + 2 * config.xlen + 1 + message_layout.size
     # What does hang on inputs is seen.
     assert "memory__done" in inputs_behind(Tile(config), "core_record")[0]
 
@@ -139,7 +140,8 @@ def digest(config, raw):
 def test_load_port_and_a_late_start_change_nothing():
     """All contents through the port, and ``run`` low for as long as one likes: the same records on the same clocks."""
     prepared, engine, outcome, raw = reference()
-    other = Bench(engine.config).run(prepared.contents, prepared.settings.straps, max_clocks=20_000, load_port=True, before=17)
+    other = MachineRunner(engine.config).run(prepared.contents, prepared.settings.straps, max_clocks=20_000, load_port=True,
+                                             before=17)
     assert other.raw == raw
     assert digest(engine.config, other.raw) == digest(engine.config, raw)
     assert (other.clocks, other.ending, tuple(other.arena)) == (outcome.clocks, outcome.ending, outcome.arena)
@@ -176,6 +178,15 @@ BROADCAST = """
         ld r4, [answers]
         bne r4, NR_CPUS - 1, .again
     .end
+.const AT_ONCE ?= 0
+.if AT_ONCE
+    .macro to_all_others command
+        mov r3, 3 << 2                      ; shorthand: all but this one
+        apicwrh r3
+        mov r3, command
+        apicwr r3, APIC_ICR
+    .end
+.else
     .macro to_all_others command
         mov r2, 1
     .next:
@@ -190,6 +201,7 @@ BROADCAST = """
         add r2, r2, 1
         bne r2, NR_CPUS, .next
     .end
+.end
     .org 0
         jmp start
     .org ENTRY_INTERRUPT
@@ -218,14 +230,16 @@ BROADCAST = """
 """
 
 
+@pytest.mark.parametrize("at_once", [False, True])
 @pytest.mark.parametrize("n_cores", [3, pytest.param(32, marks=pytest.mark.slow)])
-def test_broadcast(n_cores, tmp_path):
-    """Core 0 starts all others, and interrupts them all: each answers twice, and then everybody sleeps."""
+def test_broadcast(n_cores, at_once, tmp_path):
+    """Core 0 starts all others, and interrupts them all, by a message to each or by one to all: each answers twice, and then
+    everybody sleeps."""
     source = tmp_path / "broadcast.uasm"
     source.write_text(BROADCAST)
-    config = MachineConfig().with_cores(n_cores) if n_cores > 16 else bench(n_cores).config
-    image = assemble(source, n_cores=n_cores, xlen=config.xlen, any_events=True)
-    machine = Bench(config) if n_cores > 16 else bench(n_cores)
+    config = MachineConfig().with_cores(n_cores) if n_cores > 16 else runner(n_cores).config
+    image = assemble(source, n_cores=n_cores, xlen=config.xlen, any_events=True, defines={"AT_ONCE": int(at_once)})
+    machine = MachineRunner(config) if n_cores > 16 else runner(n_cores)
     seen = machine.run(Contents(microcode=image.words, arena=image.arena), max_clocks=5000)
     others = set(range(1, n_cores))
     assert seen.ending is Ending.QUIET
@@ -236,3 +250,7 @@ def test_broadcast(n_cores, tmp_path):
     assert sorted(record.result for record in answered) == list(range(n_cores - 1))
     accepted = [record.vector for record in seen.records if type(record) is ApicRecord and record.event is ApicEvent.ACCEPT]
     assert accepted == [0xF1] * (n_cores - 1)
+    sent = [record for record in seen.records if type(record) is ApicRecord and record.event is ApicEvent.SEND]
+    assert len(sent) == 2 * (1 if at_once else n_cores - 1)
+    arrived = [(record.mode, record.target) for record in seen.records if type(record) is MessageRecord]
+    assert sorted(arrived) == [(mode, core) for mode in (0, 6) for core in sorted(others)]

@@ -9,7 +9,7 @@ from rtl.memory.port import MemoryModel, MemoryOp
 from sim.engines.engine import Ending
 from sim.records import ApicRecord, CoreRecord
 
-from .bench import NO_WAITING, bench
+from .machine_runner import NO_WAITING, runner
 
 DEPTH = 4
 #: The clock from which on drains are no longer held.
@@ -30,7 +30,7 @@ def held(clock):
 
 
 def run(contents, straps, *, cores=1, schedule=held, **options):
-    run = bench(cores).run(contents, straps, schedule=schedule, **options)
+    run = runner(cores).run(contents, straps, schedule=schedule, **options)
     assert options or run.ending is Ending.QUIET
     return run
 

@@ -95,14 +95,14 @@ def test_it_does_what_connect_does(simulate, convert):
     for shares in True, False:
         dut = Parent(shares)
 
-        async def bench(ctx, dut=dut, shares=shares):
+        async def testbench(ctx, dut=dut, shares=shares):
             seen[shares] = []
             for start in (3, 200, 7, 90, 255, 0, 1, 1):
                 ctx.set(dut.start, start)
                 _, _, *values = await ctx.tick().sample(*dut.sums, dut.pair)
                 seen[shares].append(values)
 
-        simulate(dut, bench)
+        simulate(dut, testbench)
         convert(Parent(shares))
     assert seen[True] == seen[False]
     assert len({tuple(map(str, values)) for values in seen[True]}) > 4

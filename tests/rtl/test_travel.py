@@ -12,7 +12,7 @@ def test_ready_after_the_latency(n, latency, simulate, convert):
     seed = 1000 * n + latency
     rng = random.Random(seed)
 
-    async def bench(ctx):
+    async def testbench(ctx):
         ctx.set(dut.latency, latency)
         age = [None] * n              # clocks since valid rose
         held = 0
@@ -28,5 +28,5 @@ def test_ready_after_the_latency(n, latency, simulate, convert):
             assert sampled == ready, f"seed {seed}, clock {clock}"
             age = [None if a is None or done >> i & 1 else a + 1 for i, a in enumerate(age)]
 
-    simulate(dut, bench)
+    simulate(dut, testbench)
     convert(Travel(n))

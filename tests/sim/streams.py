@@ -165,16 +165,16 @@ class Stream:
     def unlock(self, core, name):
         return self.say(core, "UNLOCK", store=(self.address(name), 0))
 
-    def send(self, source, destination, vector=MANY):
-        self.records.append(ApicRecord(self._next(), source, ApicEvent.SEND, vector, destination))
+    def send(self, source, destination, vector=MANY, **fields):
+        self.records.append(ApicRecord(self._next(), source, ApicEvent.SEND, vector, destination, **fields))
         return self.clock
 
     def deliver(self, source, destination, vector=MANY, *, mode=DeliveryMode.FIXED, accepted=True):
-        self.records.append(MessageRecord(self._next(), source, mode.value, vector, destination, accepted))
+        self.records.append(MessageRecord(self._next(), source, destination if accepted else None, vector, destination, mode.value))
         return self.clock
 
     def accept(self, core, vector=MANY):
-        self.records.append(ApicRecord(self._next(), core, ApicEvent.ACCEPT, vector, 0))
+        self.records.append(ApicRecord(self._next(), core, ApicEvent.ACCEPT, vector))
         return self.clock
 
     def interrupt(self, source, destination, vector=MANY):

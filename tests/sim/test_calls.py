@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from rtl.apic.message import DeliveryMode
+from rtl.apic.message import DeliveryMode, Shorthand
 from rtl.config import MachineConfig
-from rtl.events import Event, Whom
+from rtl.events import ApicEvent, Event, Whom
 from rtl.memory.port import MemoryOp
 from sim.calls import CallTracker, Stage
-from sim.records import CommitRecord, CoreRecord
+from sim.records import ApicRecord, CommitRecord, CoreRecord
 
 from .streams import MANY, SINGLE, Stream
 
@@ -236,6 +236,42 @@ def test_messages_merged_in_irr_are_one_interrupt():
     assert [(message.source, message.call.id) for message in interrupt.messages] == [(0, "0.0"), (1, "1.0")]
     assert [call.visits[2].at(Stage.GOTIPI) for call in tracker.calls] == [clock, clock]
     assert tracker.call is None
+
+
+def test_one_message_to_several_is_bound_to_each_that_accepts_it():
+    """A message by shorthand, with one of its deliveries held for so long that the caller sends another."""
+    stream = Stream()
+    stream.publish(0, [1, 2], stream.address("cfd_data[0]"))
+    sent = stream.send(0, 0, shorthand=Shorthand.OTHERS.value)
+    first = stream.deliver(0, 2)
+    accepted = stream.accept(2)
+    tracker = stream.tracked()
+    assert [(message.source, message.named, message.call.id) for message in tracker.interrupt_of(2).messages] == [
+        (0, (1, 2, 3), "0.0")]
+    assert [tracker.calls[0].visits[core].at(Stage.IPI) for core in (1, 2)] == [sent, sent]
+    assert tracker.calls[0].visits[1].at(Stage.DELIVERED) is None
+
+    stream.send(0, 0, 0x40, shorthand=Shorthand.OTHERS.value)
+    other = stream.deliver(0, 1, 0x40)
+    second = stream.deliver(0, 1)
+    again = stream.accept(1)
+    stream.deliver(0, 2, 0x40)
+    tracker = stream.tracked()
+    visits = tracker.calls[0].visits
+    assert [(visits[core].at(Stage.DELIVERED), visits[core].at(Stage.GOTIPI)) for core in (1, 2)] == [
+        (other, again), (first, accepted)]
+    assert second > other, "the same call has asked for both"
+    assert (tracker.messages.sent, tracker.messages.delivered, tracker.messages.unaccepted) == (2, 4, 2)
+
+
+@pytest.mark.parametrize(("fields", "named"), [
+    ({"destination": 1}, [1]), ({"destination": 2}, []), ({"destination": 0xFF}, []), ({"destination": 0xFFFFFFFF}, [0, 1]),
+    ({"shorthand": 1, "destination": 1}, [0]), ({"shorthand": 2}, [0, 1]), ({"shorthand": 3}, [1]),
+    ({"logical": 1, "destination": 2}, [1]), ({"logical": 1, "destination": 0xFFFF}, [0, 1]),
+    ({"logical": 1, "destination": 0x10002}, []), ({"shorthand": 3, "logical": 1, "destination": 1}, [1]),
+])
+def test_whom_a_record_names(fields, named):
+    assert ApicRecord(0, 0, ApicEvent.SEND, 0xFB, **fields).named(2) == named
 
 
 def test_a_handler_that_finds_nothing():

@@ -242,14 +242,17 @@ BAD_RUNS = [
     (["demo", "--protocol", "mine.uasm"], None, "mine.uasm: there is no such file"),
     (["demo", "--preset", "wild"], None, 'there is no preset "wild", did you mean "wide"? (there are: tiny, default, wide)'),
     (["demo", "--set", "fabric"], None, "--set fabric: must be written as NAME=value"),
+    (["demo", "--set", "fabric=ring"], None, "--set fabric=ring: fabric must be one of crossbar, not 'ring'"),
+    (["x.toml"], "[machine]\nfabric = 'ring'\n" + PROGRAM,
+     "x.toml:2:1: machine.fabric is refused: fabric must be one of crossbar, not 'ring'\n    fabric = 'ring'\n    ^"),
     (["demo", "--set", "fabric_latency=long"], None, "--set fabric_latency=long: the value must be a whole number, not 'long'"),
     (["demo", "--set", "fabric_latency=999"], None, "--set fabric_latency=999: fabric_latency must be from 0 to 255, not 999"),
     (["demo", "--set", "arena_depth=100"], None,
      "--set arena_depth=100: arena_depth must be a power of two from 64 to 32768, not 100"),
     (["demo", "--set", "latency=9"], None, (
         "--set latency=9: there is no such setting, did you mean \"arena_latency\"? (there are: xlen, microcode_depth, "
-        "stack_depth, arena_depth, store_buffer_depth, n_banks, n_vectors, memory_model, x2apic, fabric_latency, arena_latency, "
-        "interrupt_entry, interrupt_return, define.NAME)")),
+        "stack_depth, arena_depth, store_buffer_depth, n_banks, n_vectors, fabric, memory_model, x2apic, fabric_latency, "
+        "arena_latency, interrupt_entry, interrupt_return, define.NAME)")),
     (["demo", "--set", "n_cores=9"], None, "--set n_cores=9: the number of cores is set with --cores"),
     (["demo", "--cores", "20", "--set", "xlen=16"], None,
      "--set xlen=16: n_cores must be at most xlen, because a cpumask is one word: 20 cores do not fit 16 bits"),

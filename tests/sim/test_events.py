@@ -37,6 +37,7 @@ def test_one_line_of_each_kind(tmp_path, stream):
     stream.deliver(0, 1)
     stream.say(2, "FAULT", at="csd_lock")
     write(tmp_path / "events.jsonl", stream)
+    plain = {"mode": 0, "logical": 0, "level": 0, "trigger": 0, "shorthand": 0}
     assert lines(tmp_path / "events.jsonl")[1:] == [
         {"clock": 1, "source": "core", "core": 0, "event": "CALL", "pc": 32, "label": "smp_call_function_many", "enabled": False,
          "a": 112, "b": 5, "call": "0.0"},
@@ -44,8 +45,8 @@ def test_one_line_of_each_kind(tmp_path, stream):
          "b": 0, "op": "WRITE", "address": 73, "word": "cfd_data[0].csd.flags", "result": 0, "call": "0.0"},
         {"clock": 2, "source": "bank", "bank": 0, "core": 0, "op": "WRITE", "address": 73, "word": "cfd_data[0].csd.flags",
          "old": 0, "new": 2, "call": "0.0"},
-        {"clock": 3, "source": "apic", "core": 0, "event": "SEND", "vector": 252, "destination": 1, "call": "0.0"},
-        {"clock": 4, "source": "message", "core": 0, "mode": 0, "vector": 252, "destination": 1, "accepted": True, "call": "0.0"},
+        {"clock": 3, "source": "apic", "core": 0, "event": "SEND", "vector": 252, "destination": 1, **plain, "call": "0.0"},
+        {"clock": 4, "source": "message", "core": 0, "target": 1, "vector": 252, "destination": 1, **plain, "call": "0.0"},
         {"clock": 5, "source": "core", "core": 2, "event": "FAULT", "pc": 64, "label": "csd_lock", "enabled": False, "a": 0,
          "b": 0, "address": 0, "call": None},
     ]

@@ -26,6 +26,11 @@ def bits(width):
     return st.integers(0, (1 << width) - 1)
 
 
+def message(draw):
+    """What a record says of a message: vector, destination, mode, logical, level, trigger, shorthand."""
+    return [draw(bits(width)) for width in (8, 32, 3, 1, 1, 1, 2)]
+
+
 @st.composite
 def records(draw, config):
     """(what encode has to give as the source index, a record), of any source."""
@@ -39,9 +44,11 @@ def records(draw, config):
             clock, core, draw(st.sampled_from(Event)), draw(bits(config.pc_bits)), draw(word), draw(word),
             draw(st.sampled_from([None, *MemoryOp])), draw(word), draw(word), draw(st.booleans()))
     if kind is ApicRecord:
-        return n + core, ApicRecord(clock, core, draw(st.sampled_from(ApicEvent)), draw(bits(8)), draw(bits(8)))
+        return n + core, ApicRecord(clock, core, draw(st.sampled_from(ApicEvent)), *message(draw))
     if kind is MessageRecord:
-        return 2 * n + core, MessageRecord(clock, core, draw(bits(3)), draw(bits(8)), draw(bits(8)), draw(st.booleans()))
+        source = draw(st.integers(0, n - 1))
+        target = draw(st.sampled_from([None, core]))
+        return 2 * n + (source if target is None else core), MessageRecord(clock, source, target, *message(draw))
     bank = draw(st.integers(0, config.n_banks - 1))
     return 3 * n + bank, CommitRecord(
         clock, bank, draw(st.sampled_from(MemoryOp)), core, draw(bits(config.address_bits)), draw(word), draw(word))
@@ -72,9 +79,13 @@ def test_layout():
     assert sources.encode(core) == (1, 1 | 12 << 1 | 1 << 8 | 0x123 << 9 | 0x4567 << 18 | 0x89AB << 34 | 1 << 50 | 2 << 51
                                     | 0xCDEF << 54 | 0x1357 << 70)
     apic = ApicRecord(9, 0, ApicEvent.EOI, 0xFB, 0x21)
-    assert sources.encode(apic) == (2, 1 | 2 << 1 | 0xFB << 3 | 0x21 << 11)
-    message = MessageRecord(9, 1, 5, 0xFB, 0x21, True)
-    assert sources.encode(message) == (5, 1 | 5 << 1 | 0xFB << 4 | 0x21 << 12 | 1 << 20)
+    assert sources.encode(apic) == (2, 1 | 2 << 1 | 0xFB << 4 | 0x21 << 20)
+    sent = ApicRecord(9, 1, ApicEvent.SEND, 0xFB, 0x12345678, mode=5, logical=1, level=0, trigger=1, shorthand=2)
+    assert sources.encode(sent) == (3, 1 | 0xFB << 4 | 5 << 12 | 1 << 15 | 0 << 16 | 1 << 17 | 2 << 18 | 0x12345678 << 20)
+    delivered = MessageRecord(9, 0, 1, 0xFB, 0x21, 5)
+    assert sources.encode(delivered) == (5, 1 | 1 << 1 | 0 << 2 | 0xFB << 3 | 5 << 11 | 0x21 << 19)
+    lost = MessageRecord(9, 1, None, 0xFB, 0x21)
+    assert sources.encode(lost) == (5, 1 | 0 << 1 | 1 << 2 | 0xFB << 3 | 0x21 << 19)
     commit = CommitRecord(9, 1, MemoryOp.OR, 1, 0x1A5, 0x4567, 0x89AB)
     assert sources.encode(commit) == (7, 1 | 6 << 1 | 1 << 4 | 0x1A5 << 5 | 0x4567 << 14 | 0x89AB << 30)
 

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from rtl.config import MachineConfig
-from rtl.probe import CoreState, probe_layout
+from rtl.core.seen import CoreState
+from rtl.probe import probe_layout
 from sim.engines.pysim import PySimEngine
 from sim.records import CoreRecord, Sources
 from sim.report.unreached import Begun, main, unreached, words_of

@@ -109,13 +109,13 @@ def test_equal_events_in_successive_clocks_stay_apart():
     config = config_for(2)
     event = CoreRecord(0, 1, Event.LOCK_TRY, 7, 1, 2, MemoryOp.SWAP, 16, 1)
     commit = CommitRecord(0, 0, MemoryOp.SWAP, 1, 16, 1, 1)
-    message = MessageRecord(0, 0, 0, 0xFB, 1, True)
+    message = MessageRecord(0, 0, 1, 0xFB, 1)
     vcd = one(config, [[event, commit], [event, commit, message], [message], [event]])
     assert vcd["core1.count"].tv == [(0, "1"), (10, "10"), (30, "11")]
     assert vcd["core1.memory_count"].tv == [(0, "1"), (10, "10"), (30, "11")]
     assert vcd["core1.event"].tv == [(0, f"{Event.LOCK_TRY.value:b}")]
     assert vcd["bank0.count"].tv == [(0, "1"), (10, "10")]
-    assert vcd["fabric.core0.delivered"].tv == [(0, "0"), (10, "1"), (20, "10")]
+    assert vcd["fabric.core1.delivered"].tv == [(0, "0"), (10, "1"), (20, "10")]
 
 
 def test_arena_shows_names_pointers_and_flags(tmp_path):
@@ -153,7 +153,7 @@ def test_annotations_and_messages_of_a_call(tmp_path):
     config = config_for(2)
     sources = Sources(config)
     send = sources.encode(ApicRecord(0, 0, ApicEvent.SEND, 0xFB, 1))
-    end = sources.encode(MessageRecord(0, 0, 0, 0xFB, 1, True))
+    end = sources.encode(MessageRecord(0, 0, 1, 0xFB, 1))
     target = tmp_path / "run.vcd"
     with WaveWriter(target, config, make_image(config), stages=("none", "queue", "ipi sent")) as writer:
         writer.on_clock(0, [], 0)
@@ -183,7 +183,7 @@ def test_window_starts_with_the_state_of_its_first_clock(tmp_path, run, start):
     write(run, tmp_path / "window.vcd", start=start)
     whole, window = VCDVCD(str(tmp_path / "all.vcd")), VCDVCD(str(tmp_path / "window.vcd"))
     assert window.begintime == start * CLOCK_NS
-    counts = ("count", "memory_count", "delivered")   # of what is in the file
+    counts = ("count", "memory_count", "delivered", "vanished")     # of what is in the file
     for name, width in writer.signals.items():
         if width and name.rpartition(".")[2] not in counts:
             for clock in range(start, 120):

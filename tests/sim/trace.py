@@ -3,9 +3,10 @@
 import re
 
 from rtl.core.microword import Fence, MicroWord, Op
+from rtl.core.seen import CoreState
 from rtl.events import Event
 from rtl.memory.port import MemoryOp
-from rtl.probe import CoreState, probe_layout
+from rtl.probe import probe_layout
 from sim.calls import Stage
 from sim.records import CoreRecord
 

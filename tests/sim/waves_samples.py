@@ -6,11 +6,13 @@ from pathlib import Path
 
 from amaranth.lib import data
 
+from rtl.apic.message import message_layout
 from rtl.config import MachineConfig
 from rtl.core.microword import MicroWord, Op
+from rtl.core.seen import CoreState
 from rtl.events import ApicEvent, Event
 from rtl.memory.port import MemoryOp
-from rtl.probe import CoreState, tile_probe_layout
+from rtl.probe import tile_probe_layout
 from sim.microcode.image import Field, Image, Line, ObjectType, StoredObject
 from sim.microcode.roles import Part
 from sim.records import ApicRecord, CommitRecord, CoreRecord, MessageRecord, Sources
@@ -92,7 +94,7 @@ class Run:
             "stores": 0, "memory_valid": 0, "memory_done": 0,
             "memory": {"op": MemoryOp.READ, "address": 0, "data": 0, "compare": 0},
             "irr": 0, "isr": 0, "tpr": 0, "interrupt": 0, "vector": 0, "icr_busy": 0,
-            "icr": {"vector": 0, "mode": 0, "destination": 0},
+            "icr": dict.fromkeys(message_layout.members, 0),
         }
 
     def _step(self, chance, tile, clock, number):
@@ -113,7 +115,8 @@ class Run:
             tile["interrupt"] ^= 1
             tile["vector"] = chance.randrange(256)
             tile["icr_busy"] ^= 1
-            tile["icr"] = {"vector": chance.randrange(256), "mode": chance.choice([0, 4]), "destination": chance.randrange(4)}
+            tile["icr"] = {"vector": chance.randrange(256), "mode": chance.choice([0, 4]), "logical": 0, "level": 1, "trigger": 0,
+                           "shorthand": chance.randrange(4), "destination": chance.randrange(4)}
             core["depth"] = chance.randrange(3)
             core["interrupts_on"] ^= 1
 
@@ -134,8 +137,9 @@ class Run:
             if draw > 0.98:
                 yield ApicRecord(clock, core, chance.choice(list(ApicEvent)), chance.randrange(256), chance.randrange(256))
             if draw < 0.02:
-                yield MessageRecord(clock, core, chance.choice([0, 4, 5]), chance.randrange(256), chance.randrange(256),
-                                    chance.random() < 0.9)
+                lost = chance.random() < 0.1
+                yield MessageRecord(clock, core if lost else chance.randrange(config.n_cores), None if lost else core,
+                                    chance.randrange(256), chance.randrange(256), chance.choice([0, 4, 5]))
         for bank in range(config.n_banks):
             if chance.random() < 0.7:
                 address = self._address(chance) // config.n_banks * config.n_banks + bank

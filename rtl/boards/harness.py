@@ -9,13 +9,13 @@ from amaranth.lib.wiring import In, Out
 
 from ..tile import Tile
 
-__all__ = ["TileBench"]
+__all__ = ["TileHarness"]
 
 #: Inputs of a LUT.
 _FOLD = 4
 
 
-class TileBench(wiring.Component):
+class TileHarness(wiring.Component):
     """Every input of the Tile comes from a flip-flop, and every output goes into one, so that no path through a pin is measured;
     and nothing can be optimised away, because each output is folded into ``output``.
 

@@ -3,17 +3,16 @@
 from dataclasses import dataclass
 from functools import cache
 
-from amaranth.sim import Simulator
-
 from rtl.config import MachineConfig, Straps
 from rtl.events import ApicEvent
 from rtl.machine import Machine
 from sim.engines.engine import Ending
+from sim.engines.pysim import simulator
 from sim.records import ApicRecord, CommitRecord, CoreRecord, Sources
 
 from .core_model import CoreModel
 
-__all__ = ["FIRST_WORD", "NO_WAITING", "Bench", "Recorder", "Run", "bench", "follow"]
+__all__ = ["FIRST_WORD", "NO_WAITING", "MachineRunner", "Recorder", "Run", "follow", "runner"]
 
 #: The clock in which core 0 executes its first word.
 FIRST_WORD = 3
@@ -64,7 +63,7 @@ class Recorder:
         return [self.sources.decode(*item) for item in self.raw]
 
 
-class Bench:
+class MachineRunner:
     """Elaborated once; every run starts from reset."""
 
     def __init__(self, config):
@@ -82,7 +81,7 @@ class Bench:
         """
         self._arguments = contents, straps, schedule, max_clocks, load_port, before, through_traps
         if self._simulator is None:
-            self._simulator = Simulator(self.machine)
+            self._simulator = simulator(self.machine)
             self._simulator.add_clock(1e-6)
             self._simulator.add_testbench(self._testbench)
         else:
@@ -143,9 +142,9 @@ class Bench:
 
 
 @cache
-def bench(n_cores=1, **fields):
-    """One Bench for all tests that want this machine."""
-    return Bench(MachineConfig(**{"n_cores": n_cores, "arena_depth": 128, "stack_depth": 16, "n_vectors": 256, **fields}))
+def runner(n_cores=1, **fields):
+    """One MachineRunner for all tests that want this machine."""
+    return MachineRunner(MachineConfig(**{"n_cores": n_cores, "arena_depth": 128, "stack_depth": 16, "n_vectors": 256, **fields}))
 
 
 def follow(config, contents, straps, run):

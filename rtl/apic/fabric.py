@@ -1,0 +1,66 @@
+"""What every interrupt fabric does, and who receives a message."""
+
+from amaranth.hdl import Cat, Const, Mux
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from ..events import message_record_layout
+from .message import BROADCAST, DeliveryPort, MessagePort, Shorthand
+
+__all__ = ["Fabric", "names_several", "receivers"]
+
+_CLUSTER = 16
+
+
+class Fabric(wiring.Component):
+    """Carries one message per source to every core that it names: to each once, and to nobody else.
+
+    A message whose ``valid`` rose in clock t is delivered to nobody before clock t + ``latency`` (0: clock t). A target takes one
+    message per clock. The deliveries of one message may be in different clocks; ``done`` is high in the clock of the last one. A
+    message that names no core travels as long, and is then ``done`` in a clock in which its own core receives nothing.
+
+    There is a record for each delivery, in its clock, with the number of the target. The end of a message that has reached nobody
+    is a record of its source that is not ``accepted``.
+
+    Parameters
+    ----------
+    config : MachineConfig.
+
+    Members
+    -------
+    latency : the strap ``fabric_latency``, in clocks.
+    hold : what is not delivered in the next clock; sampled at the clock edge. A message that names one core, or none, is held by
+        the bit of its source. The deliveries of one that may name several are held one by one: that from source s to target t by
+        bit (s + t) modulo n.
+    sources : the local APICs' ways out.
+    targets : the local APICs' ways in.
+    records : of each port; see ``message_record_layout``.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        n = config.n_cores
+        super().__init__({
+            "latency": In(8),
+            "hold": In(n),
+            "sources": In(MessagePort()).array(n),
+            "targets": Out(DeliveryPort()).array(n),
+            "records": Out(data.ArrayLayout(message_record_layout(config), n)),
+        })
+
+
+def names_several(message):
+    """It may name more than one core."""
+    return Mux(message.shorthand == Shorthand.NONE, message.logical | (message.destination == BROADCAST),
+               message.shorthand != Shorthand.SELF)
+
+
+def receivers(message, source, n):
+    """The cores that a message of core number ``source`` names, as ``n`` bits."""
+    everybody, own, destination = Const(-1, n), Const(1 << source, n), message.destination
+    physical = Mux(destination == BROADCAST, everybody,
+                   Mux(destination < n, Const(1, n) << destination[:ceil_log2(n)], 0)[:n])
+    logical = Cat((destination[16:] == core // _CLUSTER) & destination[core % _CLUSTER] for core in range(n))
+    return Mux(message.shorthand == Shorthand.NONE, Mux(message.logical, logical, physical),
+               Mux(message.shorthand == Shorthand.SELF, own, Mux(message.shorthand == Shorthand.ALL, everybody, ~own)))

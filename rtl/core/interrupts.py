@@ -1,0 +1,85 @@
+"""The interrupts of a core: its interrupt flag, which interrupt it accepts and when, and how deep it is in them."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .microword import Op
+
+__all__ = ["Interrupts"]
+
+
+class Interrupts(wiring.Component):
+    """Follows CLI, STI, IRQSAVE, IRQRESTORE and IRET by what completes, and offers acceptance between two words.
+
+    An interrupt is accepted in a clock with ``between`` if the local APIC requests one, interrupts are on, the word completed last
+    was no STI that switched them on (the STI shadow), and acceptance was not held at the last edge. Acceptance switches interrupts
+    off.
+
+    Acceptance and IRET cost ``entry`` and ``leave`` further clocks: ``delays`` says, in the clock of either, that there are
+    some, and ``delayed`` that this clock is the last of them.
+
+    Members
+    -------
+    entry, leave : straps, in clocks.
+    interrupt, pending_vector : from the local APIC.  hold : sampled at the clock edge.
+    between : the core may accept in this clock: no word has begun, and none must come first.
+    accept : an interrupt is accepted in this clock.  refused : ... but its return address has no room, which is a trap.
+    op, completes : the word that completes in this clock.
+    popped : of IRQRESTORE and IRET: the interrupt flag to go back to.
+    clear : as after INIT, at the end of this clock, whatever else it says; ``vector`` stays.
+    on : interrupts are on.  vector : of the interrupt accepted last.  depth : accepted and not left, modulo 16.
+    """
+
+    entry: In(8)
+    leave: In(8)
+    interrupt: In(1)
+    pending_vector: In(8)
+    hold: In(1)
+    between: In(1)
+    accept: Out(1)
+    refused: In(1)
+    op: In(Op)
+    completes: In(1)
+    popped: In(1)
+    clear: In(1)
+    delays: Out(1)
+    delayed: Out(1)
+    on: Out(1)
+    vector: Out(8)
+    depth: Out(4)
+
+    def elaborate(self, platform):
+        m = Module()
+        held, shadow = Signal(), Signal()
+        accepted, left = Signal(), Signal()
+        delay, cost = Signal(8), Signal(8)
+        m.d.sync += held.eq(self.hold)
+        m.d.comb += [
+            self.accept.eq(self.between & self.interrupt & self.on & ~shadow & ~held),
+            accepted.eq(self.accept & ~self.refused),
+            left.eq(self.completes & (self.op == Op.IRET)),
+            cost.eq(Mux(accepted, self.entry, self.leave)),
+            self.delays.eq((accepted | left) & (cost != 0)),
+            self.delayed.eq(delay == 1),
+        ]
+        with m.If(self.clear):
+            m.d.sync += [self.on.eq(0), self.depth.eq(0), shadow.eq(0), delay.eq(0)]
+        with m.Elif(accepted):
+            m.d.sync += [self.on.eq(0), self.depth.eq(self.depth + 1), delay.eq(cost)]
+        with m.Elif(self.completes):
+            m.d.sync += shadow.eq((self.op == Op.STI) & ~self.on)
+            with m.Switch(self.op):
+                with m.Case(Op.CLI, Op.IRQSAVE):
+                    m.d.sync += self.on.eq(0)
+                with m.Case(Op.STI):
+                    m.d.sync += self.on.eq(1)
+                with m.Case(Op.IRQRESTORE):
+                    m.d.sync += self.on.eq(self.popped)
+                with m.Case(Op.IRET):
+                    m.d.sync += [self.on.eq(self.popped), self.depth.eq(self.depth - 1), delay.eq(cost)]
+        with m.Elif(delay != 0):
+            m.d.sync += delay.eq(delay - 1)
+        with m.If(accepted):
+            m.d.sync += self.vector.eq(self.pending_vector)
+        return m

@@ -1,0 +1,43 @@
+"""What is seen of a core: its state, what a schedule may look at, and what waves show."""
+
+from amaranth.lib import data, enum
+
+__all__ = ["CoreState", "core_probe_layout", "status_layout"]
+
+
+class CoreState(enum.Enum, shape=3):
+    """What a core does in a clock."""
+
+    #: Executes a microword, or is stalled by the schedule (``go`` low).
+    RUN = 0
+    #: Waits for the arena to answer.
+    MEMORY = 1
+    #: Executed HALT; waits for an interrupt.
+    HALT = 2
+    #: Counts the cost of interrupt entry or return.
+    DELAY = 3
+    #: After INIT: waits for STARTUP.
+    WAIT_STARTUP = 4
+    #: Stopped by PANIC, FAULT or STACK_FAULT.
+    TRAPPED = 5
+
+
+#: What a schedule may look at, in the clock in which it is true.
+status_layout = data.StructLayout({
+    "halted": 1,        # in HALT, waiting for INIT or STARTUP, or stopped by a trap
+    "pausing": 1,       # executes PAUSE
+    "waiting": 1,       # waits for memory
+    "in_handler": 1,    # at least one interrupt has been accepted and not left
+    "trapped": 1,       # stopped by PANIC, FAULT or STACK_FAULT
+})
+
+
+def core_probe_layout(config):
+    return data.StructLayout({
+        "state": CoreState,
+        "go": 1,                      # 0 in RUN: held back by the schedule (or the machine does not run)
+        "pc": config.pc_bits,         # microcode address of the word in execution
+        "interrupts_on": 1,
+        "depth": 4,                   # interrupts accepted and not left
+        "registers": data.ArrayLayout(config.xlen, 8),
+    })

@@ -1,0 +1,63 @@
+"""The private stack of a core: return addresses, interrupt flags and saved registers."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["Stack"]
+
+
+class Stack(wiring.Component):
+    """``stack_depth - 1`` words, the last in first out; at most one of ``push``, ``pop`` and ``clear`` counts in a clock.
+
+    The top is read synchronously: it is out of date in the clock after a push, which ``settling`` says, and up to date in the clock
+    after a pop.
+
+    Parameters
+    ----------
+    config : MachineConfig
+
+    Members
+    -------
+    push : ``word`` becomes the top at the end of this clock; not if ``full``.
+    pop : the top is taken off at the end of this clock; not if ``empty`` or ``settling``.
+    clear : the stack is empty at the end of this clock, whatever else it says.
+    top : the word pushed last; undefined if ``empty`` or ``settling``.
+    full, empty, settling : functions of state.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        super().__init__({
+            "push": In(1),
+            "pop": In(1),
+            "clear": In(1),
+            "word": In(config.xlen),
+            "top": Out(config.xlen),
+            "full": Out(1),
+            "empty": Out(1),
+            "settling": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        m.submodules.words = words = Memory(shape=config.xlen, depth=config.stack_depth, init=[])
+        write, read = words.write_port(), words.read_port()
+        used, next_used = Signal(config.stack_bits), Signal(config.stack_bits)
+        with m.If(self.clear):
+            m.d.comb += next_used.eq(0)
+        with m.Else():
+            m.d.comb += next_used.eq(used + self.push - self.pop)
+        m.d.comb += [
+            write.en.eq(self.push),
+            write.addr.eq(used),
+            write.data.eq(self.word),
+            read.addr.eq(next_used - 1),
+            self.top.eq(read.data),
+            self.full.eq(used == config.stack_depth - 1),
+            self.empty.eq(used == 0),
+        ]
+        m.d.sync += [used.eq(next_used), self.settling.eq(self.push)]
+        return m
