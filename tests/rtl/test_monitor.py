@@ -231,6 +231,21 @@ def test_who_goes_owes_nothing_any_more(watch, stream):
     assert watch(stream, rests=True) == {}
 
 
+@pytest.mark.parametrize("early", [False, True])
+def test_who_clears_its_bit_before_a_call_begins_owes_it_nothing(watch, stream, early):
+    """The command loop reads the mask before it says ISSUE; but behind REQUEST."""
+    if early:
+        stream.say(2, "UNMASK", 5)
+    stream.request(0)
+    if not early:
+        stream.say(2, "UNMASK", 5)
+    stream.issue(0, mask=0b110)
+    stream.interrupt(0, 1)
+    stream.run(1)
+    stream.result(0)
+    assert watch(stream, rests=True) == ({"lost": stream.clock + 1, "interrupt": stream.clock + 1} if early else {})
+
+
 @pytest.mark.parametrize("clears", [True, False])
 def test_who_clears_its_bit_in_the_middle_of_a_call_owes_it_nothing(watch, stream, clears):
     stream.ask(0, Whom.MASK, 0b110)
