@@ -65,7 +65,8 @@ class Monitor(wiring.Component):
 
     There is a CoreMonitor per core. If its core has done what others may have to know, an operation, it requests the bus in the
     clock after the record. One core is granted the bus in a clock: the one that has waited longest, so that operations come in the
-    order of their records; of several the lowest. (More than one request in a clock is rare: operations go with accesses to memory.) All CoreMonitors see the operation, and say in the clock after what they know of it.
+    order of their records; of several the lowest. (More than one request in a clock is rare: operations go with accesses to
+    memory.) All CoreMonitors see the operation, and say in the clock after what they know of it.
 
     ``overflow`` says that the room does not suffice. What else is not followed is said by Context and Obligations.
 

@@ -388,8 +388,8 @@ def mutate(
              epilog="Example: crosscall museum early-return")
 def museum(
     names: Annotated[list[str] | None, typer.Argument(metavar="[DEFECT]...", help="Only these; none: all.")] = None,
-    protocol: Annotated[list[str] | None, typer.Option(metavar="NAME|FILE.uasm", help="Only on this one, which may be your own; may be "
-                                                       "repeated. [default: those that each defect names]")] = None,
+    protocol: Annotated[list[str] | None, typer.Option(metavar="NAME|FILE.uasm", help="Only on this one, which may be yours; may "
+                                                       "be repeated. [default: those that each defect names]")] = None,
     runs: Annotated[int, typer.Option(min=0, help="Schedules of each, at most.")] = 1000,
     processes: _Processes = None,
     out: Annotated[Path, typer.Option(help="Where waves are written.")] = Path("waves/museum"),

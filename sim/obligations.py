@@ -181,8 +181,8 @@ class Book:
             spared[0] |= mask
 
     def request(self):
-        """A call is asked for. Returns what ``issue`` is to be given of it. The mask of ISSUE was read in between, so who is spared from now on
-        owes it nothing."""
+        """A call is asked for. Returns what ``issue`` is to be given of it. The mask that ISSUE says was read in between, so who is
+        spared from now on owes it nothing."""
         self._asked.append([0])
         return self._asked[-1]
 

@@ -37,8 +37,8 @@ def search(prepared, engine, *, runs, first=0, wanted=lambda oracle: True, plans
     """Yield a Hit for each run that violates an oracle that is ``wanted``: the run as it is, then those with the numbers from
     ``first`` to before ``first + runs``.
 
-    The Monitor says which runs are looked at by the oracles; a run of which it cannot remember all is, too. What only the Monitor has
-    seen is no Hit (a hunt would say that they disagree).
+    The Monitor says which runs are looked at by the oracles; a run of which it cannot remember all is, too. What only the Monitor
+    has seen is no Hit (a hunt would say that they disagree).
 
     engine : of the machine of ``prepared``; any will do.  plans : number -> Plan.
     """

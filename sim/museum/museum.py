@@ -1,7 +1,7 @@
 """The museum: each defect that the protocol has had, on the generations that have it and on those that do not.
 
-What there is stands in ``defects.toml``. A defect comes out of the microcode of a generation, a scenario, and a schedule: of the run as it
-is, or of one that a search finds. A generation that is clean has to stay so in as many schedules.
+What there is stands in ``defects.toml``. A defect comes out of the microcode of a generation, a scenario, and a schedule: the plain
+one, or one that a search finds. A generation that is clean has to stay so in as many schedules.
 """
 
 import random
@@ -32,7 +32,8 @@ _HERE = Path(__file__).parent
 def _stalls(number):
     """The plan of a run in which cores stop for hundreds of clocks, now and then, and nothing else is held up."""
     chance = random.Random(number)
-    return Plan(kind=ScheduleKind.BOUNDED, seed=chance.getrandbits(32), stall=chance.choice((2, 4, 8)), delay=chance.choice((6, 7, 8)))
+    return Plan(kind=ScheduleKind.BOUNDED, seed=chance.getrandbits(32), stall=chance.choice((2, 4, 8)),
+                delay=chance.choice((6, 7, 8)))
 
 
 #: What draws the schedules of a search: number -> Plan.
@@ -97,8 +98,8 @@ class Exhibit:
 class Row:
     """What came of an Exhibit.
 
-    runs : how many schedules were tried.  found : the oracle that is violated, or None.  run : the number of the schedule; None: the
-    run as it is.  clock, sentence : of the violation.  wave : the file that shows it.
+    runs : how many schedules were tried.  found : the oracle that is violated, or None.  run : the number of the schedule; None:
+    the plain run.  clock, sentence : of the violation.  wave : the file that shows it.
     """
 
     exhibit: Exhibit
@@ -150,7 +151,7 @@ def _read(table):
 def exhibits(names=(), protocols=()):
     """What there is to show. Raises InputError if there is no such thing.
 
-    names : of defects; none: all.  protocols : only these. One that a defect says nothing of, or that is the user's own, should be clean.
+    names : of defects; none: all.  protocols : only these. One that a defect says nothing of should be clean, as should your own.
     """
     known = defects()
     for name in names:
@@ -204,5 +205,5 @@ def _look(exhibits, runs, out, number):
         # Exactly what has been found, so that the schedule beside the waves is that, too.
         again = hit.result.prepared.under(schedule=hit.result.schedule, violation=(hit.first.oracle, hit.first.clock))
         wave = str(run(again, engine=engine, out=out, name=exhibit.file).files["waves"])
-    tried = 0 if hit.number is None else hit.number + 1
-    return number, Row(exhibit, prepared.settings.memory, tried, hit.first.oracle, hit.number, hit.first.clock, hit.first.sentence, wave)
+    found, tried = hit.first, 0 if hit.number is None else hit.number + 1
+    return number, Row(exhibit, prepared.settings.memory, tried, found.oracle, hit.number, found.clock, found.sentence, wave)
