@@ -4,6 +4,7 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from .apic.faults import fault_layout
 from .config import straps_layout
 from .core.microword import MicroWord
 from .core.seen import status_layout
@@ -50,6 +51,7 @@ class Machine(wiring.Component):
     run : the machine runs. Low, it stands still after what it has begun.
     load : LoadPort.
     schedule : who is held back; sampled at the clock edge. 0 is the plain machine.
+    fault : what goes wrong on the way of interrupt messages; held during a run. 0: nothing.
     status : per core, what a schedule may look at.
     quiet : nothing will happen any more: every core sleeps, no interrupt will wake it, nothing is under way.
     trapped : a core has trapped.
@@ -65,6 +67,7 @@ class Machine(wiring.Component):
             "run": In(1),
             "load": In(LoadPort(config)),
             "schedule": In(schedule_layout(config)),
+            "fault": In(fault_layout),
             "status": Out(data.ArrayLayout(status_layout, config.n_cores)),
             "quiet": Out(1),
             "trapped": Out(1),
@@ -76,7 +79,7 @@ class Machine(wiring.Component):
         m = Module()
         m.submodules.shared = shared = self.shared
         load, schedule = self.load, self.schedule
-        share(shared, run=self.run, straps=self.straps)
+        share(shared, run=self.run, straps=self.straps, fault=self.fault)
         load_valid, load_address = Signal(), Signal(self.config.pc_bits)
         load_word = Signal(MicroWord.as_shape().size)
         m.d.comb += [

@@ -4,6 +4,7 @@ from amaranth.hdl import Module
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from .apic.faults import fault_layout
 from .check.core_monitor import CoreMonitor
 from .check.room import Room
 from .config import straps_layout
@@ -34,7 +35,7 @@ class Rig(wiring.Component):
     Members
     -------
     straps, run, load, status, quiet, trapped, trace, probe : as of Machine.
-    plan, replay : as of Scheduler. ``plan`` is held from the last clock with ``run`` low on.
+    plan, replay : as of Scheduler; ``plan`` says ``Machine.fault``, too. ``plan`` is held from the last clock with ``run`` low on.
     patience, profile : as of Monitor.
     schedule : in force in this clock; to be recorded.
     flags : as of Monitor.
@@ -68,6 +69,7 @@ class Rig(wiring.Component):
         m.submodules.monitor = monitor = self._monitor
         share(machine, straps=self.straps, run=self.run, load=self.load, schedule=self.schedule, status=self.status,
               quiet=self.quiet, trapped=self.trapped, trace=self.trace, probe=self.probe)
+        m.d.comb += [self.machine.fault[name].eq(self.plan[name]) for name, _ in fault_layout]
         share(scheduler, run=self.run, plan=self.plan, status=self.status, replay=self.replay, schedule=self.schedule)
         share(monitor, run=self.run, patience=self.patience, profile=self.profile, trace=self.trace, quiet=self.quiet,
               flags=self.flags)

@@ -9,6 +9,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
+from .apic.faults import fault_layout
 from .core.seen import status_layout
 
 __all__ = ["ScheduleKind", "Scheduler", "plan_layout", "schedule_layout"]
@@ -60,6 +61,8 @@ plan_layout = data.StructLayout({
     "delay": 4,             # BOUNDED: the longest hold is 2**delay clocks
     "changes": 3,           # PCT: how many change points
     "horizon": 5,           # PCT: they are drawn from the 2**horizon clocks that follow ``start``
+    # What goes wrong besides; no business of the Scheduler.
+    **{name: field.shape for name, field in fault_layout},
 })
 
 _GAMMA = 0x9E3779B9

@@ -1,11 +1,12 @@
 """Shared: everything in a Machine that there is one of - the arena, the fabric and the time."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Cat, Module
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .apic.crossbar import Crossbar
-from .apic.message import DeliveryPort, MessagePort
+from .apic.faults import FaultInjector, fault_layout
+from .apic.message import DeliveryMode, DeliveryPort, MessagePort
 from .config import straps_layout
 from .events import commit_record_layout, message_record_layout
 from .memory.arena import Arena
@@ -31,7 +32,7 @@ class Shared(wiring.Component):
 
     Members
     -------
-    run, straps, hold_message : as of Machine.
+    run, straps, fault, hold_message : as of Machine.
     load_valid, load_address, load_data : load port of the arena, for use while ``run`` is low.
     memory, sources, targets : one of each per Tile, seen from here: requests and messages come in, deliveries go out.
     now : clocks since ``run`` rose, modulo 2**xlen.
@@ -45,6 +46,7 @@ class Shared(wiring.Component):
         super().__init__({
             "run": In(1),
             "straps": In(straps_layout),
+            "fault": In(fault_layout),
             "hold_message": In(n),
             "load_valid": In(1),
             "load_address": In(config.address_bits),
@@ -64,6 +66,13 @@ class Shared(wiring.Component):
         share(arena, ports=self.memory, records=self.commits,
               load_valid=self.load_valid, load_address=self.load_address, load_data=self.load_data)
         share(fabric, hold=self.hold_message, sources=self.sources, targets=self.targets, records=self.messages)
+        m.submodules.injector = injector = FaultInjector(self._config.n_cores)
+        share(injector, run=self.run, plan=self.fault, faults=fabric.faults, injected=fabric.injected)
+        interrupts = [source.valid & (source.message.mode == DeliveryMode.FIXED) for source in self.sources]
+        m.d.comb += [
+            injector.valid.eq(Cat(interrupts)),
+            injector.done.eq(Cat(interrupt & source.done for interrupt, source in zip(interrupts, self.sources, strict=True))),
+        ]
         m.d.comb += [arena.latency.eq(self.straps.arena_latency), fabric.latency.eq(self.straps.fabric_latency)]
         with m.If(self.run):
             m.d.sync += self.now.eq(self.now + 1)

@@ -30,19 +30,21 @@ class Crossbar(Fabric):
             messages.eq(Cat(source.message for source in self.sources)),
         ]
         arbiters = [RoundRobin(n) for _ in range(n)]
-        wanted = self._wanted(m, travel.ready, arbiters)
+        wanted = self._wanted(m, travel.ready & ~self.faults.late, arbiters)
+        extra = message_layout.const({"level": 1}).as_bits()
         for number, (arbiter, target, source, record) in enumerate(
                 zip(arbiters, self.targets, self.sources, self.records, strict=True)):
             m.submodules[f"arbiter{number}"] = arbiter
             m.d.comb += [
                 arbiter.requests.eq(Cat(targets[number] for targets in wanted)),
-                target.valid.eq(arbiter.requests.any()),
-                target.message.eq(messages[arbiter.index]),
+                self.injected[number].eq(self.faults.inject[number] & ~arbiter.requests.any()),
+                target.valid.eq(arbiter.requests.any() | self.injected[number]),
+                target.message.eq(Mux(self.injected[number], extra | self.faults.vector, messages[arbiter.index].as_value())),
             ]
             # Of the message that ends here without a delivery, if there is one.
             carried = Mux(target.valid, target.message.as_value(), source.message.as_value())
             with m.If(target.valid | source.done & ~self._delivers(arbiters, number).any()):
-                m.d.comb += record.eq(Cat(1, target.valid, Mux(target.valid, arbiter.index, number)[:record.source.shape().width],
+                m.d.comb += record.eq(Cat(1, target.valid, Mux(arbiter.requests.any(), arbiter.index, number)[:record.source.shape().width],
                                           carried))
         return m
 
@@ -58,14 +60,19 @@ class Crossbar(Fabric):
         wanted = [Signal(n, name=f"wanted{number}") for number in range(n)]
         for number, source in enumerate(self.sources):
             named, left, delivered = (Signal(n, name=f"{name}{number}") for name in ("named", "left", "delivered"))
+            again, all_done = Signal(name=f"again{number}"), Signal(name=f"all_done{number}")
             one_by_one = Cat(held[(number + target) % n] for target in range(n))
             with m.If(ready[number]):
                 holds = Mux(names_several(source.message), one_by_one, held[number].replicate(n))
                 m.d.comb += [
-                    named.eq(receivers(source.message, number, n)),
+                    named.eq(Mux(self.faults.drop[number], 0, receivers(source.message, number, n))),
                     wanted[number].eq(named & ~delivered & ~holds),
                     left.eq(named & ~delivered & ~self._delivers(arbiters, number)),
-                    source.done.eq(Mux(named.any(), ~left.any(), ~held[number] & ~arbiters[number].requests.any())),
+                    all_done.eq(Mux(named.any(), ~left.any(), ~held[number] & ~self.targets[number].valid)),
+                    source.done.eq(all_done & ~(self.faults.twice[number] & named.any() & ~again)),
                 ]
-                m.d.sync += delivered.eq(Mux(source.done, 0, named & ~left))
+                m.d.sync += [
+                    delivered.eq(Mux(all_done, 0, named & ~left)),
+                    again.eq(again ^ (all_done & self.faults.twice[number])),
+                ]
         return wanted

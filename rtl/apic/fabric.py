@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from ..events import message_record_layout
+from .faults import faults_layout
 from .message import BROADCAST, DeliveryPort, MessagePort, Shorthand
 
 __all__ = ["Fabric", "names_several", "receivers"]
@@ -33,6 +34,10 @@ class Fabric(wiring.Component):
     hold : what is not delivered in the next clock; sampled at the clock edge. A message that names one core, or none, is held by
         the bit of its source. The deliveries of one that may name several are held one by one: that from source s to target t by
         bit (s + t) modulo n.
+    faults : what is wrong in this clock; see ``faults_layout``. 0: nothing, as above. A message that is dropped ends as one that names no
+        core; one that is late has not arrived.
+    injected : by target: what ``faults`` injects is delivered in this clock, in which nothing else is. Its record has the target as
+        source, too.
     sources : the local APICs' ways out.
     targets : the local APICs' ways in.
     records : of each port; see ``message_record_layout``.
@@ -44,6 +49,8 @@ class Fabric(wiring.Component):
         super().__init__({
             "latency": In(8),
             "hold": In(n),
+            "faults": In(faults_layout(n)),
+            "injected": Out(n),
             "sources": In(MessagePort()).array(n),
             "targets": Out(DeliveryPort()).array(n),
             "records": Out(data.ArrayLayout(message_record_layout(config), n)),

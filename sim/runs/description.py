@@ -89,7 +89,7 @@ class Run:
         """What a Job is told of the schedule: its ``plan`` and ``replay``."""
         if self.schedule is None:
             return {"plan": self.plan, "replay": ()}
-        return {"plan": Plan(kind=ScheduleKind.REPLAY), "replay": self.schedule}
+        return {"plan": Plan(kind=ScheduleKind.REPLAY, **self.plan.faults), "replay": self.schedule}
 
     def check(self, contents, *, file=None):
         """Raise InputError if these are not the Contents of the run."""

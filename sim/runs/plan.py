@@ -2,12 +2,17 @@
 
 from dataclasses import dataclass, fields
 
+from rtl.apic.faults import FaultKind, fault_layout
 from rtl.schedule import ScheduleKind, plan_layout
 
-__all__ = ["Plan"]
+__all__ = ["FAULTS", "Plan"]
 
 #: Field of a plan -> the largest value; a hunt makes many plans.
 _LIMITS = {name: (1 << field.width) - 1 for name, field in plan_layout}
+#: Fields that are no numbers.
+_KINDS = {"kind": ScheduleKind, "fault": FaultKind}
+#: The fields that say what goes wrong.
+FAULTS = tuple(name for name, _ in fault_layout)
 #: What a rate is a part of.
 _RATES = 256
 
@@ -21,6 +26,7 @@ class Plan:
     stall, hold_drain, hold_interrupt, hold_message : rates, in 1/256.
     delay : BOUNDED holds for 1 to ``2**delay`` clocks.
     changes, horizon : PCT draws ``changes`` change points from the ``2**horizon`` clocks after ``start``.
+    fault and what follows : what goes wrong with interrupt messages (``rtl.apic.faults.fault_layout``).
     """
 
     kind: ScheduleKind = ScheduleKind.NONE
@@ -33,12 +39,23 @@ class Plan:
     delay: int = 0
     changes: int = 0
     horizon: int = 0
+    fault: FaultKind = FaultKind.NONE
+    fault_source: int = 0
+    fault_number: int = 0
+    fault_delay: int = 0
+    resend_clock: int = 0
+    resend_target: int = 0
+    resend_vector: int = 0
 
     def __post_init__(self):
-        if not isinstance(self.kind, ScheduleKind):
-            raise TypeError(f"kind must be a ScheduleKind, not {self.kind!r}")
-        for item in fields(self)[1:]:
-            value, limit = getattr(self, item.name), _LIMITS[item.name]
+        for item in fields(self):
+            value = getattr(self, item.name)
+            kind = _KINDS.get(item.name)
+            if kind is not None:
+                if not isinstance(value, kind):
+                    raise TypeError(f"{item.name} must be a {kind.__name__}, not {value!r}")
+                continue
+            limit = _LIMITS[item.name]
             if isinstance(value, bool) or not isinstance(value, int):
                 raise TypeError(f"{item.name} must be an integer, not {value!r}")
             if not 0 <= value <= limit:
@@ -56,6 +73,11 @@ class Plan:
         if self.kind is ScheduleKind.BOUNDED:
             return 1 + rate * (1 + 2**self.delay) / 2 / _RATES
         return 1
+
+    @property
+    def faults(self):
+        """The fields that say what goes wrong."""
+        return {name: getattr(self, name) for name in FAULTS}
 
     def as_const(self):
         """The value of the ``plan`` port, as ``data.Layout.const`` takes it."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rtl.config import MachineConfig, Straps
 from rtl.monitor import FLAGS
+from rtl.apic.faults import FaultKind
 from rtl.schedule import ScheduleKind, schedule_layout
 from sim.errors import InputError
 from sim.files import write_whole
@@ -14,7 +15,7 @@ from sim.texts import integer, read_json, shown
 from sim.watchdog import JUDGES
 
 from .description import OfLitmus, OfScenario, Run
-from .plan import Plan
+from .plan import FAULTS, Plan
 
 __all__ = ["read_run", "run_text", "write_run"]
 
@@ -24,6 +25,8 @@ _VERSION = 1
 _PER_LINE = 16
 #: The largest limit.
 _MOST = 1 << 40
+#: Fields of a plan that are in a file by name.
+_NAMED = {"kind": ScheduleKind, "fault": FaultKind}
 #: Fields of a Run that are in a file only if they are not the default.
 _LIMITS = ("max_clocks", "patience", "visits", "window")
 
@@ -35,11 +38,17 @@ def run_text(run):
         limits["window"] = [run.window.start, run.window.stop]
     return json.dumps({
         "format": _FORMAT, "version": _VERSION, **asdict(run.subject), "config": asdict(run.config), "straps": asdict(run.straps),
-        "contents": run.contents, "plan": run.plan.as_const() | {"kind": run.plan.kind.name.lower()},
+        "contents": run.contents, "plan": _plan(run.plan),
         "schedule": None if run.schedule is None else _run_lengths(run.schedule),
         "violation": None if run.violation is None else {"flag": run.violation[0], "clock": run.violation[1]},
         **({"limits": limits} if limits else {}), **({"files": run.files} if run.files else {}),
     }, indent=2) + "\n"
+
+
+def _plan(plan):
+    faulty = any(int(getattr(value, "value", value)) for value in plan.faults.values())
+    return {name: getattr(value, "name", str(value)).lower() if name in _NAMED else value for name, value in plan.as_const().items()
+            if faulty or name not in FAULTS}
 
 
 def write_run(path, run):
@@ -96,12 +105,14 @@ class _Reader:
                 raise self._refusal(f"files.{name}", "is not known: the run cannot be repeated")
             self._kind(files[name], str, f"files.{name}")
         config = self._made(MachineConfig, "config", document["config"])
-        plan = dict(document["plan"])
+        # Faults are only said if there are any.
+        plan = dict.fromkeys(FAULTS, 0) | {"fault": "none"} | document["plan"]
         self._keys(plan, [item.name for item in fields(Plan)], "plan")
-        kinds = {kind.name.lower(): kind for kind in ScheduleKind}
-        if not isinstance(plan["kind"], str) or plan["kind"] not in kinds:
-            raise self._refusal("plan.kind", f"must be one of {', '.join(kinds)}, not {shown(plan['kind'])}")
-        plan["kind"] = kinds[plan["kind"]]
+        for name, known in _NAMED.items():
+            kinds = {kind.name.lower(): kind for kind in known}
+            if not isinstance(plan[name], str) or plan[name] not in kinds:
+                raise self._refusal(f"plan.{name}", f"must be one of {', '.join(kinds)}, not {shown(plan[name])}")
+            plan[name] = kinds[plan[name]]
         return Run(
             subject=self._subject(kind, document), config=config, straps=self._made(Straps, "straps", document["straps"]),
             plan=self._made(Plan, "plan", plan), schedule=self._schedule(document["schedule"], schedule_layout(config).size),

@@ -1,0 +1,96 @@
+"""Faults of an interrupt fabric: one message that is lost, delivered twice or late, and an interrupt that nobody has sent."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, enum, wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["FaultInjector", "FaultKind", "fault_layout", "faults_layout"]
+
+
+class FaultKind(enum.Enum, shape=2):
+    """What becomes of the message."""
+
+    NONE = 0
+    #: It travels, and reaches nobody.
+    DROP = 1
+    #: It is delivered to each core that it names, and then to each of them once more.
+    TWICE = 2
+    #: It arrives later.
+    LATE = 3
+
+
+#: Which faults a run has; held during it. All 0: none.
+fault_layout = data.StructLayout({
+    "fault": FaultKind,
+    "fault_source": 8,      # whose interrupt (a message of mode FIXED)
+    "fault_number": 16,     # how many that core has sent before it
+    "fault_delay": 16,      # LATE: by how many clocks
+    "resend_clock": 32,     # in this clock of the run, or as soon as nothing else arrives there,
+    "resend_target": 8,     # this core receives an interrupt
+    "resend_vector": 8,     # with this vector; 0: it does not
+})
+
+
+def faults_layout(n):
+    """What is wrong in this clock: by source, with the interrupt that it has under way; and what to deliver to which targets."""
+    return data.StructLayout({"drop": n, "twice": n, "late": n, "inject": n, "vector": 8})
+
+
+class FaultInjector(wiring.Component):
+    """Says which message is the one, and when.
+
+    ``faults`` is combinational of ``plan`` and state. With ``plan`` 0 it is 0, and nothing of this is left after synthesis.
+
+    Parameters
+    ----------
+    n : sources, and targets.
+
+    Members
+    -------
+    run : counts clocks while it is high.
+    plan : see ``fault_layout``; held during a run.
+    valid : by source: it has an interrupt under way.  done : by source: which ends in this clock.
+    injected : by target: what is to be injected is delivered in this clock.
+    faults : see ``faults_layout``.
+    """
+
+    def __init__(self, n):
+        self._n = n
+        super().__init__({
+            "run": In(1),
+            "plan": In(fault_layout),
+            "valid": In(n),
+            "done": In(n),
+            "injected": In(n),
+            "faults": Out(faults_layout(n)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        n, plan, faults = self._n, self.plan, self.faults
+        has, sends = plan.fault != FaultKind.NONE, plan.resend_vector != 0
+
+        source, sent, waited = Signal(n), Signal(16), Signal(16)
+        with m.If(has):
+            m.d.comb += source.eq(Const(1, n) << plan.fault_source)
+            with m.If((self.done & source).any()):
+                m.d.sync += sent.eq(sent + 1)
+            with m.If(sent == plan.fault_number):
+                m.d.comb += [
+                    faults.drop.eq(Mux(plan.fault == FaultKind.DROP, source & self.valid, 0)),
+                    faults.twice.eq(Mux(plan.fault == FaultKind.TWICE, source & self.valid, 0)),
+                    faults.late.eq(Mux((plan.fault == FaultKind.LATE) & (waited != plan.fault_delay), source & self.valid, 0)),
+                ]
+                with m.If(faults.late.any()):
+                    m.d.sync += waited.eq(waited + 1)
+
+        now, gone = Signal(32), Signal()
+        with m.If(sends & self.run):
+            m.d.sync += now.eq(now + 1)
+            with m.If((now >= plan.resend_clock) & ~gone):
+                m.d.comb += [
+                    faults.inject.eq(Cat(plan.resend_target == target for target in range(n))),
+                    faults.vector.eq(plan.resend_vector),
+                ]
+                m.d.sync += gone.eq((self.injected & faults.inject).any())
+        return m
