@@ -315,6 +315,8 @@ class _Kind(Enum):
 
 #: A call is made in these.
 _CALLING = (_Kind.COMMAND, _Kind.CALL)
+#: ... and handled in these.
+_HANDLING = (_Kind.HANDLER, _Kind.FUNCTION)
 
 
 class _Frame:
@@ -360,6 +362,7 @@ class CallTracker:
     call : the call that the record added last belongs to, or None.
     run : the ``sim.obligations.Run`` that the record added last began or ended, or None.
     obligation : the Obligation that it began or ended by ISSUE or RESULT, or None.
+    vectors : core -> the vector of the interrupt that it was sent last for a call.
     origin : if the record added last is the commit of a store or an atomic operation: the CoreRecord that executed it (earlier,
         under a store buffer). Else None.
     """
@@ -376,6 +379,7 @@ class CallTracker:
         self.calls: list[Call] = []
         self.call: Call | None = None
         self.origin: CoreRecord | None = None
+        self.vectors: dict[int, int] = {}
         self._routine_of_pc = routine_of_pc
         self._names = names or {}
         self._cores = [[_Frame(_Kind.PROGRAM, None, Stage.NONE)] for _ in range(config.n_cores)]
@@ -505,6 +509,7 @@ class CallTracker:
             if call is not None:
                 top.stage = Stage.IPI
                 for core in message.named:
+                    self.vectors[core] = record.vector
                     call.visit(core).stages.setdefault(Stage.IPI, record.clock)
             return call
         if record.event is not ApicEvent.ACCEPT:
@@ -528,6 +533,8 @@ class CallTracker:
     def _message(self, record):
         message = self._arrives(record)
         if message is None:
+            # Once more, or sent by nobody: a fault.
+            self.messages.delivered += record.target is not None
             return None
         if record.target is None:
             self.messages.nobody += 1
@@ -544,6 +551,11 @@ class CallTracker:
             if message.call is not None:
                 message.call.visit(record.target).stages.setdefault(Stage.DELIVERED, record.clock)
         return message.call
+
+    def handled(self, core):
+        """The call that a core handles, in its handler or in the function: the innermost one, or None."""
+        frames = reversed(self._cores[core])
+        return next((frame.call for frame in frames if frame.kind in _HANDLING and frame.call is not None), None)
 
     def _arrives(self, record):
         """The oldest Message that this may be the delivery of, or None. It is over when nobody is left, or none was reached."""

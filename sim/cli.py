@@ -190,6 +190,8 @@ def run(
     max_cycles: Annotated[int, typer.Option(min=1, help="End the run after so many clocks.")] = 100_000,
     patience: _Patience = None,
     visits: _Visits = None,
+    fault: Annotated[str | None, typer.Option(metavar="drop|twice|late:CORE:NUMBER[:CLOCKS]", help="Lose, repeat or delay the "
+                                              "interrupt that a core sends after NUMBER others.")] = None,
     engine: _Engine = None,
     window: _Window = "auto",
     out: Annotated[Path, typer.Option(help="Where files are written.")] = Path("waves"),
@@ -211,6 +213,9 @@ def run(
                        without=without or (), seed=seed, patience=patience, visits=visits)
     _remark(prepared)
     prepared = prepared.under(max_clocks=max_cycles, window=clocks)
+    if fault is not None:
+        from sim.runs.faults import fault as fields_of
+        prepared = prepared.under(plan=replace(prepared.run.plan, **fields_of(fault, prepared.run.config.n_cores)))
     result = _carry_out(prepared, EngineSpec(prepared.run.config, engine), out=out, waves=not no_vcd)
     _present(result, as_json, everything)
 
@@ -599,12 +604,15 @@ def _check_engine(name, engines=ENGINES):
 
 
 def _carry_out(prepared, spec, **options):
-    """The Result of a run, with its progress. spec : EngineSpec.  options : of ``sim.runs.run.run``."""
+    """The Result of a run, with its progress and what holds up what is not over. spec : EngineSpec.  options : of
+    ``sim.runs.run.run``."""
+    from sim.diagnosis import causes
     from sim.runs.run import run
 
     with status() as show:
-        at_most = prepared.run.max_clocks
-        return run(prepared, engine=spec.make(note), progress=lambda clock: show(f"clock {clock} (at most {at_most})"), **options)
+        at_most, engine = prepared.run.max_clocks, spec.make(note)
+        result = run(prepared, engine=engine, progress=lambda clock: show(f"clock {clock} (at most {at_most})"), **options)
+        return causes(result, engine, run)
 
 
 def _remark(prepared):

@@ -39,13 +39,14 @@ class Crossbar(Fabric):
                 arbiter.requests.eq(Cat(targets[number] for targets in wanted)),
                 self.injected[number].eq(self.faults.inject[number] & ~arbiter.requests.any()),
                 target.valid.eq(arbiter.requests.any() | self.injected[number]),
-                target.message.eq(Mux(self.injected[number], extra | self.faults.vector, messages[arbiter.index].as_value())),
+                target.message.eq(Mux(self.injected[number], extra | self.faults.vector,
+                                      messages[arbiter.index].as_value())),
             ]
             # Of the message that ends here without a delivery, if there is one.
             carried = Mux(target.valid, target.message.as_value(), source.message.as_value())
             with m.If(target.valid | source.done & ~self._delivers(arbiters, number).any()):
-                m.d.comb += record.eq(Cat(1, target.valid, Mux(arbiter.requests.any(), arbiter.index, number)[:record.source.shape().width],
-                                          carried))
+                sender = Mux(arbiter.requests.any(), arbiter.index, number)[:record.source.shape().width]
+                m.d.comb += record.eq(Cat(1, target.valid, sender, carried))
         return m
 
     def _delivers(self, arbiters, source):

@@ -34,8 +34,8 @@ class Fabric(wiring.Component):
     hold : what is not delivered in the next clock; sampled at the clock edge. A message that names one core, or none, is held by
         the bit of its source. The deliveries of one that may name several are held one by one: that from source s to target t by
         bit (s + t) modulo n.
-    faults : what is wrong in this clock; see ``faults_layout``. 0: nothing, as above. A message that is dropped ends as one that names no
-        core; one that is late has not arrived.
+    faults : what is wrong in this clock; see ``faults_layout``. 0: nothing, as above. A message that is dropped ends as one that
+        names no core; one that is late has not arrived.
     injected : by target: what ``faults`` injects is delivered in this clock, in which nothing else is. Its record has the target as
         source, too.
     sources : the local APICs' ways out.

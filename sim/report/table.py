@@ -22,6 +22,8 @@ _CUT = "limit"
 _CONTRACT = {"O1", "O2", "O3"}
 #: So many violations of each oracle, and calls that are not over, are shown.
 _VIOLATIONS = 3
+#: ... and targets that hold them up.
+_STALLS = 8
 
 class _Console(Console):
     def print(self, *objects, **options):
@@ -63,6 +65,10 @@ def print_report(report, console, *, everything=False):
         console.print(f"not over: {sentence}")
     if len(unfinished) > _VIOLATIONS:
         console.print(f"and {len(unfinished) - _VIOLATIONS} more")
+    for stall in report["stalls"][:_STALLS]:
+        console.print(f"  {stall['sentence']}")
+    if len(report["stalls"]) > _STALLS:
+        console.print(f"  and {len(report['stalls']) - _STALLS} more")
     if report["files"]:
         console.print()
         for what, path in report["files"].items():

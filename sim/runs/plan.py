@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from rtl.apic.faults import FaultKind, fault_layout
 from rtl.schedule import ScheduleKind, plan_layout
 
-__all__ = ["FAULTS", "Plan"]
+__all__ = ["FAULTS", "Plan", "most"]
 
 #: Field of a plan -> the largest value; a hunt makes many plans.
 _LIMITS = {name: (1 << field.width) - 1 for name, field in plan_layout}
@@ -15,6 +15,11 @@ _KINDS = {"kind": ScheduleKind, "fault": FaultKind}
 FAULTS = tuple(name for name, _ in fault_layout)
 #: What a rate is a part of.
 _RATES = 256
+
+
+def most(field):
+    """The largest value of a field."""
+    return _LIMITS[field]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 
 from sim.calls import CallTracker
+from sim.diagnosis import Stall, stalls
 from sim.engines.engine import Ending
 from sim.engines.pysim import PySimEngine
 from sim.events import EventLog
@@ -35,7 +36,7 @@ class Result:
     clocks, ending : of the machine.  calls : every Call.  violations : by clock.  digest : of all records.
     oracles : what each says, as plain data (``sim.oracles.oracle.Oracle.to_json``).
     messages : what became of interrupt messages, as plain data (``sim.calls.Messages``).
-    facts : what the oracles measured.  unfinished : a sentence for each call that is not over.
+    facts : what the oracles measured.  unfinished : a sentence for each call that is not over.  stalls : what holds them up.
     flags : of the Monitor: name -> clock.  schedule : what was in force, if it was recorded.
     window : the clocks that are in the waves, or None.  files : what was written: kind -> path, in the order in which to name them.
     """
@@ -51,6 +52,7 @@ class Result:
     messages: dict
     facts: dict
     unfinished: tuple[str, ...]
+    stalls: tuple[Stall, ...]
     flags: dict
     schedule: tuple | None
     window: range | None
@@ -99,6 +101,7 @@ class Result:
             "messages": self.messages,
             "facts": self.facts,
             "unfinished": list(self.unfinished),
+            "stalls": [item.to_json() for item in self.stalls],
             "calls": [call.to_json() for call in self.calls],
             "window": self.window and [self.window.start, self.window.stop],
             "files": {what: str(path) for what, path in self.files.items()},
@@ -182,7 +185,7 @@ def _run(prepared, engine, path, window, progress, record):
     return Result(prepared, engine.name, outcome.clocks, outcome.ending, tuple(observers.tracker.calls), violations,
                   observers.digest.value(), tuple(judge.to_json() for judge in observers.judges),
                   observers.tracker.messages.to_json(), observers.jury.facts(), tuple(observers.watchdog.sentences()),
-                  dict(outcome.flags), outcome.schedule, window, files)
+                  stalls(observers.tracker), dict(outcome.flags), outcome.schedule, window, files)
 
 
 class _Observers:

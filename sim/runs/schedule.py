@@ -4,9 +4,9 @@ import json
 from dataclasses import asdict, fields
 from pathlib import Path
 
+from rtl.apic.faults import FaultKind
 from rtl.config import MachineConfig, Straps
 from rtl.monitor import FLAGS
-from rtl.apic.faults import FaultKind
 from rtl.schedule import ScheduleKind, schedule_layout
 from sim.errors import InputError
 from sim.files import write_whole
