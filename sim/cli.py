@@ -426,6 +426,38 @@ def museum(
         raise typer.Exit(VIOLATED)
 
 
+@app.command(short_help="Run a scenario on two protocols, and show the difference.",
+             epilog="Example: crosscall diff v4 v2.6.30 many")
+def diff(
+    left: Annotated[str, typer.Argument(metavar="NAME|FILE.uasm", help="A shipped protocol, or your own.")],
+    right: Annotated[str, typer.Argument(metavar="NAME|FILE.uasm", help="Another.")],
+    scenario: Annotated[str, typer.Argument(metavar="[SCENARIO|FILE.toml]", help="A shipped scenario, or your own file.")] = "demo",
+    cores: _Cores = None,
+    preset: Annotated[str | None, typer.Option(help="The machine: tiny, default or wide.")] = None,
+    assignments: Annotated[list[str] | None, typer.Option(
+        "--set", metavar="KEY=VALUE", help="A field of the machine, a strap, or define.NAME; may be repeated.")] = None,
+    memory: _Memory = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of what the scenario leaves to chance.")] = 0,
+    max_cycles: Annotated[int, typer.Option(min=1, help="End each run after so many clocks.")] = 100_000,
+    engine: _Engine = None,
+    as_json: _Json = False,
+):
+    """A scenario on two protocols, side by side: latency and stages of the calls, memory operations, locks, interrupts, verdicts.
+
+    Exit code 0, whatever the verdicts are. 2: bad input.
+    """
+    from sim.comparison import compare
+    from sim.report.diff import print_comparison
+
+    _check_engine(engine)
+    found = compare(left, right, scenario, cores=cores, preset=preset, assignments=_assignments(assignments, memory), seed=seed,
+                    engine=engine, max_clocks=max_cycles, tell=note)
+    if as_json:
+        _print_json(found.to_json())
+    else:
+        print_comparison(found)
+
+
 @app.command("list", short_help="List the scenarios, the protocols, the presets and settings.",
              epilog="Example: crosscall list")
 def list_(as_json: _Json = False):

@@ -108,13 +108,15 @@ class Result:
         }
 
 
-def run(prepared, *, engine=None, out=None, name=None, waves=True, record=False, progress=lambda clock: None):
+def run(prepared, *, engine=None, out=None, name=None, waves=True, record=False, watch=None,
+        progress=lambda clock: None):
     """Run, observe and judge. What is observed does not change the run.
 
     engine : to run on, of the same config; a new PySimEngine if None.  out : the folder for files; None writes none.
     name : of the files, without suffix; that of the scenario if None.  waves : whether waves are among them: then, if the run is a
         finding, its schedule is, too.
-    record : whether the Result has the schedule.  progress : called with the clock now and then.
+    record : whether the Result has the schedule.  watch : something whose ``add(record, tracker)`` is called with each record, or
+        None; not for a run that is done twice.  progress : called with the clock now and then.
     If the Run has no window, the waves show all of at most 100,000 clocks; of more, those around the first violation, or the last
     ones. (Where they are is not known before, so a run that may be long is done twice.)
     Files appear whole when the run is over; if it is interrupted, what was there before stays. Raises InputError if they
@@ -123,7 +125,7 @@ def run(prepared, *, engine=None, out=None, name=None, waves=True, record=False,
     engine = engine or PySimEngine(prepared.run.config)
 
     def once(files, window):
-        return _run(prepared, engine, files, window, progress, record)
+        return _run(prepared, engine, files, window, progress, record, watch)
 
     files = None if out is None else out / (name or prepared.scenario.name)
     if out is None or not waves:
@@ -159,10 +161,10 @@ def _interesting(result):
     return range(max(0, middle - _BEFORE), min(result.clocks, middle + _AFTER))
 
 
-def _run(prepared, engine, path, window, progress, record):
+def _run(prepared, engine, path, window, progress, record, watch):
     """One run, with files if there is a path for them (without suffix), with waves among them if there is a window."""
     config, image, scenario = prepared.run.config, prepared.image, prepared.scenario
-    observers = _Observers(prepared, progress)
+    observers = _Observers(prepared, progress, watch)
     files = {}
     with ExitStack() as stack:
         if path is not None:
@@ -191,7 +193,7 @@ def _run(prepared, engine, path, window, progress, record):
 class _Observers:
     """The Sink of a run: digest, tracker, oracles, watchdog, and the writers of files if there are any."""
 
-    def __init__(self, prepared, progress):
+    def __init__(self, prepared, progress, watch):
         config, image = prepared.run.config, prepared.image
         self.sources = Sources(config)
         self.digest = Digest(self.sources)
@@ -202,6 +204,7 @@ class _Observers:
         self.judges = (*self.jury.oracles, self.watchdog)
         self.log = None
         self.waves = None
+        self._watch = watch
         self._progress = progress
         self._next_progress = 0
 
@@ -215,6 +218,8 @@ class _Observers:
             stuck = self.watchdog.add(record)
             if self.log is not None:
                 self.log.add(record, call)
+            if self._watch is not None:
+                self._watch.add(record, self.tracker)
         if self.waves is not None:
             self.waves.on_clock(clock, records, probe)
         if clock >= self._next_progress:
