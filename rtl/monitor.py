@@ -64,8 +64,9 @@ class Monitor(wiring.Component):
     """Judges a run by its records, clock by clock.
 
     There is a CoreMonitor per core. If its core has done what others may have to know, an operation, it requests the bus in the
-    clock after the record. One core is granted the bus in a clock, the lowest first. (More than one request in a clock is rare:
-    operations go with accesses to memory.) All CoreMonitors see the operation, and say in the clock after what they know of it.
+    clock after the record. One core is granted the bus in a clock: the one that has waited longest, so that operations come in the
+    order of their records; of several the lowest. (More than one request in a clock is rare: operations go with accesses to
+    memory.) All CoreMonitors see the operation, and say in the clock after what they know of it.
 
     ``overflow`` says that the room does not suffice. What else is not followed is said by Context and Obligations.
 
@@ -163,10 +164,13 @@ class Monitor(wiring.Component):
         n, trace, cores, profile = self._config.n_cores, self.trace, self._cores, self.profile
         operation, by = Signal(operation_layout(self._config)), Signal(n)
         last, last_by = Signal(operation_layout(self._config)), Signal(n)
-        requests = self._every("request", "valid")
+        requests = oldest = self._every("request", "valid")
+        for bit in reversed(range(operation.age.shape().width)):
+            older = oldest & Cat(core.request.age[bit] for core in cores)
+            oldest = Mux(older.any(), older, oldest)
         with m.If(requests.any()):
             m.d.comb += [
-                by.eq(requests & -requests),
+                by.eq(oldest & -oldest),
                 operation.eq(reduce(or_, (Mux(by[number], core.request.as_value(), 0) for number, core in enumerate(cores)))),
             ]
         m.d.sync += last.valid.eq(operation.valid)

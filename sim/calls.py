@@ -583,7 +583,7 @@ class CallTracker:
         return top.call
 
     def _request(self, record, stack, top):
-        stack.append(_Frame(_Kind.COMMAND, top.interrupt, Stage.NONE, request=(record.a, record.b)))
+        stack.append(_Frame(_Kind.COMMAND, top.interrupt, Stage.NONE, request=(record.a, record.b, self.book.request())))
         return None
 
     def _issue(self, record, stack, top):
@@ -593,8 +593,8 @@ class CallTracker:
         # What came between, an interrupt perhaps whose end nobody has said, is over.
         del stack[index + 1:]
         top = stack[index]
-        func, info = top.request
-        obligation = self.book.issue(record.core, func, info, record.a, record.b, record.clock)
+        func, info, spared = top.request
+        obligation = self.book.issue(record.core, func, info, record.a, record.b, record.clock, spared)
         self.obligation = top.obligation = obligation
         kind = obligation and _KINDS.get((obligation.contract.whom, obligation.contract.here))
         if kind is not None:

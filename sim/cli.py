@@ -384,6 +384,43 @@ def mutate(
         raise typer.Exit(VIOLATED)
 
 
+@app.command(short_help="Show each defect that the protocol has had, and who is clean of it.",
+             epilog="Example: crosscall museum early-return")
+def museum(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[DEFECT]...", help="Only these; none: all.")] = None,
+    protocol: Annotated[list[str] | None, typer.Option(metavar="NAME|FILE.uasm", help="Only on this one, which may be yours; may "
+                                                       "be repeated. [default: those that each defect names]")] = None,
+    runs: Annotated[int, typer.Option(min=0, help="Schedules of each, at most.")] = 1000,
+    processes: _Processes = None,
+    out: Annotated[Path, typer.Option(help="Where waves are written.")] = Path("waves/museum"),
+    no_vcd: Annotated[bool, typer.Option("--no-vcd", help="Write no waves.")] = False,
+    as_json: _Json = False,
+):
+    """Look for each defect that the protocol has had: in the generations that have it, and in those that are clean.
+
+    Exit code 0: each is found where it is known to be, and nowhere else. 1: it is not so. 2: bad input.
+    """
+    from sim.museum.museum import exhibits, show
+    from sim.report.museum import print_museum, print_row
+
+    shown = exhibits(tuple(names or ()), tuple(protocol or ()))
+    with status() as tell:
+        def progress(row, done):
+            tell(f"{done} of {len(shown)}: {row.exhibit.defect.name}, {row.exhibit.generation}")
+            if not as_json:
+                print_row(row)
+
+        tell(f"0 of {len(shown)}")
+        rows = show(shown, runs=runs, out=out, processes=processes or len(os.sched_getaffinity(0)), waves=not no_vcd,
+                    progress=progress)
+    if as_json:
+        _print_json([row.to_json() for row in rows])
+    else:
+        print_museum(rows)
+    if not all(row.as_expected for row in rows):
+        raise typer.Exit(VIOLATED)
+
+
 @app.command("list", short_help="List the scenarios, the protocols, the presets and settings.",
              epilog="Example: crosscall list")
 def list_(as_json: _Json = False):

@@ -157,6 +157,7 @@ class Book:
         self.unknown = False
         self._running = [[] for _ in range(n_cores)]      # per core: Runs, the innermost last
         self._under_way = []          # obligations that have not returned
+        self._asked = []              # [mask of the cores that are spared] of each call that is asked for and has not begun
 
     def set_online(self, mask):
         """These cores have entered the online mask."""
@@ -167,16 +168,27 @@ class Book:
     def set_offline(self, mask):
         """These cores have left the online mask."""
         self.online &= ~mask
-        for item in self._under_way:
-            item.must &= ~mask
+        self._spare(mask)
 
     def unmask(self, core):
         """A core has cleared its bit in a mask. Whoever calls with it just now may have read it before or after."""
-        for item in self._under_way:
-            item.must &= ~(1 << core)
+        self._spare(1 << core)
 
-    def issue(self, core, func, info, word, mask, clock):
+    def _spare(self, mask):
+        for item in self._under_way:
+            item.must &= ~mask
+        for spared in self._asked:
+            spared[0] |= mask
+
+    def request(self):
+        """A call is asked for. Returns what ``issue`` is to be given of it. The mask that ISSUE says was read in between, so who is
+        spared from now on owes it nothing."""
+        self._asked.append([0])
+        return self._asked[-1]
+
+    def issue(self, core, func, info, word, mask, clock, spared=(0,)):
         """A call begins. Returns its Obligation, or None if nobody knows what it owes."""
+        self._asked = [other for other in self._asked if other is not spared]
         contract = Contract.decode(word)
         if not contract.known or func not in self.functions:
             self.unknown = True
@@ -184,7 +196,7 @@ class Book:
         asked = contract.asked(core, mask, self._n_cores)
         here = 1 << core if contract.here else 0
         there = asked & self.online | here
-        item = Obligation(core, func, info, contract, asked | here, clock, there, there)
+        item = Obligation(core, func, info, contract, asked | here, clock, there, there & ~spared[0])
         self.obligations.append(item)
         self._known.setdefault((func, info), []).append(item)
         self._under_way.append(item)

@@ -104,17 +104,23 @@ class Obligations(wiring.Component):
         inner = self.ends.function & running[1]       # ends: a function that another has called for
         over = [self.exits | Mux(inner & made[1][index], self.me, 0) for index in range(count)]
         under_way = _merge(Mux(frame.issued, frame.entry, 0) for frame in frames)
+        asked = _merge(frame.entry for frame in frames)
         terms = self.terms
         for index, entry in enumerate(entries):
             current = frames[0].entry[index]
-            comes, spared = (Mux(under_way[index], cores, 0) for cores in (self.comes, self.spared))
+            comes = Mux(under_way[index], self.comes, 0)
+            # The mask that ISSUE says was read before, so cores are spared as soon as the call is requested.
+            spared = Mux(asked[index], self.spared, 0)
             kept = Mux(current, keep, ~0)
             with m.If(chosen[index]):
                 m.d.sync += [entry.func.eq(self.operation.a), entry.info.eq(self.operation.b), older[index].eq(~(1 << index))]
             with m.Else():
                 m.d.sync += older[index].eq(older[index] & ~chosen)
-            with m.If(issues & current):
-                m.d.sync += [entry.asked.eq(terms.asked), entry.may.eq(terms.online), entry.must.eq(terms.online),
+            with m.If(chosen[index]):
+                # Nobody may begin yet, and nobody owes anything.
+                m.d.sync += [entry.must.eq(~0), entry.begun.eq(~0)]
+            with m.Elif(issues & current):
+                m.d.sync += [entry.asked.eq(terms.asked), entry.may.eq(terms.online), entry.must.eq(terms.online & entry.must),
                              entry.begun.eq(0), entry.uninterrupted.eq(terms.online & ~Mux(terms.here, self.me, 0))]
             with m.Else():
                 m.d.sync += [

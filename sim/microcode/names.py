@@ -32,8 +32,11 @@ PREDEFINED = {
     **FENCES,
     **APIC_REGISTERS,
     **{f"MODE_{item.name}": item.value for item in DeliveryMode},
-    # The contract of a call for one core that nobody waits for; the core's number goes in at the shift.
+    # The contract of a call that nobody waits for: of one core, whose number goes in at the shift, or of all others. And what it
+    # owes besides if somebody waits.
     "OWES_ONE": contract_layout.const({"known": 1, "whom": Whom.TARGET}).as_bits(),
+    "OWES_OTHERS": contract_layout.const({"known": 1, "whom": Whom.OTHERS}).as_bits(),
+    "OWES_WAIT": contract_layout.const({"wait": 1}).as_bits(),
     "OWES_TARGET_SHIFT": contract_layout["target"].offset,
 }
 

@@ -231,6 +231,21 @@ def test_who_goes_owes_nothing_any_more(watch, stream):
     assert watch(stream, rests=True) == {}
 
 
+@pytest.mark.parametrize("early", [False, True])
+def test_who_clears_its_bit_before_a_call_begins_owes_it_nothing(watch, stream, early):
+    """The command loop reads the mask before it says ISSUE; but behind REQUEST."""
+    if early:
+        stream.say(2, "UNMASK", 5)
+    stream.request(0)
+    if not early:
+        stream.say(2, "UNMASK", 5)
+    stream.issue(0, mask=0b110)
+    stream.interrupt(0, 1)
+    stream.run(1)
+    stream.result(0)
+    assert watch(stream, rests=True) == ({"lost": stream.clock + 1, "interrupt": stream.clock + 1} if early else {})
+
+
 @pytest.mark.parametrize("clears", [True, False])
 def test_who_clears_its_bit_in_the_middle_of_a_call_owes_it_nothing(watch, stream, clears):
     stream.ask(0, Whom.MASK, 0b110)
@@ -833,6 +848,17 @@ def test_a_function_at_once_after_another(watch, stream):
     clock = stream.begin(1)
     assert watch(stream, stretch=1, compared=False).keys() >= {"overflow"}
     assert watch(stream) == {"not_once": clock}
+
+
+def test_what_has_waited_for_the_bus_has_it_before_what_comes_later(watch, stream):
+    """Core 2 gives a lock back in a clock in which core 0 has the bus; in the next one core 1 takes it."""
+    stream.lock(2, "call_function.lock")
+    stream.lock(0, "cfd_data[0].lock")
+    clock = stream.unlock(2, "call_function.lock") - 1
+    stream.lock(1, "call_function.lock")
+    stream.records = [record._replace(clock=clock) if record.clock == clock + 1 else
+                      record._replace(clock=clock + 1) if record.clock > clock else record for record in stream.records]
+    assert watch(stream, stretch=1) == {}
 
 
 def test_operations_of_one_clock_have_the_bus_one_after_the_other(watch):

@@ -16,7 +16,7 @@ COMMANDS = {
     "replay": ["replay", "early-return.early_return.schedule", "--out"],
     "hunt": ["hunt", "early-return", "--runs", "8", "--processes", "1", "--out"],
     "litmus": ["litmus", "wrong.litmus", "--expected", "wrong.csv", "--runs", "8", "--processes", "1", "--out"],
-    "mutate": ["mutate", "--protocol", "v4", "--only", "v4.uasm:97 constant", "--scenario", "single", "--runs", "8",
+    "mutate": ["mutate", "--protocol", "v4", "--only", "csd_wait", "--scenario", "single", "--runs", "8",
                "--processes", "1", "--out"],
     "export": ["export", "--verilog", "apic", "--out"],
 }

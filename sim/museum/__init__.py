@@ -1,0 +1,1 @@
+"""Defects that the protocol has had, and the generations that show them."""
