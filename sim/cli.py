@@ -22,7 +22,7 @@ from sim.console import note, status
 from sim.engines import ENGINES
 from sim.errors import InputError, MissingToolError
 from sim.interruption import exit_code, heard, settle, unwind
-from sim.names import closest
+from sim.spelling import closest
 
 __all__ = ["app", "main"]
 
@@ -187,7 +187,7 @@ def run(
     without: Annotated[list[str] | None, typer.Option(
         metavar="NAME", help="Leave out a named barrier or lock; `asm` lists them; may be repeated.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of what the scenario leaves to chance.")] = 0,
-    max_cycles: Annotated[int, typer.Option(min=1, help="End the run after so many clocks.")] = 100_000,
+    max_clocks: Annotated[int, typer.Option(min=1, help="End the run after so many clocks.")] = 100_000,
     patience: _Patience = None,
     visits: _Visits = None,
     fault: Annotated[str | None, typer.Option(metavar="drop|twice|late:CORE:NUMBER[:CLOCKS]", help="Lose, repeat or delay the "
@@ -212,7 +212,7 @@ def run(
     prepared = prepare(scenario, protocol=protocol, cores=cores, preset=preset, assignments=_assignments(assignments, memory),
                        without=without or (), seed=seed, patience=patience, visits=visits)
     _remark(prepared)
-    prepared = prepared.under(max_clocks=max_cycles, window=clocks)
+    prepared = prepared.under(max_clocks=max_clocks, window=clocks)
     if fault is not None:
         from sim.runs.faults import fault as fields_of
         prepared = prepared.under(plan=replace(prepared.run.plan, **fields_of(fault, prepared.run.config.n_cores)))
@@ -263,7 +263,7 @@ def hunt(
     without: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Leave out a named barrier or lock.")] = None,
     runs: Annotated[int | None, typer.Option(min=1, help="How many schedules; 20,000 if there are no --seconds.")] = None,
     seconds: Annotated[float | None, typer.Option(min=0, max=_LONG, help="Stop after so long.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, max=_LAST, help="Number of the first schedule.  [default: 0]")] = None,
+    first: Annotated[int | None, typer.Option(min=0, max=_LAST, help="Number of the first schedule.  [default: 0]")] = None,
     patience: _Patience = None,
     visits: _Visits = None,
     ignore: Annotated[list[str] | None, typer.Option(metavar="FLAG", help="Look past this finding; may be repeated.")] = None,
@@ -286,8 +286,8 @@ def hunt(
     from sim.runs.prepare import prepare
 
     _check_engine(engine)
-    if resume and seed is not None:
-        raise InputError("--resume goes on where the notebook ends; --seed begins another hunt")
+    if resume and first is not None:
+        raise InputError("--resume goes on where the notebook ends; --first begins another hunt")
     prepared = prepare(scenario, protocol=protocol, cores=cores, preset=preset, assignments=_assignments(assignments, memory),
                        without=without or (), patience=patience, visits=visits)
     with status() as show:
@@ -296,7 +296,7 @@ def hunt(
                     progress=lambda runs, clocks, past, count: show(f"{runs} schedules, {clocks} clocks, {past:.0f} s, "
                                                                     f"{count} at work"))
         _remark(prepared)
-        report = this.run(runs=runs, first=seed or 0, seconds=seconds, resume=resume)
+        report = this.run(runs=runs, first=first or 0, seconds=seconds, resume=resume)
     if as_json:
         _print_json(report.to_json())
     else:
@@ -362,7 +362,7 @@ def mutate(
     only: Annotated[str | None, typer.Option(metavar="TEXT", help="Only mutants with this in their name, line or routine.")] = None,
     boot: Annotated[bool, typer.Option("--boot", help="Put faults into power-up and hotplug as well.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Try those that are explained as equivalent, too.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Number of the first schedule.")] = 0,
+    first: Annotated[int, typer.Option(min=0, help="Number of the first schedule.")] = 0,
     processes: _Processes = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the campaign that is noted in --out.")] = False,
     out: Annotated[Path, typer.Option(help="Where the notebook is written.")] = Path("waves"),
@@ -377,7 +377,7 @@ def mutate(
     from sim.report.mutate import print_campaign
 
     with status() as show:
-        campaign = Campaign(protocol, scenarios=tuple(scenario or ()), runs=runs, first=seed, boot=boot, only=only,
+        campaign = Campaign(protocol, scenarios=tuple(scenario or ()), runs=runs, first=first, boot=boot, only=only,
                             everything=everything, out=out, processes=processes,
                             progress=lambda done, of, killed, past: show(f"{done} of {of} mutants, {killed} killed, {past:.0f} s"))
         report = campaign.run(resume=resume)
@@ -438,7 +438,7 @@ def diff(
         "--set", metavar="KEY=VALUE", help="A field of the machine, a strap, or define.NAME; may be repeated.")] = None,
     memory: _Memory = None,
     seed: Annotated[int, typer.Option(min=0, help="Of what the scenario leaves to chance.")] = 0,
-    max_cycles: Annotated[int, typer.Option(min=1, help="End each run after so many clocks.")] = 100_000,
+    max_clocks: Annotated[int, typer.Option(min=1, help="End each run after so many clocks.")] = 100_000,
     engine: _Engine = None,
     as_json: _Json = False,
 ):
@@ -451,7 +451,7 @@ def diff(
 
     _check_engine(engine)
     found = compare(left, right, scenario, cores=cores, preset=preset, assignments=_assignments(assignments, memory), seed=seed,
-                    engine=engine, max_clocks=max_cycles, tell=note)
+                    engine=engine, max_clocks=max_clocks, tell=note)
     if as_json:
         _print_json(found.to_json())
     else:

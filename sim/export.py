@@ -11,9 +11,9 @@ from rtl.shared import Shared
 from rtl.tile import Tile
 from sim.errors import InputError
 from sim.files import write_together
-from sim.names import closest
 from sim.ports import flat_ports
 from sim.runs.settings import MACHINE_SETTINGS, TEXT_SETTINGS, constants
+from sim.spelling import closest
 from sim.verilog import component_verilog, hollow
 
 __all__ = ["PARTS", "export", "port_list", "with_assignments"]

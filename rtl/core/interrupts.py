@@ -19,6 +19,10 @@ class Interrupts(wiring.Component):
     Acceptance and IRET cost ``entry`` and ``leave`` further clocks: ``delays`` says, in the clock of either, that there are
     some, and ``delayed`` that this clock is the last of them.
 
+    Parameters
+    ----------
+    config : MachineConfig
+
     Members
     -------
     entry, leave : straps, in clocks.
@@ -28,26 +32,30 @@ class Interrupts(wiring.Component):
     op, completes : the word that completes in this clock.
     popped : of IRQRESTORE and IRET: the interrupt flag to go back to.
     clear : as after INIT, at the end of this clock, whatever else it says; ``vector`` stays.
-    on : interrupts are on.  vector : of the interrupt accepted last.  depth : accepted and not left, modulo 16.
+    on : interrupts are on.  vector : of the interrupt accepted last.  depth : accepted and not left; as many as the
+        private stack has room for, and modulo ``stack_depth`` where a program keeps no order on it.
     """
 
-    entry: In(8)
-    leave: In(8)
-    interrupt: In(1)
-    pending_vector: In(8)
-    hold: In(1)
-    between: In(1)
-    accept: Out(1)
-    refused: In(1)
-    op: In(Op)
-    completes: In(1)
-    popped: In(1)
-    clear: In(1)
-    delays: Out(1)
-    delayed: Out(1)
-    on: Out(1)
-    vector: Out(8)
-    depth: Out(4)
+    def __init__(self, config):
+        super().__init__({
+            "entry": In(8),
+            "leave": In(8),
+            "interrupt": In(1),
+            "pending_vector": In(8),
+            "hold": In(1),
+            "between": In(1),
+            "accept": Out(1),
+            "refused": In(1),
+            "op": In(Op),
+            "completes": In(1),
+            "popped": In(1),
+            "clear": In(1),
+            "delays": Out(1),
+            "delayed": Out(1),
+            "on": Out(1),
+            "vector": Out(8),
+            "depth": Out(config.stack_bits),
+        })
 
     def elaborate(self, platform):
         m = Module()

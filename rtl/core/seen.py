@@ -38,6 +38,6 @@ def core_probe_layout(config):
         "go": 1,                      # 0 in RUN: held back by the schedule (or the machine does not run)
         "pc": config.pc_bits,         # microcode address of the word in execution
         "interrupts_on": 1,
-        "depth": 4,                   # interrupts accepted and not left
+        "depth": config.stack_bits,   # interrupts accepted and not left
         "registers": data.ArrayLayout(config.xlen, 8),
     })

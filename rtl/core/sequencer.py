@@ -102,7 +102,7 @@ class Sequencer(wiring.Component):
             "go": Out(1),
             "pc": Out(config.pc_bits),
             "interrupts_on": Out(1),
-            "depth": Out(4),
+            "depth": Out(config.stack_bits),
             "starting": Out(1),
             "restart": Out(1),
         })
@@ -110,7 +110,7 @@ class Sequencer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.stack = stack = Stack(self._config)
-        m.submodules.interrupts = interrupts = Interrupts()
+        m.submodules.interrupts = interrupts = Interrupts(self._config)
         m.submodules.start = start = Start()
         last = self.index == SAVED_REGISTERS - 1
         starts = Signal()

@@ -19,9 +19,9 @@ from pathlib import Path
 from sim.engines.spec import EngineSpec
 from sim.errors import InputError
 from sim.files import locked, make_folder
-from sim.names import closest
 from sim.runs.monitor import ORACLES_OF_FLAG, PARTIAL
 from sim.runs.schedule import write_run
+from sim.spelling import closest
 from sim.watchdog import JUDGES
 from sim.workers.processes import Workers
 

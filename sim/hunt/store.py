@@ -13,11 +13,11 @@ from sim.errors import InputError
 
 __all__ = ["Finding", "State", "Store"]
 
-_VERSION = 1
+_VERSION = 2
 _TABLES = """
     CREATE TABLE hunt (identity TEXT NOT NULL, first INTEGER NOT NULL, following INTEGER NOT NULL, end INTEGER,
                        clocks INTEGER NOT NULL, by_oracles INTEGER NOT NULL);
-    CREATE TABLE findings (oracle TEXT NOT NULL, flag TEXT PRIMARY KEY, seed INTEGER NOT NULL, clock INTEGER NOT NULL,
+    CREATE TABLE findings (oracle TEXT NOT NULL, flag TEXT PRIMARY KEY, number INTEGER NOT NULL, clock INTEGER NOT NULL,
                            sentence TEXT NOT NULL, schedule TEXT NOT NULL);
     CREATE TABLE disagreements (flag TEXT PRIMARY KEY, sentence TEXT NOT NULL);
 """
@@ -29,12 +29,12 @@ class Finding:
 
     oracle, sentence : of the Python oracle that explains it.
     flag, clock : of the Monitor, and of its first hit. If no flag is for it: the oracle's name and clock.
-    seed : number of the run.  schedule : the file that repeats it.
+    number : of the run.  schedule : the file that repeats it.
     """
 
     oracle: str
     flag: str
-    seed: int
+    number: int
     clock: int
     sentence: str
     schedule: str
@@ -125,7 +125,7 @@ class Store:
                     file.execute(f"DELETE FROM {table}")
                 file.execute("INSERT INTO hunt VALUES (?, ?, ?, ?, ?, ?)", (self._identity, state.first, state.following, state.end,
                                                                             state.clocks, state.by_oracles))
-                file.executemany("INSERT INTO findings VALUES (:oracle, :flag, :seed, :clock, :sentence, :schedule)",
+                file.executemany("INSERT INTO findings VALUES (:oracle, :flag, :number, :clock, :sentence, :schedule)",
                                  map(asdict, state.findings.values()))
                 file.executemany("INSERT INTO disagreements VALUES (?, ?)", state.disagreements.items())
             self._empty = False

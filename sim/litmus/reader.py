@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 from rtl.config import MachineConfig
-from sim.names import closest
+from sim.spelling import closest
 
 from . import instructions, syntax, tree
 from .instructions import FORMS, JUMPS, LOCKABLE, MOVES, Part

@@ -20,7 +20,7 @@ from rtl.config import MachineConfig
 from rtl.core.microword import IMMEDIATE_BITS, MEMORY_OPS, OPERATIONS, TARGET_BITS, MicroWord, Op
 from rtl.events import Event
 from sim.errors import InputError
-from sim.names import closest
+from sim.spelling import closest
 from sim.texts import read_text
 
 from . import syntax

@@ -5,7 +5,7 @@ from dataclasses import replace
 from rtl.core.microword import Fence, MicroWord, Op
 from rtl.memory.port import MemoryModel
 from sim.errors import InputError
-from sim.names import closest
+from sim.spelling import closest
 
 __all__ = ["idle_barriers", "knock_out"]
 

@@ -12,7 +12,7 @@ from rtl.apic.registers import ApicRegister
 from rtl.config import MachineConfig
 from rtl.core.microword import ENTRY_INTERRUPT, ENTRY_RESET, Fence, MicroWord
 from rtl.events import Whom, contract_layout
-from sim.names import closest
+from sim.spelling import closest
 
 from . import syntax
 from .image import Field, ObjectType, StoredObject

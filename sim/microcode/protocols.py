@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sim.errors import InputError
 from sim.microcode.assembler import assemble
-from sim.names import closest
+from sim.spelling import closest
 
 __all__ = ["barriers_and_locks", "find_protocol", "shipped_protocols"]
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedInput, v_args
 
 from sim.errors import InputError
-from sim.names import closest
+from sim.spelling import closest
 
 __all__ = [
     "Binary", "Condition", "Conditional", "Constant", "Entry", "EventCall", "Include", "Index", "Instruction", "Label", "Local",

@@ -16,11 +16,11 @@ from sim.files import make_folder
 from sim.hunt.search import search
 from sim.hunt.work import plan_of
 from sim.microcode.protocols import barriers_and_locks, find_protocol
-from sim.names import closest
 from sim.runs.plan import Plan
 from sim.runs.prepare import prepare
 from sim.runs.run import run
 from sim.scenarios.document import Document
+from sim.spelling import closest
 from sim.watchdog import JUDGES
 from sim.workers.processes import Workers
 

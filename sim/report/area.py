@@ -47,9 +47,9 @@ def measure(config, *, seed=1):
         folder = Path(folder)
         (folder / "tile.il").write_text(rtlil.convert(Tile(config)))
         _run(folder, yosys, "-q", "-p", f"read_rtlil tile.il; synth_ice40 -top top; {_CELLS}")
-        (folder / "bench.il").write_text(rtlil.convert(TileHarness(config)))
-        _run(folder, yosys, "-q", "-p", "read_rtlil bench.il; synth_ice40 -top top -json bench.json")
-        _run(folder, nextpnr, *_DEVICE, "--json", "bench.json", "--pcf-allow-unconstrained", "--seed", str(seed),
+        (folder / "harness.il").write_text(rtlil.convert(TileHarness(config)))
+        _run(folder, yosys, "-q", "-p", "read_rtlil harness.il; synth_ice40 -top top -json harness.json")
+        _run(folder, nextpnr, *_DEVICE, "--json", "harness.json", "--pcf-allow-unconstrained", "--seed", str(seed),
              "--report", "report.json", "--quiet")
         cells = json.loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"]
         report = json.loads((folder / "report.json").read_text())

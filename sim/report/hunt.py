@@ -7,7 +7,7 @@ __all__ = ["print_finding", "print_report"]
 
 def print_finding(finding):
     """Say a finding at once, so that nothing is lost if the hunt ends here."""
-    report_console().print(f"{finding.oracle} ({finding.flag}), run {finding.seed}, clock {finding.clock}: {finding.sentence}\n"
+    report_console().print(f"{finding.oracle} ({finding.flag}), run {finding.number}, clock {finding.clock}: {finding.sentence}\n"
                            f"    crosscall replay {finding.schedule}")
 
 

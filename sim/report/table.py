@@ -50,7 +50,7 @@ def print_report(report, console, *, everything=False):
     console.print(Text(report["scenario"], "bold") + Text(f": {report['title']}", "not bold"))
     without = f" without {', '.join(report['without'])}" if report["without"] else ""
     console.print(f"protocol {report['protocol']}{without}, {report['config']['n_cores']} cores, memory {report['memory']}, "
-                  f"seed {report['seed']}: {report['cycles']} clocks, digest {report['digest']}")
+                  f"seed {report['seed']}: {report['clocks']} clocks, digest {report['digest']}")
     console.print()
     problems = {call for violation in report["violations"] for call in violation["calls"]}
     print_calls(report["calls"], console, problems, cut=report["ending"] == _CUT)
@@ -293,7 +293,7 @@ def _verdict(report):
         text = Text("clean: ", "bold green") + Text(f"{who} completed, nothing is violated"
                                                     + (f"; not judged: {', '.join(unjudged)}" if unjudged else ""))
     if cut:
-        text += Text(f"; the run was cut off after {report['cycles']} clocks (--max-cycles)")
+        text += Text(f"; the run was cut off after {report['clocks']} clocks (--max-clocks)")
     if report["as_expected"]:
         return text + Text(", as expected" if expected else "")
     return text + Text(f"; the scenario expected {', '.join(expected) or 'a clean run'}")

@@ -14,10 +14,10 @@ from sim.microcode.assembler import SOURCES, UnknownDefine, assemble
 from sim.microcode.image import Image
 from sim.microcode.knockout import idle_barriers, knock_out
 from sim.microcode.protocols import find_protocol
-from sim.names import closest
 from sim.scenarios.contents import contents
 from sim.scenarios.expected import expected_of
 from sim.scenarios.reader import Scenario, find_scenario, is_shipped, read_scenario
+from sim.spelling import closest
 from sim.texts import integer, read_text
 from sim.watchdog import JUDGES
 

@@ -90,7 +90,7 @@ class Result:
             "config": asdict(chosen.config),
             "straps": asdict(chosen.straps),
             "defines": chosen.defines,
-            "cycles": self.clocks,
+            "clocks": self.clocks,
             "ending": self.ending.value,
             "digest": f"{self.digest:#010x}",
             "ok": self.ok,

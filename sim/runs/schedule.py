@@ -10,7 +10,7 @@ from rtl.monitor import FLAGS
 from rtl.schedule import ScheduleKind, schedule_layout
 from sim.errors import InputError
 from sim.files import write_whole
-from sim.names import closest
+from sim.spelling import closest
 from sim.texts import integer, read_json, shown
 from sim.watchdog import JUDGES
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from rtl.config import PRESETS, MachineConfig, Straps
 from rtl.memory.port import MemoryModel
 from sim.errors import InputError
-from sim.names import closest
+from sim.spelling import closest
 from sim.texts import shown
 
 __all__ = [

@@ -6,7 +6,7 @@ from amaranth.utils import ceil_log2
 
 from sim.engines.engine import Contents
 from sim.errors import InputError
-from sim.names import closest
+from sim.spelling import closest
 from sim.texts import shown
 
 from .contracts import contract_of

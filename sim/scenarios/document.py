@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 
 from sim.errors import InputError
-from sim.names import closest
+from sim.spelling import closest
 from sim.texts import nested, read_text, shown
 
 __all__ = ["Document", "Table"]

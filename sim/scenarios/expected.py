@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from rtl.config import MachineConfig
 from rtl.memory.port import MemoryModel
-from sim.names import closest
+from sim.spelling import closest
 
 from .document import Document
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rtl.config import MachineConfig, Straps
 from sim.errors import InputError
-from sim.names import closest
+from sim.spelling import closest
 from sim.texts import integer, shown
 
 from .contracts import CONTRACTS

@@ -10,6 +10,7 @@ import pytest
 from rtl.config import MachineConfig, Straps
 from rtl.core.microword import CONDITIONAL_OPS, MEMORY_BLOCK, MEMORY_OPS, NO_OPS, OPERATIONS, MicroWord, Op
 from rtl.events import ApicEvent, Event
+from rtl.machine import Machine
 from sim.engines.engine import Contents, Ending, Job
 from sim.engines.spec import EngineSpec
 from sim.records import ApicRecord, CoreRecord, MessageRecord
@@ -343,6 +344,73 @@ def test_nested_interrupts(assembled):
     ]
     in_handler = [clock for clock, status in enumerate(run.status) if status[0].in_handler]
     assert in_handler == list(range(accepted(run)[0].clock + 1, run.said(Event.IRET)[-1].clock + 1))
+
+
+@pytest.mark.parametrize("times", [63, 64], ids=["what the stack holds", "one more"])
+def test_as_many_interrupts_nest_as_the_private_stack_holds(times, assembled):
+    """The core is in a handler at every depth, also at those that are 0 in fewer bits."""
+    contents, _ = assembled("""
+        .const TIMES ?= 1
+        .org 0
+            jmp main
+        .org ENTRY_INTERRUPT
+            apicwr r1, APIC_EOI
+            sub r0, r0, 1
+            beq r0, 0, innermost
+            apicwr r2, APIC_ICR
+            sti
+            halt
+            cli
+        innermost:
+            iret @IRET
+        main:
+            mov r0, TIMES
+            mov r1, 0
+            mov r2, 0x50
+            apicwr r2, APIC_ICR
+            sti
+            halt
+            cli
+            halt
+    """, TIMES=times)
+    run = runner(stack_depth=64).run(contents, through_traps=True)
+    begin = accepted(run)[0].clock + 1
+    left = run.said(Event.IRET)
+    assert len(left) == (63 if times == 63 else 0)
+    assert len(run.said(Event.STACK_FAULT)) == times - 63
+    in_handler = [clock for clock, status in enumerate(run.status) if status[0].in_handler]
+    assert in_handler == list(range(begin, left[-1].clock + 1 if left else run.clocks))
+
+
+def test_the_deepest_microcode_store(assembled, convert):
+    """Its last word is a target of jumps and calls, an entry point, and where the address goes round."""
+    depth = 2048
+    config = MachineConfig(n_cores=1, microcode_depth=depth)
+    with pytest.raises(ValueError, match="^microcode_depth must be a power of two from 64 to 2048"):
+        replace(config, microcode_depth=2 * depth)
+    convert(Machine(config))
+    contents, _ = assembled("""
+        .org 0
+            jmp main
+        .org 1000
+        main:
+            call last
+            mov r0, last
+            icall r0 @FUNC_ENTRY
+            jmp before
+        after:
+            halt @PROGRAM_DONE
+        .org 2045
+        before:
+            jmp after @VISIT
+            nop
+        .entry last
+            ret @RAN
+    """)
+    assert len(contents.microcode) == depth
+    run = runner(microcode_depth=depth).run(contents)
+    assert [(record.event, record.pc) for record in run.of(CoreRecord)] == [
+        (Event.RAN, 2047), (Event.FUNC_ENTRY, 1002), (Event.RAN, 2047), (Event.VISIT, 2045), (Event.PROGRAM_DONE, 1004)]
 
 
 # --- traps ------------------------------------------------------------------------------------------------------------

@@ -185,7 +185,8 @@ class InterruptsModel:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_interrupts(entry, leave, seed, simulate, convert):
     """Nothing completes in a clock of acceptance or while the cost of one is counted, as in a core."""
-    dut = Interrupts()
+    config = MachineConfig(stack_depth=16)
+    dut = Interrupts(config)
     rng = random.Random(seed)
     samples = dut.accept, dut.delays, dut.delayed, dut.on, dut.vector, dut.depth
     ops = [Op.CLI, Op.STI, Op.IRQSAVE, Op.IRQRESTORE, Op.IRET, Op.NOP, Op.NOP]
@@ -200,7 +201,7 @@ def test_interrupts(entry, leave, seed, simulate, convert):
             inputs = {"interrupt": rng.random() < 0.4, "pending_vector": rng.randrange(256), "hold": rng.random() < 0.2,
                       "between": idle and rng.random() < 0.8, "refused": rng.random() < 0.1, "op": rng.choice(ops),
                       "completes": idle and rng.random() < 0.6, "popped": rng.random() < 0.5, "clear": rng.random() < 0.01}
-            before = [model.on, model.vector, model.depth % 16]
+            before = [model.on, model.vector, model.depth % config.stack_depth]
             if inputs["interrupt"] and inputs["between"] and model.on and not model.shadow and not model.held:
                 inputs["completes"] = False
             for name, value in inputs.items():
@@ -214,4 +215,4 @@ def test_interrupts(entry, leave, seed, simulate, convert):
         assert accepted > 100, f"seed {seed}"
 
     simulate(dut, testbench)
-    convert(Interrupts())
+    convert(Interrupts(config))

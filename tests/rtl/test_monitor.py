@@ -86,11 +86,11 @@ def watch():
             simulator = Simulator(monitor)
             made[key] = simulator, [None]
 
-            async def bench(ctx):
+            async def the_last_one(ctx):
                 await made[key][1][0](ctx, monitor)
 
             simulator.add_clock(1e-6)
-            simulator.add_testbench(bench)
+            simulator.add_testbench(the_last_one)
         else:
             made[key][0].reset()
         sources = Sources(stream.config)
@@ -103,7 +103,7 @@ def watch():
         flags = {}
         profile = profile_of(stream.config, stream.image, visits=visits)
 
-        async def bench(ctx, monitor):
+        async def testbench(ctx, monitor):
             trace = monitor.trace.as_value()
             ctx.set(monitor.patience, patience * stretch)
             ctx.set(monitor.profile, profile.as_const())
@@ -124,7 +124,7 @@ def watch():
             await ctx.tick().repeat(10)
             assert flags == clocks_of_flags(ctx.get(monitor.flags.as_value()))
 
-        made[key][1][0] = bench
+        made[key][1][0] = testbench
         made[key][0].run()
         flags = {flag: clock // stretch for flag, clock in flags.items()}
         if compared:

@@ -111,11 +111,11 @@ def simulators():
             scheduler = Scheduler(MachineConfig(n_cores=n))
             made[n] = scheduler, Simulator(scheduler), [None]
 
-            async def bench(ctx):
+            async def the_last_one(ctx):
                 await made[n][2][0](ctx, scheduler)
 
             made[n][1].add_clock(1e-6)
-            made[n][1].add_testbench(bench)
+            made[n][1].add_testbench(the_last_one)
         made[n][2][0] = testbench
         made[n][1].run()
 
@@ -129,7 +129,7 @@ def test_equals_its_model(simulators, name, n):
     model = Model(n, plan)
     rng = random.Random(n)
 
-    async def bench(ctx, scheduler):
+    async def testbench(ctx, scheduler):
         ctx.set(scheduler.plan, plan.as_const())
         await ctx.tick().repeat(3)
         ctx.set(scheduler.run, 1)
@@ -147,7 +147,7 @@ def test_equals_its_model(simulators, name, n):
             expected = model.step(getattr(model, "status", [{"halted": 0, "pausing": 0}] * n), replay)
             await ctx.tick()
 
-    simulators(n, bench)
+    simulators(n, testbench)
 
 
 async def draw(ctx, scheduler, plan, clocks):
@@ -161,7 +161,7 @@ async def draw(ctx, scheduler, plan, clocks):
 
 @pytest.mark.parametrize("rate", [4, 64, 200])
 def test_rates_are_what_they_say(simulators, rate):
-    async def bench(ctx, scheduler):
+    async def testbench(ctx, scheduler):
         rates = dict.fromkeys(("stall", "hold_drain", "hold_interrupt", "hold_message"), rate)
         drawn = await draw(ctx, scheduler, Plan(kind=ScheduleKind.RANDOM, seed=rate, **rates), 2000)
         expected = 2000 * rate / 256
@@ -170,17 +170,17 @@ def test_rates_are_what_they_say(simulators, rate):
             count = sum(raw >> bit & 1 for raw in drawn)
             assert abs(count - expected) < 4 * deviation, (bit, count)
 
-    simulators(4, bench)
+    simulators(4, testbench)
 
 
 def test_neighbouring_seeds_and_cores_have_nothing_in_common(simulators):
     drawn, plans = [], [Plan(kind=ScheduleKind.RANDOM, seed=seed, stall=128) for seed in (41, 42)]
 
-    async def bench(ctx, scheduler):
+    async def testbench(ctx, scheduler):
         drawn.append(await draw(ctx, scheduler, plans[len(drawn)], 1000))
 
     for _ in plans:
-        simulators(4, bench)
+        simulators(4, testbench)
     streams = [[raw >> core & 1 for raw in run] for run in drawn for core in range(4)]
     for index, one in enumerate(streams):
         for other in streams[:index]:
@@ -189,7 +189,7 @@ def test_neighbouring_seeds_and_cores_have_nothing_in_common(simulators):
 
 
 def test_bounded_holds_end(simulators):
-    async def bench(ctx, scheduler):
+    async def testbench(ctx, scheduler):
         drawn = await draw(ctx, scheduler, Plan(kind=ScheduleKind.BOUNDED, seed=11, stall=4, delay=3), 3000)
         lengths = set()
         for core in range(4):
@@ -199,7 +199,7 @@ def test_bounded_holds_end(simulators):
         # Two holds may follow each other at once, three are rare.
         assert max(lengths) <= 24
 
-    simulators(4, bench)
+    simulators(4, testbench)
 
 
 @pytest.mark.parametrize("n, spins_silently", [
@@ -209,7 +209,7 @@ def test_pct_lets_everybody_come_to_an_end(simulators, n, spins_silently):
     """Each core spins until the one behind it is done, with PAUSE or without; then it works for some clocks, and halts."""
     order = random.Random(n).sample(range(n), n)
 
-    async def bench(ctx, scheduler):
+    async def testbench(ctx, scheduler):
         ctx.set(scheduler.plan, Plan(kind=ScheduleKind.PCT, seed=n, changes=2, horizon=9).as_const())
         ctx.set(scheduler.run, 1)
         work = [40] * n
@@ -227,7 +227,7 @@ def test_pct_lets_everybody_come_to_an_end(simulators, n, spins_silently):
                 return
         raise AssertionError(f"{work} left")
 
-    simulators(n, bench)
+    simulators(n, testbench)
 
 
 # In the machine.
@@ -275,7 +275,7 @@ def test_the_plan_none_is_the_machine_alone(pair, kind):
     digest = Digest(Sources(engine.config))
     arena = machine.shared.arena
 
-    async def bench(ctx):
+    async def testbench(ctx):
         for tile in machine.tiles:
             for row, word in enumerate(prepared.contents.microcode):
                 ctx.set(tile.microcode[row], word)
@@ -299,7 +299,7 @@ def test_the_plan_none_is_the_machine_alone(pair, kind):
 
     simulator = Simulator(machine)
     simulator.add_clock(1e-6)
-    simulator.add_testbench(bench)
+    simulator.add_testbench(testbench)
     simulator.run()
     assert listener.digest.value() == digest.value()
     assert outcome.ending is Ending.QUIET and outcome.flags == {}

@@ -228,7 +228,7 @@ def simulate(component, stimulus):
     outputs = [name for name in component.signature.members if name.startswith("o")]
     result = []
 
-    async def bench(ctx):
+    async def testbench(ctx):
         for values in stimulus:
             for name, value in values.items():
                 ctx.set(getattr(component, name), value)
@@ -237,6 +237,6 @@ def simulate(component, stimulus):
 
     simulator = Simulator(component)
     simulator.add_clock(1e-6)
-    simulator.add_testbench(bench)
+    simulator.add_testbench(testbench)
     simulator.run()
     return result

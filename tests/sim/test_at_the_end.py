@@ -430,10 +430,10 @@ def test_limits_that_are_none(judge, line):
 def test_a_run_that_is_violated_and_cut_off_says_both(crosscall):
     clocks = json.loads(crosscall("run", "early-return", "--json", "--no-vcd")[1])["violations"][0]["clock"]
     limit = str(clocks + 20)
-    code, text, _ = crosscall("run", "early-return", "--no-vcd", "--max-cycles", limit)
+    code, text, _ = crosscall("run", "early-return", "--no-vcd", "--max-clocks", limit)
     assert code == 1
-    assert f"violated: O1; the run was cut off after {limit} clocks (--max-cycles)" in text
-    code, text, _ = crosscall("run", "early-return", "--no-vcd", "--max-cycles", limit, "--json")
+    assert f"violated: O1; the run was cut off after {limit} clocks (--max-clocks)" in text
+    code, text, _ = crosscall("run", "early-return", "--no-vcd", "--max-clocks", limit, "--json")
     report = json.loads(text)
     assert (code, report["ending"], report["ok"], report["as_expected"]) == (1, "limit", False, False)
     assert [item["oracle"] for item in report["violations"]] == ["O1"]
@@ -445,9 +445,9 @@ def test_a_run_that_is_violated_and_cut_off_says_both(crosscall):
 def test_a_run_that_is_cut_off_early_shows_what_was_asked(crosscall):
     """A call that waits is none that does not, before its caller has come to wait."""
     called = json.loads(crosscall("run", "early-return", "--json", "--no-vcd")[1])["calls"][0]["stages"]["call"]
-    code, text, _ = crosscall("run", "early-return", "--no-vcd", "--max-cycles", str(called + 20), "--json")
+    code, text, _ = crosscall("run", "early-return", "--no-vcd", "--max-clocks", str(called + 20), "--json")
     report = json.loads(text)
     assert code == 1 and report["ending"] == "limit"
     [call] = report["calls"]
     assert call["wait"] and call["latency"] is None and call["stages"]["wait"] is None
-    assert "cut off" in crosscall("run", "early-return", "--no-vcd", "--max-cycles", str(called + 20))[1]
+    assert "cut off" in crosscall("run", "early-return", "--no-vcd", "--max-clocks", str(called + 20))[1]

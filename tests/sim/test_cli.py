@@ -113,7 +113,7 @@ def test_run_json(crosscall, tmp_path):
     assert result["seed"] == 5
     assert result["config"]["n_cores"] == 2
     assert result["straps"]["fabric_latency"] == 8
-    assert result["cycles"] > 0
+    assert result["clocks"] > 0
     assert re.fullmatch("0x[0-9a-f]{8}", result["digest"])
     assert (result["ending"], result["ok"], result["as_expected"], result["expected"]) == ("quiet", True, True, [])
     assert result["violations"] == []
@@ -135,9 +135,9 @@ def test_violation_is_exit_1_even_if_expected(crosscall):
 
 
 def test_run_that_is_cut_short_is_not_clean(crosscall):
-    code, out, _ = crosscall("run", "single", "--no-vcd", "--max-cycles", 50)
+    code, out, _ = crosscall("run", "single", "--no-vcd", "--max-clocks", 50)
     assert code == 1
-    assert "not finished; the run was cut off after 50 clocks (--max-cycles); the scenario expected a clean run" in out
+    assert "not finished; the run was cut off after 50 clocks (--max-clocks); the scenario expected a clean run" in out
 
 
 def test_a_barrier_that_does_nothing_is_said(crosscall):
@@ -175,7 +175,7 @@ def test_settings_reach_the_machine(crosscall):
 
 def test_observing_changes_no_clock(crosscall):
     runs = [json.loads(crosscall("run", "single", "--json", *options)[1]) for options in ((), ("--no-vcd",), ())]
-    assert len({(result["digest"], result["cycles"]) for result in runs}) == 1
+    assert len({(result["digest"], result["clocks"]) for result in runs}) == 1
 
 
 # --- report, view ---------------------------------------------------------------------------------------------------
@@ -278,7 +278,7 @@ def test_bad_input_is_one_message_and_exit_2(crosscall, tmp_path, arguments, sce
     (["run", "--cores", "0"], "invalid value for '--cores': "),
     (["run", "--cores", "65"], "invalid value for '--cores': "),
     (["run", "--cores", "four"], "invalid value for '--cores': "),
-    (["run", "--max-cycles", "0"], "invalid value for '--max-cycles': "),
+    (["run", "--max-clocks", "0"], "invalid value for '--max-clocks': "),
     (["run", "--seed", "-1"], "invalid value for '--seed': "),
     (["run", "--wat"], "no such option: --wat"),
     (["--wat"], "no such option: --wat"),

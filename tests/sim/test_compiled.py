@@ -162,7 +162,7 @@ def test_window_of_a_long_run_is_around_the_violation(crosscall, monkeypatch):
     result = json.loads(out)
     clock = result["violations"][0]["clock"]
     assert result["window"] == [clock - 300, clock + 100]
-    code, out, _ = crosscall("run", "single", "--json", "--max-cycles", 600)
+    code, out, _ = crosscall("run", "single", "--json", "--max-clocks", 600)
     result = json.loads(out)
     assert (code, result["window"]) == (1, [300, 600])
 

@@ -123,13 +123,13 @@ def test_no_output_is_unknown_before_the_memories_are_used(crosscall, tmp_path):
     """A bank that nobody has accessed has nothing to say: no X reaches the trace."""
     icarus, vvp = tool("iverilog"), tool("vvp")
     ports = json.loads(crosscall("export", "--verilog", "machine", "--preset", "tiny", "--json")[1])["ports"]
-    (tmp_path / "bench.v").write_text(_bench(ports))
-    assert complaints(icarus, "-o", "bench.vvp", "machine.v", "bench.v") == (0, "")
-    code, text = complaints(vvp, "bench.vvp")
+    (tmp_path / "testbench.v").write_text(_testbench(ports))
+    assert complaints(icarus, "-o", "testbench.vvp", "machine.v", "testbench.v") == (0, "")
+    code, text = complaints(vvp, "testbench.vvp")
     assert code == 0 and "clock 40" in text and " is unknown" not in text
 
 
-def _bench(ports):
+def _testbench(ports):
     """Verilog that runs a machine without a program, and says which outputs have an X."""
     declared = [f"{'reg' if port['direction'] == 'input' else 'wire'} [{port['width'] - 1}:0] {port['name']}"
                 + (" = 0;" if port["direction"] == "input" else ";") for port in ports]
@@ -137,7 +137,7 @@ def _bench(ports):
                  for port in ports if port["direction"] == "output"]
     names = [port["name"] for port in ports]
     return "\n".join([
-        "module bench;", *declared, f"machine it ({', '.join(f'.{name}({name})' for name in names)});",
+        "module testbench;", *declared, f"machine it ({', '.join(f'.{name}({name})' for name in names)});",
         "integer i; initial begin rst = 1; for (i = 0; i <= 40; i = i + 1) begin #1 clk = 1; #1 clk = 0;",
         "if (i == 2) rst = 0; if (i == 6) run = 1; if (i > 2) begin", *looked_at, "end end",
         '$display("clock 40"); $finish; end endmodule', ""]).replace("[0:0] ", "")

@@ -248,7 +248,7 @@ def test_windows(count):
 
 
 @pytest.mark.parametrize("command, option, seeds", [
-    ("run", "--seed", [b"7"]), ("run", "--cores", [b"4"]), ("run", "--max-cycles", [b"100"]), ("run", "--preset", [b"tiny"]),
+    ("run", "--seed", [b"7"]), ("run", "--cores", [b"4"]), ("run", "--max-clocks", [b"100"]), ("run", "--preset", [b"tiny"]),
     ("run", "--without", [b"handler_mb"]), ("run", "--protocol", [b"v4", b"x.uasm"]), ("run", "--memory", [b"tso"]),
     ("hunt", "--seconds", [b"0.1"]), ("hunt", "--processes", [b"1000"]), ("asm", "--define", [b"X=1"]),
     ("bench", "--engines", [b"pysim,lanes"]), ("export", "--verilog", [b"tiles"]),

@@ -33,7 +33,7 @@ def _hunt(out, name, *, found=lambda finding: None, progress=lambda *numbers: No
 
 def _what(report):
     """What must not depend on how long it took, and in how many pieces."""
-    return report.runs, report.clocks, report.following, [(item.flag, item.seed, item.clock) for item in report.violations]
+    return report.runs, report.clocks, report.following, [(item.flag, item.number, item.clock) for item in report.violations]
 
 
 # --- what it finds ----------------------------------------------------------------------------------------------------
@@ -47,12 +47,12 @@ def test_it_finds_the_early_return_in_many(crosscall, tmp_path):
     assert report["engine"] == "lanes" and report["runs"] == report["following"] == 300 and report["disagreements"] == []
     assert report["clocks"] > 100_000 and report["seconds"] > 0
     found, = report["violations"]
-    assert found.keys() == {"oracle", "flag", "seed", "clock", "sentence", "schedule"}
-    assert (found["oracle"], found["flag"]) == ("O1", "early_return") and found["seed"] < 300
+    assert found.keys() == {"oracle", "flag", "number", "clock", "sentence", "schedule"}
+    assert (found["oracle"], found["flag"]) == ("O1", "early_return") and found["number"] < 300
     assert found["schedule"] == "waves/many.early_return.schedule"
     assert read_run(found["schedule"]).violation == ("early_return", found["clock"])
     # Its number alone repeats it.
-    _, out, _ = crosscall("hunt", "many", "--seed", found["seed"], "--runs", 1, "--json", "--out", "again")
+    _, out, _ = crosscall("hunt", "many", "--first", found["number"], "--runs", 1, "--json", "--out", "again")
     assert json.loads(out)["violations"] == [{**found, "schedule": "again/many.early_return.schedule"}]
     assert (tmp_path / "again/many.early_return.schedule").read_bytes() == (tmp_path / found["schedule"]).read_bytes()
 
@@ -127,7 +127,7 @@ def test_a_schedule_can_be_taken_elsewhere(crosscall, tmp_path):
 def test_a_deadlock_is_told_and_repeated(crosscall):
     """A core that never hears of its call: the Monitor's patience and the watchdog's are the same."""
     code, out, _ = crosscall("hunt", "many", "--memory", "tso", "--set", "x2apic=1", "--without", "smp_mb_before_ipi", "--without",
-                             "x2apic_fence", "--seed", 215, "--runs", 2, "--json")
+                             "x2apic_fence", "--first", 215, "--runs", 2, "--json")
     found = {item["flag"]: item for item in json.loads(out)["violations"]}
     assert code == 1 and found["stuck"]["oracle"] == "WATCHDOG"
     assert crosscall("replay", found["stuck"]["schedule"], "--no-vcd")[0] == 1
@@ -181,7 +181,7 @@ def test_without_lanes_it_is_the_same_hunt(tmp_path, monkeypatch):
 
 def test_in_pieces_it_is_the_same_hunt(tmp_path):
     whole = _hunt(tmp_path / "whole", "queue-irq", runs=900, processes=1)
-    assert [(item.flag, item.seed) for item in whole.violations][0] == ("early_return", 33)
+    assert [(item.flag, item.number) for item in whole.violations][0] == ("early_return", 33)
     pieces = tmp_path / "pieces"
     told = []
 
@@ -270,7 +270,7 @@ def _following(notebook):
 
 
 def test_a_kill_loses_nothing_that_was_printed(start, tmp_path):
-    process = start("hunt", "storm", "--seed", 700, "--runs", 200)
+    process = start("hunt", "storm", "--first", 700, "--runs", 200)
     line = process.stdout.readline()
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -358,7 +358,7 @@ def test_a_notebook_that_is_begun_anew_is_said(crosscall):
     (["single", "--engine", "fast"], 'there is no engine "fast"'),
     (["single", "--out", "file/waves"], "file/waves: cannot be made: Not a directory"),
     (["single", "--runs", "0"], "invalid value for '--runs'"),
-    (["single", "--resume", "--seed", "3"], "--resume goes on where the notebook ends"),
+    (["single", "--resume", "--first", "3"], "--resume goes on where the notebook ends"),
 ])
 def test_bad_input(crosscall, tmp_path, arguments, message):
     (tmp_path / "file").touch()

@@ -26,7 +26,7 @@ with at_once():
 COMMANDS = {
     "run": ["run", "demo"],
     "build": ["run", "single", "--cores", "3"],         # with an empty cache
-    "hunt": ["hunt", "storm", "--seed", "700", "--runs", "3000", "--processes", "2"],
+    "hunt": ["hunt", "storm", "--first", "700", "--runs", "3000", "--processes", "2"],
     "litmus": ["litmus"],
     "bench": ["bench", "speed", "--cores", "1", "--engines", "pysim,compiled", "--seconds", "0.5"],
 }

@@ -395,7 +395,7 @@ def test_notebooks_that_are_none(crosscall, tmp_path):
         assert crosscall(*command, "--resume") == (2, "", "crosscall: waves/v4.mutate.json: is no notebook of a campaign\n")
     assert crosscall(*command)[0] == 0
     before = notebook.read_bytes()
-    for other in (["--runs", 9], ["--seed", 1], ["--scenario", "refill"]):
+    for other in (["--runs", 9], ["--first", 1], ["--scenario", "refill"]):
         code, out, err = crosscall(*command, *other, "--resume")
         assert (code, out, err.count("\n")) == (2, "", 1)
         assert err.startswith("crosscall: waves/v4.mutate.json: is the notebook of another campaign: ")

@@ -56,7 +56,7 @@ def oracles(**verdicts):
 def report(**changes):
     result = {
         "scenario": "demo", "title": "a tour", "protocol": "v4", "without": [], "memory": "sc", "config": {"n_cores": 6},
-        "seed": 0, "cycles": 16000, "messages": MESSAGES,
+        "seed": 0, "clocks": 16000, "messages": MESSAGES,
         "digest": "0x12345678", "ending": "quiet", "ok": True, "expected": [], "as_expected": True, "calls": CALLS,
         "oracles": oracles(), "violations": [],
         "unfinished": [], "files": {},
@@ -138,9 +138,9 @@ def test_no_calls(monkeypatch):
     ({"ok": True, "as_expected": False, "expected": ["O1"]},
      "clean: all 6 calls completed, nothing is violated; the scenario expected O1"),
     ({"ok": False, "as_expected": False, "ending": "limit"},
-     "not finished; the run was cut off after 16000 clocks (--max-cycles); the scenario expected a clean run"),
+     "not finished; the run was cut off after 16000 clocks (--max-clocks); the scenario expected a clean run"),
     ({"ok": False, "as_expected": False, "ending": "limit", "violations": [violation("O1")]},
-     "violated: O1; the run was cut off after 16000 clocks (--max-cycles); the scenario expected a clean run"),
+     "violated: O1; the run was cut off after 16000 clocks (--max-clocks); the scenario expected a clean run"),
     ({"ok": False, "as_expected": False, "ending": "trap"},
      'not finished: the run ended with "trap"; the scenario expected a clean run'),
 ])

@@ -67,7 +67,7 @@ def test_scenarios_one_by_one(sanitized, scenario):
 @pytest.mark.parametrize("scenario", ["storm", "hotplug", "nested"])
 def test_hunts_side_by_side(sanitized, scenario, machine):
     """Random plans on lanes, and each finding again on the engine that runs one by one."""
-    sanitized("hunt", scenario, *machine, "--runs", 150, "--seed", 1, "--processes", 1)
+    sanitized("hunt", scenario, *machine, "--runs", 150, "--first", 1, "--processes", 1)
 
 
 def test_waves(sanitized):
