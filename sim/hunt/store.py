@@ -1,7 +1,7 @@
 """What a hunt knows so far, in one SQLite file, so that it is gone on with wherever the file is seen.
 
-Each write is a transaction: a hunt that is killed leaves what was written last. It needs no shared memory, so the file may lie on a
-network's disk.
+Each write is a transaction, the first one, which makes the tables, too: a hunt that is killed leaves what was written last, and
+before that an empty file, which is none. It needs no shared memory, so the file may lie on a network's disk.
 """
 
 import json
@@ -14,13 +14,16 @@ from sim.errors import InputError
 __all__ = ["Finding", "State", "Store"]
 
 _VERSION = 2
-_TABLES = """
+_TABLES = f"""
     CREATE TABLE hunt (identity TEXT NOT NULL, first INTEGER NOT NULL, following INTEGER NOT NULL, end INTEGER,
                        clocks INTEGER NOT NULL, by_oracles INTEGER NOT NULL);
     CREATE TABLE findings (oracle TEXT NOT NULL, flag TEXT PRIMARY KEY, number INTEGER NOT NULL, clock INTEGER NOT NULL,
                            sentence TEXT NOT NULL, schedule TEXT NOT NULL);
     CREATE TABLE disagreements (flag TEXT PRIMARY KEY, sentence TEXT NOT NULL);
+    PRAGMA user_version = {_VERSION}
 """
+#: What reading says of a file that is no notebook, or damaged.
+_UNREADABLE = (sqlite3.Error, ValueError, FileNotFoundError)
 
 
 @dataclass(frozen=True)
@@ -80,24 +83,30 @@ class Store:
     def is_of_another(self):
         """Whether there is a file, and it is of another hunt."""
         try:
-            return self._path.exists() and self._rows()[0] != self._identity
-        except (sqlite3.Error, ValueError):
+            return self._rows()[0] != self._identity
+        except _UNREADABLE:
             return False
 
     def read(self):
         """The State. Raises InputError if there is none, or it is that of another hunt."""
-        if not self._path.exists():
-            raise InputError("there is no hunt to go on with", file=self._path)
         try:
             identity, numbers, findings, disagreements = self._rows()
-        except (sqlite3.Error, ValueError) as error:
+        except FileNotFoundError:
+            raise InputError("there is no hunt to go on with", file=self._path) from None
+        except _UNREADABLE as error:
             raise InputError(f"is no notebook of a hunt, or is damaged: {error}", file=self._path) from None
         if identity != self._identity:
             raise InputError("is the notebook of another hunt: its protocol, scenario or machine is another", file=self._path)
         return State(*numbers, {item.flag: item for item in findings}, disagreements)
 
     def _rows(self):
+        """What stands in it. Raises FileNotFoundError if there is none or nothing, and another of _UNREADABLE if it is damaged."""
+        if not self._path.exists():
+            raise FileNotFoundError
         with closing(sqlite3.connect(f"{self._path.resolve().as_uri()}?mode=rw", uri=True)) as file:
+            # A transaction that was not finished is undone before this is answered.
+            if not file.execute("PRAGMA page_count").fetchone()[0]:
+                raise FileNotFoundError
             if file.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
                 raise ValueError("its version is another")
             damage = file.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -119,8 +128,12 @@ class Store:
         """Note a State: all of it, or nothing. What was no notebook of this hunt is begun anew with the first."""
         with self._refusing():
             if self._open is None:
-                self._open = self._begun()
+                self._open = self._connected()
             with self._open as file:
+                file.execute("BEGIN")
+                if not file.execute("SELECT name FROM sqlite_master").fetchall():
+                    for statement in _TABLES.split(";"):
+                        file.execute(statement)
                 for table in ("hunt", "findings", "disagreements"):
                     file.execute(f"DELETE FROM {table}")
                 file.execute("INSERT INTO hunt VALUES (?, ?, ?, ?, ?, ?)", (self._identity, state.first, state.following, state.end,
@@ -130,17 +143,14 @@ class Store:
                 file.executemany("INSERT INTO disagreements VALUES (?, ?)", state.disagreements.items())
             self._empty = False
 
-    def _begun(self):
-        """The file, open, with its tables."""
+    def _connected(self):
+        """The file, open; an empty one if it was none."""
         try:
             self._rows()
-        except (sqlite3.Error, ValueError):
+        except _UNREADABLE:
             self._unlink()
             self._empty = True
-        file = sqlite3.connect(self._path)
-        if not file.execute("SELECT name FROM sqlite_master").fetchall():
-            file.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {_VERSION}; COMMIT;")
-        return file
+        return sqlite3.connect(self._path)
 
     def _unlink(self):
         for path in (self._path, self._path.with_name(f"{self._path.name}-journal")):

@@ -44,8 +44,12 @@ def _vectors():
 
 
 def _verilator():
+    return execute([*_verilator_command(), "--version"]).strip()
+
+
+def _verilator_command():
     from sim.engines.verilator import verilator_command
-    return execute([*verilator_command(), "--version"]).strip()
+    return verilator_command()
 
 
 def _yosys():
@@ -78,8 +82,10 @@ def _cache():
 
 
 def _engines():
-    slow = "" if _has(compiler) else "; without a C compiler pysim, which is slow"
-    return f"{', '.join(ENGINES)}{slow}"
+    needs = {"compiled": compiler, "verilator": _verilator_command}
+    there = [name for name in ENGINES if name not in needs or _has(needs[name])]
+    slow = "" if "compiled" in there else "; without a C compiler pysim, which is slow"
+    return f"{', '.join(there)}{slow}"
 
 
 def _has(look):

@@ -4,7 +4,7 @@ import re
 
 from rtl.apic.faults import FaultKind
 from sim.errors import InputError
-from sim.names import closest
+from sim.spelling import closest
 from sim.texts import integer
 
 from .plan import most

@@ -34,12 +34,20 @@ def _replaced(content, chance, others):
 
 def _token(content, chance, others):
     """A number or a word in the place of which something hostile stands."""
-    found = list(re.finditer(rb"[A-Za-z_]\w*|-?\d+", content))
-    if not found:
+    one = _word(content, chance)
+    if one is None:
         return _replaced(content, chance, others)
-    one = chance.choice(found)
-    other = chance.choice(HOSTILE) if chance.random() < 0.6 else chance.choice(found)[0]
+    other = chance.choice(HOSTILE) if chance.random() < 0.6 else _word(content, chance)[0]
     return content[:one.start()] + other + content[one.end():]
+
+
+#: A name or a number, from its first character on.
+_WORD = re.compile(rb"(?<!\w)(?:[A-Za-z_]\w*|-?\d+)")
+
+
+def _word(content, chance):
+    """The first behind some place: looking at all of them takes longer than most readers do."""
+    return _WORD.search(content, chance.randint(0, len(content))) or _WORD.search(content)
 
 
 def _flipped(content, chance, others):

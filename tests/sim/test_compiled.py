@@ -395,12 +395,12 @@ def test_two_processes_build_at_once(cache):
     assert {path.suffix for path in cache.iterdir()} == {".so", ".seconds"}
 
 
-def test_an_edit_of_the_hardware_is_another_library(cache, monkeypatch):
+def test_an_edit_of_the_hardware_is_another_library(cache, change_hardware):
     """Stale code is never run: what differs in the text differs in the name."""
     config = replace(prepare("single").settings.config, n_cores=1)
     CompiledEngine(config)
     before = _libraries(cache)
-    monkeypatch.setattr("rtl.memory.bank.Bank.elaborate", _tampered(Bank.elaborate))
+    change_hardware("rtl.memory.bank.Bank.elaborate", _tampered(Bank.elaborate))
     CompiledEngine(config)
     assert len(_libraries(cache) - before) == 1
 

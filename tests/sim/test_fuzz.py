@@ -109,7 +109,7 @@ def _sources():
 
 
 def test_protocols(tmp_path, count):
-    texts = [find_protocol("v4").read_bytes()]
+    texts = [find_protocol(name).read_bytes() for name in ("v4", "mailbox")]
     path = tmp_path / "x.uasm"
 
     def read(content):
@@ -157,9 +157,10 @@ def test_protocols_that_are_run(tmp_path, count):
 
 @pytest.fixture(scope="module")
 def vcd(tmp_path_factory):
+    """A call, and not the boot before it: there is more in a mutation of what is short."""
     folder = tmp_path_factory.mktemp("waves")
-    prepared = prepare("single")
-    run(prepared.under(max_clocks=700), engine=EngineSpec(prepared.run.config).make(), out=folder)
+    prepared = prepare("single").under(max_clocks=620, window=range(300, 620))
+    run(prepared, engine=EngineSpec(prepared.run.config).make(), out=folder)
     return (folder / "single.vcd").read_bytes()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -15,7 +16,9 @@ from rtl.schedule import ScheduleKind
 from sim.engines.compiled.many import LaneEngine
 from sim.engines.engine import Job
 from sim.engines.spec import EngineSpec
+from sim.errors import InputError
 from sim.hunt.hunt import Hunt
+from sim.hunt.store import State, Store
 from sim.microcode.protocols import find_protocol
 from sim.runs.plan import Plan
 from sim.runs.prepare import load, prepare
@@ -306,7 +309,7 @@ def test_notebooks_that_are_none(crosscall, tmp_path):
     notebook = tmp_path / "waves/single.hunt.sqlite"
     assert crosscall("hunt", "single", "--resume") == (
         2, "", "crosscall: waves/single.hunt.sqlite: there is no hunt to go on with\n")
-    for octets in (b"", b"[]", b"SQLite format 3\0" + bytes(200)):
+    for octets in (b"[]", b"SQLite format 3\0" + bytes(200)):
         notebook.write_bytes(octets)
         code, out, err = crosscall("hunt", "single", "--resume")
         assert (code, out, err.count("\n")) == (2, "", 1)
@@ -329,6 +332,42 @@ def test_notebooks_that_are_none(crosscall, tmp_path):
         assert (code, out, err.count("\n")) == (2, "", 1)
         assert err.startswith("crosscall: waves/single.hunt.sqlite: is the notebook of another hunt: ")
     assert notebook.read_bytes() == before
+
+
+def test_a_kill_before_the_first_note_leaves_no_notebook(tmp_path, monkeypatch):
+    """At each statement: what a kill would leave is copied, and then read and gone on with."""
+    notebook = tmp_path / "x.hunt.sqlite"
+    left = []
+
+    def copied(statement):
+        left.append(tmp_path / str(len(left)))
+        left[-1].mkdir()
+        for path in tmp_path.glob(f"{notebook.name}*"):
+            shutil.copy(path, left[-1])
+
+    def connect(*arguments, **options):
+        connection = sqlite3.Connection(*arguments, **options)
+        connection.set_trace_callback(copied)
+        return connection
+
+    with monkeypatch.context() as patch, Store(notebook, "this") as store:
+        patch.setattr("sim.hunt.store.sqlite3.connect", connect)
+        store.write(State(3, 3))
+        store.write(State(3, 9))
+    seen = []
+    for folder in left:
+        path = folder / notebook.name
+        with Store(path, "this") as store:
+            assert not store.is_of_another()
+            try:
+                seen.append(store.read().following)
+            except InputError as error:
+                assert error.message == "there is no hunt to go on with"
+                seen.append(None)
+            store.write(State(3, 4))
+        with Store(path, "this") as store:
+            assert store.read() == State(3, 4)
+    assert sorted(set(seen), key=seen.index) == [None, 3], seen
 
 
 def test_two_hunts_do_not_write_the_same_notebook(start, crosscall, tmp_path):

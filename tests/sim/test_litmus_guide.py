@@ -83,8 +83,8 @@ def test_a_machine_that_is_weaker_than_it_says_is_found(said, really, names, mon
     ("fence that does nothing", ("SB+mfences", "R+mfences", "R+po+mfence")),
     ("locked operation that does not drain", ("2+2W+xchgs", "MP+lock+po", "SB+locked-elsewhere")),
 ])
-def test_a_barrier_that_is_none_is_found(fault, names, monkeypatch):
-    monkeypatch.setattr("rtl.tile.MemoryPath", mutant(fault))
+def test_a_barrier_that_is_none_is_found(fault, names, change_hardware):
+    change_hardware("rtl.tile.MemoryPath", mutant(fault))
     found_in_few_runs(Model.TSO, names)
 
 

@@ -25,8 +25,8 @@ def verdicts(names):
 
 
 @pytest.mark.parametrize("name", MUTANTS)
-def test_mutants_are_found(name, monkeypatch):
-    monkeypatch.setattr("rtl.tile.MemoryPath", mutant(name))
+def test_mutants_are_found(name, change_hardware):
+    change_hardware("rtl.tile.MemoryPath", mutant(name))
     assert verdicts(FOUND[name]) == dict.fromkeys(FOUND[name], Verdict.FORBIDDEN_SEEN)
 
 

@@ -8,8 +8,7 @@ from sim.engines.compiled.translation import Translations, translated
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(Translations, "kept", True)
+    monkeypatch.setattr(Translations, "folder", lambda: tmp_path / "crosscall")
     return tmp_path / "crosscall"
 
 
@@ -59,8 +58,7 @@ def test_sources_that_were_edited_are_another_machine(cache, tmp_path, monkeypat
 
 def test_without_a_cache_it_is_made_each_time(tmp_path, monkeypatch):
     (tmp_path / "crosscall").write_text("in the way")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(Translations, "kept", True)
+    monkeypatch.setattr(Translations, "folder", lambda: tmp_path / "crosscall")
     make = Maker()
     assert [translated("machine", make)[0]["number"] for _ in range(2)] == [1, 2]
 

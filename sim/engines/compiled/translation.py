@@ -26,9 +26,11 @@ _SOURCES = (Path(rtl.__file__).parent, Path(__file__).parent)
 
 
 class Translations:
-    """kept : whether they are. Who changes the hardware in the running process, as tests do, says that they are not."""
+    """kept : whether they are. Who changes the hardware in the running process, as tests do, says that they are not.
+    folder : gives where."""
 
     kept = True
+    folder = staticmethod(cache_folder)
 
 
 def translated(description, make):
@@ -49,7 +51,7 @@ def translated(description, make):
 
 def _path(description):
     key = hashlib.sha256("\0".join((_sources(), repr(description))).encode()).hexdigest()[:32]
-    return cache_folder() / f"{key}.translation"
+    return Translations.folder() / f"{key}.translation"
 
 
 @cache
