@@ -74,8 +74,8 @@ class GivenBack(Oracle):
 
     def _tell_freed(self, record, tracker, word, did):
         csd, core, clock = self._freed[word]
-        self.found(record.clock, f"core {record.core} {did} {self.places.image.name_of(word)} at clock {record.clock}, which core {core} "
-                   f"freed at clock {clock}", calls=[tracker.call], cores=sorted({record.core, core}))
+        self.found(record.clock, f"core {record.core} {did} {self.places.image.name_of(word)} at clock {record.clock}, "
+                   f"which core {core} freed at clock {clock}", calls=[tracker.call], cores=sorted({record.core, core}))
 
     def on_csd_lock(self, record, tracker):
         self._take_back(record.a)
