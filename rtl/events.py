@@ -137,6 +137,12 @@ class Event(enum.Enum, shape=7):
     #: A spin lock is held from here. a: the address that UNLOCK is said of.
     LOCKED = 42
 
+    # What is allocated.
+    #: An object is given out. a: its address.
+    ALLOC = 44
+    #: An object is given back: nobody may touch it until it is given out again. a: its address.
+    FREE = 45
+
 
 class Whom(enum.Enum, shape=2):
     """For whom a call is, besides, perhaps, its caller."""

@@ -50,6 +50,7 @@ ROLES = {
     "csd.next": Role(Kind.WORD, "the next one in the list that it is in", within="csd"),
     "flag.lock": Role(Kind.CONSTANT, "bit of the flags: in use"),
     "flag.wait": Role(Kind.CONSTANT, "bit of the flags: the caller waits"),
+    "flag.alloc": Role(Kind.CONSTANT, "bit of the flags: the csd is allocated, and freed by who is done with it"),
     "flag.other": Role(Kind.CONSTANT, "other bits that flags may have", many=True),
     "targets.count": Role(Kind.WORD, "how many targets are still to come; beside a csd"),
     "targets.mask": Role(Kind.WORD, "which ones; or the address of the word that says it"),

@@ -14,11 +14,11 @@ from sim.microcode.names import FENCES, REGISTERS
 
 from .words import changed, dead_register, fresh, matters_in_order, word_of
 
-__all__ = ["WITNESS", "Mutant", "mutants_of"]
+__all__ = ["WITNESSES", "Mutant", "mutants_of"]
 
-#: The source that has no faults put into it: what the functions see, and what the command loop asks for and gets, is what a run is
-#: judged by.
-WITNESS = "program.uasm"
+#: The sources that have no faults put into them: what the functions see, and what the command loop asks for and gets, is what a run
+#: is judged by.
+WITNESSES = ("program.uasm", "rendezvous.uasm")
 
 _IMMEDIATE = (1 << IMMEDIATE_BITS) - 1
 
@@ -134,7 +134,7 @@ class _Maker:
         return address, self._mutant(address, f"without {name}", {at: words[at] for at in image.names[name]})
 
     def _may_change(self, address):
-        return address in self._image.lines and self._image.lines[address].file != WITNESS
+        return address in self._image.lines and self._image.lines[address].file not in WITNESSES
 
     def _mutant(self, address, what, words):
         image = self._image

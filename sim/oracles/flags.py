@@ -36,6 +36,9 @@ class GivenBack(Oracle):
     locked again nobody else touches its function, info and flags, and nothing of one on a stack. (Who walks a list may still read
     the ``next`` of an entry that has been taken out.) And a frame is not popped while a csd in it is queued or has flags.
 
+    An allocated csd is nobody's, but in use until it is freed. From then until it is allocated again nobody touches a word of the
+    object, not even the one who has freed it; and it is not freed again.
+
     A csd that more than one core queues, or that is declared for one core and queued by another, has no owner and is not judged.
     """
 
@@ -54,6 +57,25 @@ class GivenBack(Oracle):
         self._queued = {}             # csd on a stack -> clock since which it is in a list
         self._taken = {}              # core -> csd without flags that its handler has taken
         self._pointers = {address: core for core, address in places.stack_pointers.items()}
+        self._freed = {}              # word of a free object -> (the object, who freed it, when)
+
+    def on_alloc(self, record, tracker):
+        for word in self.places.object_words(record.a):
+            self._freed.pop(word, None)
+        self._take_back(record.a)
+        self._owners.pop(record.a, None)
+
+    def on_free(self, record, tracker):
+        self.exercised += 1
+        if record.a in self._freed:
+            self._tell_freed(record, tracker, record.a, "freed")
+        for word in self.places.object_words(record.a):
+            self._freed[word] = record.a, record.core, record.clock
+
+    def _tell_freed(self, record, tracker, word, did):
+        csd, core, clock = self._freed[word]
+        self.found(record.clock, f"core {record.core} {did} {self.places.image.name_of(word)} at clock {record.clock}, "
+                   f"which core {core} freed at clock {clock}", calls=[tracker.call], cores=sorted({record.core, core}))
 
     def on_csd_lock(self, record, tracker):
         self._take_back(record.a)
@@ -85,7 +107,7 @@ class GivenBack(Oracle):
             self._give_back(csd, record.clock)
 
     def _flags(self, word):
-        return word & (self.places.lock | self.places.wait)
+        return word & (self.places.lock | self.places.wait | self.places.alloc)
 
     def _take_back(self, csd):
         for word in self.places.csd_words(csd):
@@ -100,6 +122,8 @@ class GivenBack(Oracle):
     def on_commit(self, record, tracker):
         if self.lacks:
             return
+        if record.address in self._freed:
+            self._tell_freed(record, tracker, record.address, "touched")
         gone = self._gone.get(record.address)
         if gone is not None:
             csd, clock = gone

@@ -39,7 +39,7 @@ class Places:
     Members
     -------
     arena : start value of each word that is not 0.
-    lock, wait : the bits of a csd's flags; 0 if the protocol has no such flag.  flag_bits : all bits that flags may have.
+    lock, wait, alloc : the bits of a csd's flags; 0 if the protocol has no such flag.  flag_bits : all bits that flags may have.
     csds : address -> Csd.  tallies : address of the csd beside them -> Tally.
     stack_words : address on a stack -> whose.  stack_pointers : core -> where the end of its stack is.
     csd_size : in words.  heads : address -> Head.
@@ -51,8 +51,8 @@ class Places:
     def __init__(self, image, arena=None):
         self.image = image
         self.arena = dict(image.arena) | dict(arena or {})
-        self.lock, self.wait = self._bits("flag.lock"), self._bits("flag.wait")
-        self.flag_bits = self.lock | self.wait | self._bits("flag.other")
+        self.lock, self.wait, self.alloc = self._bits("flag.lock"), self._bits("flag.wait"), self._bits("flag.alloc")
+        self.flag_bits = self.lock | self.wait | self.alloc | self._bits("flag.other")
         self.stack_words = {item.address + step: item.cpu for item in self._objects("stack") for step in range(item.type.size)}
         self.stack_pointers = {item.cpu: item.address for item in self._objects("stack.end")}
         self.n_masks = len(self._objects("masks"))
@@ -142,6 +142,11 @@ class Places:
     def csd_words(self, address):
         """All words of a csd."""
         return range(address, address + self.csd_size)
+
+    def object_words(self, address):
+        """All words of the declared object that begins at an address."""
+        found = self.image.object_at(address)
+        return range(address, address + (found[0].type.size if found is not None and found[0].address == address else 1))
 
     def csd_payload(self, address):
         """What a csd says of the call: function, info and flags."""

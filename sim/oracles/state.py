@@ -12,7 +12,7 @@ __all__ = ["AtRest", "DataWords"]
 #: Fields of a command block that nobody writes, but for the functions that write into one of the last two.
 _CONSTANT = ("routine", "func", "target", "wait", "at", "delay", "nested", "frozen", "contract", "data", "mask")
 #: The functions whose effect is known.
-_KNOWN = ("func_nop", "func_work", "func_count", "func_touch", "func_clear_bit", "func_nested", "func_free")
+_KNOWN = ("func_nop", "func_work", "func_count", "func_touch", "func_clear_bit", "func_nested", "func_free", "func_rendezvous")
 
 
 class _AtTheEnd(Oracle):
@@ -53,10 +53,10 @@ class DataWords(_AtTheEnd):
                     wanted[block[field]] = places.arena.get(block[field], 0), f"{field} of a command of core {address[0]}"
         written = {image.symbols.get(name): field for name, field in (("func_touch", "data"), ("func_clear_bit", "mask"))}
         fields = {block["routine"]: block for block in blocks.values()}
-        count = 0
+        count, counting = 0, {image.symbols.get(name) for name in ("func_count", "func_rendezvous")}
         for owed in tracker.book.obligations:
             cores = owed.must | owed.begun
-            if owed.func == image.symbols.get("func_count"):
+            if owed.func in counting:
                 count += cores.bit_count()
             block = fields.get(owed.info)
             field = written.get(owed.func)
@@ -78,10 +78,10 @@ class DataWords(_AtTheEnd):
 
 class AtRest(_AtTheEnd):
     """When all has come to rest no csd has a flag, nobody holds a spin lock, lists that were empty when the first call began are
-    empty again, masks and counts are 0, and each stack ends where it did when its core had booted."""
+    empty again, masks and counts are 0, each stack ends where it did when its core had booted, and what was allocated is free."""
 
     name = "REST"
-    title = "flags, locks, lists, masks and stacks are back to rest at the end"
+    title = "flags, locks, lists, masks, stacks and what was allocated are back to rest at the end"
 
     def __init__(self, config, places):
         super().__init__(config, places)
@@ -89,7 +89,14 @@ class AtRest(_AtTheEnd):
         self._empty = None            # heads of the lists that were empty when the first call began
         self._pointers = {}           # core -> the first end of its stack
         self._cores = {address: core for core, address in places.stack_pointers.items()}
+        self._allocated = {}          # address of an object that is not free -> clock since when
         self._counted = set()         # csds whose count was stored since their core last came or went
+
+    def on_alloc(self, record, tracker):
+        self._allocated[record.a] = record.clock
+
+    def on_free(self, record, tracker):
+        self._allocated.pop(record.a, None)
 
     def on_refs(self, record, tracker):
         self._counted.add(record.a)
@@ -117,6 +124,8 @@ class AtRest(_AtTheEnd):
             self.exercised += 1
             if not self._is_empty(outcome.arena.__getitem__, head):
                 self.found(outcome.clocks, f"{self.places.heads[head].name} is not empty at the end")
+        for address, clock in self._allocated.items():
+            self.found(outcome.clocks, f"{self.places.csd_name(address)}, allocated at clock {clock}, was never freed")
         for core, before in self._pointers.items():
             self.exercised += 1
             now = outcome.arena[self.places.stack_pointers[core]]

@@ -45,8 +45,8 @@ def _places(image, places):
     payload = sorted(places.csd_payload(0))
     if payload != list(range(payload[0], payload[0] + len(payload))):
         return {}
-    return {"payload": payload[0], "length": len(payload), "flags": places.lock | places.wait, "percpu": image.percpu_base,
-            "shift": image.percpu_shift}
+    return {"payload": payload[0], "length": len(payload), "flags": places.lock | places.wait | places.alloc,
+            "percpu": image.percpu_base, "shift": image.percpu_shift}
 
 
 def room_of(scenario):

@@ -57,8 +57,9 @@ def contents(scenario, image, config):
         _check_entry(scenario, command, image, "call", "cmd_")
         _check_entry(scenario, command, image, "func", "func_")
     arena[_object(image, "boot_online")] = scenario.online
-    with suppress(KeyError):          # nothing can fail in a protocol that allocates nothing
-        arena[image.address_of("allocation_failures")] = scenario.allocation_failures
+    for name in ("allocation_failures", "kmalloc_failures"):
+        with suppress(KeyError):      # nothing can fail in a protocol that allocates nothing
+            arena[image.address_of(name)] = getattr(scenario, name)
     _check_fit(scenario, image, config, address)
     return Contents(microcode=image.words, arena=arena)
 

@@ -81,7 +81,8 @@ class Scenario:
     messages : what is counted of messages -> how many there must be.
     patience, visits : limits of the watchdog and of O10; None for their own.
     online : mask of the cores that are online from the start.
-    allocation_failures : bit ``16 - k`` is set if the k-th allocation fails.
+    allocation_failures : bit ``16 - k`` is set if the k-th allocation for a core that comes fails.  kmalloc_failures : of those
+        for calls.
     work : clocks that func ``work`` takes, by core.
     programs : commands, by core.
     bounds : (path in the document, largest value that the number there may take).
@@ -105,6 +106,7 @@ class Scenario:
     visits: int | None
     online: int
     allocation_failures: int
+    kmalloc_failures: int
     work: tuple[int, ...]
     programs: tuple[tuple[Command, ...], ...]
     bounds: tuple[tuple[tuple, int], ...] = field(repr=False)
@@ -180,7 +182,8 @@ class _Reader:
             patience=self._limit("patience"),
             visits=self._limit("visits"),
             online=self._online(),
-            allocation_failures=self._allocation_failures(),
+            allocation_failures=self._failures("allocations_fail"),
+            kmalloc_failures=self._failures("kmalloc_fails"),
             work=work,
             programs=programs,
             bounds=tuple(self.bounds),
@@ -327,7 +330,7 @@ class _Reader:
 
     def _online(self):
         table = self.root.table("boot")
-        table.only(["online", "allocations_fail"])
+        table.only(["online", "allocations_fail", "kmalloc_fails"])
         if "online" not in table:
             return self.all
         cores = self._core_list(table, "online")
@@ -335,12 +338,12 @@ class _Reader:
             raise table.refusal("online", "must contain core 0, which boots the machine")
         return sum(1 << core for core in cores)
 
-    def _allocation_failures(self):
+    def _failures(self, key):
         table = self.root.table("boot")
         result = 0
-        for number in table.get("allocations_fail", list, []):
+        for number in table.get(key, list, []):
             if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= 16:
-                raise table.refusal("allocations_fail", f"counts allocations from 1 to 16, so it cannot contain {shown(number)}")
+                raise table.refusal(key, f"counts allocations from 1 to 16, so it cannot contain {shown(number)}")
             result |= 1 << 16 - number
         return result
 

@@ -1,4 +1,4 @@
-"""The generations after v4 do their memory operations in the order of their descriptions.
+"""The generations before and after v4 do their memory operations in the order of their descriptions.
 
 The lists are written from docs/generations.md, not from the microcode. The notation: ``order``.
 """
@@ -435,3 +435,238 @@ def test_handler_of_v6_serves_who_waits_first(v6):
         + ["R d.func", "R d.info", f"W {first}.node.next = 0", *FUNC, *v6_unlock("d")]
         + [step.format(first) for step in look] + [f"R {first}.func", f"R {first}.info", *v6_unlock(first), *FUNC])
     assert wanted in [v6.handler(BUSY, 1, number) for number in range(last + 1)]
+
+
+# --- v2.6.29 and v2.6.27-rc1: what a call needs is allocated --------------------------------------------------------
+
+#: Who calls a core that is not there is refused only from 2.6.28 on.
+PRESENT = CALLS.replace("target = 3,", "target = 0,").replace("target = 99,", "target = 0,")
+#: Every allocation fails. Who calls several cores has to call one after the other.
+NO_MEMORY = """
+cores = 4
+[boot]
+online = [0, 1, 2]
+kmalloc_fails = [1, 2, 3, 4]
+[[program]]
+cores = [0]
+commands = [
+    { call = "single", target = 1, func = "touch" },
+    { call = "many", mask = "all", func = "touch", at = 400 },
+]
+"""
+POOL, ENTRY = "cfd_pool[0]", "cfd_pool[0].csd"
+
+
+@pytest.fixture(scope="module")
+def v2_6_29():
+    return Looking("v2.6.29")
+
+
+@pytest.fixture(scope="module")
+def first():
+    """The first generation."""
+    return Looking("v2.6.27-rc1")
+
+
+@pytest.fixture(scope="module", params=["v2.6.29", "v2.6.27-rc1"])
+def allocating(request):
+    return Looking(request.param)
+
+
+def has_barrier(looking):
+    """smp_mb() stands before the interrupt, and not in csd_flag_wait() and the single handler."""
+    return looking.protocol == "v2.6.29"
+
+
+def test_the_runs_are_as_expected(v2_6_29, first):
+    for text in (CALLS, BUSY, NO_MEMORY):
+        assert v2_6_29.run(text).result.ok, v2_6_29.run(text).result.violations
+    assert first.run(PRESENT).violations == {"O7"}, "who clears WAIT looks at the entry on the stack once more"
+
+
+def in_frame(looking, core, steps, words=5):
+    return lines(f"""
+        R stack_pointer[{core}]
+        W stack_pointer[{core}] = {looking.stack(core, words)}
+    """) + steps + lines(f"""
+        R stack_pointer[{core}]
+        W stack_pointer[{core}] = {looking.stack(core)}
+    """)
+
+
+def waited(looking, csd):
+    return ([] if has_barrier(looking) else ["mb csd_flag_wait_mb"]) + [f"R {csd}.flags"]
+
+
+def executed(looking, csd, *, wait, cpu=1):
+    """generic_exec_single()."""
+    barrier = ["mb single_mb_before_ipi"] if has_barrier(looking) else []
+    return [f"R {csd}.flags"] + enqueue(csd, cpu) + barrier + SEND + (waited(looking, csd) if wait else [])
+
+
+def filled(csd):
+    return [f"W {csd}.func = func_touch", f"W {csd}.info = &command"]
+
+
+def test_single_that_allocates(allocating):
+    looks = ["R cpu_online_mask.bits"] if has_barrier(allocating) else []
+    assert allocating.call(PRESENT, 0, WAIT1) == in_frame(
+        allocating, 0, looks + ["W d.flags = WAIT", *filled("d")] + executed(allocating, "d", wait=True))
+    csd = "csd_pool[0]"
+    assert allocating.call(PRESENT, 0, NOWAIT) == in_frame(
+        allocating, 0, [*looks, "kmalloc", f"W {csd}.flags = ALLOC", *filled(csd)] + executed(allocating, csd, wait=False))
+    assert allocating.call(PRESENT, 0, OWN) == in_frame(allocating, 0, ["irq save", *FUNC, "irq restore"])
+
+
+def test_single_for_nobody_before_v4(v2_6_29):
+    assert v2_6_29.call(CALLS, 0, OFFLINE) == in_frame(v2_6_29, 0, ["R cpu_online_mask.bits"])
+    assert v2_6_29.call(CALLS, 0, ABSENT) == in_frame(v2_6_29, 0, [])
+    assert [v2_6_29.run(CALLS).result.calls[number].result for number in (OFFLINE, ABSENT)] == [-6, -6]
+
+
+def test_the_callers_own_csd_before_v4(allocating):
+    csd = "command.own.csd"
+    for number, wait in ((CSD_WAIT, True), (CSD_NOWAIT, False)):
+        assert allocating.call(PRESENT, 0, number) == [f"R {csd}.flags"] + executed(allocating, csd, wait=wait)
+
+
+def without_memory(looking, target):
+    """A single call whose allocation fails."""
+    if has_barrier(looking):
+        csd = "csd_data[0]"
+        return in_frame(looking, 0, ["R cpu_online_mask.bits", "kmalloc", f"R {csd}.flags", f"W {csd}.flags = LOCK", *filled(csd)]
+                        + executed(looking, csd, wait=False, cpu=target))
+    return in_frame(looking, 0, ["kmalloc", "W d.flags = WAIT", *filled("d")] + executed(looking, "d", wait=True, cpu=target))
+
+
+def test_single_without_memory(allocating):
+    """d7240b988017: with the csd of its core, which it may have to wait for. Before: on the stack, and it waits."""
+    assert allocating.call(NO_MEMORY, 0, 0) == without_memory(allocating, 1)
+
+
+def test_many_without_memory(v2_6_29):
+    """54b11e6d57a1: each of the online cores in the mask, one after the other."""
+    look = ["R cpu_online_mask.bits", "R command.mask.bits"]
+    assert v2_6_29.call(NO_MEMORY, 0, 1) == (
+        PICK * 3 + ["kmalloc", "R cpu_online_mask.bits"] + look + without_memory(v2_6_29, 1) + look + without_memory(v2_6_29, 2)
+        + ["R cpu_online_mask.bits"])
+
+
+def published(csd):
+    return lines(f"""
+        irq save
+        LK call_function.lock
+        R call_function.queue.prev                      # list_add_tail_rcu()
+        W {csd}.list.next = &call_function.queue
+        W {csd}.list.prev = &call_function.queue
+        wmb list_add_rcu_wmb
+        W call_function.queue.next = &{csd}
+        W call_function.queue.prev = &{csd}
+        UL call_function.lock
+        irq restore
+    """)
+
+
+@pytest.mark.parametrize("number, wait", [(MANY_WAIT, True), (MANY_NOWAIT, False)], ids=["wait", "nowait"])
+def test_many_of_v2_6_29(v2_6_29, number, wait):
+    mask = f"{POOL}.cpumask.bits"
+    assert v2_6_29.call(CALLS, 0, number) == (
+        PICK * 3 + ["kmalloc", f"W {POOL}.lock = 0", f"W {ENTRY}.flags = ALLOC"]
+        + ([f"R {ENTRY}.flags", f"W {ENTRY}.flags = WAIT|ALLOC"] if wait else []) + filled(ENTRY)
+        + ["R command.mask.bits", "R cpu_online_mask.bits", f"W {mask} = {{0,1,2}}", f"CLEAR {mask} {{0}}", f"R {mask}",
+           f"W {POOL}.refs = 2"]
+        + published(ENTRY) + ["mb many_mb_before_ipi", "R cpu_online_mask.bits", f"R {mask}"]
+        + send_each("cpu_online_mask.bits", 2) + ([f"R {ENTRY}.flags"] if wait else []))
+
+
+def test_many_of_v2_6_27_rc1(first):
+    """The mask is read once; what is on the stack, and what is allocated."""
+    frame = "stack[0]"
+
+    def mask_call(entry, lock, refs, mask, flags, *, allocates):
+        return ["R command.mask.bits", "R cpu_online_mask.bits"] + in_frame(first, 0, [
+            f"W {frame}[9] = 6", *(["kmalloc"] if allocates else []), f"W {entry}.flags = {flags}", f"W {lock} = 0", *filled(entry),
+            f"W {refs} = 2", f"W {mask}",
+            *published(entry), "R cpu_online_mask.bits", f"R {frame}[9]", *send_each("cpu_online_mask.bits", 2),
+            *([] if allocates else waited(first, entry))], 10)
+
+    assert first.call(PRESENT, 0, MANY_WAIT) == mask_call(
+        "d", f"{frame}[5]", f"{frame}[6]", f"{frame}[8] = 6", "WAIT", allocates=False)
+    assert first.call(PRESENT, 0, MANY_NOWAIT) == mask_call(
+        ENTRY, f"{POOL}.lock", f"{POOL}.refs", f"{POOL}.cpumask.bits = {{1,2}}", "ALLOC", allocates=True)
+
+
+@pytest.mark.parametrize("core, number, refs", [(1, 5, 1), (2, 0, 0)], ids=["not the last", "the last"])
+def test_many_handler_of_v2_6_29(v2_6_29, core, number, refs):
+    """The function first; at 0 the entry is taken out, its WAIT is cleared, and RCU frees it."""
+    over = lines(f"""
+        LK call_function.lock
+        R {ENTRY}.list.next
+        R {ENTRY}.list.prev
+        W call_function.queue.prev = &call_function.queue
+        W call_function.queue.next = &call_function.queue
+        W {ENTRY}.list.prev = LIST_POISON2
+        UL call_function.lock
+        R {ENTRY}.flags
+        wmb csd_flag_wait_wmb
+        R {ENTRY}.flags
+        W {ENTRY}.flags = ALLOC
+        R {ENTRY}.flags
+        call_rcu
+    """)
+    assert v2_6_29.handler(CALLS, core, number) == lines(f"""
+        R call_function.queue.next
+        R {POOL}.cpumask.bits
+        R {ENTRY}.func
+        R {ENTRY}.info
+    """) + FUNC + lines(f"""
+        LK {POOL}.lock
+        CLEAR {POOL}.cpumask.bits {{{core}}}
+        R {POOL}.refs                                   # WARN_ON(data->refs == 0), and then --data->refs
+        R {POOL}.refs
+        W {POOL}.refs = {refs}
+        UL {POOL}.lock
+    """) + (over if not refs else []) + [f"R {ENTRY}.list.next"]
+
+
+def test_many_handler_of_v2_6_27_rc1(first):
+    """What is not waited for is allocated. Of what is, the next entry is read after it has been given back."""
+    assert first.handler(PRESENT, 2, 0)[-5:] == lines("""
+        R d.flags
+        wmb csd_flag_wait_wmb
+        R d.flags
+        W d.flags = 0
+        R d.list.next
+    """)
+    assert first.handler(PRESENT, 2, 1)[-3:] == [f"R {ENTRY}.flags", "call_rcu", f"R {ENTRY}.list.next"]
+
+
+def test_many_handler_that_passes_an_entry_before_v4(allocating):
+    """Entries are added at the tail: core 0's, whose bit core 2 has taken, stands before core 3's."""
+    assert allocating.handler(BUSY, 2, 1)[:5] == lines("""
+        R call_function.queue.next
+        R cfd_pool[0].cpumask.bits
+        R cfd_pool[0].csd.list.next
+        R cfd_pool[1].cpumask.bits
+        R cfd_pool[1].csd.func
+    """)
+
+
+@pytest.mark.parametrize("number, csd, flag", [(0, "d", "WAIT"), (1, "csd_pool[0]", "ALLOC"), (2, "command.own.csd", "WAIT"),
+                                               (3, "command.own.csd", None)])
+def test_single_handler_before_v4(allocating, number, csd, flag):
+    """The queue is looked at without its lock, before and after."""
+    ends = {"WAIT": ["wmb csd_flag_wait_wmb", f"R {csd}.flags", f"W {csd}.flags = 0"], "ALLOC": ["kfree"], None: []}[flag]
+    check_single_handler(allocating, PRESENT, number, csd, ends)
+
+
+def test_single_handler_without_memory(v2_6_29):
+    csd = "csd_data[0]"
+    check_single_handler(v2_6_29, NO_MEMORY, 0, csd, ["wmb csd_unlock_wmb", f"R {csd}.flags", f"W {csd}.flags = 0"])
+
+
+def check_single_handler(looking, text, number, csd, ends):
+    look = ([] if has_barrier(looking) else ["mb single_handler_mb"]) + ["R call_single_queue[1].list.next"]
+    entry = serve(csd)
+    entry = entry[:entry.index(FUNC[-1]) + 1] + ends + ["R list.next"]
+    assert looking.handler(text, 1, number) == spliced(1, looking.stack(1), entry + look, first=csd, last=csd, before=look)

@@ -14,6 +14,8 @@ __all__ = ["Trace"]
 
 _FENCES = {Fence.FULL.value: "mb", Fence.WRITE.value: "wmb", Fence.READ.value: "rmb"}
 _FLAG = {Op.CLI: "irq off", Op.STI: "irq on", Op.IRQSAVE: "irq save", Op.IRQRESTORE: "irq restore"}
+#: Routines that are no part of the protocol: that they were called is a step, what they do is not.
+_SERVICES = {"kmalloc": "kmalloc", "kfree": "kfree", "call_rcu": "call_rcu", "rcu_start_batch": "call_rcu"}
 _ATOMIC = {Op.CAS: "CAS", Op.FADD: "ADD", Op.FANDN: "CLEAR", Op.FOR: "SET", Op.SWAP: "SWAP"}
 
 
@@ -22,7 +24,7 @@ class Trace:
 
     A step is a memory operation, a fence, a change of the interrupt flag, a write to ICR, or a word with an event. What a loop
     did in vain is left out: of a wait that spins only the read that ended it is told, of a spin lock only its taking
-    (``LK``) and, with the store fence before it, its release (``UL``).
+    (``LK``) and, with the store fence before it, its release (``UL``). ``kmalloc``, ``kfree`` and ``call_rcu`` are one step each.
 
     A csd on the stack is ``d``, a list head on the stack ``list``; a pointer is ``&`` and what it points at.
     """
@@ -124,6 +126,7 @@ class Trace:
         #: The list head on the stack of the single handler, which begins by looking where its stack ends.
         frame = None
         entered = False
+        service = None
         for clock, raw in enumerate(self._run.probes):
             raw >>= base
             at = raw >> pc.offset & (1 << config.pc_bits) - 1
@@ -133,6 +136,13 @@ class Trace:
             last = at if runs else None
             record = records.get(clock)
             event = Event.NONE if record is None else record.event
+            if executed is not None or record is not None:
+                within = self._service(at if record is None else record.pc, service)
+                if within is not None and service is None:
+                    steps.append((clock, Event.NONE, within))
+                service = within
+            if service is not None:
+                continue
             if event is Event.HANDLE:
                 entered = True
             elif entered and record is not None and record.op is not None:
@@ -147,6 +157,10 @@ class Trace:
             if event is Event.HANDLE_END:
                 frame = None
         return steps
+
+    def _service(self, at, before):
+        routine = self._image.routine(at)
+        return before if routine in ("spin_lock", "spin_unlock") else _SERVICES.get(routine)
 
     def _memory(self, steps, clock, record, frame):
         name = self._name(record.address, frame)
@@ -170,8 +184,10 @@ class Trace:
     def _word(self, steps, clock, event, at):
         word = self._words[at]
         if word.op is Op.PAUSE:
-            # The read before it was in vain.
+            # The read before it was in vain, and so was the barrier that is gone back to.
             steps.pop()
+            if self._words[word.target].op is Op.FENCE:
+                steps.pop()
         elif word.op is Op.FENCE:
             steps.append((clock, event, " ".join(filter(None, (_FENCES[word.imm], self._names.get(at))))))
         elif word.op in _FLAG:
