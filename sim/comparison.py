@@ -48,6 +48,7 @@ class Side:
 
     def to_json(self):
         return {"protocol": self.name, "clocks": self.result.clocks, "ending": self.result.ending.value, "verdicts": self.verdicts,
+                "facts": self.result.facts,
                 "stages": self.stages, **self.traffic}
 
 

@@ -30,8 +30,6 @@ class Traffic:
         self._locks = defaultdict(_Lock)
         self._held = {}                   # address -> clock since which it is held
         self._sent = self._saved = 0
-        self._off = {}                    # core -> clock since which its interrupts are off
-        self._longest = 0
 
     def add(self, record, tracker: CallTracker):
         """The next record, which the tracker has taken."""
@@ -61,12 +59,6 @@ class Traffic:
             self._locks[record.address].add(record.clock - self._held.pop(record.address))
         elif event is Event.NOIPI:
             self._saved += 1
-        # The last word that finds interrupts off is the one that opens them: what follows may be a HALT.
-        if record.enabled:
-            self._off.pop(record.core, None)
-        else:
-            since = self._off.setdefault(record.core, record.clock)
-            self._longest = max(self._longest, record.clock - since)
 
     def _commit(self, record):
         operation = "loads" if record.op is MemoryOp.READ else "stores" if record.op is MemoryOp.WRITE else "atomic"
@@ -88,7 +80,7 @@ class Traffic:
             "bouncing": {name(address): count for address, count in self._bounces.most_common()},
             "locks": {name(address): vars(lock) for address, lock in
                       sorted(self._locks.items(), key=lambda item: -item[1].clocks)},
-            "interrupts": {"sent": self._sent, "saved": self._saved, "longest_off": self._longest},
+            "interrupts": {"sent": self._sent, "saved": self._saved},
         }
 
 

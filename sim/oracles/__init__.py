@@ -2,6 +2,7 @@
 
 from .calls import EarlyReturn, FunctionAndInfo, LostCall, LostInterrupt, OnceEach, ReturnValue, WhereRun
 from .counts import Countdown, InterruptMask, SentInterrupts
+from .discipline import InterruptsOff, LockOrder, OrderOfCalls
 from .expectations import Expectations
 from .findings import SpinLocks, Traps, Warnings
 from .flags import GivenBack, NestedOwner, UnlockOfUnlocked
@@ -17,7 +18,7 @@ __all__ = ["ORACLES", "Jury", "Oracle", "Verdict", "Violation", "make_oracles"]
 #: Every oracle, in the order in which they are shown.
 ORACLES = (EarlyReturn, OnceEach, LostCall, WellFormedList, Countdown, UnlockOfUnlocked, GivenBack, FunctionAndInfo,
            LostInterrupt, BoundedWalk, NestedOwner, InterruptMask, SentInterrupts, WhereRun, ReturnValue, Hotplug, DataWords,
-           AtRest, SpinLocks, Warnings, Traps, Expectations)
+           AtRest, SpinLocks, LockOrder, Warnings, Traps, OrderOfCalls, InterruptsOff, Expectations)
 
 
 def make_oracles(config, image, *, arena=None, max_visits=None, scenario=None):

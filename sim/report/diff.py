@@ -7,6 +7,9 @@ __all__ = ["print_comparison"]
 
 #: Words that go from core to core, and locks, that are shown.
 _SHOWN = 8
+#: Facts that the oracles tell.
+_FACTS = {"longest_irqs_off": "off at most, in clocks", "overtaken": "calls that were overtaken",
+          "most_visits": "most entries of a walk"}
 #: More calls than this are not shown one by one.
 _CALLS = 40
 
@@ -36,6 +39,8 @@ def print_comparison(comparison):
         if stage.text in left.stages or stage.text in right.stages:
             line(f"  {stage.text}", left.stages.get(stage.text), right.stages.get(stage.text))
     _traffic(console, line, left.traffic, right.traffic)
+    for what, text in _FACTS.items():
+        line(f"  {text}", left.result.facts[what], right.result.facts[what])
     console.print("verdicts")
     for name, verdict in left.verdicts.items():
         if verdict != right.verdicts[name]:
@@ -58,7 +63,7 @@ def _traffic(console, line, left, right):
         line("", *("{taken}, {failed}, {longest}".format_map(side["locks"][name]) if name in side["locks"] else None
                    for side in (left, right)))
     console.print("interrupts for calls")
-    for what, text in (("sent", "sent"), ("saved", "saved: the queue was not empty"), ("longest_off", "longest time off")):
+    for what, text in (("sent", "sent"), ("saved", "saved: the queue was not empty")):
         line(f"  {text}", left["interrupts"][what], right["interrupts"][what])
 
 

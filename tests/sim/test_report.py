@@ -59,7 +59,7 @@ def report(**changes):
         "seed": 0, "clocks": 16000, "messages": MESSAGES,
         "digest": "0x12345678", "ending": "quiet", "ok": True, "expected": [], "as_expected": True, "calls": CALLS,
         "oracles": oracles(), "violations": [],
-        "unfinished": [], "files": {},
+        "unfinished": [], "stalls": [], "files": {},
     }
     return result | changes
 
