@@ -9,7 +9,7 @@ from rtl.config import MachineConfig
 MODES = [mode.value for mode in DeliveryMode]
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("n", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 4)), 3, 8])
 @pytest.mark.parametrize("latency", [0, 1, 8])
 @pytest.mark.parametrize("schedule", ["free", "held"])
 def test_random_messages(n, latency, schedule, simulate, convert):
