@@ -1,5 +1,6 @@
 """What all tests begin with."""
 
+import gc
 import os
 from functools import cache
 
@@ -7,6 +8,9 @@ import pytest
 
 from sim.engines.compiled.translation import Translations
 from sim.microcode.assembler import SOURCES, assemble
+
+# Elaboration makes millions of objects that stay. With Python's own thresholds a fifth of it goes by in looking for garbage there.
+gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -6,12 +6,14 @@ __all__ = ["Jury"]
 
 
 class Jury:
-    """Hands each record to those oracles that want to see it, and to no other: most records interest nobody."""
+    """Hands each record to those oracles that want to see it, and to no other: most records interest nobody. And to measures, which
+    are asked for their facts only."""
 
-    def __init__(self, oracles):
+    def __init__(self, oracles, measures=()):
         self.oracles = tuple(oracles)
+        self.measures = tuple(measures)
         self._handlers = {}
-        for oracle in self.oracles:
+        for oracle in (*self.oracles, *self.measures):
             for key, handler in oracle.handlers.items():
                 self._handlers.setdefault(key, []).append(handler)
 
@@ -30,4 +32,4 @@ class Jury:
 
     def facts(self):
         """What the oracles measured, as plain data."""
-        return {name: value for oracle in self.oracles for name, value in oracle.facts().items()}
+        return {name: value for oracle in (*self.oracles, *self.measures) for name, value in oracle.facts().items()}

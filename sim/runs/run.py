@@ -9,7 +9,7 @@ from sim.engines.engine import Ending
 from sim.engines.pysim import PySimEngine
 from sim.events import EventLog
 from sim.files import make_folder
-from sim.oracles import Jury, make_oracles
+from sim.oracles import Jury, make_measures, make_oracles
 from sim.records import Digest, Sources
 from sim.watchdog import Watchdog
 from sim.waves.feed import STAGES, WaveFeed
@@ -199,7 +199,7 @@ class _Observers:
         self.digest = Digest(self.sources)
         self.tracker = CallTracker.for_image(config, image, prepared.contents.arena)
         self.jury = Jury(make_oracles(config, image, arena=prepared.contents.arena, scenario=prepared.scenario,
-                                      max_visits=prepared.scenario.visits))
+                                      max_visits=prepared.scenario.visits), make_measures(config, image))
         self.watchdog = Watchdog(self.tracker, patience=prepared.patience)
         self.judges = (*self.jury.oracles, self.watchdog)
         self.log = None

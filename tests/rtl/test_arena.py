@@ -7,7 +7,7 @@ from rtl.memory.arena import Arena
 from rtl.memory.port import MemoryOp
 
 
-@pytest.mark.parametrize("n_cores", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("n_cores", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 4)), 3, 8])
 @pytest.mark.parametrize("n_banks", [1, 2, 4])
 @pytest.mark.parametrize("latency, xlen", [(0, 16), (3, 32)])
 def test_random_operations(n_cores, n_banks, latency, xlen, simulate, convert):

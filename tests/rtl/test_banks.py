@@ -15,7 +15,7 @@ from .machine_runner import NO_WAITING, runner
 N = 4
 #: Core 0 starts the others. Then each core, with its number in r0, does BODY over and over: ROUNDS times.
 EVERYBODY = """
-    .const ROUNDS = 40
+    .const ROUNDS = 20
     .org 0
         cpuid r0
         bne r0, 0, body

@@ -70,7 +70,7 @@ class Journey:
         return set() if held >> self.source & 1 else set(self.left)
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("n", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 4)), 3, 8])
 @pytest.mark.parametrize("latency", [0, 1, 8])
 @pytest.mark.parametrize("schedule", ["free", "held"])
 @pytest.mark.parametrize("several", [False, True], ids=["one", "several"])

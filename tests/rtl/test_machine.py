@@ -44,7 +44,7 @@ def modules(config):
     return dict(re.findall(r"^module \\(\S+)\n(.*?)^end$", text, re.MULTILINE | re.DOTALL))
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name == "default" else ()) for name in CONFIGS])
 def test_tiles_are_one_circuit(name):
     """Also: no combinational loop."""
     config = CONFIGS[name]

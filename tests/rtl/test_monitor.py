@@ -150,7 +150,7 @@ def cfd(stream):
     return stream.address("cfd_data[0]")
 
 
-@pytest.mark.parametrize("n_cores", [2, 3, 4, 8])
+@pytest.mark.parametrize("n_cores", [2, 3, 4, pytest.param(8, marks=pytest.mark.slow)])
 def test_a_correct_run_sets_no_flag(watch, n_cores):
     stream = Stream(n_cores)
     for caller in range(n_cores):
@@ -767,7 +767,7 @@ def test_a_function_that_works_is_silent(watch, stream, spins, flags):
 def test_what_is_not_said_is_not_held_against_it(watch, unsaid):
     stream = Stream(3, unsaid=unsaid)
     for caller in range(3):
-        for _ in range(3):
+        for _ in range(2):
             stream.single(caller, (caller + 1) % 3, info=caller)
             for wait in (True, False):
                 stream.many(caller, [core for core in range(3) if core != caller], wait=wait, info=caller)

@@ -5,8 +5,9 @@ import pytest
 from rtl.events import Whom
 from rtl.memory.port import MemoryOp
 from sim.calls import CallTracker
-from sim.oracles.discipline import InterruptsOff, LockOrder, OrderOfCalls
+from sim.oracles.discipline import LockOrder
 from sim.oracles.jury import Jury
+from sim.oracles.measures import InterruptsOff, OrderOfCalls
 from sim.oracles.places import Places
 from sim.runs.prepare import prepare
 from sim.runs.run import run

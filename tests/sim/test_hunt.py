@@ -183,7 +183,7 @@ def test_without_lanes_it_is_the_same_hunt(tmp_path, monkeypatch):
 
 
 def test_in_pieces_it_is_the_same_hunt(tmp_path):
-    whole = _hunt(tmp_path / "whole", "queue-irq", runs=900, processes=1)
+    whole = _hunt(tmp_path / "whole", "queue-irq", runs=300, processes=1)
     assert [(item.flag, item.number) for item in whole.violations][0] == ("early_return", 33)
     pieces = tmp_path / "pieces"
     told = []
@@ -196,12 +196,12 @@ def test_in_pieces_it_is_the_same_hunt(tmp_path):
         return progress
 
     with pytest.raises(KeyboardInterrupt):
-        _hunt(pieces, "queue-irq", runs=900, progress=until(1))
+        _hunt(pieces, "queue-irq", runs=300, progress=until(1))
     with pytest.raises(KeyboardInterrupt):
         _hunt(pieces, "queue-irq", resume=True, progress=until(90))
     report = _hunt(pieces, "queue-irq", resume=True, found=told.append)
     assert _what(report) == _what(whole)
-    assert 0 < report.here < 900
+    assert 0 < report.here < 300
     assert [item.flag for item in told] == [item.flag for item in whole.violations]
     for path in pieces.glob("*.schedule"):
         assert path.read_bytes() == (tmp_path / "whole" / path.name).read_bytes()

@@ -3,6 +3,10 @@
 from dataclasses import replace
 
 import pytest
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -27,11 +31,16 @@ def _computes(data):
     component = data.draw(components())
     lanes = Lanes(lane_program(component, lanes=data.draw(st.sampled_from([8, 16, 32]))))
     chosen = [0, 3, lanes.lanes - 1]
+    _as_pysim(component, lanes, {lane: data.draw(stimuli(component, _CLOCKS)) for lane in chosen})
+
+
+def _as_pysim(component, lanes, stimulus):
+    """stimulus : lane -> one as of ``stimuli``; all of a length."""
+    chosen = list(stimulus)
     told = {lane: [] for lane in chosen}
-    stimulus = {lane: data.draw(stimuli(component, _CLOCKS)) for lane in chosen}
     for lane in range(lanes.lanes):
         lanes.reset(lane)
-    for clock in range(_CLOCKS):
+    for clock in range(len(stimulus[chosen[0]])):
         for lane in chosen:
             for name, value in stimulus[lane][clock].items():
                 lanes.set(name, lane, value)
@@ -51,6 +60,33 @@ def _examples(count):
 @pytest.mark.parametrize("count", [6, pytest.param(20, marks=pytest.mark.slow)])
 def test_vector_code_computes_what_pysim_computes(count):
     _examples(count)()
+
+
+class _Five(wiring.Component):
+    """A memory of five rows, of which the address can name eight; what is written is seen in the same clock."""
+
+    i0: In(3)
+    i1: In(3)
+    i2: In(20)
+    i3: In(1)
+    o0: Out(20)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.memory = memory = Memory(shape=20, depth=5, init=range(100, 105))
+        write = memory.write_port()
+        read = memory.read_port(transparent_for=(write,))
+        m.d.comb += [write.addr.eq(self.i0), read.addr.eq(self.i1), write.data.eq(self.i2), write.en.eq(self.i3), read.en.eq(1),
+                     self.o0.eq(read.data)]
+        return m
+
+
+def test_rows_that_there_are_not():
+    """What is written there is seen in the same clock, and then no more, as in PySim and the scalar code."""
+    clocks = [{"i0": there, "i1": here, "i2": 1000 * there + here, "i3": enable}
+              for there in range(8) for here in range(8) for enable in (1, 0)]
+    component = _Five()
+    _as_pysim(component, Lanes(lane_program(component, lanes=8)), {0: clocks, 5: clocks[::-1]})
 
 
 class _Nobody:

@@ -41,7 +41,7 @@ def test_a_correct_run_has_every_property(n_cores):
 def test_names():
     names = [oracle.name for oracle in ORACLES]
     assert names == ["O1", "O2", "O3", "O4", "O5", "O6", "O7", "O8", "O9", "O10", "O11", "O12", "SENT", "WHERE", "RESULT",
-                     "HOTPLUG", "DATA", "REST", "LOCK", "WARN", "TRAP", "EXPECT"]
+                     "HOTPLUG", "DATA", "REST", "LOCK", "LOCKORDER", "WARN", "TRAP", "EXPECT"]
     assert all(oracle.title and oracle.title[-1] != "." for oracle in ORACLES)
 
 
@@ -96,14 +96,14 @@ UNSAID = {
     ("REFS",): {"O5"},
     ("VISIT",): {"O10"},
     ("CSD_LOCK",): {"O11"},
-    ("LOCK_TRY", "LOCKED"): {"LOCK"},
-    ("UNLOCK",): {"LOCK"},
+    ("LOCK_TRY", "LOCKED"): {"LOCK", "LOCKORDER"},
+    ("UNLOCK",): {"LOCK", "LOCKORDER"},
     ("REQUEST",): {"O1", "O2", "O3", "O8", "O9", "RESULT", "DATA"},
     ("RUN",): {"O1", "O2", "O3", "O8", "O9", "WHERE", "DATA"},
     ("RAN",): {"O1", "O2", "O3", "O8", "O9", "WHERE", "DATA"},
     ("CALL", "TARGET", "TARGETS", "CSD_LOCK", "QUEUE", "NOIPI", "IPI_MASK", "WAIT", "WOKEN", "RETURN", "HANDLE", "DEQUEUE_EMPTY",
      "VISIT", "TAKE", "DEQUEUE", "REFS", "LIST_DEL", "CSD_UNLOCK", "FUNC_ENTRY", "FUNC_EXIT", "COMPLETE", "HANDLE_END", "LOCK_TRY",
-     "LOCKED", "UNLOCK", "WARN"): {"SENT", "O4", "O5", "O6", "O7", "O10", "O11", "LOCK"},
+     "LOCKED", "UNLOCK", "WARN"): {"SENT", "O4", "O5", "O6", "O7", "O10", "O11", "LOCK", "LOCKORDER"},
 }
 
 

@@ -626,41 +626,42 @@ class Unit:
         place, limbs = f"{pointer}->{self.fields[memory.name]}", range(len(plain(memory.width)))
         writes, stores = [], []
         for port in memory.writes if not memory.constant else ():
-            row, inside = self._row(emitter, memory, port.address)
-            enables = [emitter.land(vector, inside) for vector in emitter.numbers(port.enable)]
-            writes.append((row, enables, emitter.numbers(port.data)))
+            address, row, inside = self._row(emitter, memory, port.address)
+            writes.append((address, row, inside, emitter.numbers(port.enable), emitter.numbers(port.data)))
         for port in memory.reads:
-            row, inside = self._row(emitter, memory, port.address)
+            address, row, inside = self._row(emitter, memory, port.address)
             enable = emitter.mask(port.enable)
             lines = []
             for limb, (_, width) in zip(limbs, plain(memory.width), strict=True):
+                lines.append("{")
                 if memory.constant:
                     lines.append(f"V q = {_lookup(memory)}({place} + {limb * padded(memory.depth)}, {operand(row)});")
                 else:
                     lines.append(f"V q = gather({place}[{limb}], {operand(row)});")
+                if inside != _FULL:
+                    lines.append(f"q &= {operand(inside)};")
                 for seen in port.transparent:
-                    there, enables, data = writes[seen]
-                    hit = emitter.land(emitter.test("==", row, there), enables[limb])
+                    # Of a row that there is not, too: nothing is stored, but it is seen.
+                    there, _, _, enables, data = writes[seen]
+                    hit = emitter.land(emitter.test("==", address, there), enables[limb])
                     lines.append(f"q = CHOOSE({operand(hit)}, {operand(data[limb])}, q);")
-                value = f"q & {operand(inside)}" if width > 1 else f"-(q & {operand(inside)})"
                 target = self.state(port.node, limb, pointer)
-                lines.append(f"{target} = CHOOSE({operand(enable)}, {value}, {target});")
-                lines[-len(port.transparent) - 2:] = ["{", *lines[-len(port.transparent) - 2:], "}"]
+                lines.append(f"{target} = CHOOSE({operand(enable)}, {'q' if width > 1 else '-q'}, {target}); }}")
             stores += [f"if (any({operand(enable)})) {{", *lines, "}"]
-        for row, enables, data in writes:
-            stores += [f"scatter({place}[{limb}], {operand(row)}, {operand(enables[limb])}, {operand(data[limb])});"
-                       for limb in limbs]
+        for _, row, inside, enables, data in writes:
+            stores += [f"scatter({place}[{limb}], {operand(row)}, {operand(emitter.land(enables[limb], inside))}, "
+                       f"{operand(data[limb])});" for limb in limbs]
         return stores
 
     @staticmethod
     def _row(emitter, memory, address):
-        """(row, or 0 if there is no such row; mask of whether there is)."""
+        """(the address; row, or 0 if there is no such row; mask of whether there is)."""
         row = emitter.number(cut(address, 0, BITS))
         if memory.depth >= 1 << width_of(address):
-            return row, _FULL
+            return row, row, _FULL
         depth = ((None, memory.depth, max(width_of(address), memory.depth.bit_length())),)
         inside = emitter.less(address, depth)
-        return emitter.land(row, inside), inside
+        return row, emitter.land(row, inside), inside
 
 
 def padded(depth):
