@@ -14,6 +14,8 @@ from .protocols import OWN, Protocol, changed, judged, v4
 CONTRACT = {"O1", "O2", "O3", "O8", "O9", "WHERE", "RESULT", "HOTPLUG", "DATA", "REST", "WARN", "TRAP", "EXPECT", "WATCHDOG"}
 NESTED = {name for name in shipped_scenarios() for program in read_scenario(find_scenario(name), seed=0).programs
           for command in program if command.func == "nested"}
+#: Scenarios with a function that these do not include.
+RENDEZVOUS = {name for name in shipped_scenarios() if "RENDEZVOUS" in read_scenario(find_scenario(name), seed=0).defines}
 
 
 def scenarios(without=(), slow=()):
@@ -41,7 +43,7 @@ def ticket(request, tmp_path_factory):
     return own("ticket", tmp_path_factory.mktemp("ticket"), f".const TWO_WORDS = {request.param}")
 
 
-@pytest.mark.parametrize("name", scenarios())
+@pytest.mark.parametrize("name", scenarios(RENDEZVOUS))
 def test_lists_without_locks(llist, name):
     result = llist.run(name)
     violated, silent = judged(result)
@@ -49,7 +51,7 @@ def test_lists_without_locks(llist, name):
     assert silent == {"O5", "O10"}
 
 
-@pytest.mark.parametrize("name", scenarios(NESTED))
+@pytest.mark.parametrize("name", scenarios(NESTED | RENDEZVOUS))
 def test_one_request_behind_a_ticket_lock(ticket, name):
     result = ticket.run(name)
     violated, silent = judged(result)
@@ -163,7 +165,7 @@ AS_WELL = {
     "other names": (renamed, set(), set()),
     "waits that wait for nothing": (lambda: changed(("generic_exec_single", "if (wait) csd_wait", "jmp csd_wait"),
                                                     ("smp_call_function_many", "M12 if (wait)", "")), set(), set()),
-    "no event of its own": (silent, {"O4", "O5", "O6", "O7", "O10", "O11", "SENT", "LOCK"}, {"O10", "O12"}),
+    "no event of its own": (silent, {"O4", "O5", "O6", "O7", "O10", "O11", "SENT", "LOCK", "LOCKORDER"}, {"O10", "O12"}),
 }
 
 

@@ -261,8 +261,8 @@ def test_calls_under_way_while_cores_come_and_go_many_seeds(seed):
 
 #: What no caller should do, because interrupts are off in handlers: func -> its words. Few are left beside v4's own.
 NESTED_CALLS = {
-    "call_single": """
-.entry func_call_single
+    "single_again": """
+.entry func_single_again
     push  data
     mov   r1, func_nop
     mov   r3, 0
@@ -316,7 +316,7 @@ def assert_warned(run, core, name, sentence):
 
 
 @pytest.mark.parametrize("func, name, sentence", [
-    ("call_single", "single_irqs_disabled", "smp_call_function_single() with interrupts disabled can deadlock"),
+    ("single_again", "single_irqs_disabled", "smp_call_function_single() with interrupts disabled can deadlock"),
     # Two targets: the list, without the fast path's smp_call_function_single().
     ("call_many", "many_irqs_disabled", "smp_call_function_many() with interrupts disabled can deadlock"),
     ("call_own", "__single_irqs_disabled", "__smp_call_function_single() that waits with interrupts disabled can deadlock"),
