@@ -239,8 +239,8 @@ BAD_RUNS = [
       "    ^")),
     (["x.toml"], PROGRAM.replace("all", "al"), None),
     (["demo", "--protocol", "v5"], None,
-     'there is no protocol "v5" (shipped: mailbox, v2.6.27-rc1, v2.6.29, v2.6.30, v2.6.32, v2.6.39, v3.10, v4, v6; '
-     'your own: a path that ends in .uasm)'),
+     ('there is no protocol "v5" (shipped: mailbox, v2.6.27-rc1, v2.6.29, v2.6.30, v2.6.32, v2.6.39, v3.10, v4, v6; '
+      'your own: a path that ends in .uasm)')),
     (["demo", "--protocol", "mine.uasm"], None, "mine.uasm: there is no such file"),
     (["demo", "--preset", "wild"], None, 'there is no preset "wild", did you mean "wide"? (there are: tiny, default, wide)'),
     (["demo", "--set", "fabric"], None, "--set fabric: must be written as NAME=value"),
