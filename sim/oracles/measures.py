@@ -10,7 +10,7 @@ __all__ = ["MEASURES", "InterruptsOff", "OrderOfCalls"]
 
 
 class OrderOfCalls(Oracle):
-    """How often a target began with a call of some core after a later one of that core: ``overtaken``, and the first of them. Nobody
+    """How often a target began with a call of some core after a later one of that core: ``overtaken``, and the first. Nobody
     promises the order. (The handler of 6.12 looks after waiting callers first, and so makes some.)"""
 
     name = "ORDER"
