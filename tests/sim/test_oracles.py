@@ -1001,4 +1001,5 @@ def test_trap_says_where(stream):
 
 def test_the_documentation_has_every_oracle():
     text = (Path(__file__).parents[2] / "docs" / "verdicts.md").read_text()
-    assert re.findall(r"^\| (O\d+|[A-Z]{4,7}|LOCKORDER) \| (.*?) \|", text, re.M) == [(oracle.name, oracle.title) for oracle in ORACLES]
+    rows = re.findall(r"^\| (O\d+|[A-Z]{4,7}|LOCKORDER) \| (.*?) \|", text, re.M)
+    assert rows == [(oracle.name, oracle.title) for oracle in ORACLES]
