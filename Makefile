@@ -59,7 +59,7 @@ bench: .venv/run.stamp
 	@$(BIN)/python -m tests.bench_waves
 
 knockouts: .venv/run.stamp
-	@$(BIN)/python -m sim.report.knockouts
+	@$(BIN)/crosscall knockout --protocol v4 --pairs
 
 unreached: .venv/run.stamp
 	@$(BIN)/python -m sim.report.unreached

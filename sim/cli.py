@@ -426,6 +426,48 @@ def museum(
         raise typer.Exit(VIOLATED)
 
 
+@app.command(short_help="Leave out each barrier and lock, and see which carry weight.",
+             epilog="Example: crosscall knockout --protocol v4 many --memory tso")
+def knockout(
+    protocol: Annotated[str, typer.Option(metavar="NAME|FILE.uasm", help="A shipped protocol, or your own.")],
+    scenarios: Annotated[list[str] | None, typer.Argument(metavar="[SCENARIO|FILE.toml]...", help="Scenarios to run; none: many, "
+                                                          "single, storm, reuse.")] = None,
+    memory: Annotated[list[str] | None, typer.Option(metavar="sc|tso|pso", help="Only this memory model; may be repeated.")] = None,
+    runs: Annotated[int, typer.Option(min=0, help="Schedules of each scenario, at most.")] = 200,
+    cores: _Cores = None,
+    assignments: Annotated[list[str] | None, typer.Option(
+        "--set", metavar="KEY=VALUE", help="A field of the machine, a strap, or define.NAME; may be repeated.  "
+        "[default: x2apic=1, store_buffer_depth=8]")] = None,
+    only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this barrier or lock; may be repeated.")] = None,
+    pairs: Annotated[bool, typer.Option("--pairs", help="Also two at a time, of those that carry no weight alone.")] = False,
+    processes: _Processes = None,
+    out: Annotated[Path, typer.Option(help="Where waves are written: of the shortest run of each.")] = Path("waves/knockout"),
+    no_vcd: Annotated[bool, typer.Option("--no-vcd", help="Write no waves.")] = False,
+    as_json: _Json = False,
+):
+    """Leave out each named barrier and lock of a protocol in turn, and look for what is violated then and not with it in place.
+
+    Exit code 0, whatever carries weight. 2: bad input.
+    """
+    from sim.knockout.knockout import MEMORY, Knockout
+    from sim.report.knockout import print_knockout
+
+    for model in memory or ():
+        if model not in MEMORY:
+            raise InputError(f"--memory {model}: must be one of {', '.join(MEMORY)}")
+    models = tuple(model for model in MEMORY if not memory or model in memory)
+    with status() as show:
+        this = Knockout(protocol, scenarios=tuple(scenarios or ()), only=tuple(only or ()), memory=models, runs=runs, cores=cores,
+                        assignments=tuple(assignments or ()), out=None if no_vcd else out,
+                        processes=processes or len(os.sched_getaffinity(0)),
+                        progress=lambda done, of: show(f"{done} of {of} settings"))
+        rows = this.run(pairs=pairs)
+    if as_json:
+        _print_json([row.to_json() for row in rows])
+    else:
+        print_knockout(this, rows, models)
+
+
 @app.command(short_help="Run a scenario on two protocols, and show the difference.",
              epilog="Example: crosscall diff v4 v2.6.30 many")
 def diff(

@@ -33,7 +33,7 @@ class Hit:
         return self.violations[0]
 
 
-def search(prepared, engine, *, runs, first=0, wanted=lambda oracle: True, plans=plan_of):
+def search(prepared, engine, *, runs, first=0, wanted=lambda oracle: True, plans=plan_of, by_oracles=False):
     """Yield a Hit for each run that violates an oracle that is ``wanted``: the run as it is, then those with the numbers from
     ``first`` to before ``first + runs``.
 
@@ -41,6 +41,7 @@ def search(prepared, engine, *, runs, first=0, wanted=lambda oracle: True, plans
     has seen is no Hit (a hunt would say that they disagree).
 
     engine : of the machine of ``prepared``; any will do.  plans : number -> Plan.
+    by_oracles : the oracles look at every run: slow, but some see what has no flag, or not enough of one.
     """
     flags = {flag for flag in FLAGS if flag == OVERFLOW or any(map(wanted, ORACLES_OF_FLAG[flag]))}
     hit = _hit(None, run(prepared, engine=engine, record=True), wanted)
@@ -48,8 +49,11 @@ def search(prepared, engine, *, runs, first=0, wanted=lambda oracle: True, plans
         yield hit
     numbers = iter(range(first, first + runs))
     while row := tuple(islice(numbers, _ROW)):
-        outcomes = engine.run_many(prepared.jobs(map(plans, row)))
-        for number in [number for number, outcome in zip(row, outcomes, strict=True) if outcome.flags.keys() & flags]:
+        suspects = row
+        if not by_oracles:
+            outcomes = engine.run_many(prepared.jobs(map(plans, row)))
+            suspects = [number for number, outcome in zip(row, outcomes, strict=True) if outcome.flags.keys() & flags]
+        for number in suspects:
             hit = _hit(number, run(prepared.under(plan=plans(number)), engine=engine, record=True), wanted)
             if hit is not None:
                 yield hit

@@ -5,7 +5,7 @@ one, or one that a search finds. A generation that is clean has to stay so in as
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache, partial
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from sim.errors import InputError
 from sim.files import make_folder
 from sim.hunt.search import search
 from sim.hunt.work import plan_of
-from sim.microcode.protocols import barriers_and_locks, find_protocol
+from sim.microcode.protocols import barriers_and_locks, find_protocol, shipped_protocols
 from sim.runs.plan import Plan
 from sim.runs.prepare import prepare
 from sim.runs.run import run
@@ -48,7 +48,7 @@ class Defect:
     has, clean : generations.  cores : how many it takes.
     settings : of the machine (``--set``).  variant : likewise, only where the defect is; what is clean is what it was made from.
     without : barriers that are left out, of those that a generation has.
-    plans : of PLANS.
+    plans : of PLANS.  by_oracles : the Monitor has no flag for it, so the oracles judge each run.
     """
 
     name: str
@@ -62,6 +62,7 @@ class Defect:
     variant: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     plans: str = "hunt"
+    by_oracles: bool = False
 
 
 def _name(protocol):
@@ -124,16 +125,16 @@ class Row:
 
 
 @cache
-def defects():
-    """Name -> Defect, of all there are."""
-    root = Document(_HERE / "defects.toml").root
+def defects(path=_HERE / "defects.toml"):
+    """Name -> Defect, of all there are. Raises InputError."""
+    root = Document(path).root
     root.only(("defect",))
     found = [_read(table) for table in root.tables("defect")]
     return {defect.name: defect for defect in found}
 
 
 def _read(table):
-    table.only(("name", "title", "scenario", "oracles", "has", "clean", "cores", "settings", "variant", "without", "plans"))
+    table.only([item.name for item in fields(Defect)])
     lists = {key: tuple(table.get(key, list, [])) for key in ("has", "clean", "settings", "variant", "without", "oracles")}
     for oracle in lists["oracles"]:
         if oracle not in JUDGES:
@@ -141,10 +142,15 @@ def _read(table):
     plans = table.get("plans", str, "hunt")
     if plans not in PLANS:
         raise table.refusal("plans", f"must be one of {', '.join(PLANS)}")
+    known = shipped_protocols()
+    for key in ("has", "clean"):
+        for protocol in lists[key]:
+            if protocol not in known:
+                raise table.refusal(key, f'has "{protocol}", which is no protocol{closest(protocol, known)}')
     scenario = table.get("scenario", str)
     own = _HERE / f"{scenario}.toml"
     return Defect(name=table.get("name", str), title=table.get("title", str), cores=table.get("cores", int),
-                  plans=plans,
+                  plans=plans, by_oracles=table.get("by_oracles", bool, False),
                   scenario=str(own) if own.exists() else scenario, **{**lists, "oracles": frozenset(lists["oracles"])})
 
 
@@ -196,7 +202,7 @@ def _look(exhibits, runs, out, number):
     exhibit = exhibits[number]
     prepared = exhibit.prepared()
     engine = _engine(prepared.run.config, prepared.room)
-    hit = next(search(prepared, engine, runs=runs, plans=PLANS[exhibit.defect.plans],
+    hit = next(search(prepared, engine, runs=runs, plans=PLANS[exhibit.defect.plans], by_oracles=exhibit.defect.by_oracles,
                       wanted=exhibit.defect.oracles.__contains__), None)
     if hit is None:
         return number, Row(exhibit, prepared.settings.memory, runs)

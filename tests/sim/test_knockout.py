@@ -12,10 +12,10 @@ from rtl.schedule import ScheduleKind
 from sim.cli import app
 from sim.engines.compiled import CompiledEngine
 from sim.errors import InputError
+from sim.knockout.knockout import MEMORY, Knockout
 from sim.microcode.assembler import assemble
 from sim.microcode.knockout import knock_out
 from sim.microcode.protocols import barriers_and_locks, find_protocol
-from sim.report import knockouts
 from sim.runs.plan import Plan
 from sim.runs.prepare import prepare
 from sim.runs.run import run
@@ -188,21 +188,55 @@ def test_the_documented_clocks(row, scenario, number, engine):
 # --- the table --------------------------------------------------------------------------------------------------------
 
 
-def test_the_table_has_a_row_for_each_name(monkeypatch, capsys):
-    monkeypatch.setattr(knockouts, "SCENARIOS", ("many",))
-    asked = []
+def _knockout(protocol="v4", **options):
+    pairs = options.pop("pairs", False)
+    this = Knockout(protocol, **options)
+    return this, this.run(pairs=pairs)
 
-    def violated(scenario, *, memory, mode, without=(), numbers):
-        asked.append((scenario, memory, mode, without, len(numbers)))
-        return {"O12": 3} if not without else {"O12": 2, "O3": 1, "TRAP": 2} if memory == "pso" else {}
 
-    monkeypatch.setattr(knockouts, "violated", violated)
-    assert knockouts.main(["--runs", "7", "--mode", "xapic"]) == 0
-    out = capsys.readouterr().out
-    assert "Not counted, because v4 does so by itself: O1, O12." in out
-    rows = [line for line in out.splitlines() if line.startswith("| `")]
-    assert rows == [f"| `{name}` | - | - | TRAP 2, O3 1 |" for name in barriers_and_locks("v4") if name != "x2apic_fence"]
-    assert {item[2] for item in asked} == {"xapic"} and {item[4] for item in asked} == {7}
+def test_there_is_a_row_for_each_name_model_and_scenario():
+    this, rows = _knockout(scenarios=("single",), memory=("sc", "tso"), runs=4)
+    assert [(row.removed, row.memory, row.scenario) for row in rows] == [
+        ((name,), memory, "single") for name in barriers_and_locks("v4") for memory in ("sc", "tso")]
+    # What does nothing under a model is not run.
+    assert {row.removed[0] for row in rows if row.memory == "sc" and row.runs == 0} == NAMES - {
+        "call_function_lock", "call_single_queue_lock", "cfd_lock"}
+    assert "x2apic_fence" not in [row.removed[0] for row in _knockout(
+        scenarios=("single",), memory=("sc",), runs=0, assignments=("x2apic=0",))[1]]
+
+
+def test_two_that_cover_for_each_other(tmp_path):
+    """And the waves of what they show are that run."""
+    this, rows = _knockout(scenarios=("many",), only=("smp_mb_before_ipi", "x2apic_fence"), memory=("tso",), runs=64, pairs=True,
+                           out=tmp_path)
+    alone = {row.removed[0]: row for row in rows if len(row.removed) == 1}
+    assert not (alone["smp_mb_before_ipi"].violation or alone["x2apic_fence"].violation)
+    assert {alone[name].runs for name in ("smp_mb_before_ipi", "x2apic_fence")} == {64}
+    both, = (row for row in rows if set(row.removed) == {"smp_mb_before_ipi", "x2apic_fence"})
+    assert both.violation in {"WATCHDOG", "O3", "O9"}
+    schedule = Path(both.wave).with_suffix(".schedule")
+    result = CliRunner().invoke(app, ["replay", str(schedule), "--no-vcd", "--json"])
+    assert both.violation in {item["oracle"] for item in json.loads(result.stdout)["violations"]}
+
+
+def test_what_the_protocol_does_itself_does_not_count():
+    this, rows = _knockout(scenarios=("early-return",), only=("cfd_lock",), memory=("sc",), runs=8)
+    assert "O1" in this.own
+    assert "O1" not in {row.violation for row in rows}
+
+
+def test_the_command(crosscall, tmp_path):
+    code, out, err = crosscall("knockout", "--protocol", "v4", "single", "--memory", "sc", "--runs", "4", "--no-vcd", "--json")
+    assert (code, err) == (0, "")
+    assert {"protocol", "removed", "memory", "scenario", "violation", "runs"} <= json.loads(out)[0].keys()
+    code, out, _ = crosscall("knockout", "--protocol", "v4", "single", "--memory", "sc", "--runs", "4", "--no-vcd")
+    assert code == 0 and "never mattered on this machine: " in out
+    assert list(tmp_path.iterdir()) == []
+    for arguments, message in ((("--protocol", "v5"), 'there is no protocol "v5"'),
+                               (("--protocol", "v4", "--memory", "tos"), "--memory tos: must be one of sc, tso, pso"),
+                               (("--protocol", "v4", "--only", "cfd_lokc"), 'named cfd_lokc, did you mean "cfd_lock"?')):
+        code, out, err = crosscall("knockout", *arguments)
+        assert (code, out) == (2, "") and message in err
 
 
 @pytest.mark.slow
@@ -212,7 +246,5 @@ def test_the_table_has_a_row_for_each_name(monkeypatch, capsys):
 ])
 def test_what_carries_weight(name, scenario, first):
     """As docs/memory.md says: from this memory model on, and not before."""
-    models = ("sc", "tso", "pso")
-    found = [set(knockouts.violated(scenario, memory=model, mode="x2apic", without=[name], numbers=range(50))) for model in models]
-    assert [bool(oracles - knockouts.OWN) for oracles in found] == [
-        models.index(model) >= models.index(first) for model in models]
+    rows = {row.memory: row for row in _knockout(scenarios=(scenario,), runs=200)[1] if row.removed == (name,)}
+    assert [row.violation is not None for row in rows.values()] == [MEMORY.index(model) >= MEMORY.index(first) for model in rows]
