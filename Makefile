@@ -3,6 +3,8 @@
 PYTHON ?= python3
 SCENARIO ?= demo
 BIN := .venv/bin
+# Each of the two takes tests that stand together, which share machines, and then of what the other has left.
+PYTEST := $(BIN)/pytest -n 2 --dist worksteal
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .PHONY: help run test test-slow verilator cluster formal lint synth bench knockouts unreached coverage slices clean
@@ -29,23 +31,23 @@ run: .venv/run.stamp
 	@echo "The command is $(BIN)/crosscall. Others to run: $(BIN)/crosscall list"
 
 test: .venv/test.stamp
-	$(BIN)/pytest -n 2 -m "not slow and not synth and not formal"
+	$(PYTEST) -m "not slow and not synth and not formal"
 
 test-slow: .venv/test.stamp
-	$(BIN)/pytest -n 2 -m slow
+	$(PYTEST) -m slow
 
 # One case of each thorough test, as tests/slices.txt lists them: so that CI sees when one no longer runs.
 slices: .venv/slices.stamp
-	$(BIN)/pytest -n 2 -rs @tests/slices.txt
+	$(PYTEST) -rs @tests/slices.txt
 
 verilator: .venv/verilator.stamp
-	$(BIN)/pytest -n 2 -m verilator
+	$(PYTEST) -m verilator
 
 cluster: .venv/cluster.stamp
 	$(BIN)/pytest -m cluster
 
 formal: .venv/formal.stamp
-	$(BIN)/pytest -n 2 -m formal
+	$(PYTEST) -m formal
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check .
@@ -65,7 +67,7 @@ unreached: .venv/run.stamp
 	@$(BIN)/python -m sim.report.unreached
 
 coverage: .venv/test.stamp
-	$(BIN)/pytest -n 2 -m "not slow and not synth and not formal and not verilator" --cov --cov-report=term
+	$(PYTEST) -m "not slow and not synth and not formal and not verilator" --cov --cov-report=term
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "crosscall needs Python 3.11 or newer"; exit 1; }

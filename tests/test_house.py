@@ -54,6 +54,13 @@ def test_hardware_knows_nothing_of_simulation(path):
         assert not [name for name in names if name.split(".")[0] in ("sim", "tests")]
 
 
+def test_who_changes_the_hardware_says_so():
+    """With ``change_hardware``: else other tests would be given the machine that was changed."""
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py")]
+    assert not [text for text in texts if re.search(r"(?<!change_hardware)\(\s*[\"']rtl\.\w", text)]
+    assert any("change_hardware(\"rtl." in text for text in texts)
+
+
 def private_parts(path):
     """What a file imports of Amaranth that has no public name."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -263,6 +263,7 @@ def test_clocks_do_not_run_backwards(run):
         writer.on_clock(*run.clocks[3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_cores", [4, 32])
 def test_cost(n_cores, record_property, capsys):
     """Prints what a clock costs. Waves may cost a fifth of PySim's time: 40 us at 4 cores, 300 us at 32."""
