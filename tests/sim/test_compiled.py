@@ -41,14 +41,19 @@ STRAPS = [
 # --- lockstep -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("max_clocks", [900, pytest.param(2500, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("scenario", shipped_scenarios())
-def test_every_shipped_scenario(scenario, max_clocks):
-    """Its boot, which takes some 500 clocks, and its first calls; in the slow tests more, and at every size."""
-    assert_same(scenario, max_clocks=max_clocks)
+#: What between them asks for all that the hardware has: locks, interrupts in handlers, hotplug, long ways, masks, errors.
+DIVERSE = {"demo", "enxio", "hotplug", "lock-holder", "many", "nested", "on-each", "queue-irq", "slow-fabric", "storm"}
 
 
-@pytest.mark.parametrize("cores", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("scenario", [pytest.param(name, marks=() if name in DIVERSE else pytest.mark.slow)
+                                      for name in shipped_scenarios()])
+def test_shipped_scenarios(scenario):
+    """The boot, which takes some 500 clocks and is much the same in all, and the first calls; in the slow tests below more of them,
+    and at every size."""
+    assert_same(scenario, max_clocks=1200)
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3, 8])
 @pytest.mark.parametrize("plan", PLANS[:2], ids=lambda plan: plan.kind.name)
 def test_core_counts_and_schedules(cores, plan):
     assert_same("storm", cores=cores, seed=cores, max_clocks=2400 // cores, plan=plan, record=True, patience=300)
@@ -145,7 +150,7 @@ def test_waves_are_those_of_pysim_to_the_byte(crosscall, tmp_path, window, clock
     results = {}
     for name in ("pysim", "compiled"):
         code, out, err = crosscall("run", "single", "--engine", name, "--window", window, "--json", "--seed", 3,
-                                   "--max-cycles", clocks)
+                                   "--max-clocks", clocks)
         assert (code, err) == (int(clocks < 1000), "")
         results[name] = json.loads(out), (tmp_path / "waves" / "single.vcd").read_bytes()
     (reference, vcd), (result, other) = results.values()
