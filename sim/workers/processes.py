@@ -9,7 +9,7 @@ import traceback
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 
-from sim.errors import MissingToolError
+from sim.errors import InputError, MissingToolError
 from sim.interruption import SIGNALS
 
 __all__ = ["Workers"]
@@ -72,11 +72,14 @@ class Workers:
         self._talk(pipe, lambda: pipe.send(task))
 
     def results(self, until=None):
-        """Wait for results, but not longer than to a time of ``time.monotonic``; those that have come."""
+        """Wait for results, but not longer than to a time of ``time.monotonic``; those that have come. What refuses in a process
+        refuses here."""
         timeout = None if until is None else max(0, until - time.monotonic())
         results = []
         for pipe in wait([pipe for pipe, given in self._given.items() if given], timeout):
             result, failure = self._talk(pipe, pipe.recv)
+            if isinstance(failure, (InputError, MissingToolError)):
+                raise failure
             if failure is not None:
                 raise RuntimeError(f"in one of {len(self._processes)} processes:\n{failure}")
             results.append(result)
@@ -112,6 +115,8 @@ def _serve(work, pipe, others, parent):
             task = pipe.recv()
             try:
                 answer = work(task), None
+            except (InputError, MissingToolError) as error:
+                answer = None, error
             except Exception:
                 answer = None, traceback.format_exc()
             pipe.send(answer)

@@ -18,6 +18,9 @@ COMMANDS = {
     "litmus": ["litmus", "wrong.litmus", "--expected", "wrong.csv", "--runs", "8", "--processes", "1", "--out"],
     "mutate": ["mutate", "--protocol", "v4", "--only", "csd_wait", "--scenario", "single", "--runs", "8",
                "--processes", "1", "--out"],
+    "museum": ["museum", "early-return", "--protocol", "v4", "--runs", "8", "--processes", "1", "--out"],
+    "knockout": ["knockout", "storm", "--protocol", "v4", "--only", "cfd_lock", "--memory", "sc", "--runs", "8",
+                 "--processes", "1", "--out"],
     "export": ["export", "--verilog", "apic", "--out"],
 }
 #: Store buffering, of which wrong.csv says that it is never seen.
