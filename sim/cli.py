@@ -89,8 +89,6 @@ def _refuse(code, message):
 
 
 def _interrupted(error):
-    # Of half a machine Amaranth would say that it was never used.
-    warnings.simplefilter("ignore")
     code = exit_code(error)
     return _refuse(code, "interrupted" if code == 130 else "terminated")
 

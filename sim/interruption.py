@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import warnings
 from contextlib import contextmanager
 from threading import Timer, current_thread, main_thread
 
@@ -68,6 +69,8 @@ def _install(handler):
 
 
 def _raise(number, frame):
+    # Of half a machine Amaranth would say that it was never used.
+    warnings.simplefilter("ignore")
     for other in SIGNALS:
         signal.signal(other, signal.SIG_IGN)
     _raised.append(SIGNALS[number]())

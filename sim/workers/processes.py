@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 import traceback
+import weakref
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 
@@ -20,7 +21,8 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Workers:
-    """Processes that are forked from this one, so that what has been built here is there. A context: they end with it, at once.
+    """Processes that are forked from this one, so that what has been built here is there. A context: they end with it, at once; and
+    with this object, if it never comes to that, because a signal was heard between.
 
     If this process is killed, they are, too (Linux), or end with what they are doing, because nobody is left to read its result.
 
@@ -33,6 +35,8 @@ class Workers:
         self.count = count
         self._processes = {}            # our end of its pipe -> the process
         self._given = {}                # the same -> how many tasks it has
+        # Not by SIGTERM, as multiprocessing would: they do not hear it.
+        self._end = weakref.finalize(self, _end, self._processes, os.getpid())
         context = get_context("fork")
         # Ctrl-C and SIGTERM are for the process that waits for all of them: they inherit the mask.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -50,10 +54,7 @@ class Workers:
         return self
 
     def __exit__(self, *_):
-        for pipe, process in self._processes.items():
-            process.kill()
-            process.join()
-            pipe.close()
+        self._end()
 
     @property
     def busy(self):
@@ -95,6 +96,15 @@ class Workers:
             code = process.exitcode
             how = f"was killed by signal {-code} (is there enough memory?)" if code < 0 else f"ended with exit code {code}"
             raise MissingToolError(f"one of {len(self._processes)} processes {how}") from None
+
+
+def _end(processes, parent):
+    """Of what is forked from ``parent``; there alone."""
+    if os.getpid() == parent:
+        for pipe, process in processes.items():
+            process.kill()
+            process.join()
+            pipe.close()
 
 
 def _end_with_parent(parent):
