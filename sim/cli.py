@@ -643,6 +643,55 @@ def export(
         print(f"module {result['module']}: {', '.join(result['files'].values())}")
 
 
+@app.command(short_help="Run a scenario on a board, and compare it with simulation.",
+             epilog="Example: crosscall board run single --port /dev/ttyUSB0")
+def board(
+    what: Annotated[str, typer.Argument(metavar="run|identify|simulate", help="Run a scenario; say what the board is; or be a "
+                                        "board, behind a pseudo-terminal that --port takes.")],
+    scenario: Annotated[str, typer.Argument(metavar="[NAME|FILE.toml]", help="A shipped scenario, or your own file.")] = "single",
+    port: Annotated[str | None, typer.Option(metavar="DEVICE", help="The serial port of the board.")] = None,
+    baud: Annotated[int, typer.Option(min=300, help="As the bitstream was built.")] = 115_200,
+    protocol: Annotated[str | None, typer.Option(metavar="NAME|FILE.uasm", help="Instead of the scenario's own.")] = None,
+    cores: Annotated[int, typer.Option(min=1, max=MOST_CORES, help="Of a simulated board.")] = 2,
+    assignments: Annotated[list[str] | None, typer.Option(
+        "--set", metavar="KEY=VALUE", help="A strap, or define.NAME; of a simulated board a field of the machine; may be "
+        "repeated.")] = None,
+    memory: _Memory = None,
+    without: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Leave out a named barrier or lock.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of what the scenario leaves to chance.")] = 0,
+    max_clocks: Annotated[int, typer.Option(min=1, max=(1 << 32) - 1, help="End the run after so many clocks.")] = 100_000,
+    as_json: _Json = False,
+):
+    """Load a scenario into a board, run it, and compare the clock at which it came to rest, and the arena then, with simulation.
+
+    Exit code 0: they are equal. 1: they are not. 2: bad input. 3: there is no board, or it stops answering.
+    """
+    from sim.boards.command import identify, run_on_board, simulate
+
+    if what == "simulate":
+        simulate(cores, assignments or ())
+        return
+    if what not in ("run", "identify"):
+        known = ["run", "identify", "simulate"]
+        raise InputError(f'a board cannot "{what}"{closest(what, known)} (it can: {", ".join(known)})')
+    if port is None:
+        raise InputError("--port DEVICE: say which serial port the board is at, e.g. /dev/ttyUSB0")
+    if what == "identify":
+        found = identify(port, baud)
+        _print_json(found) if as_json else print("\n".join(f"{name:<20}{value}" for name, value in found.items()))
+        return
+    with status() as show:
+        found = run_on_board(port, baud, scenario, protocol=protocol, assignments=_assignments(assignments, memory),
+                             without=without or (), seed=seed, max_clocks=max_clocks, tell=note, progress=show)
+    if as_json:
+        _print_json(found.to_json())
+    else:
+        from sim.report.board import print_comparison
+        print_comparison(found)
+    if found.difference is not None:
+        raise typer.Exit(VIOLATED)
+
+
 @app.command(short_help="Say what is installed here, and how to get what is not.", epilog="Example: crosscall doctor")
 def doctor(as_json: _Json = False):
     """Look at the compiler, the engines, Verilator, Yosys, the viewers and the cache: what is there, and the one command that gets
