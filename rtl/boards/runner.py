@@ -10,9 +10,10 @@ __all__ = ["Runner"]
 
 
 class Runner(wiring.Component):
-    """A run begins with a clock of ``reset``, then one with ``run`` low, as Machine wants it. Its clocks are those with ``run`` and
-    ``enable`` high. The last one is the first in which the machine is quiet or trapped, as it is for an engine, or the one that
-    ``last`` says. After it ``enable`` stays low, so that the machine keeps the state of that clock, until the run goes on or ends.
+    """A run begins with a clock of ``reset``, in which ``enable`` is low, so that no memory operation that is under way is carried
+    out; then comes one with ``run`` low, as Machine wants it. The clocks of the run are those with ``run`` and ``enable`` high. The
+    last one is the first in which the machine is quiet or trapped, as it is for an engine, or the one that ``last`` says. After it
+    ``enable`` stays low, so that the machine keeps the state of that clock, until the run goes on or ends.
 
     Parameters
     ----------
@@ -22,7 +23,7 @@ class Runner(wiring.Component):
     -------
     go : begin a run, or go on with the one that has begun, until the clock with the number ``last``; one that is over stays so.
     last : read with ``go``.
-    hold : end the run: ``run`` goes low and ``enable`` high.
+    hold : end the run, with a clock of ``reset``.
     run, quiet, trapped : of the machine.
     reset, enable : of all of its registers and memories.
     summary : of the run; when it has ended, what it was.
@@ -45,9 +46,10 @@ class Runner(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         start, settle, begun, going = Signal(init=self._begin), Signal(), Signal(), Signal()
+        dropped = Signal()
         clock, last = Signal(32), Signal(32, init=-1)
         quiet, trapped = Signal(), Signal()
-        m.d.sync += [start.eq(0), settle.eq(start)]
+        m.d.sync += [start.eq(0), settle.eq(start), dropped.eq(self.hold)]
         with m.If(settle):
             m.d.sync += [begun.eq(1), going.eq(1), clock.eq(0), quiet.eq(0), trapped.eq(0)]
         with m.If(going):
@@ -64,8 +66,8 @@ class Runner(wiring.Component):
             m.d.sync += [start.eq(0), settle.eq(0), begun.eq(0), going.eq(0)]
         m.d.comb += [
             self.run.eq(begun),
-            self.reset.eq(start),
-            self.enable.eq(going | ~begun),
+            self.reset.eq(start | dropped),
+            self.enable.eq(going | ~(begun | self.reset)),
             self.summary.begun.eq(begun | start | settle),
             self.summary.running.eq(going | start | settle),
             self.summary.quiet.eq(quiet),

@@ -1,5 +1,6 @@
 """The host's end of the wire: requests that are repeated until they are answered (``rtl.boards.wire`` says what they are)."""
 
+import termios
 import time
 from binascii import crc_hqx
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ def open_port(name, *, baud=BAUD):
         raise MissingToolError("a board is spoken to through pyserial: pip install 'crosscall[boards]'") from None
     try:
         port = serial.Serial(str(name), baud, timeout=0.1, write_timeout=5, exclusive=True)
-    except (serial.SerialException, ValueError, OSError) as error:
+    except (serial.SerialException, ValueError, OSError, termios.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise MissingToolError(f"{name}: cannot be opened as a serial port: {reason}") from None
     try:
@@ -48,11 +49,9 @@ def _unplugged(name):
     import serial
     try:
         yield
-    # pyserial lets termios' own errors through, and a TypeError of a port that has been closed under it.
-    except (serial.SerialException, OSError) as error:
-        if isinstance(error, BrokenPipeError):
-            raise BoardError(f"{name}: the board is gone") from None
-        raise BoardError(f"{name}: the board is gone: {getattr(error, 'strerror', None) or error}") from None
+    except (serial.SerialException, OSError, termios.error) as error:       # the last of which pyserial lets through
+        reason = error.args[-1] if isinstance(error, termios.error) else getattr(error, "strerror", None) or error
+        raise BoardError(f"{name}: the board is gone: {reason}") from None
 
 
 class Link:

@@ -2,18 +2,22 @@
 
 import os
 import select
+import time
 import tty
 from contextlib import contextmanager, suppress
 from threading import Event, Thread
 
+from .terminal import DIVISOR
+
 __all__ = ["plugged_in", "serve"]
 
-#: Clocks of the board between two looks at the terminal, and seconds to wait there if nothing goes on.
-_CLOCKS = 20_000
-_IDLE = 0.005
+#: Clocks of the board between two looks at the terminal, beyond those that octets take: few enough that a request which comes in
+#: two pieces has not been given up. And seconds to wait there if nothing goes on.
+_CLOCKS = 2000
+_IDLE = 0.002
 
 
-def serve(board, master, stop=lambda: False, wire=lambda octets: octets, clocks=_CLOCKS):
+def serve(board, master, stop=lambda: False, wire=lambda octets: octets):
     """Let a board (CompiledBoard or PySimBoard) run, and join its serial line with the master's end of a pseudo-terminal, until
     ``stop()``.
 
@@ -25,9 +29,8 @@ def serve(board, master, stop=lambda: False, wire=lambda octets: octets, clocks=
             try:
                 waiting += wire(os.read(master, 4096))
             except OSError:             # nobody has it open
-                stop_waiting = Event()
-                stop_waiting.wait(_IDLE)
-        sent, came = board.run(waiting, clocks)
+                time.sleep(_IDLE)
+        sent, came = board.run(waiting, _CLOCKS + 10 * DIVISOR * len(waiting))
         waiting = waiting[sent:]
         while came:
             came = came[os.write(master, came):]

@@ -118,7 +118,7 @@ class Ran:
         return seen
 
 
-IDLE, RESET, SETTLE, CLOCK, STOPPED = (0, 0, 1), (1, 0, 1), (0, 0, 1), (0, 1, 1), (0, 1, 0)
+IDLE, RESET, SETTLE, CLOCK, STOPPED = (0, 0, 1), (1, 0, 0), (0, 0, 1), (0, 1, 1), (0, 1, 0)
 
 
 def test_a_run_of_so_many_clocks_that_goes_on():
@@ -145,7 +145,7 @@ def test_the_clock_that_is_quiet_or_trapped_is_the_last(flag):
 def test_hold_ends_a_run_and_the_next_begins_afresh():
     ran = Ran()
     seen = ran(12, {0: {"go": 1, "last": 99}, 5: {"hold": 1}, 7: {"go": 1, "last": 0}})
-    assert seen == [IDLE, RESET, SETTLE, CLOCK, CLOCK, CLOCK, IDLE, IDLE, RESET, SETTLE, CLOCK, STOPPED]
+    assert seen == [IDLE, RESET, SETTLE, CLOCK, CLOCK, CLOCK, RESET, IDLE, RESET, SETTLE, CLOCK, STOPPED]
     assert ran.summary["clock"] == 1
 
 

@@ -22,7 +22,8 @@ from sim.errors import InputError, MissingToolError
 
 serial = pytest.importorskip("serial", reason="pyserial is not installed")
 
-CONFIG = MachineConfig(n_cores=2, arena_depth=512, store_buffer_depth=2)
+#: The machine that other tests have, too: it is built once.
+CONFIG = MachineConfig(n_cores=2)
 #: The smallest there is.
 LEAST = MachineConfig(n_cores=1, microcode_depth=64, arena_depth=64, stack_depth=16, store_buffer_depth=0)
 
@@ -41,7 +42,7 @@ def session(patience=5.0, **options):
 def test_a_scenario_is_the_same_on_the_board():
     with session() as this:
         assert this.config == CONFIG
-        for scenario in ("single", "many"):
+        for scenario in ("single", "storm"):
             found = compare(this, prepare_for(this.config, scenario))
             assert found.difference is None
             assert found.summary.ending is Ending.QUIET and not found.summary.running
@@ -121,10 +122,10 @@ class Spoiled:
         return bytes(octets)
 
 
-@pytest.mark.parametrize("every", [5, 61, 700, 1999])
+@pytest.mark.parametrize("every", [5, 700])
 def test_a_flipped_bit_is_sent_again(every):
     """In headers and in words; what is in the memories then is what was meant."""
-    with session(patience=1.0, wire=Spoiled(every, 6 if every > 9 else 2)) as this:
+    with session(patience=0.5, wire=Spoiled(every, 4 if every > 9 else 2)) as this:
         found = compare(this, prepare_for(this.config, "single"))
         assert found.difference is None
         assert this.link.repeated > 0
@@ -176,7 +177,7 @@ def test_a_board_of_another_version(monkeypatch):
 @pytest.mark.parametrize("kind", [CompiledBoard, PySimBoard])
 def test_both_simulations_of_a_board_are_one(kind):
     """Loaded, run, read and stopped by single clocks; PySim is the reference."""
-    with plugged_in(kind(LEAST), clocks=500) as name, open_port(name) as port:
+    with plugged_in(kind(LEAST)) as name, open_port(name) as port:
         this = Session(port, patience=20.0)
         contents = Contents([0x01] * 40, {20: 0xBEEF})          # NOP, then PANIC
         this.load(contents, Straps())
@@ -189,16 +190,14 @@ def test_both_simulations_of_a_board_are_one(kind):
 
 
 def test_preloaded_contents_run_at_power_up():
-    prepared = prepare_for(CONFIG, "single")
-    arena = [prepared.contents.arena.get(address, 0) for address in range(CONFIG.arena_depth)]
-    this = CompiledBoard(CONFIG, microcode=prepared.contents.microcode, arena=arena, image=0xABCD1234, straps=prepared.run.straps)
-    expected = next(EngineSpec(CONFIG).make().run_many([prepared.job], arena=True))
-    with plugged_in(this) as name, open_port(name) as port:
+    words, arena = [0x01] * 40, [*[0] * 20, 0xBEEF]
+    expected = EngineSpec(LEAST, "pysim").make().run(Job(Contents(words, {}), Straps(), max_clocks=60))
+    with plugged_in(CompiledBoard(LEAST, microcode=words, arena=arena, image=0xABCD1234)) as name, open_port(name) as port:
         session = Session(port, patience=5.0)
         assert session.identity.image == 0xABCD1234
-        summary = session.summary()
+        summary = session.run(100)
         assert (summary.ending, summary.clock) == (expected.ending, expected.clocks)
-        assert session.arena() == expected.arena
+        assert session.arena()[:21] == tuple(arena)
 
 
 # --- the command ----------------------------------------------------------------------------------------------------
@@ -218,7 +217,7 @@ def test_the_command(capsys):
         code, out, _ = command(capsys, "board", "run", "single", "--port", name, "--max-clocks", 300)
         assert code == 0 and "limit at clock 300" in out
         code, out, _ = command(capsys, "board", "identify", "--port", name, "--json")
-        assert code == 0 and json.loads(out)["store_buffer_depth"] == 2
+        assert code == 0 and json.loads(out)["store_buffer_depth"] == 4
         code, _, said = command(capsys, "board", "run", "single", "--port", name, "--set", "arena_depth=99")
         assert code == 2 and "arena_depth" in said
 
