@@ -500,11 +500,22 @@ def diff(
 
 @app.command("list", short_help="List the scenarios, the protocols, the presets and settings.",
              epilog="Example: crosscall list")
-def list_(as_json: _Json = False):
-    """List the scenarios with the verdict they expect, the protocols, the presets and what --set accepts."""
+def list_(
+    what: Annotated[str | None, typer.Argument(metavar="[boards]", help="The boards, instead of all the rest.")] = None,
+    as_json: _Json = False,
+):
+    """List the scenarios with the verdict they expect, the protocols, the presets and what --set accepts; or the boards, and for
+    those that no bitstream can be built for why."""
     from sim.report.catalogue import catalogue, print_catalogue
 
-    if as_json:
+    if what == "boards":
+        from sim.boards.boards import all_boards
+        from sim.report.board import print_boards
+        boards = [item.to_json() for item in all_boards()]
+        _print_json(boards) if as_json else print_boards(boards)
+    elif what is not None:
+        raise InputError(f'there is no list of "{what}"{closest(what, ["boards"])} (there is: boards)')
+    elif as_json:
         _print_json(catalogue())
     else:
         print_catalogue(catalogue())
@@ -641,6 +652,39 @@ def export(
         _print_json(result)
     else:
         print(f"module {result['module']}: {', '.join(result['files'].values())}")
+
+
+@app.command(short_help="Build the bitstream of the machine for a board.",
+             epilog="Example: crosscall synth --board icebreaker")
+def synth(
+    board: Annotated[str, typer.Option(metavar="NAME", help="A board; `crosscall list boards` lists them.")],
+    cores: Annotated[int | None, typer.Option(min=1, max=MOST_CORES, help="Instead of those that are known to fit.")] = None,
+    scenario: Annotated[str, typer.Option(metavar="NAME|FILE.toml", help="What the bitstream brings along, and runs at power-up.")]
+    = "single",
+    assignments: Annotated[list[str] | None, typer.Option(
+        "--set", metavar="FIELD=VALUE", help="A field of the machine; may be repeated.")] = None,
+    clock: Annotated[float | None, typer.Option(min=1, max=1000, metavar="MHZ", help="Instead of the board's own.")] = None,
+    baud: Annotated[int, typer.Option(min=300, help="Of the serial line.")] = 115_200,
+    seed: Annotated[int, typer.Option(min=0, help="Of placing and routing.")] = 1,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where all files go.  [default: build/BOARD-CORES]")] = None,
+    as_json: _Json = False,
+):
+    """Build the bitstream of the machine that is simulated, with tools that are found here or come from PyPI.
+
+    Where a vendor's tools are needed, the files for them are written. Exit code 2: it does not fit, or bad input. 3: a tool is
+    missing here.
+    """
+    from sim.boards.boards import find_board
+    from sim.boards.synth import build
+
+    with status() as show:
+        built = build(find_board(board), cores=cores, scenario=scenario, assignments=assignments or (), seed=seed, out=out,
+                      clock=None if clock is None else clock * 1e6, baud=baud, progress=show)
+    if as_json:
+        _print_json(built.to_json())
+    else:
+        from sim.report.board import print_built
+        print_built(built)
 
 
 @app.command(short_help="Run a scenario on a board, and compare it with simulation.",
