@@ -22,8 +22,8 @@ def row(built):
     one = medians(built)
     fmax = " / ".join(f"{item.fmax_mhz:g}" for item in built)
     name = max(one.path, default=(0, ""))[1]
-    return (f"| {one.board} | {one.cores} | {one.lut} | {one.ff} | {one.bram} | {one.lc} of {one.lc_of} | {fmax} | {one.clock_mhz:g} | "
-            f"{name} |")
+    return (f"| {one.board} | {one.cores} | {one.lut} | {one.ff} | {one.bram} | {one.lc} of {one.lc_of} | {fmax} "
+            f"| {one.clock_mhz:g} | {name} |")
 
 
 def main(arguments=None):
