@@ -1,5 +1,5 @@
-"""The tables of ``docs/microcode.md`` (fields, operations, events, roles) and ``docs/protocols.md`` (who says which event), from
-the description that the hardware is built from.
+"""The tables of ``docs/microcode.md`` (fields, operations, events, roles) and of ``docs/writing-a-protocol.md`` (who says
+which event), from the description that the hardware is built from.
 
 ``python -m sim.microcode.reference`` says whether they are up to date (exit code 1 if not); with ``--write`` it makes them so.
 """
@@ -21,7 +21,7 @@ from .roles import ROLES
 
 __all__ = ["DOCUMENTS", "comments", "main", "update"]
 
-DOCUMENTS = tuple(Path(__file__).parents[2] / "docs" / name for name in ("microcode.md", "protocols.md"))
+DOCUMENTS = tuple(Path(__file__).parents[2] / "docs" / name for name in ("microcode.md", "writing-a-protocol.md"))
 #: The sources that protocols share.
 _SHARED = tuple(Path(__file__).parent / "sources" / name for name in ("machine.uasm", "boot.uasm", "program.uasm"))
 
