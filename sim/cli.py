@@ -215,6 +215,11 @@ def run(
         from sim.runs.faults import fault as fields_of
         prepared = prepared.under(plan=replace(prepared.run.plan, **fields_of(fault, prepared.run.config.n_cores)))
     result = _carry_out(prepared, EngineSpec(prepared.run.config, engine), out=out, waves=not no_vcd)
+    if fault is not None:
+        plan = prepared.run.plan
+        sent = result.facts["interrupts_sent"][plan.fault_source]
+        if plan.fault_number >= sent:
+            note(f"--fault {fault}: core {plan.fault_source} sends {sent} interrupts, numbered from 0, so nothing went wrong")
     _present(result, as_json, everything)
 
 
