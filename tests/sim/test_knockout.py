@@ -12,7 +12,7 @@ from rtl.schedule import ScheduleKind
 from sim.cli import app
 from sim.engines.compiled import CompiledEngine
 from sim.errors import InputError
-from sim.knockout.knockout import MEMORY, Knockout
+from sim.knockout.knockout import MEMORY, Knockout, holding
 from sim.microcode.assembler import assemble
 from sim.microcode.knockout import knock_out
 from sim.microcode.protocols import barriers_and_locks, find_protocol
@@ -237,6 +237,19 @@ def test_the_command(crosscall, tmp_path):
                                (("--protocol", "v4", "--only", "cfd_lokc"), 'named cfd_lokc, did you mean "cfd_lock"?')):
         code, out, err = crosscall("knockout", *arguments)
         assert (code, out) == (2, "") and message in err
+
+
+def test_a_csd_that_is_locked_again_before_its_function_has_begun_is_not_given_back(engine):
+    """v6, TSO: given back before the function, and locked at once. The lock is in a store buffer when the function begins."""
+    prepared = prepare("storm", protocol="v6", assignments=("memory_model=1", "x2apic=1", "store_buffer_depth=8"),
+                       without=["x2apic_fence"])
+    assert not run(prepared.under(plan=holding(0)), engine=engine(prepared.settings.config)).violations
+
+
+def test_a_frame_is_popped_when_its_core_pops_it(engine):
+    """v6, PSO: the next call has pushed a frame and queued its csd when the pop becomes visible."""
+    prepared = prepare("back-to-back", protocol="v6", assignments=("memory_model=2", "x2apic=1", "store_buffer_depth=8"))
+    assert not run(prepared.under(plan=holding(4)), engine=engine(prepared.settings.config)).violations
 
 
 @pytest.mark.slow
