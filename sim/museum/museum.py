@@ -22,7 +22,7 @@ from sim.runs.run import run
 from sim.scenarios.document import Document
 from sim.spelling import closest
 from sim.watchdog import JUDGES
-from sim.workers.processes import Workers
+from sim.workers.processes import side_by_side
 
 __all__ = ["PLANS", "Defect", "Exhibit", "Row", "defects", "exhibits", "show"]
 
@@ -179,16 +179,10 @@ def show(exhibits, *, runs, out, processes, waves=True, progress=lambda row, don
     if waves:
         make_folder(out)
     rows = [None] * len(exhibits)
-    with Workers(min(processes, len(exhibits)), partial(_look, exhibits, runs, out if waves else None)) as workers:
-        numbers = iter(range(len(exhibits)))
-        number = next(numbers, None)
-        while number is not None or workers.busy:
-            while number is not None and workers.hungry:
-                workers.give(number)
-                number = next(numbers, None)
-            for place, row in workers.results():
-                rows[place] = row
-                progress(row, len(rows) - rows.count(None))
+    look = partial(_look, exhibits, runs, out if waves else None)
+    for done, (number, row) in enumerate(side_by_side(processes, look, range(len(exhibits))), 1):
+        rows[number] = row
+        progress(row, done)
     return rows
 
 
@@ -198,18 +192,16 @@ def _engine(config, room):
 
 
 def _look(exhibits, runs, out, number):
-    """(number, Row) of an Exhibit."""
+    """The Row of an Exhibit."""
     exhibit = exhibits[number]
     prepared = exhibit.prepared()
     engine = _engine(prepared.run.config, prepared.room)
     hit = next(search(prepared, engine, runs=runs, plans=PLANS[exhibit.defect.plans], by_oracles=exhibit.defect.by_oracles,
                       wanted=exhibit.defect.oracles.__contains__), None)
     if hit is None:
-        return number, Row(exhibit, prepared.settings.memory, runs)
+        return Row(exhibit, prepared.settings.memory, runs)
     wave = None
     if out is not None:
-        # Exactly what has been found, so that the schedule beside the waves is that, too.
-        again = hit.result.prepared.under(schedule=hit.result.schedule, violation=(hit.first.oracle, hit.first.clock))
-        wave = str(run(again, engine=engine, out=out, name=exhibit.file).files["waves"])
+        wave = str(run(hit.repeatable, engine=engine, out=out, name=exhibit.file).files["waves"])
     found, tried = hit.first, 0 if hit.number is None else hit.number + 1
-    return number, Row(exhibit, prepared.settings.memory, tried, found.oracle, hit.number, found.clock, found.sentence, wave)
+    return Row(exhibit, prepared.settings.memory, tried, found.oracle, hit.number, found.clock, found.sentence, wave)
