@@ -409,12 +409,12 @@ def museum(
     shown = exhibits(tuple(names or ()), tuple(protocol or ()))
     with status() as tell:
         def progress(row, done):
-            tell(f"{done} of {len(shown)}: {row.exhibit.defect.name}, {row.exhibit.generation}")
+            tell(f"{done} of {len(shown)}: {row.exhibit.defect.name}, {row.exhibit.what}")
             if not as_json:
                 print_row(row)
 
         tell(f"0 of {len(shown)}")
-        rows = show(shown, runs=runs, out=out, processes=processes or len(os.sched_getaffinity(0)), waves=not no_vcd,
+        rows = show(shown, runs=runs, out=None if no_vcd else out, processes=processes or len(os.sched_getaffinity(0)),
                     progress=progress)
     if as_json:
         _print_json([row.to_json() for row in rows])
