@@ -414,12 +414,12 @@ def museum(
     shown = exhibits(tuple(names or ()), tuple(protocol or ()))
     with status() as tell:
         def progress(row, done):
-            tell(f"{done} of {len(shown)}: {row.exhibit.defect.name}, {row.exhibit.generation}")
+            tell(f"{done} of {len(shown)}: {row.exhibit.defect.name}, {row.exhibit.what}")
             if not as_json:
                 print_row(row)
 
         tell(f"0 of {len(shown)}")
-        rows = show(shown, runs=runs, out=out, processes=processes or len(os.sched_getaffinity(0)), waves=not no_vcd,
+        rows = show(shown, runs=runs, out=None if no_vcd else out, processes=processes or len(os.sched_getaffinity(0)),
                     progress=progress)
     if as_json:
         _print_json([row.to_json() for row in rows])
@@ -433,10 +433,11 @@ def museum(
              epilog="Example: crosscall knockout --protocol v4 many --memory tso")
 def knockout(
     protocol: Annotated[str, typer.Option(metavar="NAME|FILE.uasm", help="A shipped protocol, or your own.")],
-    scenarios: Annotated[list[str] | None, typer.Argument(metavar="[SCENARIO|FILE.toml]...", help="Scenarios to run; none: many, "
-                                                          "single, storm, reuse.")] = None,
+    scenarios: Annotated[list[str] | None, typer.Argument(metavar="[SCENARIO|FILE.toml]...", help="Scenarios to run; none: those "
+                                                          "that between them use every path.")] = None,
     memory: Annotated[list[str] | None, typer.Option(metavar="sc|tso|pso", help="Only this memory model; may be repeated.")] = None,
-    runs: Annotated[int, typer.Option(min=0, help="Schedules of each scenario, at most.")] = 200,
+    runs: Annotated[int, typer.Option(min=0, help="Schedules of each scenario.")] = 100,
+    judged: Annotated[int, typer.Option(min=0, help="Of these, how many the oracles judge where the Monitor sees nothing.")] = 16,
     cores: _Cores = None,
     assignments: Annotated[list[str] | None, typer.Option(
         "--set", metavar="KEY=VALUE", help="A field of the machine, a strap, or define.NAME; may be repeated.  "
@@ -448,27 +449,30 @@ def knockout(
     no_vcd: Annotated[bool, typer.Option("--no-vcd", help="Write no waves.")] = False,
     as_json: _Json = False,
 ):
-    """Leave out each named barrier and lock of a protocol in turn, and look for what is violated then and not with it in place.
+    """Leave out each named barrier and lock of a protocol in turn, and look for what is violated then and not with it in place, in
+    the same scenario under the same memory model or a stronger one. The shortest run that shows it is left as waves.
+
+    A barrier that does nothing under a memory model is not run under it (0 runs).
 
     Exit code 0, whatever carries weight. 2: bad input.
     """
-    from sim.knockout.knockout import MEMORY, Knockout
+    from sim.knockout.knockout import MODELS, Knockout
     from sim.report.knockout import print_knockout
 
     for model in memory or ():
-        if model not in MEMORY:
-            raise InputError(f"--memory {model}: must be one of {', '.join(MEMORY)}")
-    models = tuple(model for model in MEMORY if not memory or model in memory)
-    with status() as show:
-        this = Knockout(protocol, scenarios=tuple(scenarios or ()), only=tuple(only or ()), memory=models, runs=runs, cores=cores,
-                        assignments=tuple(assignments or ()), out=None if no_vcd else out,
-                        processes=processes or len(os.sched_getaffinity(0)),
-                        progress=lambda done, of: show(f"{done} of {of} settings"))
-        rows = this.run(pairs=pairs)
+        if model not in MODELS:
+            raise InputError(f"--memory {model}: must be one of {', '.join(MODELS)}")
+    this = Knockout(protocol, scenarios=tuple(scenarios or ()), only=tuple(only or ()), memory=memory or MODELS, cores=cores,
+                    assignments=tuple(assignments or ()))
+    with status() as tell:
+        rows = this.run(runs=runs, judged=judged, pairs=pairs, processes=processes or len(os.sched_getaffinity(0)),
+                        out=None if no_vcd else out, progress=lambda done, of, what: tell(f"{done} of {of}: {what}"))
     if as_json:
+        for scenario, why in this.skipped.items():
+            note(f"not {scenario}: {why}")
         _print_json([row.to_json() for row in rows])
     else:
-        print_knockout(this, rows, models)
+        print_knockout(this, rows, runs)
 
 
 @app.command(short_help="Run a scenario on two protocols, and show the difference.",
