@@ -30,7 +30,7 @@ __all__ = [
 
 
 class Event(enum.Enum, shape=7):
-    """What a microword says when it completes. ``a`` and ``b`` are its two operands: the value of register ``ra``, and
+    """The event that a microword emits when it completes. ``a`` and ``b`` are its two operands: the value of register ``ra``, and
     the value of register ``rb`` or the immediate. A conditional branch says its event only when it is taken."""
 
     #: Nothing.
