@@ -224,7 +224,7 @@ def run(
     _present(result, as_json, everything)
 
 
-@app.command(epilog="Example: crosscall litmus --memory tso")
+@app.command(short_help="Run litmus tests, and judge their final states.", epilog="Example: crosscall litmus --memory tso")
 def litmus(
     paths: Annotated[list[Path] | None, typer.Argument(
         metavar="PATH", help="Files, folders of .litmus tests, or @ index files. The default is the shipped tests.")] = None,
