@@ -93,7 +93,7 @@ class FunctionAndInfo(Oracle):
     something to somebody runs what nobody asked for."""
 
     name = "O8"
-    title = "function and info are those that a caller asked for"
+    title = "function and info are what a caller asked for"
     events = _WITNESSES
 
     def on_run(self, record, tracker):
@@ -149,7 +149,7 @@ class WhereRun(Oracle):
     """
 
     name = "WHERE"
-    title = "functions run with interrupts off, and none in the middle of another"
+    title = "functions run with interrupts off, and never inside one another"
     events = (Event.RUN, Event.RAN)
 
     def __init__(self, config, places):
@@ -177,7 +177,7 @@ class ReturnValue(Oracle):
     something return 0."""
 
     name = "RESULT"
-    title = "a routine returns what it must"
+    title = "a routine returns the right result"
     events = (Event.REQUEST, Event.ISSUE, Event.RESULT)
 
     def on_result(self, record, tracker):

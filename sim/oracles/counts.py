@@ -16,7 +16,7 @@ class Countdown(Oracle):
     """
 
     name = "O5"
-    title = "refs never falls below 0, and is 0 just when the mask is empty"
+    title = "refs never falls below 0, and is 0 exactly when the mask is empty"
     events = (Event.REFS,)
 
     def __init__(self, config, places):

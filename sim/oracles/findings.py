@@ -16,7 +16,7 @@ class SpinLocks(Oracle):
     """
 
     name = "LOCK"
-    title = "a spin lock has one holder, and its holder gives it back"
+    title = "a spin lock has one holder, and its holder releases it"
     events = ((Event.LOCK_TRY, Event.LOCKED), Event.UNLOCK)
 
     def __init__(self, config, places):

@@ -43,7 +43,7 @@ class GivenBack(Oracle):
     """
 
     name = "O7"
-    title = "nobody else touches a csd that its owner has back, and no frame goes while its csd is in use"
+    title = "no other core accesses a csd that its owner has back, and no stack frame ends while its csd is in use"
     events = (Event.QUEUE, (Event.CSD_UNLOCK, Event.COMPLETE, Event.DEQUEUE))
 
     def __init__(self, config, places):

@@ -34,7 +34,7 @@ class DataWords(_AtTheEnd):
     commands of the scenario. A core that might run a function but need not counts if it did."""
 
     name = "DATA"
-    title = "what functions wrote is what the calls owe, and the scenario's commands are as they were"
+    title = "functions wrote what the calls owe, and the scenario's commands are unchanged"
     events = (Event.REQUEST, Event.ISSUE, Event.RESULT, Event.RUN, Event.RAN)
 
     def judge(self, outcome, tracker):
@@ -81,7 +81,7 @@ class AtRest(_AtTheEnd):
     empty again, masks and counts are 0, each stack ends where it did when its core had booted, and what was allocated is free."""
 
     name = "REST"
-    title = "flags, locks, lists, masks, stacks and what was allocated are back to rest at the end"
+    title = "flags, locks, lists, masks, stacks and allocations are back at rest at the end"
 
     def __init__(self, config, places):
         super().__init__(config, places)

@@ -1,4 +1,4 @@
-"""docs/protocols.md, followed literally: the files that it shows, the commands that it types, and what they answer."""
+"""docs/writing-a-protocol.md, followed literally: the files that it shows, the commands that it types, and what they answer."""
 
 import re
 import shlex
@@ -13,7 +13,7 @@ from sim.microcode.protocols import find_protocol
 from sim.oracles import ORACLES
 from sim.watchdog import Watchdog
 
-PAGE = (Path(__file__).parents[2] / "docs" / "protocols.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "writing-a-protocol.md").read_text(encoding="utf-8")
 #: The one thing that is another each time.
 _TIME = re.compile(r"in [\d.]+ s \(\d+ a second\)")
 
@@ -105,7 +105,7 @@ def test_what_each_oracle_needs():
 
 
 def test_what_the_shared_sources_give_is_there():
-    given = PAGE.partition("## What the shared sources give")[2].partition("\n## ")[0]
+    given = PAGE.partition("## What the shared sources provide")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `(\w+\.uasm)` \| (.*) \|$", given, re.MULTILINE)
     assert {source for source, _ in rows} == {"machine.uasm", "boot.uasm", "program.uasm", "rendezvous.uasm", "calling.uasm",
                                               "workloads.uasm"}
