@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -514,6 +515,98 @@ def diff(
         _print_json(found.to_json())
     else:
         print_comparison(found)
+
+
+@app.command(short_help="Random calls from every core, whose handlers and callers check what they see.",
+             epilog="Example: crosscall scftorture --cores 8 --seed 3 --memory tso")
+def scftorture(
+    protocol: Annotated[str, typer.Option(metavar="NAME|FILE.uasm", help="A shipped protocol, or your own.")] = "v4",
+    cores: Annotated[int, typer.Option(min=1, max=MOST_CORES, help="Number of cores.")] = 4,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of all that is random. The default is drawn, and printed.")] = None,
+    calls: Annotated[int, typer.Option(min=1, help="Operations of each core.")] = 16,
+    weight: Annotated[list[str] | None, typer.Option(metavar="NAME=N", help="Of an operation; may be repeated.  "
+                                                     "[default: the kernel's]")] = None,
+    holdoff: Annotated[int, typer.Option(min=0, help="Clocks before the torture begins.")] = 0,
+    stutter: Annotated[int, typer.Option(min=0, help="Clocks of torture, and then of rest: a power of two, or 0 for none.")] = 0,
+    long: Annotated[int, typer.Option(min=0, help="One handler in so many is long; 0: none.")] = 16,
+    long_clocks: Annotated[int, typer.Option(min=1, help="How long it works, at most.")] = 500,
+    onoff: Annotated[int, typer.Option(min=0, help="Clocks between cores that leave or come back; 0: all stay.")] = 0,
+    assignments: Annotated[list[str] | None, typer.Option(
+        "--set", metavar="KEY=VALUE", help="A field of the machine, a strap, or define.NAME; may be repeated.")] = None,
+    memory: _Memory = None,
+    without: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Leave out a named barrier or lock; may be repeated.")]
+    = None,
+    max_clocks: Annotated[int, typer.Option(min=1, help="End the run after so many clocks.")] = 1_000_000,
+    engine: _Engine = None,
+    out: Annotated[Path, typer.Option(help="Where the scenario is written.")] = Path("waves"),
+    as_json: _Json = False,
+):
+    """The kernel's scftorture: random calls from every core, whose handlers and callers check what they see.
+
+    The scenario that is drawn is left in a file, which run, hunt, diff and knockout take.
+
+    Exit code 0: nothing is violated. 1: a check of scftorture fails, an oracle is violated, or a call is not over. 2: bad input.
+    """
+    from sim.engines.spec import EngineSpec
+    from sim.report.workloads import print_torture
+    from sim.workloads.scftorture import Torture, summary, weights_of
+
+    _check_engine(engine)
+    torture = Torture(cores=cores, seed=random.getrandbits(32) if seed is None else seed, calls=calls,
+                      weights=weights_of(weight or ()), holdoff=holdoff, stutter=stutter, long=long, long_clocks=long_clocks,
+                      onoff=onoff)
+    prepared = torture.prepare(out / "scftorture.toml", protocol=protocol, assignments=_assignments(assignments, memory),
+                               without=without or ())
+    result = _carry_out(prepared.under(max_clocks=max_clocks), EngineSpec(prepared.run.config, engine))
+    found = summary(torture, result)
+    if as_json:
+        _print_json(found)
+    else:
+        print_torture(found, prepared.run.subject.scenario)
+    if found["verdict"] != "SUCCESS" or not found["ok"]:
+        raise typer.Exit(VIOLATED)
+
+
+@app.command(short_help="What one call costs an idle machine: self, one, all, all with a lock.",
+             epilog="Example: crosscall ipibench --protocol v6 --cores 2,4,8")
+def ipibench(
+    protocol: Annotated[list[str] | None, typer.Option(metavar="NAME|FILE.uasm", help="A shipped protocol, or your own; may be "
+                                                       "repeated.  [default: v4]")] = None,
+    cores: Annotated[str, typer.Option(metavar="N,...", help="Numbers of cores.")] = "4",
+    mode: Annotated[list[str] | None, typer.Option(metavar="NAME", help="dry-run, self, normal, broadcast or broadcast-lock; may "
+                                                   "be repeated.  [default: all]")] = None,
+    iterations: Annotated[int, typer.Option(min=1, max=1000, help="Calls of each mode.")] = 20,
+    assignments: Annotated[list[str] | None, typer.Option(
+        "--set", metavar="KEY=VALUE", help="A field of the machine, a strap, or define.NAME; may be repeated.")] = None,
+    memory: _Memory = None,
+    engine: _Engine = None,
+    out: Annotated[Path, typer.Option(help="Where the scenarios are written.")] = Path("waves"),
+    as_json: _Json = False,
+):
+    """The IPI benchmark of 2017: clocks per operation, to the function's begin on the last target and to the caller's return.
+
+    Exit code 0: everything returned. 1: something did not. 2: bad input.
+    """
+    from sim.engines.spec import EngineSpec
+    from sim.report.workloads import print_bench
+    from sim.runs.prepare import ENDLESS
+    from sim.workloads.ipibench import Bench, Watch, rows
+
+    _check_engine(engine)
+    found = []
+    for number in _numbers(cores, "--cores"):
+        bench = Bench(number, tuple(mode or ()), iterations)
+        for name in protocol or ["v4"]:
+            prepared = bench.prepare(out / f"ipibench.{number}.toml", protocol=name, assignments=_assignments(assignments, memory))
+            watch = Watch()
+            result = _carry_out(prepared.under(max_clocks=ENDLESS), EngineSpec(prepared.run.config, engine), watch=watch)
+            found += rows(bench, watch, result)
+    if as_json:
+        _print_json(found)
+    else:
+        print_bench(found)
+    if not all(row["ok"] for row in found):
+        raise typer.Exit(VIOLATED)
 
 
 @app.command("list", short_help="List the scenarios, protocols, presets and settings.",
