@@ -146,7 +146,7 @@ def _read(table):
     for key in ("has", "clean"):
         for protocol in lists[key]:
             if protocol not in known:
-                raise table.refusal(key, f'has "{protocol}", which is no protocol{closest(protocol, known)}')
+                raise table.refusal(key, f'has "{protocol}", which is not a protocol{closest(protocol, known)}')
     scenario = table.get("scenario", str)
     own = _HERE / f"{scenario}.toml"
     return Defect(name=table.get("name", str), title=table.get("title", str), cores=table.get("cores", int),

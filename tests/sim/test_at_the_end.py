@@ -287,9 +287,9 @@ def test_what_is_expected_of_a_run_that_is_cut_off(judge):
 
 
 @pytest.mark.parametrize("tables, message", [
-    ({"data": "no_such = 1"}, 'expect.data.no_such is no word that protocol.uasm declares'),
-    ({"messages": "lost = 1"}, "expect.messages.lost is none of sent, delivered, merged, refused, nobody, unaccepted"),
-    ({"results": '"x" = 1'}, 'expect.results.x is none of calls, such as "0.2"')])
+    ({"data": "no_such = 1"}, 'expect.data.no_such is not a word that protocol.uasm declares'),
+    ({"messages": "lost = 1"}, "expect.messages.lost is not one of sent, delivered, merged, refused, nobody, unaccepted"),
+    ({"results": '"x" = 1'}, 'expect.results.x is not one of calls, such as "0.2"')])
 def test_what_cannot_be_expected(judge, tables, message):
     with pytest.raises(InputError, match=message.replace(".", r"\.")):
         judge(program(ALL, **expect(**tables)))

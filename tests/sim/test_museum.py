@@ -71,7 +71,7 @@ def test_bad_input(crosscall, arguments, message):
 
 
 @pytest.mark.parametrize("line, message", [
-    ('oracles = ["O99"]', 'has "O99", which does not exist'), ('has = ["v5"]', 'has "v5", which is no protocol'),
+    ('oracles = ["O99"]', 'has "O99", which does not exist'), ('has = ["v5"]', 'has "v5", which is not a protocol'),
     ('plans = "mine"', "plans must be one of hunt, stalls"), ("colour = 1", "is not known here"),
 ])
 def test_a_list_of_defects_that_is_wrong(tmp_path, line, message):

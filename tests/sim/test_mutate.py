@@ -354,13 +354,13 @@ def test_ctrl_c(tmp_path):
 
 
 @pytest.mark.parametrize("entry, message", [
-    ({"line": "btc t0, CSD_FLAG_WAITS, .woken"}, "line is the text of no line that has mutants"),
+    ({"line": "btc t0, CSD_FLAG_WAITS, .woken"}, "line does not match any line with mutants"),
     ({"in": "csd_lock"}, "in csd_lock"),
-    ({"mutants": ["constant ^ 9"]}, 'has "constant ^ 9", and there is no such mutant of the line (there are: branch inverted, '),
-    ({"mutants": [3]}, "must be a list of what is done to the line, not 3"),
+    ({"mutants": ["constant ^ 9"]}, 'has "constant ^ 9", but the line has no such mutant (there are: branch inverted, '),
+    ({"mutants": [3]}, "must be a list of changes to the line, not 3"),
     ({"reason": ""}, "reason is missing: an entry has line, mutants and reason"),
     ({"note": "x"}, "note is not known here (known: line, in, nth, mutants, reason)"),
-    ({"nth": 2}, "line is the text of no line that has mutants, or not 2 times"),
+    ({"nth": 2}, "line does not match any line with mutants, or not 2 times"),
 ])
 def test_explanations_of_nothing_are_refused(crosscall, protocol, entry, message):
     path, equivalents = protocol
@@ -375,8 +375,8 @@ def test_explanations_of_nothing_are_refused(crosscall, protocol, entry, message
     (["--protocol", "v5"], 'there is no protocol "v5"'),
     (["--protocol", "v4", "--scenario", "nothing"], 'there is no scenario "nothing"'),
     (["--protocol", "v4", *_SMALL, "--only", "nothing at all"], "--only nothing at all: no mutant's name, line or routine"),
-    (["--protocol", "v4", *_SMALL, "--out", "file/waves"], "file/waves: cannot be made: Not a directory"),
-    (["--protocol", "v4", *_SMALL, "--resume"], "waves/v4.mutate.json: there is no campaign to go on with"),
+    (["--protocol", "v4", *_SMALL, "--out", "file/waves"], "file/waves: cannot be created: Not a directory"),
+    (["--protocol", "v4", *_SMALL, "--resume"], "waves/v4.mutate.json: there is no campaign to resume"),
     (["--protocol", "v4", "--runs", "0"], "invalid value for '--runs'"),
 ])
 def test_bad_input(crosscall, tmp_path, arguments, message):
@@ -392,7 +392,7 @@ def test_notebooks_that_are_none(crosscall, tmp_path):
     command = ("mutate", "--protocol", "v4", "--only", f"{_WOKEN} branch", *_SMALL)
     for text in ("", "[]", "{}", '{"runs": [0, 8], "settings": [], "verdicts": []}'):
         notebook.write_text(text)
-        assert crosscall(*command, "--resume") == (2, "", "crosscall: waves/v4.mutate.json: is no notebook of a campaign\n")
+        assert crosscall(*command, "--resume") == (2, "", "crosscall: waves/v4.mutate.json: is not the notebook of a campaign\n")
     assert crosscall(*command)[0] == 0
     before = notebook.read_bytes()
     for other in (["--runs", 9], ["--first", 1], ["--scenario", "refill"]):
