@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 SCENARIO ?= demo
+PROTOCOL ?= v4
 BIN := .venv/bin
 # Each of the two takes tests that stand together, which share machines, and then of what the other has left.
 PYTEST := $(BIN)/pytest -n 2 --dist worksteal
@@ -20,7 +21,7 @@ help:
 	@echo "make lint        the one style, and the types of the interfaces"
 	@echo "make synth       area and clock of a Tile, with Yosys and nextpnr"
 	@echo "make bench       what waves cost"
-	@echo "make knockouts   which barrier and lock of a protocol carries weight, under which memory model"
+	@echo "make knockouts   which barrier and lock of v4 carries weight, under which memory model (PROTOCOL=NAME for another)"
 	@echo "make coverage    the lines that the quick tests do not reach"
 	@echo "make unreached   the microwords of each protocol that no shipped scenario reaches"
 	@echo "make clean       remove what was made here"
@@ -61,7 +62,7 @@ bench: .venv/run.stamp
 	@$(BIN)/python -m tests.bench_waves
 
 knockouts: .venv/run.stamp
-	@$(BIN)/crosscall knockout --protocol v4 --pairs
+	@$(BIN)/crosscall knockout --protocol $(PROTOCOL) --pairs
 
 unreached: .venv/run.stamp
 	@$(BIN)/python -m sim.report.unreached

@@ -216,10 +216,15 @@ def run(
         from sim.runs.faults import fault as fields_of
         prepared = prepared.under(plan=replace(prepared.run.plan, **fields_of(fault, prepared.run.config.n_cores)))
     result = _carry_out(prepared, EngineSpec(prepared.run.config, engine), out=out, waves=not no_vcd)
+    if fault is not None:
+        plan = prepared.run.plan
+        sent = result.facts["interrupts_sent"][plan.fault_source]
+        if plan.fault_number >= sent:
+            note(f"--fault {fault}: core {plan.fault_source} sends {sent} interrupts, numbered from 0, so nothing went wrong")
     _present(result, as_json, everything)
 
 
-@app.command(epilog="Example: crosscall litmus --memory tso")
+@app.command(short_help="Run litmus tests, and judge their final states.", epilog="Example: crosscall litmus --memory tso")
 def litmus(
     paths: Annotated[list[Path] | None, typer.Argument(
         metavar="PATH", help="Files, folders of .litmus tests, or @ index files. The default is the shipped tests.")] = None,
@@ -418,12 +423,12 @@ def museum(
     shown = exhibits(tuple(names or ()), tuple(protocol or ()))
     with status() as tell:
         def progress(row, done):
-            tell(f"{done} of {len(shown)}: {row.exhibit.defect.name}, {row.exhibit.generation}")
+            tell(f"{done} of {len(shown)}: {row.exhibit.defect.name}, {row.exhibit.what}")
             if not as_json:
                 print_row(row)
 
         tell(f"0 of {len(shown)}")
-        rows = show(shown, runs=runs, out=out, processes=processes or len(os.sched_getaffinity(0)), waves=not no_vcd,
+        rows = show(shown, runs=runs, out=None if no_vcd else out, processes=processes or len(os.sched_getaffinity(0)),
                     progress=progress)
     if as_json:
         _print_json([row.to_json() for row in rows])
@@ -438,9 +443,10 @@ def museum(
 def knockout(
     protocol: Annotated[str, typer.Option(metavar="NAME|FILE.uasm", help="A shipped protocol, or your own.")],
     scenarios: Annotated[list[str] | None, typer.Argument(
-        metavar="SCENARIO|FILE.toml", help="Scenarios to run. The default is many, single, storm and reuse.")] = None,
+        metavar="[SCENARIO|FILE.toml]...", help="Scenarios to run. The default is a set that uses every path.")] = None,
     memory: Annotated[list[str] | None, typer.Option(metavar="sc|tso|pso", help="Only this memory model. May be repeated.")] = None,
-    runs: Annotated[int, typer.Option(min=0, help="Maximum number of schedules of each scenario.")] = 200,
+    runs: Annotated[int, typer.Option(min=0, help="Number of schedules of each scenario.")] = 100,
+    judged: Annotated[int, typer.Option(min=0, help="How many of them the oracles judge if the Monitor finds nothing.")] = 16,
     cores: _Cores = None,
     assignments: Annotated[list[str] | None, typer.Option(
         "--set", metavar="KEY=VALUE", help="Set a field of the machine, a strap, or define.NAME. May be repeated.  "
@@ -454,25 +460,28 @@ def knockout(
 ):
     """Leave out each named barrier and lock of a protocol in turn. Report violations that occur only without it.
 
+    A violation counts if the complete protocol does not show it in the same scenario, under the same or a stronger memory model.
+    The shortest run that shows it is written as waves. A barrier that does nothing under a memory model is not run (0 runs).
+
     Exit code 0, whatever is found. 2: bad input.
     """
-    from sim.knockout.knockout import MEMORY, Knockout
+    from sim.knockout.knockout import MODELS, Knockout
     from sim.report.knockout import print_knockout
 
     for model in memory or ():
-        if model not in MEMORY:
-            raise InputError(f"--memory {model}: must be one of {', '.join(MEMORY)}")
-    models = tuple(model for model in MEMORY if not memory or model in memory)
-    with status() as show:
-        this = Knockout(protocol, scenarios=tuple(scenarios or ()), only=tuple(only or ()), memory=models, runs=runs, cores=cores,
-                        assignments=tuple(assignments or ()), out=None if no_vcd else out,
-                        processes=processes or len(os.sched_getaffinity(0)),
-                        progress=lambda done, of: show(f"{done} of {of} settings"))
-        rows = this.run(pairs=pairs)
+        if model not in MODELS:
+            raise InputError(f"--memory {model}: must be one of {', '.join(MODELS)}")
+    this = Knockout(protocol, scenarios=tuple(scenarios or ()), only=tuple(only or ()), memory=memory or MODELS, cores=cores,
+                    assignments=tuple(assignments or ()))
+    with status() as tell:
+        rows = this.run(runs=runs, judged=judged, pairs=pairs, processes=processes or len(os.sched_getaffinity(0)),
+                        out=None if no_vcd else out, progress=lambda done, of, what: tell(f"{done} of {of}: {what}"))
     if as_json:
+        for scenario, why in this.skipped.items():
+            note(f"not {scenario}: {why}")
         _print_json([row.to_json() for row in rows])
     else:
-        print_knockout(this, rows, models)
+        print_knockout(this, rows, runs)
 
 
 @app.command(short_help="Run a scenario on two protocols, and compare the runs.",

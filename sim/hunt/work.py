@@ -7,7 +7,6 @@ import threading
 import time
 from dataclasses import dataclass
 from functools import cache, cached_property
-from math import inf
 from pathlib import Path
 
 import rtl
@@ -16,7 +15,7 @@ from rtl.schedule import ScheduleKind
 from sim.engines.spec import EngineSpec
 from sim.errors import InputError, MissingToolError
 from sim.runs.description import Run
-from sim.runs.monitor import ORACLES_OF_FLAG, OVERFLOW
+from sim.runs.monitor import ORACLES_OF_FLAG, OVERFLOW, proven
 from sim.runs.plan import Plan
 from sim.runs.prepare import load
 from sim.runs.run import run
@@ -105,8 +104,7 @@ class Hunter:
                 by_oracles += 1
                 violated = tuple({item.oracle: None for item in self.judged(number).violations
                                   if not {item.oracle, FLAG_OF_ORACLE.get(item.oracle)} & ignore})
-                full = flags.pop(OVERFLOW, inf)
-                flags = {flag: clock for flag, clock in flags.items() if clock < full}
+                flags = proven(flags)
             shown = {*flags, *map(name_of, violated or ())}
             if not seen.issuperset(shown):
                 seen.update(shown)

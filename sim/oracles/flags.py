@@ -112,6 +112,9 @@ class GivenBack(Oracle):
     def _take_back(self, csd):
         for word in self.places.csd_words(csd):
             self._gone.pop(word, None)
+        # Whoever has taken it for its last use may still be about to run the function: that no longer gives anything back. (The
+        # lock of the next use is perhaps in a store buffer, so its flags do not tell.)
+        self._taken = {core: taken for core, taken in self._taken.items() if taken != csd}
 
     def _give_back(self, csd, clock):
         self.exercised += 1
@@ -141,9 +144,11 @@ class GivenBack(Oracle):
                 self._give_back(csd, record.clock)
 
     def _pop(self, record, tracker, core):
-        """The stack of a core ends at ``record.new`` from now on."""
+        """The stack of a core ends at ``record.new`` from now on; for the core itself, since it has executed the store. What it has
+        queued since then is in another frame."""
+        executed = record.clock if tracker.origin is None else tracker.origin.clock
         for csd, clock in list(self._queued.items()):
-            if self.places.stack_words[csd] == core and record.new <= csd < record.old:
+            if self.places.stack_words[csd] == core and record.new <= csd < record.old and clock <= executed:
                 del self._queued[csd]
                 self.found(record.clock, f"core {core} popped {self.places.csd_name(csd)} from its stack at clock {record.clock}, "
                            f"which is queued since clock {clock}", calls=[tracker.call], cores=[core])

@@ -94,6 +94,11 @@ class Prepared:
         """The same with other limits, another plan or schedule (fields of its Run)."""
         return replace(self, run=replace(self.run, **changes))
 
+    def leaving_out(self, names):
+        """The same without these barriers and locks."""
+        subject = replace(self.run.subject, without=(*self.run.subject.without, *names))
+        return _prepared(replace(self.run, subject=subject), self.scenario, self.image)
+
     def recorded(self, **more):
         """The Run with all that it takes to repeat it elsewhere. more : fields of it."""
         subject, files = self.run.subject, dict(self.run.files)

@@ -78,6 +78,13 @@ def test_a_fault_by_the_command(crosscall, tmp_path):
     assert "unresponsive, last ipi at " in out and "goes on: the interrupt was lost" in out
 
 
+def test_a_fault_of_an_interrupt_that_is_never_sent_is_said(crosscall):
+    for number, said in ((3, False), (4, True)):
+        _, _, err = crosscall("run", "single", "--fault", f"twice:0:{number}", "--no-vcd")
+        assert err == (f"crosscall: --fault twice:0:{number}: core 0 sends 4 interrupts, numbered from 0, so nothing went wrong\n"
+                       if said else "")
+
+
 @pytest.mark.parametrize("text, message", [
     ("dorp:0:1", 'there is no such fault, did you mean "drop"?'),
     ("drop", "must be written as drop:CORE:NUMBER"),
