@@ -443,7 +443,7 @@ def museum(
 def knockout(
     protocol: Annotated[str, typer.Option(metavar="NAME|FILE.uasm", help="A shipped protocol, or your own.")],
     scenarios: Annotated[list[str] | None, typer.Argument(
-        metavar="[SCENARIO|FILE.toml]...", help="Scenarios to run. The default is a set that uses every path.")] = None,
+        metavar="SCENARIO|FILE.toml", help="Scenarios to run. The default is a set that uses every path.")] = None,
     memory: Annotated[list[str] | None, typer.Option(metavar="sc|tso|pso", help="Only this memory model. May be repeated.")] = None,
     runs: Annotated[int, typer.Option(min=0, help="Number of schedules of each scenario.")] = 100,
     judged: Annotated[int, typer.Option(min=0, help="How many of them the oracles judge if the Monitor finds nothing.")] = 16,

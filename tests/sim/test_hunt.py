@@ -140,7 +140,7 @@ def test_nothing_found_is_exit_0(crosscall):
     code, out, err = crosscall("hunt", "single", "--runs", 70)
     assert (code, err) == (0, "")
     assert out.splitlines()[1].startswith("70 schedules, ")
-    assert out.splitlines()[2].startswith("no kinds of violation found; the next number is 70 (--resume goes on from ")
+    assert out.splitlines()[2].startswith("no kinds of violation found; the next number is 70 (--resume continues from ")
 
 
 def test_what_only_one_of_monitor_and_oracles_sees_is_said(crosscall, monkeypatch):
