@@ -335,7 +335,7 @@ def test_a_message_to_nobody(judge):
     result = judge(text, ("apic_send", "shl   t0, t0, 8", astray), extra=MESSAGES)
     assert more(result, plain) == {"delivered": -1, "nobody": 1}
     assert said(result, "EXPECT") == ["messages: 1 nobody, but there should be 0"]
-    assert "which is no core" in said(result, "O12")[0]
+    assert "which is not a core" in said(result, "O12")[0]
 
 
 def test_messages_that_are_merged(judge):

@@ -374,7 +374,7 @@ def test_explanations_of_nothing_are_refused(crosscall, protocol, entry, message
 @pytest.mark.parametrize("arguments, message", [
     (["--protocol", "v5"], 'there is no protocol "v5"'),
     (["--protocol", "v4", "--scenario", "nothing"], 'there is no scenario "nothing"'),
-    (["--protocol", "v4", *_SMALL, "--only", "nothing at all"], "--only nothing at all: no mutant's name, line or routine"),
+    (["--protocol", "v4", *_SMALL, "--only", "nothing at all"], "--only nothing at all: no mutant has this text in its name"),
     (["--protocol", "v4", *_SMALL, "--out", "file/waves"], "file/waves: cannot be created: Not a directory"),
     (["--protocol", "v4", *_SMALL, "--resume"], "waves/v4.mutate.json: there is no campaign to resume"),
     (["--protocol", "v4", "--runs", "0"], "invalid value for '--runs'"),
