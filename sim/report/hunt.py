@@ -16,7 +16,7 @@ def print_report(report, notebook):
     console = report_console()
     console.print()
     speed = report.here / report.seconds if report.seconds else 0
-    console.print(f"{report.runs} schedules, {report.clocks} clocks; here {report.here} in {report.seconds:.1f} s "
+    console.print(f"{report.runs} schedules, {report.clocks} clocks; this time {report.here} in {report.seconds:.1f} s "
                   f"({speed:.0f} per second)")
     if report.by_oracles:
         why = "" if report.by_oracles == report.runs else ": the Monitor has no room for all that happens in them"

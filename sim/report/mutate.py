@@ -29,7 +29,7 @@ def print_campaign(report, notebook):
         console.print(f"{row.id} ({row.routine}): {row.sentence}")
     console.print(f"\n{len(report.rows)} mutants of {report.protocol}: {len(report.equivalents)} equivalent, "
                   f"{len(report.killed)} killed, {len(report.survivors)} not: {report.percent:.1f} % of the faults")
-    console.print(f"{len(report.scenarios)} scenarios, {report.runs} schedules of each; here {report.here} mutants in "
+    console.print(f"{len(report.scenarios)} scenarios, {report.runs} schedules of each; this time {report.here} mutants in "
                   f"{report.seconds:.0f} s (--resume continues from {notebook})")
 
 
