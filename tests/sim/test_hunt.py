@@ -389,7 +389,7 @@ def test_a_notebook_that_is_begun_anew_is_said(crosscall):
     assert crosscall("hunt", "single", "--runs", 1)[2] == ""
     assert crosscall("hunt", "single", "--runs", 2)[2] == ""
     err = crosscall("hunt", "single", "--runs", 1, "--memory", "tso")[2]
-    assert err.startswith("crosscall: waves/single.hunt.sqlite: was of another hunt") and err.count("\n") == 1
+    assert err.startswith("crosscall: waves/single.hunt.sqlite: was the notebook of another hunt") and err.count("\n") == 1
 
 
 @pytest.mark.parametrize("arguments, message", [
