@@ -239,7 +239,7 @@ def litmus(
     out: Annotated[Path, typer.Option(help="Folder for the waves of a forbidden outcome.")] = Path("waves"),
     as_json: _Json = False,
 ):
-    """Run litmus tests on the machine and judge the final states that were seen.
+    """Run litmus tests on the machine and judge the results.
 
     Without --expected, the memory model decides which final states are allowed. Exit code 0: nothing forbidden was seen.
     1: a forbidden outcome was seen. 2: bad input; the other files are run. 130: interrupted; --resume continues.
@@ -295,7 +295,7 @@ def hunt(
 
     _check_engine(engine)
     if resume and first is not None:
-        raise InputError("--resume goes on where the notebook ends; --first begins another hunt")
+        raise InputError("--resume continues where the notebook ends, and --first starts another hunt: give only one of them")
     prepared = prepare(scenario, protocol=protocol, cores=cores, preset=preset, assignments=_assignments(assignments, memory),
                        without=without or (), patience=patience, visits=visits)
     with status() as show:
@@ -444,7 +444,7 @@ def museum(
 def knockout(
     protocol: Annotated[str, typer.Option(metavar="NAME|FILE.uasm", help="A shipped protocol, or your own.")],
     scenarios: Annotated[list[str] | None, typer.Argument(
-        metavar="[SCENARIO|FILE.toml]...", help="Scenarios to run. The default is a set that uses every path.")] = None,
+        metavar="SCENARIO|FILE.toml", help="Scenarios to run. The default is a set that uses every path.")] = None,
     memory: Annotated[list[str] | None, typer.Option(metavar="sc|tso|pso", help="Only this memory model. May be repeated.")] = None,
     runs: Annotated[int, typer.Option(min=0, help="Number of schedules of each scenario.")] = 100,
     judged: Annotated[int, typer.Option(min=0, help="How many of them the oracles judge if the Monitor finds nothing.")] = 16,

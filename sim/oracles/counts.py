@@ -86,7 +86,7 @@ class InterruptMask(Oracle):
         self.exercised += 1
         who = tracker.call or f"core {record.source}"
         if record.target is None:
-            self.found(record.clock, f"{who} sent interrupt {record.vector:#x} to {record.destination:#x}, which is no core; it "
+            self.found(record.clock, f"{who} sent interrupt {record.vector:#x} to {record.destination:#x}, which is not a core; it "
                        f"was lost at clock {record.clock}", calls=[tracker.call], cores=[record.source])
         elif not online >> record.target & 1:
             self.found(record.clock, f"{who} sent interrupt {record.vector:#x} to core {record.target}, which is not online; "
