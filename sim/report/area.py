@@ -22,7 +22,7 @@ from rtl.config import PRESETS
 from rtl.tile import Tile
 from sim.errors import MissingToolError
 
-__all__ = ["Area", "main", "measure"]
+__all__ = ["Area", "main", "measure", "steps"]
 
 _DEVICE = ("--hx8k", "--package", "ct256")
 _CELLS = "tee -q -o cells.json stat -json"
@@ -59,11 +59,12 @@ def measure(config, *, seed=1):
         flip_flops=sum(number for cell, number in cells.items() if cell.startswith("SB_DFF")),
         block_rams=cells["SB_RAM40_4K"],
         fmax=clock["achieved"],
-        path=tuple(_steps(report["critical_paths"])))
+        path=tuple(steps(report["critical_paths"])))
 
 
-def _steps(paths):
-    [path] = (item["path"] for item in paths if item["from"] == item["to"])
+def steps(paths):
+    """The critical path of a report of nextpnr, as (ns, name), as of Area: of several clocks, that of the slowest one."""
+    path = max((item["path"] for item in paths if item["from"] == item["to"]), key=lambda path: sum(step["delay"] for step in path))
     for name, steps in groupby(path, key=lambda step: re.sub(r"_SB_.*", "", step["to"]["cell"])):
         yield sum(step["delay"] for step in steps), name
 
