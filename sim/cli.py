@@ -139,6 +139,7 @@ _Patience = Annotated[int | None, typer.Option(min=1, metavar="CLOCKS", help="A 
                                                "progress. The default depends on the scenario's delays.")]
 _Visits = Annotated[int | None, typer.Option(min=1, help="How many entries a handler may look at (the bound of "
                                              "oracle O10). The default is 16 for each core.")]
+_Html = Annotated[bool, typer.Option("--html", help="Also write a page for a browser.")]
 _All = Annotated[bool, typer.Option("--all", help="Show every oracle on its own line.")]
 #: ``MachineConfig.MAX_CORES``, which help and usage must not wait for.
 MOST_CORES = 64
@@ -196,6 +197,7 @@ def run(
     window: _Window = "auto",
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("waves"),
     no_vcd: Annotated[bool, typer.Option("--no-vcd", help="Write no waves.")] = False,
+    html: _Html = False,
     everything: _All = False,
     as_json: _Json = False,
 ):
@@ -216,7 +218,7 @@ def run(
     if fault is not None:
         from sim.runs.faults import fault as fields_of
         prepared = prepared.under(plan=replace(prepared.run.plan, **fields_of(fault, prepared.run.config.n_cores)))
-    result = _carry_out(prepared, EngineSpec(prepared.run.config, engine), out=out, waves=not no_vcd)
+    result = _carry_out(prepared, EngineSpec(prepared.run.config, engine), out=out, waves=not no_vcd, html=html)
     if fault is not None:
         plan = prepared.run.plan
         sent = result.facts["interrupts_sent"][plan.fault_source]
@@ -323,6 +325,7 @@ def replay(
     window: _Window = "auto",
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("waves"),
     no_vcd: Annotated[bool, typer.Option("--no-vcd", help="Write no waves.")] = False,
+    html: _Html = False,
     everything: _All = False,
     as_json: _Json = False,
 ):
@@ -344,7 +347,8 @@ def replay(
     if isinstance(this.subject, OfLitmus):
         _repeat_litmus(this, file, engine, None if no_vcd else out, as_json)
     prepared = load(this, file=file, tell=note)
-    result = _carry_out(prepared, EngineSpec(prepared.run.config, engine, prepared.room), out=out, name=file.stem, waves=not no_vcd)
+    result = _carry_out(prepared, EngineSpec(prepared.run.config, engine, prepared.room), out=out, name=file.stem, waves=not no_vcd,
+                        html=html)
     _present(result, as_json, everything, lambda: this.check_violation(result.seen, file=file))
 
 
@@ -881,16 +885,21 @@ def _check_engine(name, engines=ENGINES):
         raise InputError(f'there is no engine "{name}"{closest(name, engines)} (there are: {", ".join(engines)})')
 
 
-def _carry_out(prepared, spec, **options):
-    """The Result of a run, with its progress and what holds up what is not over. spec : EngineSpec.  options : of
-    ``sim.runs.run.run``."""
+def _carry_out(prepared, spec, *, html=False, **options):
+    """The Result of a run, with its progress and what holds up what is not over. spec : EngineSpec.  html : write its page, too.
+    options : of ``sim.runs.run.run``."""
     from sim.diagnosis import causes
     from sim.runs.run import run
 
+    if html:
+        from sim.report.views import Views
+        views = Views(prepared, html=html)
+        options["watch"] = views.timeline
     with status() as show:
         at_most, engine = prepared.run.max_clocks, spec.make(note)
         result = run(prepared, engine=engine, progress=lambda clock: show(f"clock {clock} (at most {at_most})"), **options)
-        return causes(result, engine, run)
+        result = causes(result, engine, run)
+    return views.write(result, options["out"], options.get("name")) if html else result
 
 
 def _remark(prepared):
