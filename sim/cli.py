@@ -853,7 +853,7 @@ def board(
         raise typer.Exit(VIOLATED)
 
 
-@app.command(short_help="Say what is installed here, and how to get what is not.", epilog="Example: crosscall doctor")
+@app.command(short_help="Show which tools are installed, and how to install the others.", epilog="Example: crosscall doctor")
 def doctor(as_json: _Json = False):
     """Check the compiler, the engines, Verilator, Yosys, the viewers and the cache. For each missing part, print the command that
     installs it."""
