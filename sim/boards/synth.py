@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from rtl.boards.board import Board
+from rtl.boards.collisions import FORGET_COLLISIONS
 from rtl.boards.top import Top
 from rtl.config import MachineConfig
 from sim.errors import InputError, MissingToolError
@@ -20,9 +21,6 @@ from .tools import find_tool, run_tool
 
 __all__ = ["Built", "build", "elaborated", "medians"]
 
-#: Block RAM whose read port may give anything in the clock in which its row is written: no core reads such a word. Without this
-#: Yosys builds logic that gives the old word.
-_ANY_IN_A_COLLISION = "setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2 r:TRANSPARENCY_MASK=1'0 %i"
 #: What of nextpnr's and Yosys' names each number is the sum of.
 _LUTS = ("SB_LUT4", "LUT4")
 _FLIP_FLOPS = ("SB_DFF", "TRELLIS_FF")
@@ -93,7 +91,7 @@ def build(info, *, seed=1, out=None, progress=lambda text: None, **options):
     folder = Path(out or Path("build") / f"{info.name}-{config.n_cores}")
     try:
         plan = platform.build(top, name="top", do_build=False, emit_src=False,
-                              script_after_read=_ANY_IN_A_COLLISION, script_after_synth="tee -q -o cells.json stat -json",
+                              script_after_read=FORGET_COLLISIONS, script_after_synth="tee -q -o cells.json stat -json",
                               nextpnr_opts=f"--seed {seed} --report report.json --timing-allow-fail")
     except Exception as error:
         if type(error).__name__ in ("YosysError", "ToolNotFound"):
