@@ -263,9 +263,9 @@ def test_the_netlist_says_every_event_that_pysim_says(family, options, tmp_path)
     lines += [f"0 {address} {contents.arena.get(address, 0)}" for address in range(config.arena_depth)]
     (tmp_path / "contents").write_text("\n".join(lines))
     cells = share(f"{family}/cells_sim.v")
-    subprocess.run([*verilator, "--cc", "--exe", "machine.v", str(cells), f"-I{cells.parent}", "bench.cpp", "--top-module", "machine",
-                    "--prefix", "Vmachine", "-Mdir", "build", "-O3", "--x-assign", "0", "--x-initial", "0",
-                    "--no-timing", "-Wno-fatal", "-Wno-lint"], cwd=tmp_path, check=True, capture_output=True)
+    subprocess.run([*verilator, "--cc", "--exe", "machine.v", str(cells), f"-I{cells.parent}", "bench.cpp",
+                    "--top-module", "machine", "--prefix", "Vmachine", "-Mdir", "build", "-O3", "--x-assign", "0",
+                    "--x-initial", "0", "--no-timing", "-Wno-fatal", "-Wno-lint"], cwd=tmp_path, check=True, capture_output=True)
     subprocess.run(["make", "-C", "build", "-f", "Vmachine.mk", *MAKE, "OPT_FAST=-O1", "Vmachine"], cwd=tmp_path, check=True,
                    capture_output=True)
     told = subprocess.run(["build/Vmachine", "contents"], cwd=tmp_path, check=True, capture_output=True, text=True)
