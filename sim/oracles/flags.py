@@ -80,6 +80,12 @@ class GivenBack(Oracle):
     def on_csd_lock(self, record, tracker):
         self._take_back(record.a)
 
+    def on_notify(self, record, tracker):
+        """What a core has that leaves or is to come is for whoever prepares it to fill."""
+        for csd, owned in self._owners.items():
+            if owned and owned[1] == record.a:
+                self._take_back(csd)
+
     def on_queue(self, record, tracker):
         csd = record.b
         call, owner = self._owners.get(csd) or (None, record.core)

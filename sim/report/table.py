@@ -11,7 +11,7 @@ from rich.text import Text
 
 from sim.console import clear_status, printable
 
-__all__ = ["print_calls", "print_report", "report_console"]
+__all__ = ["call_columns", "print_calls", "print_report", "report_console", "verdict_text"]
 
 #: With more calls than this, the kinds are summed up and only the slowest calls and those with problems are shown.
 MANY_CALLS = 200
@@ -211,6 +211,18 @@ _LAYOUTS = (
     (_CALL, _KIND, _WHOM, _AT, ("entry", _last("entry")), ("exit", _last("exit")), _WOKEN, _LATENCY),
 )
 
+#: Whatever there is to know of a call, each thing as one number if it is one.
+_ALL = (_CALL, _KIND, _FUNC, _WHOM, _WAIT, _AT, *_LAYOUTS[1][4:-2], _WOKEN, _LATENCY)
+
+
+def call_columns(calls):
+    """(titles, a row of cells for each call): what the table shows, with numbers as numbers and None for what is not there."""
+    return [name for name, _ in _ALL], [[_cell(cell(call)) for _, cell in _ALL] for call in calls]
+
+
+def _cell(text):
+    return int(text) if text.isdigit() else None if text == "-" else text
+
 
 def _kinds(calls):
     table = _table(["kind", "wait", "calls", "never", "min", "median", "max"])
@@ -274,6 +286,11 @@ def _messages(counts):
         if counts[name]:
             text += Text(f", {counts[name]} {words}", "not bold" if name == "merged" else "bold red")
     return text
+
+
+def verdict_text(report):
+    """The verdict on a run in one sentence."""
+    return _verdict(report).plain
 
 
 def _verdict(report):

@@ -110,16 +110,18 @@ class Prepared:
         return replace(self.run, contents=contents_digest(self.contents), files=files, **more)
 
 
-def prepare(name, *, protocol=None, cores=None, preset=None, assignments=(), without=(), seed=0, patience=None, visits=None):
+def prepare(name, *, text=None, protocol=None, cores=None, preset=None, assignments=(), without=(), seed=0, patience=None,
+            visits=None):
     """What a command line says, ready to run. Raises InputError.
 
-    name : a shipped scenario, or a path.  protocol, cores, preset : instead of the scenario's own.
+    name : a shipped scenario, or a path.  text : instead of what is in the file, which then need not exist.
+    protocol, cores, preset : instead of the scenario's own.
     assignments : ``key=value`` of ``--set``.  without : named barriers and locks to leave out.
     patience, visits : limits, instead of the scenario's own.
     """
     if cores is None and preset is not None:
         cores = preset_config(preset).n_cores
-    scenario = _with_limits(read_scenario(find_scenario(name), cores=cores, seed=seed), patience, visits)
+    scenario = _with_limits(read_scenario(find_scenario(name), cores=cores, seed=seed, text=text), patience, visits)
     for oracle in scenario.expected:
         if oracle not in JUDGES:
             raise scenario.document.refusal(("expect", "violations"), f'names the oracle "{oracle}", which does not exist'

@@ -636,6 +636,24 @@ def test_o5_a_mask_beside_the_count(stream, cfd):
     assert found(stream) == [f"O5: core 1 deleted cfd_data[0].csd with refs 0 and mask 0x2 at clock {clock}"]
 
 
+@pytest.mark.parametrize("counted", [True, False])
+def test_o5_on_a_stack(stream, counted):
+    """Only what has had its count stored is known to be counted there."""
+    csd, mask = stream.address("stack[0][0]"), stream.address("cfd_mask[0]")
+    stream.store(0, csd + 7, mask)
+    if counted:
+        stream.publish(0, [1, 2], csd)
+        stream.interrupt(0, 1)
+        stream.take(1, 0, csd)
+    else:
+        stream.store(0, csd + 6, 1)
+        stream.store(0, mask, 4)
+    clock = stream.say(1, "LIST_DEL", csd)
+    stream.say(1, "LIST_DEL", csd)
+    assert found(stream, only="O5") == (
+        [f"O5: core 1 deleted the csd at stack[0][0] with refs 1 and mask 0x4 at clock {clock}"] if counted else [])
+
+
 def test_o5_without_a_count_there_is_nothing_to_judge(stream):
     without(stream, "targets.count")
     stream.many(0, [1, 2])
