@@ -19,7 +19,7 @@ def ice40_pll(source, target):
         compared = source / (divr + 1)
         if not 10e6 <= compared <= 133e6:
             continue
-        for divf in range(64):
+        for divf in range(128):
             vco = compared * (divf + 1)
             if 533e6 <= vco <= 1066e6:
                 made = [(vco / (1 << divq), -divr, divf, divq) for divq in range(1, 7)]
@@ -58,7 +58,7 @@ def halvings(source, target):
 
 
 class Clocking(wiring.Component):
-    """The domain ``sync`` of a board, made from its oscillator. It is in reset until the clock is stable, and while the reset
+    """Drives the domain ``sync`` of its parent, from the oscillator of the board. It is in reset until the clock is stable, and while the reset
     button is pressed.
 
     Parameters
@@ -76,7 +76,6 @@ class Clocking(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.domains.sync = ClockDomain()
         m.domains.start = ClockDomain(reset_less=True, local=True)
         oscillator = platform.request(platform.default_clk, dir="-")
         clock, stable = Signal(), Signal()

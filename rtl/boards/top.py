@@ -1,6 +1,6 @@
 """The top of a bitstream: a Board on the pins of a platform."""
 
-from amaranth.hdl import Elaboratable, Module
+from amaranth.hdl import ClockDomain, Elaboratable, Module
 from amaranth.lib import io
 
 __all__ = ["Top"]
@@ -23,16 +23,26 @@ class Top(Elaboratable):
     def elaborate(self, platform):
         m = Module()
         if self._clocking is not None:
+            m.domains.sync = ClockDomain()
             m.submodules.clocking = self._clocking
         m.submodules.board = board = self._board
-        uart = platform.request("uart", 0, dir={"rx": "-", "tx": "-"})
+        uart = platform.request("uart", 0, dir=_every_pin(platform, "uart", 0))
         m.submodules.rx, m.submodules.tx = rx, tx = io.Buffer("i", uart.rx), io.Buffer("o", uart.tx)
         m.d.comb += [board.rx.eq(rx.i), tx.o.eq(board.tx)]
         shown = [board.violation, board.heartbeat, *board.in_handler]
         if len(self._lights) == 1:
             shown = [board.violation | board.heartbeat]
+        requested = {}
         for number, ((name, index, pin), value) in enumerate(zip(self._lights, shown, strict=False)):
-            light = platform.request(name, index, dir="-" if pin is None else dict.fromkeys("rgb", "-"))
-            m.submodules[f"light{number}"] = buffer = io.Buffer("o", light if pin is None else light[pin])
+            if (name, index) not in requested:
+                pins = "-" if pin is None else _every_pin(platform, name, index)
+                requested[name, index] = platform.request(name, index, dir=pins)
+            light = requested[name, index]
+            m.submodules[f"light{number}"] = buffer = io.Buffer("o", light if pin is None else getattr(light, pin))
             m.d.comb += buffer.o.eq(value)
         return m
+
+
+def _every_pin(platform, name, number):
+    """What ``request`` is told to give all pins of a resource as they are. (Some serial lines have more than two.)"""
+    return {part.name: "-" for part in platform.lookup(name, number).ios}

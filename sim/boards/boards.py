@@ -85,7 +85,7 @@ class BoardInfo:
 
     def config(self, cores=None):
         """The MachineConfig with so many cores, or those that fit."""
-        return MachineConfig(**{"arena_depth": 512, **self.machine}).with_cores(cores or self.cores)
+        return MachineConfig(**self.machine).with_cores(cores or self.cores)
 
     def platform(self):
         """A platform to build for, with a serial line, and its lights as Top takes them."""

