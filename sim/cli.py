@@ -139,6 +139,7 @@ _Patience = Annotated[int | None, typer.Option(min=1, metavar="CLOCKS", help="A 
                                                "progress. The default depends on the scenario's delays.")]
 _Visits = Annotated[int | None, typer.Option(min=1, help="How many entries a handler may look at (the bound of "
                                              "oracle O10). The default is 16 for each core.")]
+_Html = Annotated[bool, typer.Option("--html", help="Also write a page for a browser.")]
 _All = Annotated[bool, typer.Option("--all", help="Show every oracle on its own line.")]
 #: ``MachineConfig.MAX_CORES``, which help and usage must not wait for.
 MOST_CORES = 64
@@ -196,6 +197,7 @@ def run(
     window: _Window = "auto",
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("waves"),
     no_vcd: Annotated[bool, typer.Option("--no-vcd", help="Write no waves.")] = False,
+    html: _Html = False,
     everything: _All = False,
     as_json: _Json = False,
 ):
@@ -216,7 +218,7 @@ def run(
     if fault is not None:
         from sim.runs.faults import fault as fields_of
         prepared = prepared.under(plan=replace(prepared.run.plan, **fields_of(fault, prepared.run.config.n_cores)))
-    result = _carry_out(prepared, EngineSpec(prepared.run.config, engine), out=out, waves=not no_vcd)
+    result = _carry_out(prepared, EngineSpec(prepared.run.config, engine), out=out, waves=not no_vcd, html=html)
     if fault is not None:
         plan = prepared.run.plan
         sent = result.facts["interrupts_sent"][plan.fault_source]
@@ -239,7 +241,7 @@ def litmus(
     out: Annotated[Path, typer.Option(help="Folder for the waves of a forbidden outcome.")] = Path("waves"),
     as_json: _Json = False,
 ):
-    """Run litmus tests on the machine and judge the final states that were seen.
+    """Run litmus tests on the machine and judge the results.
 
     Without --expected, the memory model decides which final states are allowed. Exit code 0: nothing forbidden was seen.
     1: a forbidden outcome was seen. 2: bad input; the other files are run. 130: interrupted; --resume continues.
@@ -295,7 +297,7 @@ def hunt(
 
     _check_engine(engine)
     if resume and first is not None:
-        raise InputError("--resume goes on where the notebook ends; --first begins another hunt")
+        raise InputError("--resume continues where the notebook ends, and --first starts another hunt: give only one of them")
     prepared = prepare(scenario, protocol=protocol, cores=cores, preset=preset, assignments=_assignments(assignments, memory),
                        without=without or (), patience=patience, visits=visits)
     with status() as show:
@@ -323,6 +325,7 @@ def replay(
     window: _Window = "auto",
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("waves"),
     no_vcd: Annotated[bool, typer.Option("--no-vcd", help="Write no waves.")] = False,
+    html: _Html = False,
     everything: _All = False,
     as_json: _Json = False,
 ):
@@ -344,7 +347,8 @@ def replay(
     if isinstance(this.subject, OfLitmus):
         _repeat_litmus(this, file, engine, None if no_vcd else out, as_json)
     prepared = load(this, file=file, tell=note)
-    result = _carry_out(prepared, EngineSpec(prepared.run.config, engine, prepared.room), out=out, name=file.stem, waves=not no_vcd)
+    result = _carry_out(prepared, EngineSpec(prepared.run.config, engine, prepared.room), out=out, name=file.stem, waves=not no_vcd,
+                        html=html)
     _present(result, as_json, everything, lambda: this.check_violation(result.seen, file=file))
 
 
@@ -444,7 +448,7 @@ def museum(
 def knockout(
     protocol: Annotated[str, typer.Option(metavar="NAME|FILE.uasm", help="A shipped protocol, or your own.")],
     scenarios: Annotated[list[str] | None, typer.Argument(
-        metavar="[SCENARIO|FILE.toml]...", help="Scenarios to run. The default is a set that uses every path.")] = None,
+        metavar="SCENARIO|FILE.toml", help="Scenarios to run. The default is a set that uses every path.")] = None,
     memory: Annotated[list[str] | None, typer.Option(metavar="sc|tso|pso", help="Only this memory model. May be repeated.")] = None,
     runs: Annotated[int, typer.Option(min=0, help="Number of schedules of each scenario.")] = 100,
     judged: Annotated[int, typer.Option(min=0, help="How many of them the oracles judge if the Monitor finds nothing.")] = 16,
@@ -611,11 +615,24 @@ def ipibench(
 
 @app.command("list", short_help="List the scenarios, protocols, presets and settings.",
              epilog="Example: crosscall list")
-def list_(as_json: _Json = False):
-    """List the scenarios with the verdicts that they expect, the protocols, the presets, and what --set accepts."""
+def list_(
+    what: Annotated[str | None, typer.Argument(metavar="[boards]", help="Only the boards.")] = None,
+    as_json: _Json = False,
+):
+    """List the scenarios with the verdicts that they expect, the protocols, the presets, and what --set accepts.
+
+    With "boards", list the boards, and say why a board cannot be used.
+    """
     from sim.report.catalogue import catalogue, print_catalogue
 
-    if as_json:
+    if what == "boards":
+        from sim.boards.boards import all_boards
+        from sim.report.board import print_boards
+        boards = [item.to_json() for item in all_boards()]
+        _print_json(boards) if as_json else print_boards(boards)
+    elif what is not None:
+        raise InputError(f'there is no list of "{what}"{closest(what, ["boards"])} (there is: boards)')
+    elif as_json:
         _print_json(catalogue())
     else:
         print_catalogue(catalogue())
@@ -754,6 +771,88 @@ def export(
         print(f"module {result['module']}: {', '.join(result['files'].values())}")
 
 
+@app.command(short_help="Build the bitstream of the machine for a board.",
+             epilog="Example: crosscall synth --board icebreaker")
+def synth(
+    board: Annotated[str, typer.Option(metavar="NAME", help="A board; `crosscall list boards` lists them.")],
+    cores: Annotated[int | None, typer.Option(min=1, max=MOST_CORES, help="Instead of those that are known to fit.")] = None,
+    scenario: Annotated[str, typer.Option(metavar="NAME|FILE.toml", help="What the bitstream brings along, and runs at power-up.")]
+    = "single",
+    assignments: Annotated[list[str] | None, typer.Option(
+        "--set", metavar="FIELD=VALUE", help="A field of the machine; may be repeated.")] = None,
+    clock: Annotated[float | None, typer.Option(min=1, max=1000, metavar="MHZ", help="Instead of the board's own.")] = None,
+    baud: Annotated[int, typer.Option(min=300, help="Of the serial line.")] = 115_200,
+    seed: Annotated[int, typer.Option(min=0, help="Of placing and routing.")] = 1,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where all files go.  [default: build/BOARD-CORES]")] = None,
+    as_json: _Json = False,
+):
+    """Build the bitstream of the machine that is simulated, with tools that are found here or come from PyPI.
+
+    Where a vendor's tools are needed, the files for them are written. Exit code 2: it does not fit, or bad input. 3: a tool is
+    missing here.
+    """
+    from sim.boards.boards import find_board
+    from sim.boards.synth import build
+
+    with status() as show:
+        built = build(find_board(board), cores=cores, scenario=scenario, assignments=assignments or (), seed=seed, out=out,
+                      clock=None if clock is None else clock * 1e6, baud=baud, progress=show)
+    if as_json:
+        _print_json(built.to_json())
+    else:
+        from sim.report.board import print_built
+        print_built(built)
+
+
+@app.command(short_help="Run a scenario on a board, and compare it with simulation.",
+             epilog="Example: crosscall board run single --port /dev/ttyUSB0")
+def board(
+    what: Annotated[str, typer.Argument(metavar="run|identify|simulate", help="Run a scenario; say what the board is; or be a "
+                                        "board, behind a pseudo-terminal that --port takes.")],
+    scenario: Annotated[str, typer.Argument(metavar="[NAME|FILE.toml]", help="A shipped scenario, or your own file.")] = "single",
+    port: Annotated[str | None, typer.Option(metavar="DEVICE", help="The serial port of the board.")] = None,
+    baud: Annotated[int, typer.Option(min=300, help="As the bitstream was built.")] = 115_200,
+    protocol: Annotated[str | None, typer.Option(metavar="NAME|FILE.uasm", help="Instead of the scenario's own.")] = None,
+    cores: Annotated[int, typer.Option(min=1, max=MOST_CORES, help="Of a simulated board.")] = 2,
+    assignments: Annotated[list[str] | None, typer.Option(
+        "--set", metavar="KEY=VALUE", help="A strap, or define.NAME; of a simulated board a field of the machine; may be "
+        "repeated.")] = None,
+    memory: _Memory = None,
+    without: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Leave out a named barrier or lock.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of what the scenario leaves to chance.")] = 0,
+    max_clocks: Annotated[int, typer.Option(min=1, max=(1 << 32) - 1, help="End the run after so many clocks.")] = 100_000,
+    as_json: _Json = False,
+):
+    """Load a scenario into a board, run it, and compare the clock at which it came to rest, and the arena then, with simulation.
+
+    Exit code 0: they are equal. 1: they are not. 2: bad input. 3: there is no board, or it stops answering.
+    """
+    from sim.boards.command import identify, run_on_board, simulate
+
+    if what == "simulate":
+        simulate(cores, assignments or ())
+        return
+    if what not in ("run", "identify"):
+        known = ["run", "identify", "simulate"]
+        raise InputError(f'a board cannot "{what}"{closest(what, known)} (it can: {", ".join(known)})')
+    if port is None:
+        raise InputError("--port DEVICE: say which serial port the board is at, e.g. /dev/ttyUSB0")
+    if what == "identify":
+        found = identify(port, baud)
+        _print_json(found) if as_json else print("\n".join(f"{name:<20}{value}" for name, value in found.items()))
+        return
+    with status() as show:
+        found = run_on_board(port, baud, scenario, protocol=protocol, assignments=_assignments(assignments, memory),
+                             without=without or (), seed=seed, max_clocks=max_clocks, tell=note, progress=show)
+    if as_json:
+        _print_json(found.to_json())
+    else:
+        from sim.report.board import print_comparison
+        print_comparison(found)
+    if found.difference is not None:
+        raise typer.Exit(VIOLATED)
+
+
 @app.command(short_help="Show which tools are installed, and how to install the others.", epilog="Example: crosscall doctor")
 def doctor(as_json: _Json = False):
     """Check the compiler, the engines, Verilator, Yosys, the viewers and the cache. For each missing part, print the command that
@@ -786,16 +885,21 @@ def _check_engine(name, engines=ENGINES):
         raise InputError(f'there is no engine "{name}"{closest(name, engines)} (there are: {", ".join(engines)})')
 
 
-def _carry_out(prepared, spec, **options):
-    """The Result of a run, with its progress and what holds up what is not over. spec : EngineSpec.  options : of
-    ``sim.runs.run.run``."""
+def _carry_out(prepared, spec, *, html=False, **options):
+    """The Result of a run, with its progress and what holds up what is not over. spec : EngineSpec.  html : write its page, too.
+    options : of ``sim.runs.run.run``."""
     from sim.diagnosis import causes
     from sim.runs.run import run
 
+    if html:
+        from sim.report.views import Views
+        views = Views(prepared, html=html)
+        options["watch"] = views.timeline
     with status() as show:
         at_most, engine = prepared.run.max_clocks, spec.make(note)
         result = run(prepared, engine=engine, progress=lambda clock: show(f"clock {clock} (at most {at_most})"), **options)
-        return causes(result, engine, run)
+        result = causes(result, engine, run)
+    return views.write(result, options["out"], options.get("name")) if html else result
 
 
 def _remark(prepared):

@@ -133,14 +133,14 @@ def house():
 def batch_of(work, of, task):
     """The Batch of a task, (first, size), of a Work. of : the ``house()`` that it comes from."""
     if of != house():
-        raise MissingToolError("a worker of the cluster has another crosscall than this one; install the same there")
+        raise MissingToolError("a worker of the cluster has another version of crosscall; install the same one there")
     key = json.dumps([run_text(work.run), repr(work.engine), sorted(work.ignore), work.oracles])
     if getattr(_mine, "key", None) != key:
         with _making:
             try:
                 _mine.hunter = Hunter(work)
             except InputError as error:
-                raise MissingToolError(f"a worker of the cluster cannot make the run ready: {error}") from None
+                raise MissingToolError(f"a worker of the cluster cannot prepare the run: {error}") from None
             _ = _mine.hunter.engine
         _mine.key = key
     return _mine.hunter.batch(*task)

@@ -108,7 +108,7 @@ class Campaign:
                          if (boot or mutant.file not in _BOOT)
                          and (only is None or any(only in text for text in (name, mutant.text, mutant.routine or "")))}
         if not self._mutants:
-            raise InputError(f"--only {only}: no mutant's name, line or routine has this in it")
+            raise InputError(f"--only {only}: no mutant has this text in its name, line or routine")
         self._reasons = {name: equivalents.reason(mutant) for name, mutant in self._mutants.items()}
         self._verdicts = {}           # id -> Verdict or None
 
@@ -156,9 +156,9 @@ class Campaign:
             identity = {name: parts[name] for name in self._judge.identity}
             self._verdicts = {name: verdict and Verdict(**verdict) for name, verdict in parts["verdicts"].items()}
         except FileNotFoundError:
-            raise InputError("there is no campaign to go on with", file=self.notebook) from None
+            raise InputError("there is no campaign to resume", file=self.notebook) from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            raise InputError("is no notebook of a campaign", file=self.notebook) from None
+            raise InputError("is not the notebook of a campaign", file=self.notebook) from None
         if identity != self._judge.identity:
-            raise InputError("is the notebook of another campaign: its protocol, scenarios or schedules are others",
+            raise InputError("is the notebook of another campaign: its protocol, scenarios or schedules are different",
                              file=self.notebook)

@@ -60,7 +60,7 @@ class OnceEach(Oracle):
             self.found(clock, f"core {core} ran the function of {calls[0]} at clock {clock}, which no longer expects it",
                        calls=calls, cores=[core])
         else:
-            self.found(clock, f"core {core} ran the function of {calls[0]} at clock {clock}, but is none of its targets",
+            self.found(clock, f"core {core} ran the function of {calls[0]} at clock {clock}, but is not one of its targets",
                        calls=calls, cores=[core])
 
 
@@ -107,8 +107,8 @@ class FunctionAndInfo(Oracle):
         if owed is not None:
             call = tracker.call_of(owed)
             ran = f"{tracker.function_name(run.func)}({run.info:#x})"
-            self.found(record.clock, f"core {record.core} ran {ran} at clock {record.clock}, for which nobody asked; {call} "
-                       f"asked for {call.function}({call.info:#x})", calls=[call], cores=[record.core])
+            self.found(record.clock, f"core {record.core} ran {ran} at clock {record.clock}, which no call requested; {call} "
+                       f"requested {call.function}({call.info:#x})", calls=[call], cores=[record.core])
 
 
 class LostInterrupt(Oracle):

@@ -140,7 +140,7 @@ class GivenBack(Oracle):
             call, owner = self._owners[csd] or (None, record.core)
             if record.core != owner:
                 self.found(record.clock, f"core {record.core} touched {self.places.csd_name(csd)} at clock {record.clock}, "
-                           f"which core {owner} has back since clock {clock}", calls=[call], cores=[record.core, owner])
+                           f"which core {owner} has had back since clock {clock}", calls=[call], cores=[record.core, owner])
         if record.address in self._pointers and record.op is not MemoryOp.READ:
             self._pop(record, tracker, self._pointers[record.address])
         csd = record.address - self.places.flags_offset
@@ -158,7 +158,7 @@ class GivenBack(Oracle):
             if self.places.stack_words[csd] == core and record.new <= csd < record.old and clock <= executed:
                 del self._queued[csd]
                 self.found(record.clock, f"core {core} popped {self.places.csd_name(csd)} from its stack at clock {record.clock}, "
-                           f"which is queued since clock {clock}", calls=[tracker.call], cores=[core])
+                           f"which has been queued since clock {clock}", calls=[tracker.call], cores=[core])
 
 
 class NestedOwner(Oracle):

@@ -72,7 +72,7 @@ class DataWords(_AtTheEnd):
         self.exercised = len(tracker.book.runs)
         for word, (value, what) in wanted.items():
             if outcome.arena[word] != value:
-                self.found(outcome.clocks, f"at the end {what} (at {word:#x}) is {outcome.arena[word]:#x}, and should be "
+                self.found(outcome.clocks, f"at the end {what} (at {word:#x}) is {outcome.arena[word]:#x}, but should be "
                            f"{value:#x}")
 
 
@@ -130,7 +130,7 @@ class AtRest(_AtTheEnd):
             self.exercised += 1
             now = outcome.arena[self.places.stack_pointers[core]]
             if now != before:
-                self.found(outcome.clocks, f"the stack of core {core} ends at {now:#x} and not, as at first, at {before:#x}",
+                self.found(outcome.clocks, f"the stack of core {core} ends at {now:#x}, but at {before:#x} at the start",
                            cores=[core])
 
     def _is_empty(self, word, head):
@@ -147,7 +147,7 @@ class AtRest(_AtTheEnd):
             self.exercised += 1
             flags = outcome.arena[address + places.flags_offset]
             if flags & ~places.flag_bits:
-                self.found(outcome.clocks, f"the flags of {name} are {flags:#x} at the end of the run: no flag has such bits")
+                self.found(outcome.clocks, f"the flags of {name} are {flags:#x} at the end: these bits belong to no flag")
             if flags & self._flags:
                 what = " and ".join(word for bit, word in ((places.lock, "locked"), (places.wait, "waited for")) if flags & bit)
                 self.found(outcome.clocks, f"{name} is still {what} at the end of the run")

@@ -148,7 +148,7 @@ def prepare(name, *, text=None, protocol=None, cores=None, preset=None, assignme
         try:
             prepared.image.address_of(word)
         except KeyError:
-            raise scenario.document.refusal(("expect", "data", word), f"is no word that {image.path.name} declares") from None
+            raise scenario.document.refusal(("expect", "data", word), f"is not a word that {image.path.name} declares") from None
     return replace(prepared, barriers=barriers)
 
 
@@ -203,7 +203,7 @@ def window_of(text):
         raise InputError(f"--window {text}: must be written as A:B, the first clock and the one after the last, or as auto")
     window = range(integer(found[1] or "0"), integer(found[2] or str(ENDLESS)))
     if not window:
-        raise InputError(f"--window {text}: there is no clock in it")
+        raise InputError(f"--window {text}: contains no clock")
     return window
 
 

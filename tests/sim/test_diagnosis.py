@@ -90,7 +90,7 @@ def test_a_fault_of_an_interrupt_that_is_never_sent_is_said(crosscall):
     ("drop", "must be written as drop:CORE:NUMBER"),
     ("late:0:1", "must be written as late:CORE:NUMBER:CLOCKS"),
     ("drop:7:1", "there is no core 7; there are 2"),
-    ("drop:0:70000", "70000 is too much; at most 65535"),
+    ("drop:0:70000", "70000 is too large; at most 65535"),
 ])
 def test_faults_that_are_none(crosscall, text, message):
     code, out, err = crosscall("run", "single", "--fault", text)

@@ -96,7 +96,7 @@ def test_memory_is_short_for_the_strap(crosscall, tmp_path):
 def test_an_unknown_memory_model_is_refused(name, crosscall, tmp_path):
     for command in (("run", "single"), ("hunt", "single"), ("litmus",)):
         code, out, err = crosscall(*command, "--memory", name, "--out", str(tmp_path))
-        assert (code, out, err) == (2, "", f"crosscall: --memory {name}: it is sc, tso or pso\n")
+        assert (code, out, err) == (2, "", f"crosscall: --memory {name}: must be sc, tso or pso\n")
 
 
 def test_list_names_barriers_and_locks(crosscall):

@@ -15,7 +15,7 @@ from sim.watchdog import Watchdog
 
 PAGE = (Path(__file__).parents[2] / "docs" / "writing-a-protocol.md").read_text(encoding="utf-8")
 #: The one thing that is another each time.
-_TIME = re.compile(r"in [\d.]+ s \(\d+ a second\)")
+_TIME = re.compile(r"in [\d.]+ s \(\d+ per second\)")
 
 
 def shown_files():
@@ -61,7 +61,7 @@ def test_the_shipped_protocol_that_it_names_runs(crosscall):
 
 
 def test_an_answer_that_is_another_is_not_what_is_shown():
-    assert matches("a\n...\nd\nhere 2 in 0.3 s (7 a second)", "a\nb\nc\nd\nhere 2 in 11 s (0 a second)")
+    assert matches("a\n...\nd\nhere 2 in 0.3 s (7 per second)", "a\nb\nc\nd\nhere 2 in 11 s (0 per second)")
     for answer in ("a\nd", "a\nb\nc", "b\nd", "a\nb\nd\ne"):
         assert not matches("a\n...\nd", answer)
 
