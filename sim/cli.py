@@ -540,12 +540,22 @@ def asm(
 @app.command(epilog="Example: crosscall report waves/demo.vcd")
 def report(
     file: Annotated[Path, typer.Argument(metavar="FILE.vcd", help="Waves that `crosscall run` wrote.")],
+    html: Annotated[bool, typer.Option("--html", help="Write the page of the run beside the VCD, too.")] = False,
     as_json: _Json = False,
 ):
-    """Rebuild the table of calls from a VCD alone."""
-    from sim.report.vcd import calls_of_vcd
+    """Rebuild the table of calls, and the page of the run, from a VCD alone."""
+    from sim.report.vcd import calls_of_vcd, report_of_vcd
 
-    calls = calls_of_vcd(file)
+    if html:
+        from sim.report.page import check_charts
+        from sim.report.run_page import write_run_page
+        check_charts()
+        found, timeline = report_of_vcd(file)
+        calls, page = found["calls"], file.with_suffix(".html")
+        write_run_page(page, found, timeline)
+        note(f"the page is {page}")
+    else:
+        calls = calls_of_vcd(file)
     if as_json:
         _print_json({"file": str(file), "calls": calls})
     else:
