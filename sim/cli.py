@@ -138,6 +138,7 @@ _Patience = Annotated[int | None, typer.Option(min=1, metavar="CLOCKS", help="A 
 _Visits = Annotated[int | None, typer.Option(min=1, help="The bound of O10: how many entries a handler may look at. "
                                              "Default: 16 a core.")]
 _Html = Annotated[bool, typer.Option("--html", help="Write a page, too, that any browser shows.")]
+_Perfetto = Annotated[bool, typer.Option("--perfetto", help="Write a trace for ui.perfetto.dev, too.")]
 _All = Annotated[bool, typer.Option("--all", help="Show every oracle on a line of its own.")]
 #: ``MachineConfig.MAX_CORES``, which help and usage must not wait for.
 MOST_CORES = 64
@@ -196,6 +197,7 @@ def run(
     out: Annotated[Path, typer.Option(help="Where files are written.")] = Path("waves"),
     no_vcd: Annotated[bool, typer.Option("--no-vcd", help="Write no waves.")] = False,
     html: _Html = False,
+    perfetto: _Perfetto = False,
     everything: _All = False,
     as_json: _Json = False,
 ):
@@ -216,7 +218,8 @@ def run(
     if fault is not None:
         from sim.runs.faults import fault as fields_of
         prepared = prepared.under(plan=replace(prepared.run.plan, **fields_of(fault, prepared.run.config.n_cores)))
-    result = _carry_out(prepared, EngineSpec(prepared.run.config, engine), out=out, waves=not no_vcd, html=html)
+    result = _carry_out(prepared, EngineSpec(prepared.run.config, engine), out=out, waves=not no_vcd,
+                        html=html, perfetto=perfetto)
     _present(result, as_json, everything)
 
 
@@ -316,6 +319,7 @@ def replay(
     out: Annotated[Path, typer.Option(help="Where files are written.")] = Path("waves"),
     no_vcd: Annotated[bool, typer.Option("--no-vcd", help="Write no waves.")] = False,
     html: _Html = False,
+    perfetto: _Perfetto = False,
     everything: _All = False,
     as_json: _Json = False,
 ):
@@ -334,7 +338,7 @@ def replay(
         _repeat_litmus(this, file, engine, None if no_vcd else out, as_json)
     prepared = load(this, file=file, tell=note)
     result = _carry_out(prepared, EngineSpec(prepared.run.config, engine, prepared.room), out=out, name=file.stem, waves=not no_vcd,
-                        html=html)
+                        html=html, perfetto=perfetto)
     _present(result, as_json, everything, lambda: this.check_violation(result.seen, file=file))
 
 
@@ -689,21 +693,22 @@ def _check_engine(name, engines=ENGINES):
         raise InputError(f'there is no engine "{name}"{closest(name, engines)} (there are: {", ".join(engines)})')
 
 
-def _carry_out(prepared, spec, *, html=False, **options):
-    """The Result of a run, with its progress and what holds up what is not over. spec : EngineSpec.  html : write its page, too.
-    options : of ``sim.runs.run.run``."""
+def _carry_out(prepared, spec, *, html=False, perfetto=False, **options):
+    """The Result of a run, with its progress and what holds up what is not over. spec : EngineSpec.  html, perfetto : write its
+    page, its trace, too.  options : of ``sim.runs.run.run``."""
     from sim.diagnosis import causes
     from sim.runs.run import run
 
-    if html:
+    views = None
+    if html or perfetto:
         from sim.report.views import Views
-        views = Views(prepared, html=html)
+        views = Views(prepared, html=html, perfetto=perfetto)
         options["watch"] = views.timeline
     with status() as show:
         at_most, engine = prepared.run.max_clocks, spec.make(note)
         result = run(prepared, engine=engine, progress=lambda clock: show(f"clock {clock} (at most {at_most})"), **options)
         result = causes(result, engine, run)
-    return views.write(result, options["out"], options.get("name")) if html else result
+    return views.write(result, options["out"], options.get("name")) if views else result
 
 
 def _remark(prepared):
