@@ -140,6 +140,7 @@ _Patience = Annotated[int | None, typer.Option(min=1, metavar="CLOCKS", help="A 
 _Visits = Annotated[int | None, typer.Option(min=1, help="How many entries a handler may look at (the bound of "
                                              "oracle O10). The default is 16 for each core.")]
 _Html = Annotated[bool, typer.Option("--html", help="Also write a page for a browser.")]
+_Perfetto = Annotated[bool, typer.Option("--perfetto", help="Also write a trace for ui.perfetto.dev.")]
 _All = Annotated[bool, typer.Option("--all", help="Show every oracle on its own line.")]
 #: ``MachineConfig.MAX_CORES``, which help and usage must not wait for.
 MOST_CORES = 64
@@ -198,6 +199,7 @@ def run(
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("waves"),
     no_vcd: Annotated[bool, typer.Option("--no-vcd", help="Write no waves.")] = False,
     html: _Html = False,
+    perfetto: _Perfetto = False,
     everything: _All = False,
     as_json: _Json = False,
 ):
@@ -218,7 +220,8 @@ def run(
     if fault is not None:
         from sim.runs.faults import fault as fields_of
         prepared = prepared.under(plan=replace(prepared.run.plan, **fields_of(fault, prepared.run.config.n_cores)))
-    result = _carry_out(prepared, EngineSpec(prepared.run.config, engine), out=out, waves=not no_vcd, html=html)
+    result = _carry_out(prepared, EngineSpec(prepared.run.config, engine), out=out, waves=not no_vcd, html=html,
+                        perfetto=perfetto)
     if fault is not None:
         plan = prepared.run.plan
         sent = result.facts["interrupts_sent"][plan.fault_source]
@@ -326,6 +329,7 @@ def replay(
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("waves"),
     no_vcd: Annotated[bool, typer.Option("--no-vcd", help="Write no waves.")] = False,
     html: _Html = False,
+    perfetto: _Perfetto = False,
     everything: _All = False,
     as_json: _Json = False,
 ):
@@ -348,7 +352,7 @@ def replay(
         _repeat_litmus(this, file, engine, None if no_vcd else out, as_json)
     prepared = load(this, file=file, tell=note)
     result = _carry_out(prepared, EngineSpec(prepared.run.config, engine, prepared.room), out=out, name=file.stem, waves=not no_vcd,
-                        html=html)
+                        html=html, perfetto=perfetto)
     _present(result, as_json, everything, lambda: this.check_violation(result.seen, file=file))
 
 
@@ -664,12 +668,22 @@ def asm(
 @app.command(epilog="Example: crosscall report waves/demo.vcd")
 def report(
     file: Annotated[Path, typer.Argument(metavar="FILE.vcd", help="A waveform that crosscall wrote.")],
+    html: Annotated[bool, typer.Option("--html", help="Also write the page of the run, beside the VCD.")] = False,
     as_json: _Json = False,
 ):
     """Print the table of calls of a VCD file."""
-    from sim.report.vcd import calls_of_vcd
+    from sim.report.vcd import calls_of_vcd, report_of_vcd
 
-    calls = calls_of_vcd(file)
+    if html:
+        from sim.report.page import check_charts
+        from sim.report.run_page import write_run_page
+        check_charts()
+        found, timeline = report_of_vcd(file)
+        calls, page = found["calls"], file.with_suffix(".html")
+        write_run_page(page, found, timeline)
+        note(f"the page is {page}")
+    else:
+        calls = calls_of_vcd(file)
     if as_json:
         _print_json({"file": str(file), "calls": calls})
     else:
@@ -887,21 +901,22 @@ def _check_engine(name, engines=ENGINES):
         raise InputError(f'there is no engine "{name}"{closest(name, engines)} (there are: {", ".join(engines)})')
 
 
-def _carry_out(prepared, spec, *, html=False, **options):
-    """The Result of a run, with its progress and what holds up what is not over. spec : EngineSpec.  html : write its page, too.
-    options : of ``sim.runs.run.run``."""
+def _carry_out(prepared, spec, *, html=False, perfetto=False, **options):
+    """The Result of a run, with its progress and what holds up what is not over. spec : EngineSpec.  html, perfetto : write its
+    page, its trace, too.  options : of ``sim.runs.run.run``."""
     from sim.diagnosis import causes
     from sim.runs.run import run
 
-    if html:
+    views = None
+    if html or perfetto:
         from sim.report.views import Views
-        views = Views(prepared, html=html)
+        views = Views(prepared, html=html, perfetto=perfetto)
         options["watch"] = views.timeline
     with status() as show:
         at_most, engine = prepared.run.max_clocks, spec.make(note)
         result = run(prepared, engine=engine, progress=lambda clock: show(f"clock {clock} (at most {at_most})"), **options)
         result = causes(result, engine, run)
-    return views.write(result, options["out"], options.get("name")) if html else result
+    return views.write(result, options["out"], options.get("name")) if views else result
 
 
 def _remark(prepared):

@@ -16,8 +16,8 @@ _STORIES = 4
 
 
 def write_run_page(path, report, timeline):
-    """Write it. report : as ``sim.runs.run.Result.to_json`` gives it; of waves, as ``sim.report.vcd.report_of_vcd``.
-    timeline : a Timeline that is finished. Raises InputError or MissingToolError."""
+    """Write it. report : as ``sim.runs.run.Result.to_json`` gives it, or ``sim.report.vcd.report_of_vcd``, with a
+    ``verdict`` of its own.  timeline : a Timeline that is finished. Raises InputError or MissingToolError."""
     calls = {call["id"]: call for call in report["calls"]}
     stories = [(item, story(item, timeline, calls)) for item in _first_of_each(report["violations"])[:_STORIES]]
     traffic = timeline.traffic.to_json()
@@ -82,7 +82,7 @@ def _body(report, timeline, stories, traffic):
 
 
 def _verdict(report, titles):
-    head, colon, rest = verdict_text(report).partition(":")
+    head, colon, rest = (report.get("verdict") or verdict_text(report)).partition(":")
     broken = "; ".join(titles.get(item["oracle"], item["sentence"]) for item in _first_of_each(report["violations"]))
     return (f'<p class="verdict{"" if report["ok"] else " bad"}" id="verdict"><b>{escape(head + colon)}</b>{escape(rest)}'
             + (f". It must hold, and did not: {escape(broken)}" if broken else "") + ".</p>")
