@@ -8,7 +8,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/pytest -n 2 --dist worksteal
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test test-slow verilator cluster browser formal lint synth bench knockouts unreached coverage slices clean
+.PHONY: help run test test-slow verilator cluster browser formal lint synth bitstream bench knockouts unreached coverage slices clean
 
 help:
 	@echo "make run         run the default scenario (SCENARIO=NAME for another)"
@@ -21,6 +21,7 @@ help:
 	@echo "make formal      proofs of the store buffer's contract, with Yosys"
 	@echo "make lint        check the style, and the types of the interfaces"
 	@echo "make synth       area and clock of a Tile, with Yosys and nextpnr"
+	@echo "make bitstream   build the bitstream of two cores for an iCEBreaker, in build/"
 	@echo "make bench       measure what waves cost"
 	@echo "make knockouts   which barriers and locks of v4 are needed, by memory model (PROTOCOL=NAME for another)"
 	@echo "make coverage    the lines that the quick tests do not reach"
@@ -61,6 +62,9 @@ lint: .venv/test.stamp
 synth: .venv/synth.stamp
 	@$(BIN)/python -m sim.report.area
 	$(BIN)/pytest -m synth
+
+bitstream: .venv/synth.stamp
+	$(BIN)/crosscall synth --board icebreaker
 
 bench: .venv/run.stamp
 	@$(BIN)/python -m tests.bench_waves

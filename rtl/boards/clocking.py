@@ -58,8 +58,8 @@ def halvings(source, target):
 
 
 class Clocking(wiring.Component):
-    """Drives the domain ``sync`` of its parent, from the oscillator of the board. It is in reset until the clock is stable, and while the reset
-    button is pressed.
+    """Drives the domain ``sync`` of its parent, from the oscillator of the board. It is in reset until the clock is stable, and
+    while the reset button is pressed.
 
     Parameters
     ----------

@@ -112,7 +112,7 @@ def build(info, *, seed=1, out=None, progress=lambda text: None, **options):
         for name, *arguments in commands:
             run_tool(name, arguments, folder, progress)
         numbers, path = _measured(folder)
-        bitstream = next(path for name in ("top.bin", "top.bit") if (path := folder / name).exists())
+        bitstream = next(folder / name for name in ("top.bin", "top.bit") if (folder / name).exists())
         run = f"{'iceprog' if info.family == 'ice40' else 'openFPGALoader'} {bitstream}"
     return Built(info.name, config.n_cores, seed, **numbers, clock_mhz=frequency / 1e6, path=path, bitstream=bitstream,
                  left_out=_left_out(config), folder=folder, run=run)
