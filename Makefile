@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 SCENARIO ?= demo
+PROTOCOL ?= v4
 BIN := .venv/bin
 # Each of the two takes tests that stand together, which share machines, and then of what the other has left.
 PYTEST := $(BIN)/pytest -n 2 --dist worksteal
@@ -12,19 +13,19 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 help:
 	@echo "make run         run the default scenario (SCENARIO=NAME for another)"
 	@echo "make test        all quick tests"
-	@echo "make test-slow   the thorough ones"
+	@echo "make test-slow   all thorough tests"
 	@echo "make slices      one case of each thorough test"
-	@echo "make verilator   the engines against Verilator"
+	@echo "make verilator   compare the engines with Verilator"
 	@echo "make cluster     a hunt on a Dask scheduler, one of whose workers is killed"
 	@echo "make browser     the pages in a headless Chromium"
 	@echo "make formal      proofs of the store buffer's contract, with Yosys"
-	@echo "make lint        the one style, and the types of the interfaces"
+	@echo "make lint        check the style, and the types of the interfaces"
 	@echo "make synth       area and clock of a Tile, with Yosys and nextpnr"
-	@echo "make bench       what waves cost"
-	@echo "make knockouts   which barrier and lock of a protocol carries weight, under which memory model"
+	@echo "make bench       measure what waves cost"
+	@echo "make knockouts   which barriers and locks of v4 are needed, by memory model (PROTOCOL=NAME for another)"
 	@echo "make coverage    the lines that the quick tests do not reach"
 	@echo "make unreached   the microwords of each protocol that no shipped scenario reaches"
-	@echo "make clean       remove what was made here"
+	@echo "make clean       remove all generated files"
 
 # A violation (exit code 1) is a result, and no error of make's.
 run: .venv/run.stamp
@@ -65,7 +66,7 @@ bench: .venv/run.stamp
 	@$(BIN)/python -m tests.bench_waves
 
 knockouts: .venv/run.stamp
-	@$(BIN)/crosscall knockout --protocol v4 --pairs
+	@$(BIN)/crosscall knockout --protocol $(PROTOCOL) --pairs
 
 unreached: .venv/run.stamp
 	@$(BIN)/python -m sim.report.unreached

@@ -7,17 +7,34 @@ from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ..share import share
 from ..tile import Tile
 
-__all__ = ["TileHarness"]
+__all__ = ["TileHarness", "UnseenTile"]
 
 #: Inputs of a LUT.
 _FOLD = 4
+#: The ports of a Tile that only observe.
+_OBSERVE = ("core_record", "apic_record", "probe")
+
+
+class UnseenTile(wiring.Component):
+    """A Tile whose records and probe nobody sees, as on a board that has no room for them. Its ports are the others of a Tile."""
+
+    def __init__(self, config):
+        self._tile = Tile(config)
+        super().__init__({name: member for name, member in self._tile.signature.members.items() if name not in _OBSERVE})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.tile = self._tile
+        share(self._tile, **{name: getattr(self, name) for name in self.signature.members})
+        return m
 
 
 class TileHarness(wiring.Component):
-    """Every input of the Tile comes from a flip-flop, and every output goes into one, so that no path through a pin is measured;
-    and nothing can be optimised away, because each output is folded into ``output``.
+    """Every input of an UnseenTile comes from a flip-flop, and every output goes into one, so that no path through a pin is
+    measured; and nothing can be optimised away, because each output is folded into ``output``.
 
     Parameters
     ----------
@@ -30,7 +47,7 @@ class TileHarness(wiring.Component):
     """
 
     def __init__(self, config):
-        self._tile = Tile(config)
+        self._tile = UnseenTile(config)
         super().__init__({"input": In(1), "output": Out(1)})
 
     def elaborate(self, platform):

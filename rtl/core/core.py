@@ -111,13 +111,19 @@ class Core(wiring.Component):
             for micro in MEMORY_OPS:
                 with m.Case(micro):
                     m.d.comb += [op.eq(OPERATIONS[micro].memory), is_memory.eq(1)]
-        with m.If(sequencer.issue):
-            m.d.comb += [
-                self.request.op.eq(op),
-                self.request.address.eq(datapath.address),
-                self.request.data.eq(Mux(word.op == Op.FANDN, ~datapath.b, datapath.b)),
-                self.request.compare.eq(datapath.registers[word.rd]),
-            ]
+        # Whether it is asked is known later than what. While CAS waits, port a has what it compares with, and only the record still
+        # wants to know what stood there before.
+        compares = datapath.compares
+        first_a, first_address = Signal(self._config.xlen), Signal(self._config.xlen)
+        m.d.comb += [
+            compares.eq((sequencer.state == CoreState.MEMORY) & (word.op == Op.CAS)),
+            self.request.op.eq(op),
+            self.request.address.eq(datapath.address),
+            self.request.data.eq(Mux(word.op == Op.FANDN, ~datapath.b, datapath.b)),
+            self.request.compare.eq(datapath.a),
+        ]
+        with m.If(sequencer.issue & (word.op == Op.CAS)):
+            m.d.sync += [first_a.eq(datapath.a), first_address.eq(datapath.address)]
 
         # The APIC's registers have 32 or 64 bits: what is above the low 16 is staged, from the top, and writing those commits all.
         staged, parts = Signal(48), Signal(2)     # parts: as many ones, up to two
@@ -156,11 +162,11 @@ class Core(wiring.Component):
                 self.record.event.eq(event),
                 self.record.enabled.eq(sequencer.interrupts_on),
                 self.record.pc.eq(sequencer.pc),
-                self.record.a.eq(datapath.a),
+                self.record.a.eq(Mux(compares, first_a, datapath.a)),
                 self.record.b.eq(datapath.b),
             ]
             with m.If(is_memory & (~trapped | (event == Event.FAULT))):
-                m.d.comb += self.record.address.eq(datapath.address)
+                m.d.comb += self.record.address.eq(Mux(compares, first_address, datapath.address))
             with m.If(is_memory & ~trapped):
                 m.d.comb += [
                     self.record.memory.eq(1),

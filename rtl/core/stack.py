@@ -1,6 +1,6 @@
 """The private stack of a core: return addresses, interrupt flags and saved registers."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -45,19 +45,24 @@ class Stack(wiring.Component):
         config = self._config
         m.submodules.words = words = Memory(shape=config.xlen, depth=config.stack_depth, init=[])
         write, read = words.write_port(), words.read_port()
-        used, next_used = Signal(config.stack_bits), Signal(config.stack_bits)
-        with m.If(self.clear):
-            m.d.comb += next_used.eq(0)
-        with m.Else():
-            m.d.comb += next_used.eq(used + self.push - self.pop)
+        # Of the word pushed last; of an empty stack the one before the first, so that one adder counts and addresses.
+        none = config.stack_depth - 1
+        last = Signal(config.stack_bits, init=none)
+        beside, following = Signal(config.stack_bits), Signal(config.stack_bits)
         m.d.comb += [
+            beside.eq(last + Mux(self.pop, -1, 1)),
+            following.eq(Mux(self.push | self.pop, beside, last)),
             write.en.eq(self.push),
-            write.addr.eq(used),
+            write.addr.eq(beside),
             write.data.eq(self.word),
-            read.addr.eq(next_used - 1),
+            read.addr.eq(following),
             self.top.eq(read.data),
-            self.full.eq(used == config.stack_depth - 1),
-            self.empty.eq(used == 0),
+            self.full.eq(last == none - 1),
+            self.empty.eq(last == none),
         ]
-        m.d.sync += [used.eq(next_used), self.settling.eq(self.push)]
+        m.d.sync += self.settling.eq(self.push)
+        with m.If(self.clear):
+            m.d.sync += last.eq(none)
+        with m.Else():
+            m.d.sync += last.eq(following)
         return m

@@ -36,7 +36,8 @@ class MemoryPath(wiring.Component):
     Members
     -------
     memory_model : the strap.  hold, reorder : of the schedule.
-    issue, request, busy, done, old : as above.
+    issue, request, busy, done, old : as above. ``request`` counts in the clock of ``issue``; but its ``compare`` is passed on, and
+        stands from the clock after that until ``done``, as at the port.
     posts : a WRITE that is issued now is executed at once.  room : there is room for one.
     fence, ordered : a fence of this kind may complete now; while not ``busy``. FULL: when the buffer is empty. WRITE: so under PSO,
         else always, because stores drain in order. READ: always, because loads are executed in order.
@@ -70,23 +71,28 @@ class MemoryPath(wiring.Component):
         config = self._config
         depth = config.store_buffer_depth
         slot = data.StructLayout({"address": config.address_bits, "data": config.xlen})
+        kept = {"op": MemoryOp, **slot.members}
 
-        operation = Signal(memory_request_layout(config))   # what the core waits for
+        operation = Signal(data.StructLayout(kept))         # what the core waits for
         at_port = Signal()                                   # it stands at the port
         atomic = Signal()
-        m.d.comb += atomic.eq((operation.op != MemoryOp.READ) & (operation.op != MemoryOp.WRITE))
+        takes_over = [operation[name].eq(self.request[name]) for name in kept]
+        m.d.comb += [
+            atomic.eq((operation.op != MemoryOp.READ) & (operation.op != MemoryOp.WRITE)),
+            *(self.port.request[name].eq(operation[name]) for name in kept),
+            self.port.request.compare.eq(self.request.compare),
+        ]
 
         if not depth:
             m.d.comb += [
                 self.port.valid.eq(self.busy),
-                self.port.request.eq(operation),
                 self.done.eq(self.port.done),
                 self.old.eq(self.port.old),
                 self.drained.eq(~self.busy),
                 self.ordered.eq(1),
             ]
             with m.If(self.issue):
-                m.d.sync += [self.busy.eq(1), operation.eq(self.request)]
+                m.d.sync += [self.busy.eq(1), *takes_over]
             with m.Elif(self.port.done):
                 m.d.sync += self.busy.eq(0)
             return m
@@ -122,7 +128,7 @@ class MemoryPath(wiring.Component):
         takes = Signal()                                     # the operation goes to the port
         m.d.comb += [free.eq(~draining | self.port.done), empties.eq(self.stores == draining)]
         with m.If(self.issue & ~push):
-            m.d.sync += [self.busy.eq(1), operation.eq(self.request)]
+            m.d.sync += [self.busy.eq(1), *takes_over]
             with m.If(found & (self.request.op == MemoryOp.READ)):
                 m.d.sync += [forwarded.eq(1), value.eq(known)]
             with m.Else():
@@ -158,10 +164,7 @@ class MemoryPath(wiring.Component):
             with m.If(push & (last == number)):
                 m.d.sync += [buffer[number].address.eq(self.request.address), buffer[number].data.eq(self.request.data)]
 
-        m.d.comb += [
-            self.port.valid.eq(at_port | draining),
-            self.port.request.eq(operation),
-        ]
+        m.d.comb += self.port.valid.eq(at_port | draining)
         with m.If(draining):
             m.d.comb += [
                 self.port.request.op.eq(MemoryOp.WRITE),

@@ -93,7 +93,7 @@ def print_calls(calls, console, problems=frozenset(), *, cut=False):
     if len(calls) <= MANY_CALLS:
         _print_rows(calls, console, problems)
         return
-    console.print(f"{len(calls)} calls, summed up by kind; latency: from the call to its return, in clocks")
+    console.print(f"{len(calls)} calls, by kind; latency: from the call to its return, in clocks")
     console.print(_kinds(calls))
     slowest = sorted((call for call in calls if call["latency"] is not None), key=lambda call: -call["latency"])[:_SLOWEST]
     shown = {call["id"] for call in slowest} | problems | {call["id"] for call in calls if call["latency"] is None}
@@ -117,7 +117,7 @@ def _print_rows(calls, console, problems):
     # If not even the narrowest fits, long lines are better than cells cut off.
     table.width = width
     console.print(table)
-    console.print("`at` is the clock of the call; stages are clocks after it, of several targets "
+    console.print("`at` is the clock of the call; stages are clocks after it, for several targets "
                   + ("first-last" if layout is _LAYOUTS[0] else "the last"), style="dim")
 
 

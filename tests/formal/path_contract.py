@@ -69,7 +69,8 @@ class PathContract(wiring.Component):
 
         # --- what is around it ------------------------------------------------------------------------------------------------
 
-        # The core issues nothing while the path is busy, and no store without room.
+        # The core issues nothing while the path is busy, and no store without room. What it compares with stays.
+        operation = Signal.like(request)
         store = request.op == MemoryOp.WRITE
         m.d.comb += [
             Assume(request.op.as_value() <= MemoryOp.OR.value),
@@ -80,7 +81,8 @@ class PathContract(wiring.Component):
             path.hold.eq(self.hold),
             path.reorder.eq(self.reorder),
             path.issue.eq(self.issue),
-            path.request.eq(request),
+            *(path.request[name].eq(request[name]) for name in ("op", "address", "data")),
+            path.request.compare.eq(Mux(path.busy, operation.compare, request.compare)),
             path.fence.eq(self.fence),
         ]
         # The memory answers a clock after ``valid`` rose or later. Nobody else writes it.
@@ -115,7 +117,6 @@ class PathContract(wiring.Component):
 
         # What the core waits for, and memory as the core must see it: each operation has its effect when it is executed.
         waits = Signal()
-        operation = Signal.like(request)
         own = Array(Signal(config.xlen, name=f"own{address}") for address in range(1 << ADDRESS_BITS))
         posted = self.issue & store if posts else 0
         with m.If(path.done):

@@ -70,8 +70,10 @@ class Drive:
             # A memory answers in the clock after the one in which valid rose, or later.
             answers = at_port is not None and stood is model.at_port and rng.random() >= self.slowness
             old = self.memory[at_port[1]] if answers else rng.getrandbits(self.config.xlen)
-            if request is not None:
-                ctx.set(dut.request, request)
+            # What is not issued says nothing, but for what the operation under way compares with.
+            beside = {"op": rng.choice(list(MemoryOp)), "address": rng.randrange(16, 19), "data": rng.getrandbits(self.config.xlen),
+                      "compare": model.operation["compare"] if model.busy else rng.getrandbits(self.config.xlen)}
+            ctx.set(dut.request, beside if request is None else request)
             for port, value in ((dut.issue, request is not None), (dut.hold, hold), (dut.reorder, reorder), (dut.fence, fence),
                                 (dut.port.done, answers), (dut.port.old, old)):
                 ctx.set(port, value)
