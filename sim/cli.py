@@ -220,8 +220,7 @@ def run(
     if fault is not None:
         from sim.runs.faults import fault as fields_of
         prepared = prepared.under(plan=replace(prepared.run.plan, **fields_of(fault, prepared.run.config.n_cores)))
-    result = _carry_out(prepared, EngineSpec(prepared.run.config, engine), out=out, waves=not no_vcd, html=html,
-                        perfetto=perfetto)
+    result = _carry_out(prepared, EngineSpec(prepared.run.config, engine), out=out, waves=not no_vcd, html=html, perfetto=perfetto)
     if fault is not None:
         plan = prepared.run.plan
         sent = result.facts["interrupts_sent"][plan.fault_source]
@@ -671,7 +670,7 @@ def report(
     html: Annotated[bool, typer.Option("--html", help="Also write the page of the run, beside the VCD.")] = False,
     as_json: _Json = False,
 ):
-    """Print the table of calls of a VCD file."""
+    """Print the table of calls of a waveform, from the VCD file alone."""
     from sim.report.vcd import calls_of_vcd, report_of_vcd
 
     if html:

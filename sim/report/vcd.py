@@ -48,19 +48,22 @@ def _replay(records, seen, timeline, tracker, end):
             timeline.add(records[position], tracker)
             position += 1
 
-    def tell(core, until):
+    def hold(core, until):
+        """It has been seen like this in all the clocks since."""
         since, what = held[core]
-        timeline.see(since, core, what, until - since)
+        if until - since > 1:
+            timeline.begun.add(core, what, until - since - 1)
 
     for clock, core, what in seen:
         records_before(clock)
         if core in held:
-            tell(core, clock)
+            hold(core, clock)
         records_before(clock + 1)
         held[core] = clock, what
+        timeline.see(clock, core, what)
     records_before(end)
     for core in held:
-        tell(core, end)
+        hold(core, end)
     timeline.finish(end)
 
 

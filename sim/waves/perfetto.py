@@ -162,8 +162,8 @@ class _Trace:
                       flows=mine.values(), **notes)
             for target, clock in sent.delivered.items():
                 own = [mine[target]] if target in mine else []
-                self._add(clock, track, self._types.TYPE_INSTANT, name=f"delivered to core {target}", category="delivery", flows=own,
-                          **notes)
+                self._add(clock, track, self._types.TYPE_INSTANT, name=f"delivered to core {target}", category="delivery",
+                          flows=own, **notes)
             self._add(end, track, self._types.TYPE_SLICE_END)
             changes += [(sent.clock, 1), (end, -1)]
         self._counter(_TRAVELLING, changes)
