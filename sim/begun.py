@@ -9,7 +9,7 @@ from collections import Counter
 from rtl.core.seen import CoreState
 from rtl.probe import probe_layout
 
-__all__ = ["Begun", "Seen", "seen_in"]
+__all__ = ["SEEN", "Begun", "Seen", "seen_in"]
 
 _RUN = CoreState.RUN.value
 _WAIT_STARTUP = CoreState.WAIT_STARTUP.value
@@ -57,5 +57,5 @@ class Begun:
                 self.counts[before] += 1
         begins = go and state == _RUN
         self._pending[core] = (pc, depth) if begins else None
-        if begins:
+        if begins and clocks > 1:
             self.counts[pc] += clocks - 1

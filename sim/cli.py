@@ -140,6 +140,7 @@ _Patience = Annotated[int | None, typer.Option(min=1, metavar="CLOCKS", help="A 
 _Visits = Annotated[int | None, typer.Option(min=1, help="How many entries a handler may look at (the bound of "
                                              "oracle O10). The default is 16 for each core.")]
 _Html = Annotated[bool, typer.Option("--html", help="Also write a page for a browser.")]
+_Perfetto = Annotated[bool, typer.Option("--perfetto", help="Also write a trace for ui.perfetto.dev.")]
 _All = Annotated[bool, typer.Option("--all", help="Show every oracle on its own line.")]
 #: ``MachineConfig.MAX_CORES``, which help and usage must not wait for.
 MOST_CORES = 64
@@ -198,6 +199,7 @@ def run(
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("waves"),
     no_vcd: Annotated[bool, typer.Option("--no-vcd", help="Write no waves.")] = False,
     html: _Html = False,
+    perfetto: _Perfetto = False,
     everything: _All = False,
     as_json: _Json = False,
 ):
@@ -218,7 +220,7 @@ def run(
     if fault is not None:
         from sim.runs.faults import fault as fields_of
         prepared = prepared.under(plan=replace(prepared.run.plan, **fields_of(fault, prepared.run.config.n_cores)))
-    result = _carry_out(prepared, EngineSpec(prepared.run.config, engine), out=out, waves=not no_vcd, html=html)
+    result = _carry_out(prepared, EngineSpec(prepared.run.config, engine), out=out, waves=not no_vcd, html=html, perfetto=perfetto)
     if fault is not None:
         plan = prepared.run.plan
         sent = result.facts["interrupts_sent"][plan.fault_source]
@@ -326,6 +328,7 @@ def replay(
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("waves"),
     no_vcd: Annotated[bool, typer.Option("--no-vcd", help="Write no waves.")] = False,
     html: _Html = False,
+    perfetto: _Perfetto = False,
     everything: _All = False,
     as_json: _Json = False,
 ):
@@ -348,7 +351,7 @@ def replay(
         _repeat_litmus(this, file, engine, None if no_vcd else out, as_json)
     prepared = load(this, file=file, tell=note)
     result = _carry_out(prepared, EngineSpec(prepared.run.config, engine, prepared.room), out=out, name=file.stem, waves=not no_vcd,
-                        html=html)
+                        html=html, perfetto=perfetto)
     _present(result, as_json, everything, lambda: this.check_violation(result.seen, file=file))
 
 
@@ -521,33 +524,33 @@ def diff(
         print_comparison(found)
 
 
-@app.command(short_help="Random calls from every core, whose handlers and callers check what they see.",
+@app.command(short_help="Run the kernel's torture test: random calls that check what they see.",
              epilog="Example: crosscall scftorture --cores 8 --seed 3 --memory tso")
 def scftorture(
     protocol: Annotated[str, typer.Option(metavar="NAME|FILE.uasm", help="A shipped protocol, or your own.")] = "v4",
     cores: Annotated[int, typer.Option(min=1, max=MOST_CORES, help="Number of cores.")] = 4,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of all that is random. The default is drawn, and printed.")] = None,
-    calls: Annotated[int, typer.Option(min=1, help="Operations of each core.")] = 16,
-    weight: Annotated[list[str] | None, typer.Option(metavar="NAME=N", help="Of an operation; may be repeated.  "
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of all random choices. The default is drawn and printed.")] = None,
+    calls: Annotated[int, typer.Option(min=1, help="Number of operations of each core.")] = 16,
+    weight: Annotated[list[str] | None, typer.Option(metavar="NAME=N", help="Weight of an operation. May be repeated.  "
                                                      "[default: the kernel's]")] = None,
     holdoff: Annotated[int, typer.Option(min=0, help="Clocks before the torture begins.")] = 0,
-    stutter: Annotated[int, typer.Option(min=0, help="Clocks of torture, and then of rest: a power of two, or 0 for none.")] = 0,
-    long: Annotated[int, typer.Option(min=0, help="One handler in so many is long; 0: none.")] = 16,
-    long_clocks: Annotated[int, typer.Option(min=1, help="How long it works, at most.")] = 500,
-    onoff: Annotated[int, typer.Option(min=0, help="Clocks between cores that leave or come back; 0: all stay.")] = 0,
+    stutter: Annotated[int, typer.Option(min=0, help="Clocks of torture, then of rest: a power of two, or 0 for no rest.")] = 0,
+    long: Annotated[int, typer.Option(min=0, help="One handler in this many is long; 0: none.")] = 16,
+    long_clocks: Annotated[int, typer.Option(min=1, help="Maximum clocks of a long handler.")] = 500,
+    onoff: Annotated[int, typer.Option(min=0, help="Clocks between cores going offline or online; 0: all stay online.")] = 0,
     assignments: Annotated[list[str] | None, typer.Option(
-        "--set", metavar="KEY=VALUE", help="A field of the machine, a strap, or define.NAME; may be repeated.")] = None,
+        "--set", metavar="KEY=VALUE", help="Set a field of the machine, a strap, or define.NAME. May be repeated.")] = None,
     memory: _Memory = None,
-    without: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Leave out a named barrier or lock; may be repeated.")]
+    without: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Leave out a named barrier or lock. May be repeated.")]
     = None,
-    max_clocks: Annotated[int, typer.Option(min=1, help="End the run after so many clocks.")] = 1_000_000,
+    max_clocks: Annotated[int, typer.Option(min=1, help="End the run after this many clocks.")] = 1_000_000,
     engine: _Engine = None,
-    out: Annotated[Path, typer.Option(help="Where the scenario is written.")] = Path("waves"),
+    out: Annotated[Path, typer.Option(help="Folder for the scenario.")] = Path("waves"),
     as_json: _Json = False,
 ):
-    """The kernel's scftorture: random calls from every core, whose handlers and callers check what they see.
+    """Run the kernel's scftorture: random calls from every core, whose handlers and callers check what they see.
 
-    The scenario that is drawn is left in a file, which run, hunt, diff and knockout take.
+    The scenario that is drawn is written to a file, for use with run, hunt, diff and knockout.
 
     Exit code 0: nothing is violated. 1: a check of scftorture fails, an oracle is violated, or a call is not over. 2: bad input.
     """
@@ -571,25 +574,25 @@ def scftorture(
         raise typer.Exit(VIOLATED)
 
 
-@app.command(short_help="What one call costs an idle machine: self, one, all, all with a lock.",
+@app.command(short_help="Measure the cost of a call on an idle machine: self, one, all, all with a lock.",
              epilog="Example: crosscall ipibench --protocol v6 --cores 2,4,8")
 def ipibench(
-    protocol: Annotated[list[str] | None, typer.Option(metavar="NAME|FILE.uasm", help="A shipped protocol, or your own; may be "
+    protocol: Annotated[list[str] | None, typer.Option(metavar="NAME|FILE.uasm", help="A shipped protocol, or your own. May be "
                                                        "repeated.  [default: v4]")] = None,
     cores: Annotated[str, typer.Option(metavar="N,...", help="Numbers of cores.")] = "4",
-    mode: Annotated[list[str] | None, typer.Option(metavar="NAME", help="dry-run, self, normal, broadcast or broadcast-lock; may "
+    mode: Annotated[list[str] | None, typer.Option(metavar="NAME", help="dry-run, self, normal, broadcast or broadcast-lock. May "
                                                    "be repeated.  [default: all]")] = None,
-    iterations: Annotated[int, typer.Option(min=1, max=1000, help="Calls of each mode.")] = 20,
+    iterations: Annotated[int, typer.Option(min=1, max=1000, help="Number of calls in each mode.")] = 20,
     assignments: Annotated[list[str] | None, typer.Option(
-        "--set", metavar="KEY=VALUE", help="A field of the machine, a strap, or define.NAME; may be repeated.")] = None,
+        "--set", metavar="KEY=VALUE", help="Set a field of the machine, a strap, or define.NAME. May be repeated.")] = None,
     memory: _Memory = None,
     engine: _Engine = None,
-    out: Annotated[Path, typer.Option(help="Where the scenarios are written.")] = Path("waves"),
+    out: Annotated[Path, typer.Option(help="Folder for the scenarios.")] = Path("waves"),
     as_json: _Json = False,
 ):
-    """The IPI benchmark of 2017: clocks per operation, to the function's begin on the last target and to the caller's return.
+    """Run the IPI benchmark of 2017: clocks for each operation until the last target starts the function and the caller returns.
 
-    Exit code 0: everything returned. 1: something did not. 2: bad input.
+    Exit code 0: all calls returned. 1: a call did not return. 2: bad input.
     """
     from sim.engines.spec import EngineSpec
     from sim.report.workloads import print_bench
@@ -616,7 +619,7 @@ def ipibench(
 @app.command("list", short_help="List the scenarios, protocols, presets and settings.",
              epilog="Example: crosscall list")
 def list_(
-    what: Annotated[str | None, typer.Argument(metavar="[boards]", help="Only the boards.")] = None,
+    what: Annotated[str | None, typer.Argument(metavar="boards", help="List only the boards.")] = None,
     as_json: _Json = False,
 ):
     """List the scenarios with the verdicts that they expect, the protocols, the presets, and what --set accepts.
@@ -661,15 +664,25 @@ def asm(
         print(listing(image))
 
 
-@app.command(epilog="Example: crosscall report waves/demo.vcd")
+@app.command(short_help="Print the table of calls of a VCD file.", epilog="Example: crosscall report waves/demo.vcd")
 def report(
     file: Annotated[Path, typer.Argument(metavar="FILE.vcd", help="A waveform that crosscall wrote.")],
+    html: Annotated[bool, typer.Option("--html", help="Also write the page of the run, beside the VCD.")] = False,
     as_json: _Json = False,
 ):
     """Print the table of calls of a waveform, from the VCD file alone."""
-    from sim.report.vcd import calls_of_vcd
+    from sim.report.vcd import calls_of_vcd, report_of_vcd
 
-    calls = calls_of_vcd(file)
+    if html:
+        from sim.report.page import check_charts
+        from sim.report.run_page import write_run_page
+        check_charts()
+        found, timeline = report_of_vcd(file)
+        calls, page = found["calls"], file.with_suffix(".html")
+        write_run_page(page, found, timeline)
+        note(f"the page is {page}")
+    else:
+        calls = calls_of_vcd(file)
     if as_json:
         _print_json({"file": str(file), "calls": calls})
     else:
@@ -775,21 +788,22 @@ def export(
              epilog="Example: crosscall synth --board icebreaker")
 def synth(
     board: Annotated[str, typer.Option(metavar="NAME", help="A board; `crosscall list boards` lists them.")],
-    cores: Annotated[int | None, typer.Option(min=1, max=MOST_CORES, help="Instead of those that are known to fit.")] = None,
-    scenario: Annotated[str, typer.Option(metavar="NAME|FILE.toml", help="What the bitstream brings along, and runs at power-up.")]
-    = "single",
+    cores: Annotated[int | None, typer.Option(
+        min=1, max=MOST_CORES, help="Number of cores. The default is a number that is known to fit.")] = None,
+    scenario: Annotated[str, typer.Option(
+        metavar="NAME|FILE.toml", help="The scenario that the bitstream contains and runs at power-up.")] = "single",
     assignments: Annotated[list[str] | None, typer.Option(
-        "--set", metavar="FIELD=VALUE", help="A field of the machine; may be repeated.")] = None,
-    clock: Annotated[float | None, typer.Option(min=1, max=1000, metavar="MHZ", help="Instead of the board's own.")] = None,
-    baud: Annotated[int, typer.Option(min=300, help="Of the serial line.")] = 115_200,
-    seed: Annotated[int, typer.Option(min=0, help="Of placing and routing.")] = 1,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where all files go.  [default: build/BOARD-CORES]")] = None,
+        "--set", metavar="FIELD=VALUE", help="Set a field of the machine. May be repeated.")] = None,
+    clock: Annotated[float | None, typer.Option(min=1, max=1000, metavar="MHZ", help="The default is the board's.")] = None,
+    baud: Annotated[int, typer.Option(min=300, help="Baud rate of the serial line.")] = 115_200,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of placing and routing.")] = 1,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for all files.  [default: build/BOARD-CORES]")] = None,
     as_json: _Json = False,
 ):
-    """Build the bitstream of the machine that is simulated, with tools that are found here or come from PyPI.
+    """Build a bitstream of the simulated machine, with installed tools or tools from PyPI.
 
-    Where a vendor's tools are needed, the files for them are written. Exit code 2: it does not fit, or bad input. 3: a tool is
-    missing here.
+    If a board needs its vendor's tools, write the files for them. Exit code 2: the machine does not fit, or bad input. 3: a tool is
+    missing.
     """
     from sim.boards.boards import find_board
     from sim.boards.synth import build
@@ -807,25 +821,26 @@ def synth(
 @app.command(short_help="Run a scenario on a board, and compare it with simulation.",
              epilog="Example: crosscall board run single --port /dev/ttyUSB0")
 def board(
-    what: Annotated[str, typer.Argument(metavar="run|identify|simulate", help="Run a scenario; say what the board is; or be a "
-                                        "board, behind a pseudo-terminal that --port takes.")],
-    scenario: Annotated[str, typer.Argument(metavar="[NAME|FILE.toml]", help="A shipped scenario, or your own file.")] = "single",
+    what: Annotated[str, typer.Argument(metavar="run|identify|simulate", help="run: run a scenario; identify: show what the "
+                                        "board is; simulate: simulate a board, behind a pseudo-terminal for --port.")],
+    scenario: Annotated[str, typer.Argument(metavar="NAME|FILE.toml", help="A shipped scenario, or your own file.")] = "single",
     port: Annotated[str | None, typer.Option(metavar="DEVICE", help="The serial port of the board.")] = None,
-    baud: Annotated[int, typer.Option(min=300, help="As the bitstream was built.")] = 115_200,
-    protocol: Annotated[str | None, typer.Option(metavar="NAME|FILE.uasm", help="Instead of the scenario's own.")] = None,
-    cores: Annotated[int, typer.Option(min=1, max=MOST_CORES, help="Of a simulated board.")] = 2,
+    baud: Annotated[int, typer.Option(min=300, help="Baud rate of the bitstream.")] = 115_200,
+    protocol: Annotated[str | None, typer.Option(metavar="NAME|FILE.uasm", help="The default is the scenario's.")] = None,
+    cores: Annotated[int, typer.Option(min=1, max=MOST_CORES, help="Number of cores of a simulated board.")] = 2,
     assignments: Annotated[list[str] | None, typer.Option(
-        "--set", metavar="KEY=VALUE", help="A strap, or define.NAME; of a simulated board a field of the machine; may be "
-        "repeated.")] = None,
+        "--set", metavar="KEY=VALUE", help="Set a strap, or define.NAME; for a simulated board, a field of the machine. May "
+        "be repeated.")] = None,
     memory: _Memory = None,
-    without: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Leave out a named barrier or lock.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of what the scenario leaves to chance.")] = 0,
-    max_clocks: Annotated[int, typer.Option(min=1, max=(1 << 32) - 1, help="End the run after so many clocks.")] = 100_000,
+    without: Annotated[list[str] | None, typer.Option(
+        metavar="NAME", help="Leave out a named barrier or lock. May be repeated.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the scenario's random numbers.")] = 0,
+    max_clocks: Annotated[int, typer.Option(min=1, max=(1 << 32) - 1, help="End the run after this many clocks.")] = 100_000,
     as_json: _Json = False,
 ):
-    """Load a scenario into a board, run it, and compare the clock at which it came to rest, and the arena then, with simulation.
+    """Load a scenario into a board, run it, and compare the clock at which it comes to rest and the arena then with simulation.
 
-    Exit code 0: they are equal. 1: they are not. 2: bad input. 3: there is no board, or it stops answering.
+    Exit code 0: they are equal. 1: they differ. 2: bad input. 3: there is no board, or it stops answering.
     """
     from sim.boards.command import identify, run_on_board, simulate
 
@@ -885,21 +900,22 @@ def _check_engine(name, engines=ENGINES):
         raise InputError(f'there is no engine "{name}"{closest(name, engines)} (there are: {", ".join(engines)})')
 
 
-def _carry_out(prepared, spec, *, html=False, **options):
-    """The Result of a run, with its progress and what holds up what is not over. spec : EngineSpec.  html : write its page, too.
-    options : of ``sim.runs.run.run``."""
+def _carry_out(prepared, spec, *, html=False, perfetto=False, **options):
+    """The Result of a run, with its progress and what holds up what is not over. spec : EngineSpec.  html, perfetto : write its
+    page, its trace, too.  options : of ``sim.runs.run.run``."""
     from sim.diagnosis import causes
     from sim.runs.run import run
 
-    if html:
+    views = None
+    if html or perfetto:
         from sim.report.views import Views
-        views = Views(prepared, html=html)
+        views = Views(prepared, html=html, perfetto=perfetto)
         options["watch"] = views.timeline
     with status() as show:
         at_most, engine = prepared.run.max_clocks, spec.make(note)
         result = run(prepared, engine=engine, progress=lambda clock: show(f"clock {clock} (at most {at_most})"), **options)
         result = causes(result, engine, run)
-    return views.write(result, options["out"], options.get("name")) if html else result
+    return views.write(result, options["out"], options.get("name")) if views else result
 
 
 def _remark(prepared):

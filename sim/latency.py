@@ -26,7 +26,7 @@ def latency_stack(call):
         reached += [(clock, stage) for stage, clock in _waited_for(call).items() if clock is not None]
     stack, now, since = {}, _BEGIN, begin
     for clock, stage in sorted(reached, key=lambda item: (item[0], _ORDER[item[1]])):
-        if begin < clock <= end:
+        if begin <= clock <= end:
             stack[now] = stack.get(now, 0) + clock - since
             now, since = stage, clock
     return {stage: clocks for stage, clocks in stack.items() if clocks}

@@ -129,9 +129,9 @@ class Timeline:
         for core, seen in enumerate(self._seen(probe)):
             self.see(clock, core, seen)
 
-    def see(self, clock, core, seen: Seen, clocks=1):
-        """A core is seen like this from this clock on, for so many clocks; after the records of the clock."""
-        self.begun.add(core, seen, clocks)
+    def see(self, clock, core, seen: Seen):
+        """A core is seen like this in this clock; after the records of the clock."""
+        self.begun.add(core, seen)
         state, _, pc, _ = seen
         self._pcs[core] = pc
         self._cores[core].runs(clock, None if state in _NOWHERE else self.image.routine(pc))

@@ -19,6 +19,9 @@ def browser(*, width=1400, height=1000, dark=False):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    # A machine may be busy with other things.
+    driver.set_script_timeout(300)
+    driver.set_page_load_timeout(300)
     try:
         driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
                                {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 640})
@@ -29,7 +32,7 @@ def browser(*, width=1400, height=1000, dark=False):
         driver.quit()
 
 
-def opened(driver, path, seconds=60):
+def opened(driver, path, seconds=300):
     """Open a page, and wait until all is drawn."""
     from selenium.webdriver.support.ui import WebDriverWait
 

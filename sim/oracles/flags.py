@@ -40,6 +40,7 @@ class GivenBack(Oracle):
     object, not even the one who has freed it; and it is not freed again.
 
     A csd that more than one core queues, or that is declared for one core and queued by another, has no owner and is not judged.
+    Nor is what a core had that is offline: whoever brings it back fills it.
     """
 
     name = "O7"
@@ -80,10 +81,10 @@ class GivenBack(Oracle):
     def on_csd_lock(self, record, tracker):
         self._take_back(record.a)
 
-    def on_notify(self, record, tracker):
-        """What a core has that leaves or is to come is for whoever prepares it to fill."""
+    def on_offline(self, record, tracker):
+        """What the core had is filled by whoever prepares its return."""
         for csd, owned in self._owners.items():
-            if owned and owned[1] == record.a:
+            if owned and record.b >> owned[1] & 1:
                 self._take_back(csd)
 
     def on_queue(self, record, tracker):

@@ -16,8 +16,8 @@ _STORIES = 4
 
 
 def write_run_page(path, report, timeline):
-    """Write it. report : as ``sim.runs.run.Result.to_json`` gives it; of waves, as ``sim.report.vcd.report_of_vcd``.
-    timeline : a Timeline that is finished. Raises InputError or MissingToolError."""
+    """Write it. report : as ``sim.runs.run.Result.to_json`` gives it, or ``sim.report.vcd.report_of_vcd``, with a
+    ``verdict`` of its own.  timeline : a Timeline that is finished. Raises InputError or MissingToolError."""
     calls = {call["id"]: call for call in report["calls"]}
     stories = [(item, story(item, timeline, calls)) for item in _first_of_each(report["violations"])[:_STORIES]]
     traffic = timeline.traffic.to_json()
@@ -53,10 +53,11 @@ def _body(report, timeline, stories, traffic):
                "made it: 0.1 is the second call of core 0. Everything below happened in this one run.</p>")
     for number, (item, steps) in enumerate(stories):
         yield from _story(item, steps, titles.get(item["oracle"]), numbered=number == 0)
-    for sentence in report["unfinished"][:8]:
-        yield f"<p>Not over: {escape(sentence)}.</p>"
-    for stall in report["stalls"][:8]:
-        yield f'<p class="dim">{escape(stall["sentence"])}.</p>'
+    if report["unfinished"]:
+        yield f"<details><summary>Calls that are not over: {len(report['unfinished'])}</summary><ul>"
+        for sentence in (*report["unfinished"][:8], *(stall["sentence"] for stall in report["stalls"][:8])):
+            yield f"<li>{escape(sentence)}</li>"
+        yield "</ul></details>"
     yield ('<h2>Timeline</h2><p class="dim">One lane for each core. Drag to move, turn the wheel to zoom; a double click or '
            '<button id="whole">show all</button> shows everything again. Solid arrows are interrupts, from the sender to each '
            "target; dotted ones are requests that needed none.</p>")
@@ -82,7 +83,7 @@ def _body(report, timeline, stories, traffic):
 
 
 def _verdict(report, titles):
-    head, colon, rest = verdict_text(report).partition(":")
+    head, colon, rest = (report.get("verdict") or verdict_text(report)).partition(":")
     broken = "; ".join(titles.get(item["oracle"], item["sentence"]) for item in _first_of_each(report["violations"]))
     return (f'<p class="verdict{"" if report["ok"] else " bad"}" id="verdict"><b>{escape(head + colon)}</b>{escape(rest)}'
             + (f". It must hold, and did not: {escape(broken)}" if broken else "") + ".</p>")

@@ -75,7 +75,7 @@ def test_a_fault_by_the_command(crosscall, tmp_path):
     # The schedule beside the waves says the fault.
     code, out, _ = crosscall("replay", tmp_path / "single.schedule", "--no-vcd")
     assert code == 1
-    assert "unresponsive, last ipi at " in out and "goes on: the interrupt was lost" in out
+    assert "unresponsive, last ipi at " in out and "continues: the interrupt was lost" in out
 
 
 def test_a_fault_of_an_interrupt_that_is_never_sent_is_said(crosscall):

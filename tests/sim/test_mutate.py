@@ -181,7 +181,8 @@ def test_a_fault_has_one_name_for_every_number_of_cores():
 def test_the_witness_has_no_faults():
     image = assemble(find_protocol("v4"), n_cores=2, xlen=16)
     files = {mutant.file for mutant in mutants_of(image)}
-    assert set(WITNESSES) <= {line.file for line in image.lines.values()}
+    # The workloads are in an image only if their commands have put them there.
+    assert set(WITNESSES) - {"scftorture.uasm", "ipibench.uasm"} <= {line.file for line in image.lines.values()}
     assert files == {line.file for line in image.lines.values()} - set(WITNESSES)
     for mutant in mutants_of(image):
         if not mutant.what.startswith("without"):

@@ -744,6 +744,19 @@ def test_o7_a_csd_without_flags_is_given_back_when_its_function_begins(stream):
     assert found(stream) == [f"O7: core 1 touched csd_data[0] at clock {clock}, which core 0 has had back since clock {back}"]
 
 
+@pytest.mark.parametrize("who, judged", [(0b001, False), (0b100, True)])
+def test_o7_what_a_core_had_that_is_offline_may_be_filled_by_others(stream, who, judged):
+    csd = stream.address("csd_data[0]")
+    stream.ask(0, Whom.TARGET, target=1)
+    stream.say(0, "QUEUE", 0, csd)
+    stream.interrupt(0, 1, SINGLE)
+    stream.say(1, "DEQUEUE", csd)
+    stream.begin(1)
+    stream.say(2, "OFFLINE", 0, who)
+    stream.read(1, csd + 2)
+    assert bool(found(stream, only="O7")) == judged
+
+
 def test_o7_a_csd_that_two_cores_queue_has_no_owner(stream):
     """As where each target has one for each caller: who gives it back to whom, nobody knows."""
     csd = stream.address("csd_data[0]")
