@@ -18,7 +18,7 @@ from sim.mutate.campaign import Campaign
 from sim.mutate.equivalents import Equivalents, equivalents_of
 from sim.mutate.judge import Judge, _more_often
 from sim.mutate.mutants import WITNESSES, mutants_of
-from sim.mutate.words import dead_register, matters_in_order, reads, writes
+from sim.mutate.words import dead_register, matters_in_order, reached, reads, writes
 from sim.scenarios.document import Document
 
 
@@ -171,6 +171,13 @@ def test_what_is_read_written_and_dead():
     assert dead_register(image.words, 5) is None
 
 
+def test_what_nothing_leads_to_has_no_faults():
+    image = _image("  call there\n  jmp end\n  mov r1, 2\nthere:\n  beq r1, 0, other\n  ret\n  mov r1, 5\nother:\n  mov r1, 6\n"
+                   "end:\n  pause end\n  mov r1, 8\n.entry func_nop\n  icall r1\n  ret\n  mov r1, 10\n")
+    assert reached(image.words, (0,)) == {0, 1, 3, 4, 6, 7, 9, 10}
+    assert {mutant.text for mutant in mutants_of(image) if mutant.text.startswith("mov")} == {"mov r1, 6"}
+
+
 def test_a_fault_has_one_name_for_every_number_of_cores():
     names = [{mutant.id for mutant in mutants_of(assemble(find_protocol("v4"), n_cores=cores, xlen=16))} for cores in (2, 3, 4)]
     assert len(names[0]) > 1000
@@ -284,8 +291,8 @@ def test_without_an_explanation_it_survives(crosscall, tmp_path):
 def test_a_source_brings_its_explanations(tmp_path, protocol):
     """What stands beside an included source is about its lines, in every protocol; one that matches nothing is no error."""
     path, equivalents = protocol
-    (tmp_path / "part.uasm").write_text("part:\n  mov   t0, 1\n  mov   t0, 2\n  ret\n")
-    path.write_text(path.read_text() + '.include "part.uasm"\nhere:\n  mov   t0, 2\n  ret\n')
+    (tmp_path / "part.uasm").write_text(".entry part\n  mov   t0, 1\n  mov   t0, 2\n  ret\n")
+    path.write_text(path.read_text() + '.include "part.uasm"\n.entry here\n  mov   t0, 2\n  ret\n')
     _entry(tmp_path / "part.equivalents.toml", line="mov t0, *", mutants=["left out"], reason="of the part")
     image = assemble(path, n_cores=2, xlen=16)
     mutants = [mutant for mutant in mutants_of(image)
