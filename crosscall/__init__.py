@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from ._plain import Call, Event, Finding, Hunt, Rows, Span, Violation, Visit
 
 __all__ = [
-    "Call", "Event", "Finding", "Hunt", "InputError", "MissingToolError", "Result", "Rows", "Scenario", "Span", "Violation", "Visit",
-    "hunt", "replay", "run", "scenarios",
+    "Call", "Event", "Finding", "Hunt", "InputError", "MissingToolError", "Result", "Rows", "Scenario", "Span", "Violation",
+    "Visit", "hunt", "replay", "run", "scenarios",
 ]
 
 sys.path.insert(0, str(Path(__file__).parent))

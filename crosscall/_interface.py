@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from rtl.config import MachineConfig
 from sim.diagnosis import causes
 from sim.engines import check_engine
 from sim.engines.spec import EngineSpec
@@ -16,22 +17,29 @@ from sim.files import make_folder
 from sim.latency import latency_stack
 from sim.runs.description import MAX_CLOCKS, OfLitmus
 from sim.runs.faults import fault as fields_of_fault
-from sim.runs.prepare import Prepared, load, prepare
+from sim.runs.prepare import ENDLESS, Prepared, load, prepare
 from sim.runs.run import run as run_prepared
 from sim.runs.schedule import read_run
 from sim.runs.settings import memory_assignment
 from sim.scenarios.reader import shipped_scenarios
 from sim.scenarios.text import scenario_text
+from sim.texts import shown
 from sim.timeline import Timeline
 
 from ._plain import Call, Event, Finding, Hunt, Rows, Span, Violation, Visit
 
 __all__ = [
-    "Call", "Event", "Finding", "Hunt", "InputError", "MissingToolError", "Result", "Rows", "Scenario", "Span", "Violation", "Visit",
-    "hunt", "replay", "run", "scenarios",
+    "Call", "Event", "Finding", "Hunt", "InputError", "MissingToolError", "Result", "Rows", "Scenario", "Span", "Violation",
+    "Visit", "hunt", "replay", "run", "scenarios",
 ]
 
 _log = logging.getLogger("crosscall")
+
+#: Option -> the smallest and the largest value.
+_LIMITS = {
+    "cores": (1, MachineConfig.MAX_CORES), "seed": (0, ENDLESS), "max_clocks": (1, ENDLESS), "patience": (1, ENDLESS),
+    "visits": (1, ENDLESS), "runs": (1, ENDLESS), "first": (0, ENDLESS), "processes": (1, 128),
+}
 
 
 class Scenario:
@@ -53,8 +61,10 @@ class Scenario:
     """
 
     def __init__(self, name: str, /, **tables: Any):
+        if not name or Path(name).name != name:
+            raise InputError(f"the name of a scenario must be that of a file, without a folder, not {shown(name)}")
         self.name = name
-        self.text = scenario_text(tables)
+        self.text = scenario_text(tables, file=f"{name}.toml")
 
     def __repr__(self) -> str:
         return f"<Scenario {self.name}>"
@@ -141,13 +151,13 @@ class Result:
         return dict(self._result.files)
 
     def write_page(self, path: str | Path) -> Path:
-        """Write the page of the run, one HTML file for a browser. Returns its path. Raises InputError, or MissingToolError if Plotly
+        """Write the page of the run, one HTML file for a browser. Returns its path. Raises InputError; MissingToolError if Plotly
         is not installed."""
         from sim.report.run_page import write_run_page
         return self._write(path, lambda file: write_run_page(file, self._report, self._timeline))
 
     def write_trace(self, path: str | Path) -> Path:
-        """Write the trace of the run for Perfetto. Returns its path. Raises InputError, or MissingToolError if ``perfetto`` is not
+        """Write the trace of the run for Perfetto. Returns its path. Raises InputError; MissingToolError if ``perfetto`` is not
         installed."""
         from sim.waves.perfetto import write_perfetto
         return self._write(path, lambda file: write_perfetto(file, self.scenario, self._timeline, self._result.calls))
@@ -213,6 +223,7 @@ def run(scenario: str | Path | Scenario = "demo", *, protocol: str | Path | None
     >>> result.calls[0].latency == sum(result.calls[0].stack.values())
     True
     """
+    _check(max_clocks=max_clocks, window=window)
     prepared = _prepare(scenario, protocol=protocol, cores=cores, preset=preset, settings=settings, memory=memory, without=without,
                         seed=seed, patience=patience, visits=visits).under(max_clocks=max_clocks, window=window)
     if fault is not None:
@@ -228,6 +239,7 @@ def replay(schedule: str | Path, *, patience: int | None = None, visits: int | N
     schedule : the path of a schedule file of a scenario.  The others are as in ``run``; files have the name of the schedule.
     Raises InputError, also if the violation that the file names does not occur.
     """
+    _check(patience=patience, visits=visits, window=window)
     path = Path(schedule)
     limits = {"patience": patience, "visits": visits, "window": window}
     this = replace(read_run(path), **{name: value for name, value in limits.items() if value is not None})
@@ -260,6 +272,7 @@ def hunt(scenario: str | Path | Scenario, *, protocol: str | Path | None = None,
     """
     from sim.hunt.hunt import Hunt as Hunting
 
+    _check(runs=runs, first=first, processes=processes)
     check_engine(engine)
     prepared = _prepare(scenario, protocol=protocol, cores=cores, preset=preset, settings=settings, memory=memory, without=without,
                         patience=patience, visits=visits)
@@ -272,6 +285,7 @@ def hunt(scenario: str | Path | Scenario, *, protocol: str | Path | None = None,
 def _prepare(scenario: str | Path | Scenario, *, protocol: str | Path | None, settings: Mapping[str, int | str] | None,
              memory: str | None, without: Iterable[str], **options: Any) -> Prepared:
     """What ``prepare`` makes of it, and of a Scenario, which is as a file that does not exist."""
+    _check(**{name: value for name, value in options.items() if name != "preset"}, without=without)
     assignments = [f"{name}={value}" for name, value in (settings or {}).items()]
     if memory is not None:
         assignments.append(memory_assignment(memory))
@@ -281,6 +295,23 @@ def _prepare(scenario: str | Path | Scenario, *, protocol: str | Path | None, se
     for remark in prepared.scenario.remarks:
         _log.warning("%s", remark)
     return prepared
+
+
+def _check(**options: Any) -> None:
+    """Refuse what the command line cannot say."""
+    for name, value in options.items():
+        if value is None:
+            continue
+        if name == "window":
+            if not isinstance(value, range) or not value or value.step != 1 or value.start < 0:
+                raise InputError(f"window must be a range of clocks that is not empty, not {shown(value)}")
+        elif name == "without":
+            if isinstance(value, str):
+                raise InputError(f"without must be a list of names, not {shown(value)}")
+        else:
+            low, high = _LIMITS[name]
+            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+                raise InputError(f"{name} must be a whole number from {low} to {high}, not {shown(value)}")
 
 
 def _run(prepared: Prepared, engine: str | None, *, out: str | Path | None, waves: bool, name: str | None = None,

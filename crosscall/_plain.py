@@ -143,7 +143,8 @@ class Span(Row):
 
 @dataclass(frozen=True, kw_only=True)
 class Event(Row):
-    """A record of the machine, as a line of ``events.jsonl``: docs/events.md. What a record of this source does not have is None."""
+    """A record of the machine, as a line of ``events.jsonl`` (docs/events.md). What a record of this source does not have is
+    None."""
 
     clock: int
     source: str

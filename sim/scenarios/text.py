@@ -11,9 +11,16 @@ __all__ = ["scenario_text"]
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def scenario_text(tables):
+def scenario_text(tables, *, file=None):
     """The TOML text of a dict: tables as dicts, arrays as lists, tuples or ranges. Each command is on a line of its own, so that a
-    message about it can show the line. Raises InputError, which names the key, for what TOML has no form for."""
+    message about it can show the line. Raises InputError, which names the key and the file, for what a scenario cannot contain."""
+    try:
+        return _scenario_text(tables)
+    except InputError as error:
+        raise InputError(error.message, file=file) from None
+
+
+def _scenario_text(tables):
     plain, sections = [], []
     for key, value in tables.items():
         if isinstance(value, dict):
