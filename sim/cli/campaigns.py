@@ -28,11 +28,11 @@ from sim.cli.options import (
     Visits,
     Without,
     assignments_of,
-    check_engine,
     print_json,
 )
 from sim.cli.runs import remark
 from sim.console import note, status
+from sim.engines import check_engine
 from sim.errors import InputError
 
 __all__ = ["commands"]
