@@ -2,32 +2,35 @@
 
 PYTHON ?= python3
 SCENARIO ?= demo
+PROTOCOL ?= v4
 BIN := .venv/bin
 # Each of the two takes tests that stand together, which share machines, and then of what the other has left.
 PYTEST := $(BIN)/pytest -n 2 --dist worksteal
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test test-slow verilator cluster formal lint synth bench knockouts unreached coverage slices clean
+.PHONY: help run test test-slow verilator cluster browser formal lint synth bitstream bench knockouts unreached coverage slices clean
 
 help:
 	@echo "make run         run the default scenario (SCENARIO=NAME for another)"
 	@echo "make test        all quick tests"
-	@echo "make test-slow   the thorough ones"
+	@echo "make test-slow   all thorough tests"
 	@echo "make slices      one case of each thorough test"
-	@echo "make verilator   the engines against Verilator"
+	@echo "make verilator   compare the engines with Verilator"
 	@echo "make cluster     a hunt on a Dask scheduler, one of whose workers is killed"
+	@echo "make browser     the pages in a headless Chromium"
 	@echo "make formal      proofs of the store buffer's contract, with Yosys"
-	@echo "make lint        the one style, and the types of the interfaces"
+	@echo "make lint        check the style, and the types of the interfaces"
 	@echo "make synth       area and clock of a Tile, with Yosys and nextpnr"
-	@echo "make bench       what waves cost"
-	@echo "make knockouts   which barrier and lock of a protocol carries weight, under which memory model"
+	@echo "make bitstream   build the bitstream of two cores for an iCEBreaker, in build/"
+	@echo "make bench       measure what waves cost"
+	@echo "make knockouts   which barriers and locks of v4 are needed, by memory model (PROTOCOL=NAME for another)"
 	@echo "make coverage    the lines that the quick tests do not reach"
 	@echo "make unreached   the microwords of each protocol that no shipped scenario reaches"
-	@echo "make clean       remove what was made here"
+	@echo "make clean       remove all generated files"
 
 # A violation (exit code 1) is a result, and no error of make's.
 run: .venv/run.stamp
-	@$(BIN)/crosscall run $(SCENARIO) || [ $$? = 1 ]
+	@$(BIN)/crosscall run $(SCENARIO) --html || [ $$? = 1 ]
 	@echo "The command is $(BIN)/crosscall. Others to run: $(BIN)/crosscall list"
 
 test: .venv/test.stamp
@@ -46,6 +49,9 @@ verilator: .venv/verilator.stamp
 cluster: .venv/cluster.stamp
 	$(BIN)/pytest -m cluster
 
+browser: .venv/browser.stamp
+	$(BIN)/pytest -m browser
+
 formal: .venv/formal.stamp
 	$(PYTEST) -m formal
 
@@ -57,11 +63,14 @@ synth: .venv/synth.stamp
 	@$(BIN)/python -m sim.report.area
 	$(BIN)/pytest -m synth
 
+bitstream: .venv/synth.stamp
+	$(BIN)/crosscall synth --board icebreaker
+
 bench: .venv/run.stamp
 	@$(BIN)/python -m tests.bench_waves
 
 knockouts: .venv/run.stamp
-	@$(BIN)/crosscall knockout --protocol v4 --pairs
+	@$(BIN)/crosscall knockout --protocol $(PROTOCOL) --pairs
 
 unreached: .venv/run.stamp
 	@$(BIN)/python -m sim.report.unreached
@@ -75,7 +84,7 @@ coverage: .venv/test.stamp
 
 .venv/run.stamp: pyproject.toml | .venv/bin/pip
 	@echo "Setting up .venv"
-	@$(PIP) -e .
+	@$(PIP) -e '.[pages]'
 	@touch $@
 
 .venv/test.stamp: pyproject.toml | .venv/bin/pip
@@ -96,6 +105,11 @@ coverage: .venv/test.stamp
 .venv/cluster.stamp: pyproject.toml | .venv/bin/pip
 	@echo "Setting up .venv for a cluster (Dask)"
 	@$(PIP) -e '.[test,cluster]'
+	@touch $@ .venv/test.stamp .venv/run.stamp
+
+.venv/browser.stamp: pyproject.toml | .venv/bin/pip
+	@echo "Setting up .venv for pages in a browser (Selenium)"
+	@$(PIP) -e '.[test,browser]'
 	@touch $@ .venv/test.stamp .venv/run.stamp
 
 .venv/formal.stamp: pyproject.toml | .venv/bin/pip

@@ -30,7 +30,7 @@ __all__ = [
 
 
 class Event(enum.Enum, shape=7):
-    """What a microword says when it completes. ``a`` and ``b`` are its two operands: the value of register ``ra``, and
+    """The event that a microword emits when it completes. ``a`` and ``b`` are its two operands: the value of register ``ra``, and
     the value of register ``rb`` or the immediate. A conditional branch says its event only when it is taken."""
 
     #: Nothing.
@@ -39,9 +39,9 @@ class Event(enum.Enum, shape=7):
     # The scenario's program.
     #: A core starts a command. a: address of the command block.
     COMMAND = 1
-    #: A core is done with a command. a: address of the command block.
+    #: A core has finished a command. a: address of the command block.
     COMMAND_DONE = 2
-    #: A core is at the end of its list and goes to sleep; said each time.
+    #: A core has reached the end of its program and goes to sleep; emitted each time.
     PROGRAM_DONE = 3
     #: A core entered the online mask. b: its bit.
     ONLINE = 4
@@ -53,7 +53,7 @@ class Event(enum.Enum, shape=7):
     NOTIFY_RESULT = 7
 
     # The sender.
-    #: A routine that callers use is entered. a: func, b: info. Its label names the kind of the call.
+    #: A routine for callers is entered. a: func, b: info. Its label names the kind of the call.
     CALL = 8
     #: The call is for one core. a: its number.
     TARGET = 9
@@ -61,9 +61,9 @@ class Event(enum.Enum, shape=7):
     TARGETS = 10
     #: The csd is taken: LOCK is stored into its flags. a: csd.
     CSD_LOCK = 11
-    #: The csd becomes reachable for others. b: csd.
+    #: The csd becomes reachable for other cores. b: csd.
     QUEUE = 12
-    #: The queue was not empty: whoever filled it has sent, or will send, the interrupt.
+    #: The queue was not empty, so no interrupt is needed: whoever filled it has sent one, or will.
     NOIPI = 13
     #: The send path reads the mask of targets. a: the mask as read, b: the online mask.
     IPI_MASK = 14
@@ -85,7 +85,7 @@ class Event(enum.Enum, shape=7):
     TAKE = 21
     #: The handler has taken an entry from its queue. a: csd. Binds the handler to the call.
     DEQUEUE = 22
-    #: The count of targets still to come is stored. a: csd, b: refs.
+    #: The count of remaining targets is stored. a: csd, b: refs.
     REFS = 23
     #: An entry has been unlinked from its list. a: csd.
     LIST_DEL = 24
@@ -105,42 +105,42 @@ class Event(enum.Enum, shape=7):
     # Locks. The address is that of the memory operation.
     #: A spin lock is tried; it is held from here if the result is 0.
     LOCK_TRY = 31
-    #: A spin lock is given back.
+    #: A spin lock is released.
     UNLOCK = 32
 
     # Findings.
-    #: A WARN_ON is hit. Which one, says the image by the address of the word.
+    #: A WARN_ON is hit. The image tells which one, by the address of the word.
     WARN = 33
-    #: The core stops: a PANIC word, or an indirect call to a word that is no entry point. Emitted by hardware.
+    #: The core stops: a PANIC word, or an indirect call to a word that is not an entry point. Emitted by hardware.
     PANIC = 34
-    #: The core stops: a memory access at an address that is no memory (record: address). Emitted by hardware.
+    #: The core stops: a memory access outside memory (the record has the address). Emitted by hardware.
     FAULT = 35
-    #: The core stops: its private stack ran over or under. Emitted by hardware.
+    #: The core stops: its private stack overflowed or underflowed. Emitted by hardware.
     STACK_FAULT = 36
 
     # What belongs to no protocol: the command loop and the functions. By these a call is judged; all others only explain.
-    #: A call is about to be asked for. a: func, b: info.
+    #: A call is about to be requested. a: func, b: info.
     REQUEST = 37
-    #: The call that was requested last begins; its routine is called next. a: what it owes (``contract_layout``), b: mask.
+    #: The last requested call begins; its routine is called next. a: what it owes (``contract_layout``), b: mask.
     ISSUE = 38
-    #: The routine of the call is back. a: its result.
+    #: The routine of the call has returned. a: its result.
     RESULT = 39
-    #: A function begins, with this word, which is its entry point. a: info.
+    #: A function begins. This word is its entry point. a: info.
     RUN = 40
-    #: The function that began last has ended.
+    #: The function that began last ends.
     RAN = 41
 
-    #: A function clears its core's bit in a mask that somebody may be calling with. a: info.
+    #: A function clears its core's bit in a mask that a caller may be using. a: info.
     UNMASK = 43
 
-    # Locks that are no test-and-set.
-    #: A spin lock is held from here. a: the address that UNLOCK is said of.
+    # Locks that are not a test-and-set.
+    #: A spin lock is held from here. a: the address that UNLOCK will have.
     LOCKED = 42
 
     # What is allocated.
-    #: An object is given out. a: its address.
+    #: An object is allocated. a: its address.
     ALLOC = 44
-    #: An object is given back: nobody may touch it until it is given out again. a: its address.
+    #: An object is freed: nobody may access it until it is allocated again. a: its address.
     FREE = 45
 
 

@@ -36,7 +36,9 @@ from rtl.memory.port import MemoryOp
 from .obligations import Book, Obligation, cores_of
 from .records import ApicRecord, CommitRecord, CoreRecord, Record
 
-__all__ = ["TEST_AND_SET", "Call", "CallTracker", "Entry", "Interrupt", "Message", "Messages", "Stage", "Visit"]
+__all__ = [
+    "TEST_AND_SET", "Activity", "Call", "CallTracker", "Entry", "Frame", "Interrupt", "Message", "Messages", "Stage", "Visit",
+]
 
 #: What takes a spin lock, of which LOCK_TRY tells by its result whether it was taken.
 TEST_AND_SET = (MemoryOp.SWAP, MemoryOp.CAS, MemoryOp.OR)
@@ -304,7 +306,9 @@ _KINDS = {
 }
 
 
-class _Kind(Enum):
+class Activity(Enum):
+    """What a Frame is; the table above says when it begins and ends."""
+
     PROGRAM = 0
     INTERRUPT = 1
     COMMAND = 2
@@ -314,14 +318,15 @@ class _Kind(Enum):
 
 
 #: A call is made in these.
-_CALLING = (_Kind.COMMAND, _Kind.CALL)
+_CALLING = (Activity.COMMAND, Activity.CALL)
 #: ... and handled in these.
-_HANDLING = (_Kind.HANDLER, _Kind.FUNCTION)
+_HANDLING = (Activity.HANDLER, Activity.FUNCTION)
 
 
-class _Frame:
-    """One activity of a core. ``interrupt`` is the innermost one around it.
+class Frame:
+    """One activity of a core, the same object from its beginning to its end. ``interrupt`` is the innermost one around it.
 
+    kind : its Activity.  call, stage : what it works on, and how far that is.  visit : of the call, if a target works on it.
     depth : CALLs in a call that have not returned.  target : what its last TARGET said.
     request, obligation : of a COMMAND: (func, info), and from ISSUE on what it owes.  runs : of a FUNCTION: it says RAN.
     """
@@ -382,7 +387,7 @@ class CallTracker:
         self.vectors: dict[int, int] = {}
         self._routine_of_pc = routine_of_pc
         self._names = names or {}
-        self._cores = [[_Frame(_Kind.PROGRAM, None, Stage.NONE)] for _ in range(config.n_cores)]
+        self._cores = [[Frame(Activity.PROGRAM, None, Stage.NONE)] for _ in range(config.n_cores)]
         self._ordinals = [0] * config.n_cores
         self._generations = {}        # csd -> how often it was queued
         self._queued = {}             # csd -> the Entry of its last generation
@@ -475,6 +480,10 @@ class CallTracker:
         top = self._cores[core][-1]
         return top.call and top.call.id, top.stage
 
+    def frames_of(self, core: int) -> tuple[Frame, ...]:
+        """What a core is busy with, the outermost first: of several, each interrupts or was called by the one before it."""
+        return tuple(self._cores[core])
+
     # Spin locks.
 
     def _lock_try(self, record, stack, top):
@@ -517,7 +526,7 @@ class CallTracker:
         messages = tuple(self._requested.pop((record.core, record.vector), ()))
         self.messages.unaccepted -= len(messages)
         level = 1 if top.interrupt is None else top.interrupt.level + 1
-        stack.append(_Frame(_Kind.INTERRUPT, Interrupt(level, record.vector, record.clock, messages), Stage.GOTIPI))
+        stack.append(Frame(Activity.INTERRUPT, Interrupt(level, record.vector, record.clock, messages), Stage.GOTIPI))
         calls = {message.call for message in messages}
         for call in calls:
             self._interrupted(call, record.core, Stage.GOTIPI, record.clock)
@@ -570,7 +579,7 @@ class CallTracker:
 
     def _iret(self, record, stack, top):
         for index in range(len(stack) - 1, 0, -1):
-            if stack[index].kind is _Kind.INTERRUPT:
+            if stack[index].kind is Activity.INTERRUPT:
                 del stack[index:]
                 break
         return top.call
@@ -595,11 +604,11 @@ class CallTracker:
         return top.call
 
     def _request(self, record, stack, top):
-        stack.append(_Frame(_Kind.COMMAND, top.interrupt, Stage.NONE, request=(record.a, record.b, self.book.request())))
+        stack.append(Frame(Activity.COMMAND, top.interrupt, Stage.NONE, request=(record.a, record.b, self.book.request())))
         return None
 
     def _issue(self, record, stack, top):
-        index = next((index for index in range(len(stack) - 1, 0, -1) if stack[index].kind is _Kind.COMMAND), 0)
+        index = next((index for index in range(len(stack) - 1, 0, -1) if stack[index].kind is Activity.COMMAND), 0)
         if not index or stack[index].obligation is not None:
             return top.call
         # What came between, an interrupt perhaps whose end nobody has said, is over.
@@ -616,7 +625,7 @@ class CallTracker:
 
     def _result(self, record, stack, top):
         # What the routine has left open never ends.
-        index = next((index for index in range(len(stack) - 1, 0, -1) if stack[index].kind is _Kind.COMMAND), 0)
+        index = next((index for index in range(len(stack) - 1, 0, -1) if stack[index].kind is Activity.COMMAND), 0)
         if not index:
             return top.call
         call, obligation = stack[index].call, stack[index].obligation
@@ -646,12 +655,12 @@ class CallTracker:
     def _call(self, record, stack, top):
         kind = self._routine_of_pc(record.pc) or f"{record.pc:#x}"
         if top.kind in _CALLING and top.call is not None:
-            if top.kind is _Kind.COMMAND and not top.depth:
+            if top.kind is Activity.COMMAND and not top.depth:
                 top.call.kind, top.call.name = kind, self._names.get(kind, kind)
             top.depth += 1
             return top.call
         call = self._begin(record, kind, record.a, record.b)
-        stack.append(_Frame(_Kind.CALL, top.interrupt, Stage.CALL, call, depth=1))
+        stack.append(Frame(Activity.CALL, top.interrupt, Stage.CALL, call, depth=1))
         return call
 
     def _target(self, record, stack, top):
@@ -710,7 +719,7 @@ class CallTracker:
             return top.call
         top.depth -= 1
         # Of a call that a command asked for, RESULT tells what its caller gets.
-        if not top.depth and top.kind is _Kind.CALL:
+        if not top.depth and top.kind is Activity.CALL:
             value = record.a
             top.call.result = value - 2 * self._sign if value & self._sign else value
             self._caller(top, Stage.RETURN, record.clock)
@@ -735,11 +744,11 @@ class CallTracker:
         return top.call
 
     def _bind(self, record, stack, top):
-        if top.kind is _Kind.HANDLER:
+        if top.kind is Activity.HANDLER:
             stack.pop()
         entry = self._queued.get(record.a)
         if entry is None:
-            stack.append(_Frame(_Kind.HANDLER, top.interrupt, Stage.HANDLE))
+            stack.append(Frame(Activity.HANDLER, top.interrupt, Stage.HANDLE))
             return None
         visit = entry.call.visit(record.core)
         if Stage.HANDLE not in visit.stages:
@@ -747,11 +756,11 @@ class CallTracker:
                 # The interrupt whose handler took the call, which need not be the one that was sent for it.
                 visit.stages[Stage.GOTIPI] = top.interrupt.clock
             visit.stages[Stage.HANDLE] = record.clock
-        stack.append(_Frame(_Kind.HANDLER, top.interrupt, Stage.HANDLE, entry.call, visit))
+        stack.append(Frame(Activity.HANDLER, top.interrupt, Stage.HANDLE, entry.call, visit))
         return entry.call
 
     def _unbind(self, record, stack, top):
-        if top.kind is _Kind.HANDLER:
+        if top.kind is Activity.HANDLER:
             stack.pop()
             return stack[-1].call
         return top.call
@@ -782,13 +791,13 @@ class CallTracker:
         if visit is not None:
             visit.runs += 1
             visit.stages.setdefault(Stage.ENTRY, record.clock)
-        stack.append(_Frame(_Kind.FUNCTION, top.interrupt, Stage.ENTRY, call, visit, runs=runs))
+        stack.append(Frame(Activity.FUNCTION, top.interrupt, Stage.ENTRY, call, visit, runs=runs))
         return call
 
     def _ran(self, record, stack, top):
         self.run = self.book.ran(record.core, record.clock)
         # What the function has left open never ends.
-        while self.run is not None and not (top.kind is _Kind.FUNCTION and top.runs) and len(stack) > 1:
+        while self.run is not None and not (top.kind is Activity.FUNCTION and top.runs) and len(stack) > 1:
             stack.pop()
             top = stack[-1]
         return self._end(record, stack, top)
@@ -799,10 +808,10 @@ class CallTracker:
         return self._function(record, stack, top, *self._visit(record, top), runs=False)
 
     def _func_exit(self, record, stack, top):
-        return top.call if top.kind is not _Kind.FUNCTION or top.runs else self._end(record, stack, top)
+        return top.call if top.kind is not Activity.FUNCTION or top.runs else self._end(record, stack, top)
 
     def _end(self, record, stack, top):
-        if top.kind is _Kind.FUNCTION:
+        if top.kind is Activity.FUNCTION:
             stack.pop()
             stack[-1].stage = Stage.EXIT
             if top.visit is not None:
@@ -816,7 +825,7 @@ class CallTracker:
         return self._handler(top, Stage.COMPLETE, record.clock)
 
     def _handler(self, top, stage, clock):
-        if top.kind is _Kind.HANDLER:
+        if top.kind is Activity.HANDLER:
             top.stage = stage
             if top.visit is not None:
                 top.visit.stages.setdefault(stage, clock)

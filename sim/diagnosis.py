@@ -66,7 +66,7 @@ class Stall:
                 "other": self.other, "vector": self.vector, "cause": self.cause and self.cause.value, "sentence": self.sentence}
 
 
-_TOLD = {Cause.INTERRUPT: f"it goes on: {Cause.INTERRUPT.value}", Cause.QUEUE: f"it does not go on: {Cause.QUEUE.value}"}
+_TOLD = {Cause.INTERRUPT: f"it continues: {Cause.INTERRUPT.value}", Cause.QUEUE: f"it does not continue: {Cause.QUEUE.value}"}
 
 
 def stalls(tracker: CallTracker) -> tuple[Stall, ...]:

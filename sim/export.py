@@ -40,7 +40,7 @@ def with_assignments(config, assignments):
         if name in ("cores", "n_cores"):
             raise InputError(f"--set {name}={value}: the number of cores is set with --cores")
         if name not in MACHINE_SETTINGS:
-            raise InputError(f"--set {name}={value}: this is no field of the machine{closest(name, MACHINE_SETTINGS)} "
+            raise InputError(f"--set {name}={value}: this is not a field of the machine{closest(name, MACHINE_SETTINGS)} "
                              f"(there are: {', '.join(MACHINE_SETTINGS)})")
     try:
         return replace(config, **values)

@@ -20,7 +20,7 @@ def make_folder(path):
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"cannot be made: {error.strerror}", file=path) from None
+        raise InputError(f"cannot be created: {error.strerror}", file=path) from None
 
 
 def write_whole(path, text):

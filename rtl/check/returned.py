@@ -24,7 +24,8 @@ def places_layout(config):
 
 class Returned(wiring.Component):
     """The csds that came back to their owners last: another core has cleared the last of their flags. A csd that is queued by more
-    than one core, or declared for one core and queued by another, has no owner.
+    than one core, or declared for one core and queued by another, has no owner. What a core had that goes offline is for others to
+    fill.
 
     What a core stores must be visible when its record says so: there must be no store buffer.
 
@@ -61,7 +62,7 @@ class Returned(wiring.Component):
         entries = Signal(data.ArrayLayout(entry_layout, self._n_entries))       # the last one first
 
         offset, owner = Signal(config.xlen), self.owners
-        comes, goes = Signal(), Signal()
+        comes, goes, offline = Signal(), Signal(), Signal(config.n_cores)
         # The core that it is declared for; none, if that is not the number of a core.
         number = offset >> places.shift
         m.d.comb += offset.eq(operation.a - places.percpu)
@@ -73,12 +74,13 @@ class Returned(wiring.Component):
                                          & ((number >= config.n_cores) | (number == number_of(owner))))
                 with m.Case(Operation.LOCK, Operation.QUEUE):
                     m.d.comb += goes.eq(1)
+                with m.Case(Operation.OFFLINE):
+                    m.d.comb += offline.eq(operation.b)
         with m.If(comes):
             m.d.sync += entries.eq(Cat(1, operation.a, owner, entries))
-        with m.If(goes):
-            for entry in entries:
-                with m.If(entry.csd == operation.a):
-                    m.d.sync += entry.valid.eq(0)
+        for entry in entries:
+            with m.If(goes & (entry.csd == operation.a) | (entry.owner & offline).any()):
+                m.d.sync += entry.valid.eq(0)
 
         touched = Signal()
         with m.If(self.run):

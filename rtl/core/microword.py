@@ -27,7 +27,7 @@ TARGET_BITS = 11
 
 
 class Op(enum.Enum, shape=6):
-    """Operations. Words that the program does not fill are 0, so PANIC; a number that is no operation does the same."""
+    """The operation. Words that the program does not fill are 0, so PANIC; a number that is no operation does the same."""
 
     PANIC = 0x00
     NOP = 0x01
@@ -154,7 +154,7 @@ def _branch(operands, text):
 
 #: By operation, in the order of the documentation.
 OPERATIONS = {
-    Op.PANIC: Operation("", "-", "stop the core; a finding"),
+    Op.PANIC: Operation("", "-", "stop the core; reported as a trap"),
     Op.NOP: Operation("", "1", "nothing (a place for an event)"),
     Op.PAUSE: Operation("t", "1", "cpu_relax(): the status says `pausing`; go to t"),
     Op.HALT: Operation("", "until woken", "wait for an interrupt; with interrupts off only INIT wakes the core"),
@@ -180,11 +180,11 @@ OPERATIONS = {
     Op.SHL: Operation("dab", "1", "rd = ra << b (b modulo xlen)"),
     Op.BIT: Operation("db", "1", "rd = 1 << b (b modulo xlen)"),
     Op.FFS: Operation("da", "1", "rd = number of the lowest bit set in ra, or xlen if there is none"),
-    Op.POPCNT: Operation("da", "1", "rd = how many bits of ra are set"),
+    Op.POPCNT: Operation("da", "1", "rd = number of bits set in ra"),
     Op.APICRD: Operation("di", "1", "rd = low 16 bits of APIC register i"),
     Op.APICRDH: Operation("di", "1", "rd = high 16 bits of APIC register i"),
-    Op.APICWR: Operation("ri", "1", "APIC register i = what is staged, and below it the low 16 bits of rb; the stage is 0 again"),
-    Op.APICWRH: Operation("r", "1", "stage the low 16 bits of rb as bits 31:16 of the next APICWR; what is staged moves up 16"),
+    Op.APICWR: Operation("ri", "1", "APIC register i = the staged bits, then the low 16 bits of rb; clears the stage"),
+    Op.APICWRH: Operation("r", "1", "stage the low 16 bits of rb as bits 31:16 of the next APICWR; moves the staged bits up by 16"),
     Op.LD: _memory(MemoryOp.READ, "dm", "rd = memory"),
     Op.LDZ: _memory(MemoryOp.READ, "dmt", "rd = memory; go to t if that is 0", conditional=True),
     Op.LDNZ: _memory(MemoryOp.READ, "dmt", "rd = memory; go to t if that is not 0", conditional=True),
@@ -198,7 +198,7 @@ OPERATIONS = {
     Op.FOR: _memory(MemoryOp.OR, "dmr", "rd = memory, memory |= rb, atomically"),
     Op.JMP: Operation("t(dm)", "1", "go to t; rd = effective address"),
     Op.CALL: Operation("t(dm)", "1", "push the next address, go to t; rd = effective address (an argument)"),
-    Op.ICALL: Operation("a", "1", "push the next address, go to ra; traps if that word is no entry point"),
+    Op.ICALL: Operation("a", "1", "push the next address, go to ra; traps if that word is not an entry point"),
     Op.RET: Operation("", "1, 2 after a push or call", "pop the address and go there"),
     Op.BEQ: _branch("abt", "go to t if ra == b"),
     Op.BNE: _branch("abt", "go to t if ra != b"),

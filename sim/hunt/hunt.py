@@ -122,7 +122,7 @@ class Hunt:
         else:
             self._state = state = State(first, first)
             if self._store.is_of_another():
-                self._tell(f"{self.notebook}: was of another hunt, of another protocol, scenario or machine; it is begun anew")
+                self._tell(f"{self.notebook}: was the notebook of another hunt (protocol, scenario or machine); it is started anew")
         if runs is not None:
             state.end = state.first + runs
         elif seconds is not None:

@@ -92,11 +92,11 @@ class Store:
         try:
             identity, numbers, findings, disagreements = self._rows()
         except FileNotFoundError:
-            raise InputError("there is no hunt to go on with", file=self._path) from None
+            raise InputError("there is no hunt to resume", file=self._path) from None
         except _UNREADABLE as error:
-            raise InputError(f"is no notebook of a hunt, or is damaged: {error}", file=self._path) from None
+            raise InputError(f"is not the notebook of a hunt, or is damaged: {error}", file=self._path) from None
         if identity != self._identity:
-            raise InputError("is the notebook of another hunt: its protocol, scenario or machine is another", file=self._path)
+            raise InputError("is the notebook of another hunt: its protocol, scenario or machine is different", file=self._path)
         return State(*numbers, {item.flag: item for item in findings}, disagreements)
 
     def _rows(self):

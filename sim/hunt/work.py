@@ -7,7 +7,6 @@ import threading
 import time
 from dataclasses import dataclass
 from functools import cache, cached_property
-from math import inf
 from pathlib import Path
 
 import rtl
@@ -16,7 +15,7 @@ from rtl.schedule import ScheduleKind
 from sim.engines.spec import EngineSpec
 from sim.errors import InputError, MissingToolError
 from sim.runs.description import Run
-from sim.runs.monitor import ORACLES_OF_FLAG, OVERFLOW
+from sim.runs.monitor import ORACLES_OF_FLAG, OVERFLOW, proven
 from sim.runs.plan import Plan
 from sim.runs.prepare import load
 from sim.runs.run import run
@@ -105,8 +104,7 @@ class Hunter:
                 by_oracles += 1
                 violated = tuple({item.oracle: None for item in self.judged(number).violations
                                   if not {item.oracle, FLAG_OF_ORACLE.get(item.oracle)} & ignore})
-                full = flags.pop(OVERFLOW, inf)
-                flags = {flag: clock for flag, clock in flags.items() if clock < full}
+                flags = proven(flags)
             shown = {*flags, *map(name_of, violated or ())}
             if not seen.issuperset(shown):
                 seen.update(shown)
@@ -135,14 +133,14 @@ def house():
 def batch_of(work, of, task):
     """The Batch of a task, (first, size), of a Work. of : the ``house()`` that it comes from."""
     if of != house():
-        raise MissingToolError("a worker of the cluster has another crosscall than this one; install the same there")
+        raise MissingToolError("a worker of the cluster has another version of crosscall; install the same one there")
     key = json.dumps([run_text(work.run), repr(work.engine), sorted(work.ignore), work.oracles])
     if getattr(_mine, "key", None) != key:
         with _making:
             try:
                 _mine.hunter = Hunter(work)
             except InputError as error:
-                raise MissingToolError(f"a worker of the cluster cannot make the run ready: {error}") from None
+                raise MissingToolError(f"a worker of the cluster cannot prepare the run: {error}") from None
             _ = _mine.hunter.engine
         _mine.key = key
     return _mine.hunter.batch(*task)

@@ -1,40 +1,44 @@
-"""Each named barrier and lock of a protocol is left out in turn, and scenarios are run under many schedules that hold drains: what
-is violated then, and not with everything in place, is what it was there for.
+"""Knock-out: a protocol without one of its named barriers, locks and orderings, or without two of them, under each memory model, in
+a few scenarios, and what is violated then.
+
+Not counted is what the protocol violates by itself in the same scenario: under the same memory model or a stronger one, whose runs
+a weaker one has as well.
 """
 
 import random
+from collections import Counter
 from dataclasses import dataclass, replace
-from functools import cache
-from itertools import combinations
-from pathlib import Path
+from functools import partial
+from itertools import combinations, product
 
 from rtl.memory.port import MemoryModel
 from rtl.schedule import ScheduleKind
 from sim.engines.spec import EngineSpec
 from sim.errors import InputError
 from sim.files import make_folder
-from sim.hunt.search import search
-from sim.microcode.knockout import idle_barriers
-from sim.microcode.protocols import barriers_and_locks, find_protocol
-from sim.runs.monitor import ORACLES_OF_FLAG
+from sim.hunt.search import judge, watch
+from sim.hunt.work import name_of
+from sim.microcode.knockout import useful_under
+from sim.microcode.protocols import barriers_and_locks
+from sim.runs.monitor import ORACLES_OF_FLAG, OVERFLOW, proven
 from sim.runs.plan import Plan
 from sim.runs.prepare import prepare
 from sim.runs.run import run
 from sim.spelling import closest
-from sim.workers.processes import Workers
+from sim.workers.processes import side_by_side
 
-__all__ = ["MEMORY", "SCENARIOS", "Knockout", "Row", "holding"]
+__all__ = ["MODELS", "SCENARIOS", "Case", "Knockout", "Row", "holding"]
 
-#: Between them: both handlers, every way of sending, csds that are used again at once, and several senders at a time.
-SCENARIOS = ("many", "single", "storm", "reuse")
-MEMORY = tuple(model.name.lower() for model in MemoryModel)
-#: If you pass nothing. In x2APIC mode nothing but a barrier orders stores and the interrupt; and a deep buffer shows more: a store
-#: that is left behind in it is not pushed out by those that follow.
-_SETTINGS = {"x2apic": "1", "store_buffer_depth": "8"}
-#: So many of the runs are judged by the oracles if the Monitor finds nothing: of words of the memory they see more.
-_JUDGED = 50
-#: Runs of a baseline that an engine is given at a time.
-_ROW = 64
+#: Names of the memory models, the strongest first.
+MODELS = tuple(model.name.lower() for model in MemoryModel)
+#: Between them: every way of sending, both handlers, csds and entries that are used again at once, with other functions and data,
+#: and several senders at a time.
+SCENARIOS = ("many", "single", "mixed", "reuse", "back-to-back", "storm", "all-call-all")
+#: In xAPIC mode the write to ICR waits for all stores, so that a fence before it does nothing. A deep store buffer shows more: a
+#: store that is left behind in it is not pushed out by those that follow.
+_MACHINE = ("x2apic=1", "store_buffer_depth=8")
+#: The protocol itself is run under so many times as many schedules: what it does seldom should be known.
+_TIMES = 4
 
 
 def holding(number):
@@ -45,183 +49,228 @@ def holding(number):
 
 
 @dataclass(frozen=True)
-class Row:
-    """What came of a protocol without ``removed``, in one scenario under one memory model.
+class Case:
+    """What is tried. removed : names.  memory : of MODELS."""
 
-    runs : schedules that were tried; none, if what is left out does nothing under the model.
-    violation : the oracle that is violated and is not with everything in place, or None.
-    run : the number of the schedule; None: the plain one.  clock, sentence : of the violation.  clocks : of the whole run.
-    wave : the file that shows it: of the shortest run that anything has shown without ``removed``.
-    """
-
-    protocol: str
     removed: tuple[str, ...]
     memory: str
     scenario: str
+
+    @property
+    def what(self):
+        return "+".join(self.removed)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of a Case.
+
+    runs : schedules, besides the plain run; 0: a barrier that does nothing under this memory model.
+    seen : name of a finding, as a hunt has it -> in how many runs.
+    violation : an oracle, in the shortest of them, or None.  run : number of its schedule; None: the plain run.
+    clock, sentence : of the violation.  wave : the file that shows it, if no other scenario shows one sooner.
+    """
+
+    protocol: str
+    case: Case
     runs: int
+    hits: int = 0
+    seen: tuple[tuple[str, int], ...] = ()
     violation: str | None = None
     run: int | None = None
     clock: int | None = None
     sentence: str | None = None
-    clocks: int | None = None
     wave: str | None = None
 
     def to_json(self):
-        return {**vars(self), "removed": list(self.removed)}
+        return {"protocol": self.protocol, "removed": self.case.what, "memory": self.case.memory, "scenario": self.case.scenario,
+                "violation": self.violation, "runs": self.runs, "hits": self.hits, "seen": dict(self.seen), "run": self.run,
+                "clock": self.clock, "sentence": self.sentence, "wave": self.wave}
 
 
 class Knockout:
-    """All that is tried of one protocol.
+    """Leaves out what a protocol names.
 
     Parameters
     ----------
     protocol : as ``prepare`` takes it.
-    scenarios : names; none: those of SCENARIOS that the protocol can run.
-    memory : memory models.  runs : schedules of each, at most.
-    only : names; none: all that the protocol has.
-    assignments : of ``--set``.  cores : instead of the scenarios' own.
-    out : the folder for waves, or None.  processes : how many work.
-    progress : called with (how many are done, of how many) now and then.
+    scenarios : names, or paths; none: those of SCENARIOS that the protocol can run.
+    memory : of MODELS.  only : names of what may be left out; none: all.  cores, assignments : as ``prepare`` takes them.
 
-    Members
-    -------
-    own : the oracles that the protocol violates with everything in place, in any of the scenarios: they do not count.
-    skipped : (scenario, why) of those that it cannot run.
+    names : what is left out, in the order of the program.  skipped : scenario -> why the protocol cannot run it.
+    own : (scenario, memory model) -> the oracles that the protocol violates with everything in place, once that has been looked at.
 
     Raises InputError.
     """
 
-    def __init__(self, protocol, *, scenarios=(), only=(), memory=MEMORY, runs=200, assignments=(), cores=None, out=None,
-                 processes=1, progress=lambda done, of: None):
-        self._protocol, self._memory, self._runs, self._cores = protocol, tuple(memory), runs, cores
-        given = {item.partition("=")[0] for item in assignments}
-        self._assignments = [*(f"{name}={value}" for name, value in _SETTINGS.items() if name not in given), *assignments]
-        self._out, self._processes, self._progress = out, processes, progress
-        find_protocol(protocol)
+    def __init__(self, protocol, *, scenarios=(), memory=MODELS, only=(), cores=None, assignments=()):
+        self.memory = tuple(model for model in MODELS if model in memory)
+        self.skipped = {}
+        self._intact = {}             # scenario -> Prepared
+        self._engines = {}
+        self.own = {}
         known = barriers_and_locks(protocol)
         for name in only:
             if name not in known:
                 raise InputError(f"the protocol has no barrier or lock named {name}{closest(name, known)} "
                                  f"(it has: {', '.join(known)})")
-        self._only = only or known
-        self.skipped = []
-        self._scenarios = tuple(self._those_that_run(scenarios))
-        self.own = frozenset()
-
-    @property
-    def name(self):
-        return find_protocol(self._protocol).name.removesuffix(".uasm")
-
-    def _those_that_run(self, scenarios):
+        if any(text.partition("=")[0].strip() == "memory_model" for text in assignments):
+            raise InputError("--set memory_model: memory models are chosen with --memory")
         for name in scenarios or SCENARIOS:
             try:
-                self._prepared((), self._memory[0], name)
+                self._intact[name] = prepare(name, protocol=protocol, cores=cores, assignments=(*_MACHINE, *assignments))
             except InputError as error:
                 if scenarios:
                     raise
-                self.skipped.append((name, str(error)))
-            else:
-                yield name
+                self.skipped[name] = error.message
+                refusal = error
+        if not self._intact:
+            raise refusal
+        there = self._some.image.names
+        self.names = [name for name in known if name in there and (not only or name in only)]
+        if not self.names:
+            raise InputError(f"with these settings the protocol has none of {', '.join(only or known) or 'its barriers and locks'}")
 
     @property
-    def names(self):
-        """The barriers and locks that are there, in the order of the program."""
-        there = self._prepared((), self._memory[0], self._scenarios[0]).image.names
-        return [name for name in self._only if name in there]
+    def _some(self):
+        return next(iter(self._intact.values()))
 
-    def run(self, *, pairs=False):
-        """The Rows of each barrier and lock, and, with ``pairs``, of each two of which neither carries weight alone: they may cover
-        for each other."""
-        cells = [(memory, scenario) for memory in self._memory for scenario in self._scenarios]
-        if not cells:
-            raise InputError(f"the protocol runs none of the scenarios {', '.join(SCENARIOS)}: name one that it does")
-        self.own = frozenset().union(*self._side_by_side(self._baseline, cells))
-        rows = self._all([(name,) for name in self.names])
+    @property
+    def protocol(self):
+        return self._some.image.path.stem
+
+    @property
+    def scenarios(self):
+        return tuple(self._intact)
+
+    @property
+    def straps(self):
+        return self._some.run.straps
+
+    @property
+    def config(self):
+        return self._some.run.config
+
+    def run(self, *, runs, judged, pairs=False, processes=1, out=None, progress=lambda *numbers: None):
+        """A Row for each name, memory model and scenario; then for pairs of those that carry no weight alone, if that is asked for.
+
+        runs : schedules of each.  judged : how many of them the oracles judge where the Monitor, which sees less, sees nothing.
+        out : the folder for waves; None: there are none.  progress : called with (done, of how many, what) now and then.
+        """
+        if out is not None:
+            make_folder(out)
+        judged = min(judged, runs)
+        look, several = partial(self._look, runs, judged), partial(_told, processes, progress)
+        self._build()
+        # A stronger model is looked at whether it was asked for or not, so that what is asked for changes no verdict.
+        wanted = list(product(self._intact, MODELS[:MODELS.index(self.memory[-1]) + 1]))
+        for (scenario, memory), own in several(partial(self._look_at_own, _TIMES * runs, judged), wanted).items():
+            for weaker in MODELS[MODELS.index(memory):]:
+                self.own[scenario, weaker] = self.own.get((scenario, weaker), frozenset()) | own
+        rows = several(look, self._cases((name,) for name in self.names))
         if pairs:
-            idle = [name for name in self.names if not any(row.violation for row in rows if row.removed == (name,))]
-            rows += self._all(list(combinations(idle, 2)))
-        return self._with_waves(rows)
+            rows |= several(look, self._pairs(rows))
+        if out is not None:
+            rows |= several(partial(self._show, rows, out), _shortest(rows))
+        return list(rows.values())
 
-    def _all(self, removed):
-        return self._side_by_side(self._row, [(names, memory, scenario) for names in removed for memory in self._memory
-                                              for scenario in self._scenarios])
+    def _build(self):
+        """The engines, before the processes that use them."""
+        for prepared in self._intact.values():
+            key = prepared.run.config, prepared.room
+            if key not in self._engines:
+                self._engines[key] = EngineSpec(prepared.run.config, room=prepared.room, many=True).make()
 
-    def _side_by_side(self, work, tasks):
-        """What ``work`` gives for each task, in their order."""
-        results = [None] * len(tasks)
-        numbers, done = iter(range(len(tasks))), 0
-        with Workers(max(1, min(self._processes, len(tasks))), lambda number: (number, work(*tasks[number]))) as workers:
-            number = next(numbers, None)
-            while number is not None or workers.busy:
-                while number is not None and workers.hungry:
-                    workers.give(number)
-                    number = next(numbers, None)
-                for place, result in workers.results():
-                    results[place] = result
-                    done += 1
-                    self._progress(done, len(tasks))
-        return results
+    def _engine(self, prepared):
+        return self._engines[prepared.run.config, prepared.room]
 
-    def _prepared(self, removed, memory, scenario):
-        return prepare(scenario, protocol=self._protocol, cores=self._cores, without=removed,
-                       assignments=[*self._assignments, f"memory_model={MEMORY.index(memory)}"])
+    def _cases(self, several):
+        return [Case(removed, memory, scenario) for removed in several for memory in self.memory for scenario in self._intact]
 
-    def _baseline(self, memory, scenario):
-        """The oracles that are violated with everything in place."""
-        prepared = self._prepared((), memory, scenario)
-        engine = _engine(prepared.run.config, prepared.room)
-        found = {item.oracle for item in run(prepared, engine=engine).violations}
-        for first in range(0, self._runs, _ROW):
-            plans = map(holding, range(first, min(first + _ROW, self._runs)))
-            for outcome in engine.run_many(prepared.jobs(plans)):
-                found.update(oracle for flag in outcome.flags for oracle in ORACLES_OF_FLAG.get(flag, ()))
-        for hit in search(prepared, engine, runs=min(self._runs, _JUDGED), plans=holding, by_oracles=True,
-                          wanted=lambda oracle: oracle not in found):
-            found.update(item.oracle for item in hit.violations)
-        return found
+    def _pairs(self, rows):
+        """The Cases of two at a time, of those that carry no weight alone under a memory model. (Beside a barrier that does nothing
+        the other is alone.)"""
+        weighty = {(row.case.removed, row.case.memory) for row in rows.values() if row.violation}
+        for memory in self.memory:
+            light = [name for name in self.names if ((name,), memory) not in weighty and self._matters((name,), memory)]
+            yield from (case for case in self._cases(combinations(light, 2)) if case.memory == memory)
 
-    def _hit(self, removed, memory, scenario, runs):
-        prepared = self._prepared(removed, memory, scenario)
-        engine = _engine(prepared.run.config, prepared.room)
-        for judged, number in ((False, runs), (True, min(runs, _JUDGED))):
-            hit = next(search(prepared, engine, runs=number, plans=holding, by_oracles=judged,
-                              wanted=lambda oracle: oracle not in self.own), None)
-            if hit is not None:
-                return engine, hit
-        return engine, None
+    def _matters(self, removed, memory):
+        """Whether each of these does something under a memory model."""
+        return all(MemoryModel[memory.upper()] in useful_under(self._some.image, name) for name in removed)
 
-    def _row(self, removed, memory, scenario):
-        image = self._prepared((), memory, scenario).image
-        row = Row(self.name, removed, memory, scenario, 0)
-        if len(idle_barriers(image, removed, MemoryModel(MEMORY.index(memory)))) == len(removed):
+    # --- in a process of its own ------------------------------------------------------------------------------------------
+
+    def _prepared(self, scenario, memory):
+        prepared = self._intact[scenario]
+        return prepared.under(straps=replace(prepared.run.straps, memory_model=MemoryModel[memory.upper()].value))
+
+    def _look_at_own(self, runs, judged, task):
+        """The oracles that the protocol itself violates."""
+        prepared = self._prepared(*task)
+        engine, own = self._engine(prepared), set()
+        for number, flags in watch(prepared, engine, _numbers(runs), plans=holding):
+            said = {oracle for flag in flags for oracle in ORACLES_OF_FLAG.get(flag, ())}
+            if number in _numbers(judged) or OVERFLOW in flags or not said <= own:
+                hit = judge(prepared, engine, number, plans=holding)
+                own |= said | {item.oracle for item in (hit.violations if hit else ())}
+        return frozenset(own)
+
+    def _look(self, runs, judged, case):
+        """The Row of a Case."""
+        if not self._matters(case.removed, case.memory):
+            return Row(self.protocol, case, 0)
+        prepared = self._prepared(case.scenario, case.memory).leaving_out(case.removed)
+        engine, own = self._engine(prepared), self.own[case.scenario, case.memory]
+        judgment = partial(judge, prepared, engine, plans=holding, wanted=lambda oracle: oracle not in own)
+        suspects, seen = {}, Counter()
+        for number, flags in watch(prepared, engine, _numbers(runs), plans=holding):
+            new = {flag: clock for flag, clock in proven(flags).items() if own.isdisjoint(ORACLES_OF_FLAG[flag])}
+            seen.update(new.keys())
+            if new or OVERFLOW in flags:
+                suspects[number] = min(new.values(), default=flags.get(OVERFLOW))
+        hits = len(suspects)
+        shortest = next(filter(None, map(judgment, sorted(suspects, key=suspects.get))), None)
+        if shortest is None:
+            found = [hit for hit in map(judgment, _numbers(judged)) if hit is not None]
+            hits, seen = len(found), Counter(name for hit in found for name in {name_of(item.oracle) for item in hit.violations})
+            shortest = min(found, key=lambda hit: hit.first.clock, default=None)
+        row = Row(self.protocol, case, runs)
+        if shortest is None:
             return row
-        _, hit = self._hit(removed, memory, scenario, self._runs)
-        if hit is None:
-            return replace(row, runs=self._runs)
-        return replace(row, runs=0 if hit.number is None else hit.number + 1, violation=hit.first.oracle, run=hit.number,
-                       clock=hit.first.clock, sentence=hit.first.sentence, clocks=hit.result.clocks)
+        first = shortest.first
+        return replace(row, hits=hits, seen=tuple(seen.most_common()), violation=first.oracle, run=shortest.number,
+                       clock=first.clock, sentence=first.sentence)
 
-    def _with_waves(self, rows):
-        """Write the waves of the shortest run for each of ``removed``."""
-        if self._out is None:
-            return rows
-        make_folder(self._out)
-        shortest = {}
-        for row in rows:
-            best = shortest.get(row.removed)
-            if row.violation and (best is None or row.clocks < best.clocks):
-                shortest[row.removed] = row
-        waves = dict(zip(shortest, self._side_by_side(self._wave, [(row,) for row in shortest.values()]) if shortest else (),
-                         strict=True))
-        return [replace(row, wave=waves[row.removed]) if row is shortest.get(row.removed) else row for row in rows]
-
-    def _wave(self, row):
-        engine, hit = self._hit(row.removed, row.memory, row.scenario, row.runs)
-        again = hit.result.prepared.under(schedule=hit.result.schedule, violation=(hit.first.oracle, hit.first.clock))
-        name = f"{self.name}.without.{'.'.join(row.removed)}"
-        return str(run(again, engine=engine, out=Path(self._out), name=name).files["waves"])
+    def _show(self, rows, out, case):
+        """The Row of a Case, with its waves, and the schedule that repeats just them."""
+        row, prepared = rows[case], self._prepared(case.scenario, case.memory).leaving_out(case.removed)
+        engine = self._engine(prepared)
+        hit = judge(prepared, engine, row.run, wanted=row.violation.__eq__, plans=holding)
+        name = ".".join((self.protocol, case.what, case.memory))
+        return replace(row, wave=str(run(hit.repeatable, engine=engine, out=out, name=name).files["waves"]))
 
 
-@cache
-def _engine(config, room):
-    return EngineSpec(config, room=room, many=True).make()
+def _numbers(runs):
+    """The plain run, and so many under a schedule."""
+    return (None, *range(runs))
+
+
+def _told(processes, progress, work, tasks):
+    """Task -> its result, in the order of the tasks. progress : told of each that is done."""
+    tasks = list(tasks)
+    results = dict.fromkeys(tasks)
+    for done, (task, result) in enumerate(side_by_side(processes, work, tasks), 1):
+        results[task] = result
+        progress(done, len(tasks), task)
+    return results
+
+
+def _shortest(rows):
+    """The Cases that show a violation soonest: one for what is left out, and each memory model."""
+    best = {}
+    for case, row in rows.items():
+        key = case.removed, case.memory
+        if row.violation and (key not in best or row.clock < rows[best[key]].clock):
+            best[key] = case
+    return best.values()

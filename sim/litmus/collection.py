@@ -99,7 +99,7 @@ class Notebook:
         except (TypeError, KeyError, AttributeError):
             good = False
         if not good:
-            raise InputError("this is no notebook of litmus tests", file=self.path)
+            raise InputError("this is not the notebook of litmus tests", file=self.path)
         for name, value in self._settings.items():
             if settings.get(name) != value:
                 raise InputError(f"the run that was interrupted had {name} {settings.get(name)}, not {value}", file=self.path)

@@ -84,7 +84,7 @@ def litmus(paths, *, memory, runs, seed, expected, out, engine=None, processes=N
     try:
         model = Model(memory)
     except ValueError:
-        raise InputError(f"--memory {memory}: it is sc, tso or pso") from None
+        raise InputError(f"--memory {memory}: must be sc, tso or pso") from None
     if expected is not None:
         verdicts = read_expected(expected)
     else:
@@ -114,7 +114,7 @@ def litmus(paths, *, memory, runs, seed, expected, out, engine=None, processes=N
     except KeyboardInterrupt:
         if out is not None and len(notebook):
             notebook.write()
-            tell(InputError(f"{len(notebook)} of {len(files)} files are noted in {notebook.path}; --resume goes on behind them"))
+            tell(InputError(f"{len(notebook)} of {len(files)} files are done, as {notebook.path} says; --resume continues"))
         raise
     if out is not None:
         notebook.remove()

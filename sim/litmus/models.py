@@ -405,7 +405,7 @@ def explore(test, model, mode=None, *, barriers=True):
         if work > _MAX_WORK:
             return None
     if not final:
-        raise InputError("no run of this test ends: a thread goes on for ever, whatever the order", file=test.path)
+        raise InputError("no run of this test ends: some thread runs forever, whatever the order", file=test.path)
     return {values: _way(before, state) for values, state in final.items() if test.counts(values)}
 
 

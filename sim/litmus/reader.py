@@ -127,7 +127,7 @@ class Reader:
             raise Refusal(f"{cores} threads: the machine has at most {_MAX_THREADS} cores", columns[_MAX_THREADS])
         for number, column in enumerate(columns):
             if number < cores and column != f"P{number}":
-                raise Refusal(f"expected P{number}: threads are numbered from 0, handlers (H0) stand behind them", column)
+                raise Refusal(f"expected P{number}: threads are numbered from 0, handlers (H0) come after them", column)
             if number >= cores and (column[0] != "H" or int(column[1:]) >= cores or column in columns[:number]):
                 raise Refusal("a handler needs a thread of its own: H0 is the handler of P0", column)
         for row in rows:
@@ -135,7 +135,7 @@ class Reader:
                 cell = row[min(len(columns), len(row) - 1)]
                 first = next(filter(None, (*cell.labels, cell.instruction and cell.instruction.name)), cell.end)
                 said = f"{len(row)} cells" if len(row) > 1 else "one cell" if first is not cell.end else "nothing"
-                raise Refusal(f"a row of {said}, but there are {len(columns)} threads: '|' stands between cells, also between "
+                raise Refusal(f"a row of {said}, but there are {len(columns)} threads: write '|' between cells, also between "
                               "empty ones", first)
             if len(row) == 1 and row[0].instruction is None and not row[0].labels:
                 raise Refusal("an empty row: there is one ';' too many", row[0].end)
@@ -192,7 +192,7 @@ class Reader:
                 bits = _TYPES[word.removeprefix("atomic_")] if bits is None or word in ("char", "short") else bits
                 unsigned |= word == "unsigned"
                 if _TYPES[word.removeprefix("atomic_")] is None:
-                    raise Refusal(f"a location of the type {word} is not known: it has a whole number of at most 64 bits", word)
+                    raise Refusal(f"a location of the type {word} is not supported: use an integer of at most 64 bits", word)
             elif word not in _QUALIFIERS:
                 known = [*_TYPES, "uint64_t", "int64_t", "uint32_t", "int32_t"]
                 raise Refusal(f"there is no type {word}{closest(word, known)}", word)
@@ -217,7 +217,7 @@ class Reader:
     def _give(self, variable, value, token):
         """A start value; 0 if none is said."""
         if variable in self.given:
-            raise Refusal(f"{self._spoken(variable)} has a start value already", token)
+            raise Refusal(f"{self._spoken(variable)} already has an initial value", token)
         self.given[variable] = True
         number = 0 if value is None else self._value_of(value, variable)
         if isinstance(variable, tuple):
@@ -229,7 +229,7 @@ class Reader:
     def _value_of(self, value, variable):
         """The number that a value stands for; an address makes ``variable`` one that holds addresses."""
         if isinstance(value, tree.Place):
-            raise Refusal("a start value is a number or the address of a location", value.token)
+            raise Refusal("an initial value is a number or the address of a location", value.token)
         if value.kind in ("number", "constant") and not value.startswith("$"):
             return _number(value)
         self.pointers.add(variable)
@@ -248,7 +248,7 @@ class Reader:
         if column[0] == "H" or value not in (0, 1):
             raise Refusal("IF is a thread's interrupt flag: 0 or 1", item.place.token)
         if ("IF", column) in self.given:
-            raise Refusal(f"{item.place.column}:IF has a start value already", item.place.token)
+            raise Refusal(f"{item.place.column}:IF already has an initial value", item.place.token)
         self.given["IF", column] = True
         if not value:
             self.off.add(int(column[1:]))
@@ -272,11 +272,11 @@ class Reader:
         """(name, bits or None) of a register, or None. A name with % that the processor does not have is any register."""
         name = token.lstrip("%")
         if re.fullmatch(r"[XYZ]MM[0-9]+", name, re.IGNORECASE):
-            raise Refusal(f"{token} is not known: registers are those of whole numbers", token)
+            raise Refusal(f"{token} is not supported: only integer registers are", token)
         try:
             found = instructions.register(name)
         except Part:
-            raise Refusal(f"{token} is the middle of a register: only low parts are known", token) from None
+            raise Refusal(f"{token} is the middle of a register: only low parts are supported", token) from None
         if found is None:
             return (f"%{name}", None) if token.startswith("%") else None
         return (found[0] if found[0][0] == "R" else f"{'R' if self.is_64 else 'E'}{found[0]}"), found[1]
@@ -299,7 +299,7 @@ class Reader:
                 for operand in cell.instruction.operands if cell.instruction else ():
                     for token in self._named(cell.instruction, operand):
                         if token in self.labels and token not in self.memory:
-                            raise Refusal("self-modifying code is not known: code is not in memory", token)
+                            raise Refusal("self-modifying code is not supported: code is not in memory", token)
                         if token not in self.arrays:
                             self.memory.setdefault(str(token), None)
 
@@ -360,7 +360,7 @@ class Reader:
         written = cell.instruction
         op, bits = self._mnemonic(written.name)
         if column[0] == "H" and op in _NOT_IN_HANDLERS:
-            raise Refusal(f"{written.name} cannot stand in a handler: it runs with interrupts off to its end", written.name)
+            raise Refusal(f"{written.name} is not allowed in a handler: it runs with interrupts off to its end", written.name)
         operands, registers, constants = [], [], {}
         for operand in self._in_order(op, written):
             known, size = self._operand(column, op, operand, bits)
@@ -385,7 +385,7 @@ class Reader:
         sizes = {size for _, size in registers if size}
         if bits is None and len(sizes) > 1 or bits is not None and sizes - {bits}:
             named = " and ".join(map(str, sorted({*sizes, *filter(None, [bits])})))
-            raise Refusal(f"mixed sizes are not known: {written.name} is about {named} bits", written.name)
+            raise Refusal(f"mixed sizes are not supported: {written.name} has {named} bits", written.name)
         bits = bits or next(iter(sizes), None)
         text = " ".join(self.text[(written.lock or written.name).start:cell.end.start].split())
         instruction = syntax.Instruction(op, tuple(operands), written.lock is not None or op == "XCHG", text)
@@ -397,9 +397,9 @@ class Reader:
             return found
         name = token.upper()
         if name.startswith(("MOVNT", "MOVD", "CLFLUSH", "CLWB")):
-            raise Refusal(f"{token} is not known: it orders memory in a way of its own", token)
+            raise Refusal(f"{token} is not supported: it has its own memory order", token)
         if name.startswith(("MOVZ", "MOVS")):
-            raise Refusal(f"mixed sizes are not known: {token} is about two", token)
+            raise Refusal(f"mixed sizes are not supported: {token} has two", token)
         raise Refusal(f"unknown instruction {token}{closest(name, sorted(FORMS.keys() - MOVES))}", token)
 
     def _in_order(self, op, written):
@@ -458,13 +458,13 @@ class Reader:
                 raise Refusal("an address is a location or a register, and a number", operand.token)
             return syntax.Location(self._element(named[0], self._words(offset, bits or self._declared(named[0]), operand))), size
         if operand.base is None or operand.base.kind == "number":
-            raise Refusal("an address that is a number is not known: name the location", operand.token)
+            raise Refusal("a number as an address is not supported: name the location", operand.token)
         register = self._register(operand.base)
         self.registers[column].setdefault(register[0], None)
         index = None
         if operand.index is not None:
             if (_number(operand.scale) if operand.scale else 1) * 8 != (bits or 64):
-                raise Refusal("mixed sizes are not known: an index is times the size of what is accessed", operand.index)
+                raise Refusal("mixed sizes are not supported: an index is multiplied by the size of the access", operand.index)
             index = self._register_of(operand.index)
             self.registers[column].setdefault(index, None)
         return syntax.Indirect(register[0], index, self._words(offset, bits, operand)), size
@@ -475,26 +475,26 @@ class Reader:
     def _words(self, offset, bits, operand):
         size = (bits or (64 if self.is_64 else 32)) // 8
         if offset % size:
-            raise Refusal("mixed sizes are not known: this address is between two locations", operand.token)
+            raise Refusal("mixed sizes are not supported: this address is between two locations", operand.token)
         return offset // size
 
     def _check_form(self, op, written, operands):
         form = "".join(_KINDS[type(operand)] for operand in operands)
         if form not in FORMS[op]:
             if self.source_first and form[:1] == "C":
-                raise Refusal("a constant cannot be written: here the source stands first, as in other instructions of this file",
+                raise Refusal("a constant cannot be written: here the source comes first, as in other instructions of this file",
                               written.operands[0].token)
             order = -1 if self.source_first else 1
             shown = " or ".join(", ".join(_KIND_NAMES[kind] for kind in item[::order]) or "no operands" for item in FORMS[op])
             raise Refusal(f"{written.name} takes {shown}", written.operands[0].token if written.operands else written.name)
         writes = form[:1] == "M" or op == "XCHG" and "M" in form
         if written.lock is not None and not (op in LOCKABLE and writes):
-            raise Refusal(f"LOCK cannot stand before this {written.name}: it stands before {', '.join(LOCKABLE)} to memory",
+            raise Refusal(f"LOCK is not allowed before this {written.name}: only before {', '.join(LOCKABLE)} to memory",
                           written.lock)
         if op == "TPR" and not 0 <= operands[0].value < _CLASSES:
             raise Refusal(f"TPR takes a class from 0 to {_CLASSES - 1}", written.operands[0].token)
         if op == "LEA" and not isinstance(operands[1], syntax.Location):
-            raise Refusal("LEA of an address in a register is not known: name the location", written.operands[0].token)
+            raise Refusal("LEA of an address in a register is not supported: name the location", written.operands[0].token)
 
     def _fix_addresses(self, column, items):
         """An address in a register that the thread never writes is a location."""
@@ -503,7 +503,7 @@ class Reader:
             operands = tuple(self._fixed(column, operand, written, item.token) for operand in item.instruction.operands)
             if any(isinstance(operand, syntax.Indirect) and operand.index for operand in operands) and (
                     item.instruction.op != "MOV" or item.constants):
-                raise Refusal("an address with an index that changes is known in a MOV of a register only", item.token)
+                raise Refusal("an address with an index that changes is supported only in a MOV of a register", item.token)
             items[number] = item._replace(instruction=item.instruction._replace(operands=operands))
 
     def _fixed(self, column, operand, written, token):
@@ -548,7 +548,7 @@ class Reader:
                 op = item.instruction.op
                 need = {**JUMPS, **MOVES, **instructions.SETS}.get(op, (None, instructions.Need.NOTHING))[1]
                 if need is instructions.Need.NO_SIGN and carry_kept:
-                    raise Refusal(f"{item.token} is not known beside {carry_kept}, which keeps CF", item.token)
+                    raise Refusal(f"{item.token} is not supported together with {carry_kept}, which keeps CF", item.token)
                 yield column, need, item.token
 
     def _thread(self, column, items, labels, widths):
@@ -600,7 +600,7 @@ class Reader:
         if name in self.arrays:
             return list(self.arrays[name])
         if name not in self.memory:
-            raise Refusal(f"there is no location {name}{closest(name, self.memory)}: neither a start value nor an instruction "
+            raise Refusal(f"there is no location {name}{closest(name, self.memory)}: neither an initial value nor an instruction "
                           "names it", place.token)
         return [name]
 

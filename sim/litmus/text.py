@@ -7,10 +7,10 @@ __all__ = ["Header", "Refusal", "Token", "split"]
 
 #: What cannot be said on this machine -> how it shows.
 _UNSAYABLE = {
-    "page tables are not known: each location has one address for ever":
+    "page tables are not supported: addresses are fixed":
         r"\b(PTE|TTD|PA)\s*\(|\(\s*(oa|valid|attrs|af|db|dbm)\s*:",
-    "self-modifying code is not known: code is not in memory": r"\b(instr|label)\s*:\s*\"",
-    "faults are not known: every location may be accessed": r"\b[Ff]ault\s*\(",
+    "self-modifying code is not supported: code is not in memory": r"\b(instr|label)\s*:\s*\"",
+    "faults are not supported: every location may be accessed": r"\b[Ff]ault\s*\(",
 }
 #: Words with which files of other architectures begin, in capitals.
 _OTHERS = ("AARCH64", "ARM", "ARMV8", "ASL", "BPF", "BELL", "C", "CPP", "CPP11", "GPU_PTX", "JAVA", "LISA", "MIPS", "PPC", "POWER",
@@ -68,13 +68,13 @@ def split(text):
     architecture = word.upper()
     if architecture not in ("X86", "X86_64"):
         if architecture in _OTHERS:
-            raise Refusal(f"{word} is another architecture: X86 and X86_64 are known", word)
+            raise Refusal(f"{word} is another architecture: X86 and X86_64 are supported", word)
         raise Refusal(_EXPECTED if word else f"{_EXPECTED}, not the end of the file", word)
     if found[2] is None:
         raise Refusal(f"{_EXPECTED}: the test has no name", word)
     info = _INFO.match(text, found.end())
     if info is None:
-        raise Refusal("expected '{' and the start values, not the end of the file", Token("", "end", len(text)))
+        raise Refusal("expected '{' and the initial values, not the end of the file", Token("", "end", len(text)))
     keys = tuple(Token(key[1], "key", found.end() + key.start(1)) for key in _KEY.finditer(info[0]))
     _check_sayable(text, info.end())
     return Header(architecture, found[2], keys), list(_tokens(text, info.end()))

@@ -163,8 +163,8 @@ class _Translator:
         try:
             return machine_config(test.n_cores, test.xlen, microcode=microcode, arena=arena, stack=stack)
         except ValueError as problem:
-            raise InputError(f"no machine holds this test: it needs {microcode} words of microcode, {arena} of memory and "
-                             f"{stack} of stack, and {problem}", file=test.path) from None
+            raise InputError(f"no machine is large enough: the test needs {microcode} words of microcode, {arena} of memory "
+                             f"and {stack} of stack, and {problem}", file=test.path) from None
 
     def _lines(self):
         test = self._test

@@ -194,7 +194,7 @@ class _Parser:
         self.expect("{")
         items = []
         if self.accept(";") and not self.at("}"):
-            self.refuse("a start value or '}'")
+            self.refuse("an initial value or '}'")
         while not self.accept("}"):
             items.append(self.start())
             if not self.at("}"):
@@ -206,7 +206,7 @@ class _Parser:
         while self.token.kind == "name" and self.ahead() != ":":
             words.append(self.take())
         if not words and not self.at("*", "[") and self.token.kind not in ("number", "name"):
-            self.refuse("a start value or '}'")
+            self.refuse("an initial value or '}'")
         pointer = self.accept("*")
         if self.at("[") and self.ahead().kind == "number" and words:
             return self.array(words)
@@ -305,7 +305,7 @@ class _Parser:
     def operand(self):
         token = self.token
         if self.at("*"):
-            raise Refusal("a jump to an address is not known: code is not in memory", token)
+            raise Refusal("a jump to an address is not supported: code is not in memory", token)
         if token.kind == "name" and self.ahead().lower() == "ptr":
             size = self.take()
             self.take()

@@ -97,7 +97,7 @@ class Widths:
             for name in use.memory if use.bits else ():
                 if bits.setdefault(name, use.bits) != use.bits:
                     said = f"declared with {bits[name]} bits" if name not in shown else f"accessed with {bits[name]} bits before"
-                    raise Refusal(f"mixed sizes are not known: {name} is {said}, and with {use.bits} here", use.token)
+                    raise Refusal(f"mixed sizes are not supported: {name} is {said}, and with {use.bits} here", use.token)
                 if name not in declared:
                     shown[name] = use.token
         return bits
@@ -127,7 +127,7 @@ class Widths:
             self._member(families, variable).value(value, self.bits(variable), token)
         for column, need, token in conditions:
             if any(not family.answers(need) for family in families.values() if column in family.columns):
-                raise Refusal(f"{token} is not known here: numbers in {column} may overflow, or be negative", token)
+                raise Refusal(f"{token} is not supported here: numbers in {column} may overflow, or be negative", token)
         needs = [family.need() for family in families.values()]
         xlen = max((bits for bits, _ in needs), default=WIDTHS[0])
         for (bits, exact), family in zip(needs, families.values(), strict=True):
@@ -186,8 +186,8 @@ class _Family:
         narrowest, *wider = sorted(self._widths)
         if not self._small(narrowest) or wider and self._negative:
             if wider:
-                raise Refusal(f"mixed sizes are not known: numbers of {narrowest} and of {wider[-1]} bits move between registers, "
-                              "and some may be negative or large", self.token)
+                raise Refusal(f"mixed sizes are not supported: numbers of {narrowest} and of {wider[-1]} bits move between "
+                              "registers, and some may be negative or large", self.token)
             if narrowest not in WIDTHS:
                 raise Refusal(f"a number may overflow its {narrowest} bits here, and a word of the machine has more", self.token)
             return narrowest, True

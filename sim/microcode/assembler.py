@@ -230,7 +230,7 @@ class _Assembler:
                                       f"{f', which is {of[0].name}' if of else ', and none does so far'}", part.token)
                 parts[name] = (*parts.get(name, ()), found)
             if not role.many and len(parts[name]) > 1:
-                raise scope.error(f"one thing alone plays the role {name}", token)
+                raise scope.error(f"only one thing may play the role {name}", token)
         return parts
 
     def _percpu(self, statement, scope):
@@ -295,7 +295,7 @@ class _Assembler:
         op = MNEMONICS[name]
         fields = self._operands(op, statement, scope)
         if len(statement.events) > 1:
-            raise scope.error("a word says one event", statement.events[1].token)
+            raise scope.error("a word emits only one event", statement.events[1].token)
         event = statement.events[0] if statement.events else None
         event_fields = self._event_operands(op, event, fields, scope) if event else {}
         if event and not self.any_events and event.token[1:] != Event.WARN.name:
@@ -326,7 +326,7 @@ class _Assembler:
         if call.name in [level.macro for level in scope.expansion]:
             raise scope.error(f"{call.name} calls itself", call.name)
         if call.events:
-            raise scope.error("an event belongs to a word, not to the call of a macro", call.events[0].token)
+            raise scope.error("an event belongs to a word, not to a use of a macro", call.events[0].token)
         if len(call.operands) != len(parameters):
             raise scope.error(f"{call.name} takes {count(len(parameters), 'argument', ', '.join(parameters))}, "
                               f"not {len(call.operands)}", call.name)
@@ -391,7 +391,7 @@ class _Assembler:
         if a is not None:
             fields["ra"] = self._register(a, scope)
         if b is not None and "k" in OPERATIONS[op].operands:
-            raise scope.error("the operand b of this event is the constant that is stored", first_token(b))
+            raise scope.error("operand b of this event is the stored constant", first_token(b))
         if b is not None and op in MEMORY_OPS:
             # use_imm is about the address; b is always rb.
             fields["rb"] = self._register(b, scope)
@@ -405,7 +405,7 @@ class _Assembler:
         counts: the event of a store says its base and its data."""
         token, signature = event.token, SIGNATURES[EVENTS[event.token[1:]]]
         if signature.hardware:
-            raise scope.error(f"{token} is said by the hardware alone", token)
+            raise scope.error(f"{token} is emitted only by the hardware", token)
         if signature.memory and op not in MEMORY_OPS:
             raise scope.error(f"{token} belongs to the memory operation on the lock", token)
         given = {name for name, parts in _EVENT_FIELDS.items() if not parts.isdisjoint(event_fields)}

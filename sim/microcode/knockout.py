@@ -7,23 +7,27 @@ from rtl.memory.port import MemoryModel
 from sim.errors import InputError
 from sim.spelling import closest
 
-__all__ = ["idle_barriers", "knock_out"]
+__all__ = ["idle_barriers", "knock_out", "useful_under"]
 
 #: Memory models -> the barriers that do something under them: loads are not reordered under any.
 _USEFUL = {MemoryModel.SC: (), MemoryModel.TSO: (Fence.FULL,), MemoryModel.PSO: (Fence.FULL, Fence.WRITE)}
+
+
+def useful_under(image, name):
+    """The memory models under which a named barrier or lock does something, the strongest first. A lock does under each."""
+    words = [MicroWord.from_bits(image.words[address]) for address in image.names.get(name, ())]
+    if any(word["op"] is not Op.FENCE for word in words):
+        return tuple(_USEFUL)
+    kinds = {Fence(word["imm"]) for word in words}
+    return tuple(model for model, useful in _USEFUL.items() if not kinds.isdisjoint(useful))
 
 
 def idle_barriers(image, names, model):
     """Those of the names that stand for barriers which do nothing under a memory model -> the first model under which they could.
 
     image : the one that has them."""
-    result = {}
-    for name in names:
-        words = [MicroWord.from_bits(image.words[address]) for address in image.names.get(name, ())]
-        kinds = {Fence(word["imm"]) for word in words} if all(word["op"] is Op.FENCE for word in words) else ()
-        if kinds and kinds.isdisjoint(_USEFUL[model]):
-            result[name] = next((other.name.lower() for other, useful in _USEFUL.items() if not kinds.isdisjoint(useful)), None)
-    return {name: other for name, other in result.items() if other}
+    useful = {name: useful_under(image, name) for name in names}
+    return {name: models[0].name.lower() for name, models in useful.items() if models and model not in models}
 
 
 def knock_out(image, names):

@@ -233,7 +233,7 @@ class Names:
                 try:
                     value = int(token, {"0x": 16, "0b": 2}.get(token[:2].lower(), 10))
                 except ValueError:
-                    raise scope.error("this is not a number, or one with thousands of digits" if len(token) > _LONG_NUMBER else
+                    raise scope.error("this is not a number, or it has thousands of digits" if len(token) > _LONG_NUMBER else
                                       f"{token} is not a number", token) from None
                 return self._bounded(value, scope, token)
             case syntax.Ref(token, ()):
@@ -291,7 +291,7 @@ class Names:
             bound = scope.arguments[token]
             return self.evaluate(*bound)
         if token in scope.registers:
-            raise scope.error(f"{token} is a register, and a number is needed here", token)
+            raise scope.error(f"{token} is a register, but a number is needed here", token)
         symbol = self.symbols.get(token)
         if symbol is None:
             if token in self.structs:
@@ -302,10 +302,10 @@ class Names:
     def _value(self, symbol, token, scope):
         """The value of a symbol that ``token`` refers to."""
         if symbol.value is None:
-            raise scope.error(f"the arena is laid out at the end: {token} is not known yet", token)
+            raise scope.error(f"{token} is not known yet: the arena is laid out at the end", token)
         if isinstance(symbol.value, Bound):
             if symbol.evaluating:
-                raise scope.error(f"{token} is defined by itself", token)
+                raise scope.error(f"{token} is defined in terms of itself", token)
             symbol.evaluating = True
             symbol.value = self.evaluate(*symbol.value)
             symbol.evaluating = False
@@ -417,7 +417,7 @@ class Names:
                 raise scope.error(f"{token}.{path} is more than one word", token)
             return Part(str(token), path)
         if path:
-            raise scope.error(f"{kind.value} is wanted here, not a field", part.path[0])
+            raise scope.error(f"{kind.value} is expected here, not a field", part.path[0])
         if kind is Kind.STRUCT:
             if token not in self.structs:
                 raise self._unknown_struct(token, scope)
@@ -427,7 +427,7 @@ class Names:
         if symbol is None:
             raise self._unknown(token, scope)
         if symbol.kind not in known:
-            raise scope.error(f"{token} is {symbol.kind}, and {kind.value} is wanted here", token)
+            raise scope.error(f"{token} is {symbol.kind}, but {kind.value} is expected here", token)
         return Part(str(token), value=self._value(symbol, token, scope) if kind is Kind.CONSTANT else None)
 
     def place(self):

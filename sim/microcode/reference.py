@@ -1,5 +1,5 @@
-"""The tables of ``docs/microcode.md`` (fields, operations, events, roles) and ``docs/protocols.md`` (who says which event), from
-the description that the hardware is built from.
+"""The tables of ``docs/microcode.md`` (fields, operations, events, roles) and of ``docs/writing-a-protocol.md`` (what emits
+which event), from the description that the hardware is built from.
 
 ``python -m sim.microcode.reference`` says whether they are up to date (exit code 1 if not); with ``--write`` it makes them so.
 """
@@ -21,7 +21,7 @@ from .roles import ROLES
 
 __all__ = ["DOCUMENTS", "comments", "main", "update"]
 
-DOCUMENTS = tuple(Path(__file__).parents[2] / "docs" / name for name in ("microcode.md", "protocols.md"))
+DOCUMENTS = tuple(Path(__file__).parents[2] / "docs" / name for name in ("microcode.md", "writing-a-protocol.md"))
 #: The sources that protocols share.
 _SHARED = tuple(Path(__file__).parent / "sources" / name for name in ("machine.uasm", "boot.uasm", "program.uasm"))
 
@@ -74,22 +74,22 @@ def _roles():
                     for name, role in ROLES.items()))
 
 
-def _said():
-    """Who says an event."""
+def _emitted():
+    """Which shared source, or the hardware, emits an event."""
     texts = comments(Event)
-    said = {path.name: set(re.findall(r"@(\w+)", path.read_text(encoding="utf-8"))) for path in _SHARED}
+    emitted = {path.name: set(re.findall(r"@(\w+)", path.read_text(encoding="utf-8"))) for path in _SHARED}
 
     def who(name, event):
         if _operands_of(event) == "hardware":
             return "hardware"
-        return ", ".join(f"`{source}`" for source, names in said.items() if name in names) or "-"
+        return ", ".join(f"`{source}`" for source, names in emitted.items() if name in names) or "-"
 
-    return _table(("event", "operands", "said by", "what"),
+    return _table(("event", "operands", "emitted by", "what"),
                   *((f"`@{name}`", _operands_of(event).replace("hardware", ""), who(name, event), _cell(texts[name]))
                     for name, event in EVENTS.items()))
 
 
-_TABLES = {"fields": _fields, "operations": _operations, "events": _events, "said": _said, "roles": _roles}
+_TABLES = {"fields": _fields, "operations": _operations, "events": _events, "emitted": _emitted, "roles": _roles}
 
 
 def update(text):

@@ -43,21 +43,21 @@ class Role(NamedTuple):
 
 
 ROLES = {
-    "csd": Role(Kind.STRUCT, "what is queued for a call, by itself or inside another struct"),
+    "csd": Role(Kind.STRUCT, "what is queued for a call, alone or inside another struct"),
     "csd.func": Role(Kind.WORD, "function to call", within="csd"),
     "csd.info": Role(Kind.WORD, "argument of the function", within="csd"),
-    "csd.flags": Role(Kind.WORD, "flags that say whose the csd is, and who waits", within="csd"),
-    "csd.next": Role(Kind.WORD, "the next one in the list that it is in", within="csd"),
+    "csd.flags": Role(Kind.WORD, "flags that say who owns the csd and whether the caller waits", within="csd"),
+    "csd.next": Role(Kind.WORD, "the next csd in its list", within="csd"),
     "flag.lock": Role(Kind.CONSTANT, "bit of the flags: in use"),
     "flag.wait": Role(Kind.CONSTANT, "bit of the flags: the caller waits"),
-    "flag.alloc": Role(Kind.CONSTANT, "bit of the flags: the csd is allocated, and freed by who is done with it"),
+    "flag.alloc": Role(Kind.CONSTANT, "bit of the flags: the csd is allocated, and whoever finishes with it frees it"),
     "flag.other": Role(Kind.CONSTANT, "other bits that flags may have", many=True),
-    "targets.count": Role(Kind.WORD, "how many targets are still to come; beside a csd"),
-    "targets.mask": Role(Kind.WORD, "which ones; or the address of the word that says it"),
-    "list": Role(Kind.FIELD, "the head of a list: two words, empty if both have its address; or one, empty if 0", many=True),
-    "stack": Role(Kind.OBJECT, "where each core has what is on its stack and seen by others"),
-    "stack.end": Role(Kind.OBJECT, "the address of the first free word of a core's stack"),
-    "masks": Role(Kind.OBJECT, "an array of masks that are allocated, one by one"),
+    "targets.count": Role(Kind.WORD, "number of remaining targets; in a struct with a csd"),
+    "targets.mask": Role(Kind.WORD, "mask of the remaining targets, or the address of the word that holds it"),
+    "list": Role(Kind.FIELD, "head of a list: two words (empty if both hold its address), or one word (empty if 0)", many=True),
+    "stack": Role(Kind.OBJECT, "the stack of each core in the arena, which other cores can access"),
+    "stack.end": Role(Kind.OBJECT, "address of the first free word of a core's stack"),
+    "masks": Role(Kind.OBJECT, "array of masks that are allocated one at a time"),
 }
 #: ``call.NAME``: the routine that the calls of that name in scenarios are calls of.
 CALLS = "call."

@@ -5,10 +5,11 @@ one, or one that a search finds. A generation that is clean has to stay so in as
 """
 
 import random
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
+from rtl.config import MachineConfig
 from rtl.schedule import ScheduleKind
 from sim.engines.spec import EngineSpec
 from sim.errors import InputError
@@ -20,11 +21,12 @@ from sim.runs.plan import Plan
 from sim.runs.prepare import prepare
 from sim.runs.run import run
 from sim.scenarios.document import Document
+from sim.scenarios.reader import shipped_scenarios
 from sim.spelling import closest
 from sim.watchdog import JUDGES
-from sim.workers.processes import Workers
+from sim.workers.processes import side_by_side
 
-__all__ = ["PLANS", "Defect", "Exhibit", "Row", "defects", "exhibits", "show"]
+__all__ = ["PLANS", "Defect", "Exhibit", "Row", "exhibits", "read_defects", "shipped_defects", "show"]
 
 _HERE = Path(__file__).parent
 
@@ -40,13 +42,16 @@ def _stalls(number):
 PLANS = {"hunt": plan_of, "stalls": _stalls}
 
 
+# --- what there is ----------------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class Defect:
     """What has been wrong.
 
     name, title : for people.  scenario : what shows it.  oracles : it is there if one of these is violated.
     has, clean : generations.  cores : how many it takes.
-    settings : of the machine (``--set``).  variant : likewise, only where the defect is; what is clean is what it was made from.
+    settings : of the machine (``--set``).  variant : likewise, where the defect is; the same generation may be clean without it.
     without : barriers that are left out, of those that a generation has.
     plans : of PLANS.  by_oracles : the Monitor has no flag for it, so the oracles judge each run.
     """
@@ -65,8 +70,64 @@ class Defect:
     by_oracles: bool = False
 
 
-def _name(protocol):
-    return Path(protocol).name.removesuffix(".uasm")
+@cache
+def shipped_defects():
+    """Name -> Defect, of all there are."""
+    return read_defects(_HERE / "defects.toml")
+
+
+def read_defects(path):
+    """Name -> Defect, of a file. A scenario is one of the file's folder, or a shipped one. Raises InputError."""
+    root = Document(path).root
+    root.only(("defect",))
+    found = {}
+    for table in root.tables("defect"):
+        defect = _read(table)
+        if defect.name in found:
+            raise table.refusal("name", f'names "{defect.name}" a second time')
+        found[defect.name] = defect
+    return found
+
+
+def _read(table):
+    table.only(Defect.__annotations__)
+    for key in ("name", "title", "scenario", "oracles", "has", "clean", "cores"):
+        if key not in table:
+            raise table.document.refusal(table.path, f"has no {key}")
+    known = {"has": shipped_protocols(), "clean": shipped_protocols(), "oracles": JUDGES}
+    lists = {key: _names(table, key, known.get(key)) for key in (*known, "settings", "variant", "without")}
+    both = set(lists["has"]).intersection(lists["clean"])
+    if both and not lists["variant"]:
+        raise table.refusal("clean", f'has "{min(both)}", as `has` does, and there is no variant')
+    for name in lists["without"]:
+        for protocol in lists["has"]:
+            known = barriers_and_locks(protocol)
+            if name not in known:
+                raise table.refusal("without", f'has "{name}", which {protocol} does not name{closest(name, known)}')
+    plans = table.get("plans", str, "hunt")
+    if plans not in PLANS:
+        raise table.refusal("plans", f"must be one of {', '.join(PLANS)}")
+    cores = table.get("cores", int)
+    if not 1 <= cores <= MachineConfig.MAX_CORES:
+        raise table.refusal("cores", f"must be from 1 to {MachineConfig.MAX_CORES}")
+    return Defect(name=table.get("name", str), title=table.get("title", str), scenario=_scenario(table), cores=cores, plans=plans,
+                  by_oracles=table.get("by_oracles", bool, False), **{**lists, "oracles": frozenset(lists["oracles"])})
+
+
+def _names(table, key, known):
+    names = table.get(key, list, [])
+    for name in names:
+        if not isinstance(name, str) or known is not None and name not in known:
+            raise table.refusal(key, f'has "{name}", which does not exist{closest(str(name), known or ())}')
+    return tuple(names)
+
+
+def _scenario(table):
+    name = table.get("scenario", str)
+    own, shipped = table.document.path.parent / f"{name}.toml", shipped_scenarios()
+    if not own.is_file() and name not in shipped:
+        raise table.refusal("scenario", f'is "{name}", which neither stands here nor is shipped{closest(name, shipped)}')
+    return str(own) if own.is_file() else name
 
 
 @dataclass(frozen=True)
@@ -79,28 +140,66 @@ class Exhibit:
 
     @property
     def generation(self):
-        """As it is shown."""
-        return " ".join([_name(self.protocol), *(self.defect.variant if self.has else ())])
+        return Path(self.protocol).name.removesuffix(".uasm")
+
+    @property
+    def variant(self):
+        return self.defect.variant if self.has else ()
+
+    @property
+    def without(self):
+        """What is left out, of what this generation has."""
+        return [name for name in self.defect.without if name in barriers_and_locks(self.protocol)]
+
+    @property
+    def what(self):
+        """The generation, and what is not as it is in it."""
+        without = f" without {', '.join(self.without)}" if self.without else ""
+        return " ".join([self.generation, *self.variant]) + without
 
     @property
     def file(self):
         """The name of what is written of it, without suffix."""
-        return f"{self.defect.name}.{_name(self.protocol)}"
+        return f"{self.defect.name}.{self.generation}{'.variant' if self.variant else ''}"
 
     def prepared(self):
-        defect = self.defect
-        has = set(barriers_and_locks(self.protocol)) if defect.without else ()
-        return prepare(defect.scenario, protocol=self.protocol, cores=defect.cores,
-                       assignments=defect.settings + (defect.variant if self.has else ()),
-                       without=[name for name in defect.without if name in has])
+        """What is run. Raises InputError."""
+        return prepare(self.defect.scenario, protocol=self.protocol, cores=self.defect.cores,
+                       assignments=(*self.defect.settings, *self.variant), without=self.without)
+
+
+def exhibits(names=(), protocols=()):
+    """What there is to show. Raises InputError if there is no such thing.
+
+    names : of defects; none: all.  protocols : only these. One that a defect says nothing of should be clean, as should your own.
+    """
+    known = shipped_defects()
+    for name in names:
+        if name not in known:
+            raise InputError(f'there is no defect "{name}"{closest(name, known)} (there are: {", ".join(known)})')
+    for protocol in protocols:
+        find_protocol(protocol)
+    chosen = tuple(dict.fromkeys(protocols))
+    return [exhibit for name in dict.fromkeys(names or known) for exhibit in _exhibits(known[name], chosen)]
+
+
+def _exhibits(defect, protocols):
+    known = [Exhibit(defect, name, has) for has, names in ((True, defect.has), (False, defect.clean)) for name in names]
+    if not protocols:
+        return known
+    return [exhibit for protocol in protocols
+            for exhibit in [one for one in known if one.protocol == protocol] or [Exhibit(defect, protocol, has=False)]]
+
+
+# --- what is seen of it -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Row:
     """What came of an Exhibit.
 
-    runs : how many schedules were tried.  found : the oracle that is violated, or None.  run : the number of the schedule; None:
-    the plain run.  clock, sentence : of the violation.  wave : the file that shows it.
+    runs : how many schedules were tried, besides the plain run.  found : the oracle that is violated, or None.
+    run : the number of the schedule; None: the plain run.  clock, sentence : of the violation.  wave : the file that shows it.
     """
 
     exhibit: Exhibit
@@ -117,99 +216,50 @@ class Row:
         return (self.found is not None) == self.exhibit.has
 
     def to_json(self):
-        defect = self.exhibit.defect
-        return {"generation": self.exhibit.generation, "defect": defect.name, "title": defect.title, "cores": defect.cores,
-                "memory": self.memory, "expected": self.exhibit.has, "found": self.found is not None, "oracle": self.found,
+        exhibit, defect = self.exhibit, self.exhibit.defect
+        return {"generation": exhibit.generation, "defect": defect.name, "title": defect.title, "cores": defect.cores,
+                "memory": self.memory, "expected": exhibit.has, "found": self.found is not None, "oracle": self.found,
                 "run": self.run, "runs": self.runs, "clock": self.clock, "sentence": self.sentence, "wave": self.wave,
-                "as_expected": self.as_expected}
+                "settings": [*defect.settings, *exhibit.variant], "without": exhibit.without, "as_expected": self.as_expected}
 
 
-@cache
-def defects(path=_HERE / "defects.toml"):
-    """Name -> Defect, of all there are. Raises InputError."""
-    root = Document(path).root
-    root.only(("defect",))
-    found = [_read(table) for table in root.tables("defect")]
-    return {defect.name: defect for defect in found}
-
-
-def _read(table):
-    table.only([item.name for item in fields(Defect)])
-    lists = {key: tuple(table.get(key, list, [])) for key in ("has", "clean", "settings", "variant", "without", "oracles")}
-    for oracle in lists["oracles"]:
-        if oracle not in JUDGES:
-            raise table.refusal("oracles", f'has "{oracle}", which does not exist{closest(oracle, JUDGES)}')
-    plans = table.get("plans", str, "hunt")
-    if plans not in PLANS:
-        raise table.refusal("plans", f"must be one of {', '.join(PLANS)}")
-    known = shipped_protocols()
-    for key in ("has", "clean"):
-        for protocol in lists[key]:
-            if protocol not in known:
-                raise table.refusal(key, f'has "{protocol}", which is no protocol{closest(protocol, known)}')
-    scenario = table.get("scenario", str)
-    own = _HERE / f"{scenario}.toml"
-    return Defect(name=table.get("name", str), title=table.get("title", str), cores=table.get("cores", int),
-                  plans=plans, by_oracles=table.get("by_oracles", bool, False),
-                  scenario=str(own) if own.exists() else scenario, **{**lists, "oracles": frozenset(lists["oracles"])})
-
-
-def exhibits(names=(), protocols=()):
-    """What there is to show. Raises InputError if there is no such thing.
-
-    names : of defects; none: all.  protocols : only these. One that a defect says nothing of should be clean, as should your own.
-    """
-    known = defects()
-    for name in names:
-        if name not in known:
-            raise InputError(f'there is no defect "{name}"{closest(name, known)} (there are: {", ".join(known)})')
-    for protocol in protocols:
-        find_protocol(protocol)
-    return [Exhibit(known[name], protocol, protocol in known[name].has) for name in names or known
-            for protocol in protocols or (*known[name].has, *known[name].clean)]
-
-
-def show(exhibits, *, runs, out, processes, waves=True, progress=lambda row, done: None):
+def show(exhibits, *, runs, out, processes, progress=lambda row, done: None):
     """A Row for each Exhibit, in their order. progress : called with each Row when it is there, and with how many are.
 
-    runs : schedules, at most, of each.  out : the folder for waves.  processes : how many work.
+    runs : schedules, at most, of each.  out : the folder for waves; None: there are none.  processes : how many work.
     """
-    for exhibit in exhibits:
-        exhibit.prepared()            # all that can be refused
-    if waves:
+    prepared = [exhibit.prepared() for exhibit in exhibits]           # all that can be refused
+    if out is not None:
         make_folder(out)
+    engines = {}                                                       # built before the processes that use them
+    for one in prepared:
+        if _machine(one) not in engines:
+            engines[_machine(one)] = _machine(one).make()
     rows = [None] * len(exhibits)
-    with Workers(min(processes, len(exhibits)), partial(_look, exhibits, runs, out if waves else None)) as workers:
-        numbers = iter(range(len(exhibits)))
-        number = next(numbers, None)
-        while number is not None or workers.busy:
-            while number is not None and workers.hungry:
-                workers.give(number)
-                number = next(numbers, None)
-            for place, row in workers.results():
-                rows[place] = row
-                progress(row, len(rows) - rows.count(None))
+
+    def look(number):
+        return _look(exhibits[number], prepared[number], engines[_machine(prepared[number])], runs, out)
+
+    for done, (number, row) in enumerate(side_by_side(processes, look, range(len(exhibits))), 1):
+        rows[number] = row
+        progress(row, done)
     return rows
 
 
-@cache
-def _engine(config, room):
-    return EngineSpec(config, room=room, many=True).make()
+def _machine(prepared):
+    return EngineSpec(prepared.run.config, room=prepared.room, many=True)
 
 
-def _look(exhibits, runs, out, number):
-    """(number, Row) of an Exhibit."""
-    exhibit = exhibits[number]
-    prepared = exhibit.prepared()
-    engine = _engine(prepared.run.config, prepared.room)
-    hit = next(search(prepared, engine, runs=runs, plans=PLANS[exhibit.defect.plans], by_oracles=exhibit.defect.by_oracles,
-                      wanted=exhibit.defect.oracles.__contains__), None)
+def _look(exhibit, prepared, engine, runs, out):
+    """The Row of an Exhibit."""
+    defect = exhibit.defect
+    row = partial(Row, exhibit, prepared.settings.memory)
+    hit = next(search(prepared, engine, runs=runs, plans=PLANS[defect.plans], by_oracles=defect.by_oracles,
+                      wanted=defect.oracles.__contains__), None)
     if hit is None:
-        return number, Row(exhibit, prepared.settings.memory, runs)
+        return row(runs)
     wave = None
     if out is not None:
-        # Exactly what has been found, so that the schedule beside the waves is that, too.
-        again = hit.result.prepared.under(schedule=hit.result.schedule, violation=(hit.first.oracle, hit.first.clock))
-        wave = str(run(again, engine=engine, out=out, name=exhibit.file).files["waves"])
+        wave = str(run(hit.repeatable, engine=engine, out=out, name=exhibit.file).files["waves"])
     found, tried = hit.first, 0 if hit.number is None else hit.number + 1
-    return number, Row(exhibit, prepared.settings.memory, tried, found.oracle, hit.number, found.clock, found.sentence, wave)
+    return row(tried, found.oracle, hit.number, found.clock, found.sentence, wave)

@@ -9,7 +9,7 @@ from pathlib import Path
 from sim.errors import InputError
 from sim.files import make_folder, write_whole
 from sim.microcode.protocols import find_protocol
-from sim.workers.processes import Workers
+from sim.workers.processes import side_by_side
 
 from .equivalents import equivalents_of
 from .judge import Judge, Verdict
@@ -108,7 +108,7 @@ class Campaign:
                          if (boot or mutant.file not in _BOOT)
                          and (only is None or any(only in text for text in (name, mutant.text, mutant.routine or "")))}
         if not self._mutants:
-            raise InputError(f"--only {only}: no mutant's name, line or routine has this in it")
+            raise InputError(f"--only {only}: no mutant has this text in its name, line or routine")
         self._reasons = {name: equivalents.reason(mutant) for name, mutant in self._mutants.items()}
         self._verdicts = {}           # id -> Verdict or None
 
@@ -131,9 +131,9 @@ class Campaign:
         started = time.monotonic()
         if todo:
             needed = self._judge.build(todo)
-            for number, normal in self._side_by_side(self._judge.normal, needed):
+            for number, normal in side_by_side(self._processes, self._judge.normal, needed):
                 self._judge.learn(number, normal)
-            for name, verdict in self._side_by_side(self._judge.judge, todo):
+            for name, verdict in side_by_side(self._processes, self._judge.judge, todo):
                 self._verdicts[name] = verdict
                 self._note()
                 done = [self._verdicts[name] for name in wanted if name in self._verdicts]
@@ -141,19 +141,6 @@ class Campaign:
         rows = tuple(Row(name, mutant.place, mutant.text, mutant.routine, mutant.sentence, self._reasons[name],
                          self._verdicts.get(name)) for name, mutant in self._mutants.items())
         return Report(self._protocol, tuple(self._judge.scenarios), self._runs, rows, len(todo), time.monotonic() - started)
-
-    def _side_by_side(self, work, tasks):
-        """(task, its result) of each, as they come."""
-        tasks = iter(tasks)
-        with Workers(self._processes, lambda task: (task, work(task))) as workers:
-            task = next(tasks, None)
-            while True:
-                while task is not None and workers.hungry:
-                    workers.give(task)
-                    task = next(tasks, None)
-                if not workers.busy:
-                    return
-                yield from workers.results()
 
     # --- the notebook -----------------------------------------------------------------------------------------------------
 
@@ -169,9 +156,9 @@ class Campaign:
             identity = {name: parts[name] for name in self._judge.identity}
             self._verdicts = {name: verdict and Verdict(**verdict) for name, verdict in parts["verdicts"].items()}
         except FileNotFoundError:
-            raise InputError("there is no campaign to go on with", file=self.notebook) from None
+            raise InputError("there is no campaign to resume", file=self.notebook) from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            raise InputError("is no notebook of a campaign", file=self.notebook) from None
+            raise InputError("is not the notebook of a campaign", file=self.notebook) from None
         if identity != self._judge.identity:
-            raise InputError("is the notebook of another campaign: its protocol, scenarios or schedules are others",
+            raise InputError("is the notebook of another campaign: its protocol, scenarios or schedules are different",
                              file=self.notebook)

@@ -45,7 +45,7 @@ class _Entry:
                 raise table.refusal(key, "is missing: an entry has line, mutants and reason")
         for item in table.get("mutants", list):
             if not isinstance(item, str):
-                raise table.refusal("mutants", f"must be a list of what is done to the line, not {item!r}")
+                raise table.refusal("mutants", f"must be a list of changes to the line, not {item!r}")
         self.reason = table.get("reason", str)
         self._line = _pattern(table.get("line", str))
         self._routine = table.get("in", str)
@@ -62,12 +62,12 @@ class _Entry:
     def check(self, mutants):
         here = [mutant for mutant in mutants if self._is_there(mutant)]
         if not here:
-            raise self._table.refusal("line", "is the text of no line that has mutants"
+            raise self._table.refusal("line", "does not match any line with mutants"
                                       + (f" in {self._routine}" if self._routine else "")
                                       + (f", or not {self._nth} times" if self._nth else ""))
         for item, pattern in self._whats.items():
             if not any(pattern.fullmatch(mutant.what) for mutant in here):
-                raise self._table.refusal("mutants", f'has "{item}", and there is no such mutant of the line '
+                raise self._table.refusal("mutants", f'has "{item}", but the line has no such mutant '
                                                      f"(there are: {', '.join(dict.fromkeys(mutant.what for mutant in here))})")
 
 

@@ -15,7 +15,7 @@ from sim.engines.spec import EngineSpec
 from sim.errors import InputError
 from sim.hunt.work import plan_of
 from sim.runs.description import contents_digest
-from sim.runs.monitor import ORACLES_OF_FLAG, OVERFLOW
+from sim.runs.monitor import ORACLES_OF_FLAG, proven
 from sim.runs.prepare import Prepared, prepare
 from sim.runs.run import run
 from sim.scenarios.reader import shipped_scenarios
@@ -291,10 +291,7 @@ def _more_often(here, there):
 
 def _flags(outcome):
     """Flag -> clock, and as if that were one, that a run of a hunt has not ended."""
-    flags = dict(outcome.flags)
-    # Of what comes after there was no room for more, no flag proves anything.
-    full = flags.pop(OVERFLOW, outcome.clocks + 1)
-    flags = {flag: clock for flag, clock in flags.items() if clock < full}
+    flags = proven(outcome.flags)
     return flags | {_ENDLESS: outcome.clocks} if outcome.ending is Ending.LIMIT else flags
 
 

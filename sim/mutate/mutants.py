@@ -18,7 +18,7 @@ __all__ = ["WITNESSES", "Mutant", "mutants_of"]
 
 #: The sources that have no faults put into them: what the functions see, and what the command loop asks for and gets, is what a run
 #: is judged by.
-WITNESSES = ("program.uasm", "rendezvous.uasm")
+WITNESSES = ("program.uasm", "rendezvous.uasm", "scftorture.uasm", "ipibench.uasm")
 
 _IMMEDIATE = (1 << IMMEDIATE_BITS) - 1
 

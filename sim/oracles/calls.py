@@ -60,7 +60,7 @@ class OnceEach(Oracle):
             self.found(clock, f"core {core} ran the function of {calls[0]} at clock {clock}, which no longer expects it",
                        calls=calls, cores=[core])
         else:
-            self.found(clock, f"core {core} ran the function of {calls[0]} at clock {clock}, but is none of its targets",
+            self.found(clock, f"core {core} ran the function of {calls[0]} at clock {clock}, but is not one of its targets",
                        calls=calls, cores=[core])
 
 
@@ -93,7 +93,7 @@ class FunctionAndInfo(Oracle):
     something to somebody runs what nobody asked for."""
 
     name = "O8"
-    title = "function and info are those that a caller asked for"
+    title = "function and info are what a caller asked for"
     events = _WITNESSES
 
     def on_run(self, record, tracker):
@@ -107,8 +107,8 @@ class FunctionAndInfo(Oracle):
         if owed is not None:
             call = tracker.call_of(owed)
             ran = f"{tracker.function_name(run.func)}({run.info:#x})"
-            self.found(record.clock, f"core {record.core} ran {ran} at clock {record.clock}, for which nobody asked; {call} "
-                       f"asked for {call.function}({call.info:#x})", calls=[call], cores=[record.core])
+            self.found(record.clock, f"core {record.core} ran {ran} at clock {record.clock}, which no call requested; {call} "
+                       f"requested {call.function}({call.info:#x})", calls=[call], cores=[record.core])
 
 
 class LostInterrupt(Oracle):
@@ -149,7 +149,7 @@ class WhereRun(Oracle):
     """
 
     name = "WHERE"
-    title = "functions run with interrupts off, and none in the middle of another"
+    title = "functions run with interrupts off, and never inside one another"
     events = (Event.RUN, Event.RAN)
 
     def __init__(self, config, places):
@@ -177,7 +177,7 @@ class ReturnValue(Oracle):
     something return 0."""
 
     name = "RESULT"
-    title = "a routine returns what it must"
+    title = "a routine returns the right result"
     events = (Event.REQUEST, Event.ISSUE, Event.RESULT)
 
     def on_result(self, record, tracker):

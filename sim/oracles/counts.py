@@ -16,7 +16,7 @@ class Countdown(Oracle):
     """
 
     name = "O5"
-    title = "refs never falls below 0, and is 0 just when the mask is empty"
+    title = "refs never falls below 0, and is 0 exactly when the mask is empty"
     events = (Event.REFS,)
 
     def __init__(self, config, places):
@@ -24,14 +24,19 @@ class Countdown(Oracle):
         if not places.tallies:
             self.lacks.append("the roles targets.count and targets.mask, beside a csd")
         self._limit = 1 << config.xlen - 1
+        self._counted = set()         # csds whose count has been stored since they were deleted last
 
     def on_refs(self, record, tracker):
         self.exercised += 1
+        self._counted.add(record.a)
         if record.b >= self._limit:
             self._tell(record, tracker, f"took refs of {self.places.csd_name(record.a)} to {record.b - 2 * self._limit}")
 
     def on_list_del(self, record, tracker):
         place = self.places.tallies.get(record.a)
+        if place is None and record.a in self._counted:
+            place = self.places.tally_on_stack(record.a)
+        self._counted.discard(record.a)
         if place is None or self.lacks:
             return
         arena = tracker.arena
@@ -81,7 +86,7 @@ class InterruptMask(Oracle):
         self.exercised += 1
         who = tracker.call or f"core {record.source}"
         if record.target is None:
-            self.found(record.clock, f"{who} sent interrupt {record.vector:#x} to {record.destination:#x}, which is no core; it "
+            self.found(record.clock, f"{who} sent interrupt {record.vector:#x} to {record.destination:#x}, which is not a core; it "
                        f"was lost at clock {record.clock}", calls=[tracker.call], cores=[record.source])
         elif not online >> record.target & 1:
             self.found(record.clock, f"{who} sent interrupt {record.vector:#x} to core {record.target}, which is not online; "

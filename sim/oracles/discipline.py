@@ -19,7 +19,7 @@ class LockOrder(Oracle):
     """
 
     name = "LOCKORDER"
-    title = "locks are taken in one order, and what a handler takes is held with interrupts off"
+    title = "locks are taken in one order, and a lock that a handler takes is held with interrupts off"
     events = ((Event.LOCK_TRY, Event.LOCKED), Event.UNLOCK)
 
     def __init__(self, config, places):

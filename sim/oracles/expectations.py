@@ -33,9 +33,9 @@ class Expectations(Oracle):
             call = calls.get(name)
             if call is None or not call.returned:
                 what = "was never made" if call is None else "has not returned"
-                self.found(clock, f"call {name} should return {wanted}, and {what}")
+                self.found(clock, f"call {name} should return {wanted}, but {what}")
             elif call.result != wanted:
-                self.found(call.at(Stage.RETURN), f"{call} returned {call.result}, and should return {wanted}", calls=[call])
+                self.found(call.at(Stage.RETURN), f"{call} returned {call.result}, but should return {wanted}", calls=[call])
         if outcome.ending is not Ending.QUIET:
             if scenario.data or scenario.messages:
                 self.lacks.append("a run that comes to rest")
@@ -44,9 +44,9 @@ class Expectations(Oracle):
             self.exercised += 1
             there = outcome.arena[self.places.image.address_of(name)]
             if there != wanted:
-                self.found(clock, f"at the end {name} is {there:#x}, and should be {wanted:#x}")
+                self.found(clock, f"at the end {name} is {there:#x}, but should be {wanted:#x}")
         counts = tracker.messages.to_json()
         for name, wanted in scenario.messages.items():
             self.exercised += 1
             if counts[name] != wanted:
-                self.found(clock, f"messages: {counts[name]} {name}, and there should be {wanted}")
+                self.found(clock, f"messages: {counts[name]} {name}, but there should be {wanted}")

@@ -16,7 +16,7 @@ class SpinLocks(Oracle):
     """
 
     name = "LOCK"
-    title = "a spin lock has one holder, and its holder gives it back"
+    title = "a spin lock has one holder, and its holder releases it"
     events = ((Event.LOCK_TRY, Event.LOCKED), Event.UNLOCK)
 
     def __init__(self, config, places):
@@ -36,15 +36,15 @@ class SpinLocks(Oracle):
         self._known.add(address)
         holder = self._holders.get(address)
         if holder is not None:
-            self._tell(record, address, tracker, f"took {{}}, which core {holder[0]} holds since clock {holder[1]}", holder[0])
+            self._tell(record, address, tracker, f"took {{}}, which core {holder[0]} has held since clock {holder[1]}", holder[0])
         self._holders[address] = record.core, record.clock
 
     def on_unlock(self, record, tracker):
         holder = self._holders.pop(record.address, None)
         if holder is None and record.address in self._known:
-            self._tell(record, record.address, tracker, "gave back {}, which nobody holds", record.core)
+            self._tell(record, record.address, tracker, "released {}, which nobody holds", record.core)
         elif holder is not None and holder[0] != record.core:
-            self._tell(record, record.address, tracker, f"gave back {{}}, which core {holder[0]} holds since clock {holder[1]}",
+            self._tell(record, record.address, tracker, f"released {{}}, which core {holder[0]} has held since clock {holder[1]}",
                        holder[0])
 
     def _tell(self, record, address, tracker, sentence, other):
@@ -80,13 +80,13 @@ class Traps(Oracle):
         self.exercised = outcome.clocks
 
     def on_panic(self, record, tracker):
-        self._tell(record, tracker, "PANIC, a word that is no code or no entry point")
+        self._tell(record, tracker, "PANIC: a word that is not code or not an entry point")
 
     def on_fault(self, record, tracker):
-        self._tell(record, tracker, f"an access at {record.address:#x}, which is no memory")
+        self._tell(record, tracker, f"an access to {record.address:#x}, which is outside memory")
 
     def on_stack_fault(self, record, tracker):
-        self._tell(record, tracker, "its private stack ran over or under")
+        self._tell(record, tracker, "its private stack overflowed or underflowed")
 
     def _tell(self, record, tracker, why):
         call = tracker.call

@@ -40,10 +40,11 @@ class GivenBack(Oracle):
     object, not even the one who has freed it; and it is not freed again.
 
     A csd that more than one core queues, or that is declared for one core and queued by another, has no owner and is not judged.
+    Nor is what a core had that is offline: whoever brings it back fills it.
     """
 
     name = "O7"
-    title = "nobody else touches a csd that its owner has back, and no frame goes while its csd is in use"
+    title = "no other core accesses a csd that its owner has back, and no stack frame ends while its csd is in use"
     events = (Event.QUEUE, (Event.CSD_UNLOCK, Event.COMPLETE, Event.DEQUEUE))
 
     def __init__(self, config, places):
@@ -80,6 +81,12 @@ class GivenBack(Oracle):
     def on_csd_lock(self, record, tracker):
         self._take_back(record.a)
 
+    def on_offline(self, record, tracker):
+        """What the core had is filled by whoever prepares its return."""
+        for csd, owned in self._owners.items():
+            if owned and record.b >> owned[1] & 1:
+                self._take_back(csd)
+
     def on_queue(self, record, tracker):
         csd = record.b
         call, owner = self._owners.get(csd) or (None, record.core)
@@ -112,6 +119,9 @@ class GivenBack(Oracle):
     def _take_back(self, csd):
         for word in self.places.csd_words(csd):
             self._gone.pop(word, None)
+        # Whoever has taken it for its last use may still be about to run the function: that no longer gives anything back. (The
+        # lock of the next use is perhaps in a store buffer, so its flags do not tell.)
+        self._taken = {core: taken for core, taken in self._taken.items() if taken != csd}
 
     def _give_back(self, csd, clock):
         self.exercised += 1
@@ -130,7 +140,7 @@ class GivenBack(Oracle):
             call, owner = self._owners[csd] or (None, record.core)
             if record.core != owner:
                 self.found(record.clock, f"core {record.core} touched {self.places.csd_name(csd)} at clock {record.clock}, "
-                           f"which core {owner} has back since clock {clock}", calls=[call], cores=[record.core, owner])
+                           f"which core {owner} has had back since clock {clock}", calls=[call], cores=[record.core, owner])
         if record.address in self._pointers and record.op is not MemoryOp.READ:
             self._pop(record, tracker, self._pointers[record.address])
         csd = record.address - self.places.flags_offset
@@ -141,12 +151,14 @@ class GivenBack(Oracle):
                 self._give_back(csd, record.clock)
 
     def _pop(self, record, tracker, core):
-        """The stack of a core ends at ``record.new`` from now on."""
+        """The stack of a core ends at ``record.new`` from now on; for the core itself, since it has executed the store. What it has
+        queued since then is in another frame."""
+        executed = record.clock if tracker.origin is None else tracker.origin.clock
         for csd, clock in list(self._queued.items()):
-            if self.places.stack_words[csd] == core and record.new <= csd < record.old:
+            if self.places.stack_words[csd] == core and record.new <= csd < record.old and clock <= executed:
                 del self._queued[csd]
                 self.found(record.clock, f"core {core} popped {self.places.csd_name(csd)} from its stack at clock {record.clock}, "
-                           f"which is queued since clock {clock}", calls=[tracker.call], cores=[core])
+                           f"which has been queued since clock {clock}", calls=[tracker.call], cores=[core])
 
 
 class NestedOwner(Oracle):

@@ -17,7 +17,7 @@ class Hotplug(Oracle):
     """
 
     name = "HOTPLUG"
-    title = "cores come and go as asked, the notifier is told, and NOTIFY_BAD is obeyed"
+    title = "cores go online and offline as requested, the notifier is called, and NOTIFY_BAD is obeyed"
     events = (Event.ISSUE, Event.RESULT, Event.NOTIFY, Event.NOTIFY_RESULT, Event.ONLINE, Event.OFFLINE)
 
     def __init__(self, config, places):

@@ -40,7 +40,7 @@ class WellFormedList(Oracle):
         self.exercised += 1
         csd, clock = record.b, record.clock
         if csd in self._linked:
-            self._tell(record, tracker, csd, f"queued {{}} at clock {clock}, which is queued since clock {self._linked[csd]}")
+            self._tell(record, tracker, csd, f"queued {{}} at clock {clock}, which has been queued since clock {self._linked[csd]}")
         self._linked[csd] = clock
 
     def on_dequeue(self, record, tracker):
@@ -62,7 +62,7 @@ class WellFormedList(Oracle):
             # The same deletion's other half; a third one would be another deletion.
             self._unlinked[csd] = last._replace(core=None)
             return
-        why = "which was never queued" if last is None else f"which is unlinked since clock {last.clock}"
+        why = "which was never queued" if last is None else f"which has been unlinked since clock {last.clock}"
         self._tell(record, tracker, csd, f"unlinked {{}} at clock {record.clock}, {why}")
 
     def on_commit(self, record, tracker):

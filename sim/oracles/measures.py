@@ -1,12 +1,13 @@
-"""What is no fault, but may surprise: calls that overtake each other, and how long interrupts stay off. A measure is an Oracle that
-accuses nobody, and has facts.
+"""What is measured and not judged: calls that overtake each other, how long interrupts stay off, how many are sent. A measure is an
+Oracle that accuses nobody and has facts.
 """
 
+from rtl.apic.message import DeliveryMode
 from rtl.events import Event
 
 from .oracle import Oracle
 
-__all__ = ["MEASURES", "InterruptsOff", "OrderOfCalls"]
+__all__ = ["MEASURES", "InterruptsOff", "InterruptsSent", "OrderOfCalls"]
 
 
 class OrderOfCalls(Oracle):
@@ -70,5 +71,22 @@ class InterruptsOff(Oracle):
         self.longest = max(self.longest, record.clock - since)
 
 
+class InterruptsSent(Oracle):
+    """How many interrupts each core has sent: what the numbers of ``--fault`` count."""
+
+    name = "IPIS"
+    title = "how many interrupts each core sends"
+
+    def __init__(self, config, places):
+        super().__init__(config, places)
+        self.sent = [0] * config.n_cores
+
+    def facts(self):
+        return {"interrupts_sent": self.sent}
+
+    def on_send(self, record, tracker):
+        self.sent[record.core] += record.mode == DeliveryMode.FIXED.value
+
+
 #: Every measure.
-MEASURES = (OrderOfCalls, InterruptsOff)
+MEASURES = (OrderOfCalls, InterruptsOff, InterruptsSent)

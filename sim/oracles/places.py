@@ -21,6 +21,10 @@ class Tally(NamedTuple):
     mask: int
     pointer: bool
 
+    def at(self, distance):
+        """The same of a struct that begins ``distance`` words further on."""
+        return self._replace(refs=self.refs + distance, mask=self.mask + distance)
+
 
 class Head(NamedTuple):
     """The head of a list. name : as it is shown.  circular : it is empty if its words have its own address; if not: if it is 0."""
@@ -99,17 +103,27 @@ class Places:
                 yield f"{name}.{path}".rstrip("."), address + offset
 
     def _tallies(self):
+        part = self.image.part("targets.count")
+        for item in self.image.objects if part is not None else ():
+            for _, struct, offset in item.type.parts:
+                if struct == part.name:
+                    yield from self._tallies_of(item.address + offset)
+
+    def _tallies_of(self, base):
+        """Of a struct at ``base`` that has count, mask and csds: address of each csd -> Tally."""
         count, mask = self.image.part("targets.count"), self.image.part("targets.mask")
         if count is None or mask is None or count.name != mask.name:
             return
         (field, *_), refs = self.image.words_of(mask), self._offset("targets.count")
-        inside = [offset for _, struct, offset in self.image.structs[count.name].parts if struct == self._csd]
-        for item in self.image.objects:
-            for _, struct, offset in item.type.parts:
-                if struct == count.name:
-                    for csd in inside:
-                        base = item.address + offset
-                        yield base + csd, Tally(base + refs, base + field.offset, field.points_to is not None)
+        for _, struct, offset in self.image.structs[count.name].parts:
+            if struct == self._csd:
+                yield base + offset, Tally(base + refs, base + field.offset, field.points_to is not None)
+
+    def tally_on_stack(self, csd):
+        """The Tally of a csd on a stack that is known to be counted; None if it is on none."""
+        if csd not in self.stack_words:
+            return None
+        return next((tally.at(csd - start) for start, tally in self._tallies_of(0)), None)
 
     def word(self, name):
         """The address of a declared object or field, or None."""

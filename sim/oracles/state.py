@@ -34,7 +34,7 @@ class DataWords(_AtTheEnd):
     commands of the scenario. A core that might run a function but need not counts if it did."""
 
     name = "DATA"
-    title = "what functions wrote is what the calls owe, and the scenario's commands are as they were"
+    title = "functions wrote what the calls owe, and the scenario's commands are unchanged"
     events = (Event.REQUEST, Event.ISSUE, Event.RESULT, Event.RUN, Event.RAN)
 
     def judge(self, outcome, tracker):
@@ -72,7 +72,7 @@ class DataWords(_AtTheEnd):
         self.exercised = len(tracker.book.runs)
         for word, (value, what) in wanted.items():
             if outcome.arena[word] != value:
-                self.found(outcome.clocks, f"at the end {what} (at {word:#x}) is {outcome.arena[word]:#x}, and should be "
+                self.found(outcome.clocks, f"at the end {what} (at {word:#x}) is {outcome.arena[word]:#x}, but should be "
                            f"{value:#x}")
 
 
@@ -81,7 +81,7 @@ class AtRest(_AtTheEnd):
     empty again, masks and counts are 0, each stack ends where it did when its core had booted, and what was allocated is free."""
 
     name = "REST"
-    title = "flags, locks, lists, masks, stacks and what was allocated are back to rest at the end"
+    title = "flags, locks, lists, masks, stacks and allocations are back at rest at the end"
 
     def __init__(self, config, places):
         super().__init__(config, places)
@@ -130,7 +130,7 @@ class AtRest(_AtTheEnd):
             self.exercised += 1
             now = outcome.arena[self.places.stack_pointers[core]]
             if now != before:
-                self.found(outcome.clocks, f"the stack of core {core} ends at {now:#x} and not, as at first, at {before:#x}",
+                self.found(outcome.clocks, f"the stack of core {core} ends at {now:#x}, but at {before:#x} at the start",
                            cores=[core])
 
     def _is_empty(self, word, head):
@@ -147,7 +147,7 @@ class AtRest(_AtTheEnd):
             self.exercised += 1
             flags = outcome.arena[address + places.flags_offset]
             if flags & ~places.flag_bits:
-                self.found(outcome.clocks, f"the flags of {name} are {flags:#x} at the end of the run: no flag has such bits")
+                self.found(outcome.clocks, f"the flags of {name} are {flags:#x} at the end: these bits belong to no flag")
             if flags & self._flags:
                 what = " and ".join(word for bit, word in ((places.lock, "locked"), (places.wait, "waited for")) if flags & bit)
                 self.found(outcome.clocks, f"{name} is still {what} at the end of the run")

@@ -6,11 +6,8 @@ itself, as Yosys maps it to an iCE40; the clock is that of ``TileHarness`` after
 """
 
 import argparse
-import importlib.util
 import json
 import re
-import shutil
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -23,10 +20,11 @@ from amaranth.back import rtlil
 from rtl.boards.collisions import FORGET_COLLISIONS
 from rtl.boards.harness import TileHarness, UnseenTile
 from rtl.config import MachineConfig
+from sim.boards.tools import find_tool, run_tool
 from sim.errors import InputError, MissingToolError
 from sim.spelling import closest
 
-__all__ = ["STRUCTURES", "Area", "main", "measure"]
+__all__ = ["STRUCTURES", "Area", "main", "measure", "steps"]
 
 #: The structures that are measured if none is named. The place to enter a new one.
 STRUCTURES = {
@@ -37,8 +35,6 @@ STRUCTURES = {
 
 _DEVICE = ("--hx8k", "--package", "ct256")
 _CELLS = "tee -q -o cells.json stat -json"
-#: Runs the script that it is given in the Yosys that is a Python module.
-_PYOSYS = "import sys; from pyosys import libyosys; libyosys.run_pass('script ' + sys.argv[1])"
 
 
 @dataclass(frozen=True)
@@ -57,21 +53,21 @@ class Area:
 def measure(config, *, seeds=(1,), progress=lambda what: None):
     """The Area of the Tile of a MachineConfig, placed once with each seed; an even number of them has the lower median. Raises
     MissingToolError without Yosys or nextpnr. progress : told what is being done."""
-    yosys, nextpnr = _yosys(), _tool("nextpnr-ice40")
+    find_tool("nextpnr-ice40")
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         progress("synthesis of the Tile")
-        _synthesize(folder, yosys, UnseenTile(config), f"synth_ice40 -top top; {_CELLS}")
+        _synthesize(folder, UnseenTile(config), f"synth_ice40 -top top; {_CELLS}")
         progress("synthesis of the harness")
-        _synthesize(folder, yosys, TileHarness(config), "synth_ice40 -top top -json harness.json")
+        _synthesize(folder, TileHarness(config), "synth_ice40 -top top -json harness.json")
         placed = []
         for seed in seeds:
             progress(f"place and route with seed {seed}")
-            _run(folder, *nextpnr, *_DEVICE, "--json", "harness.json", "--pcf-allow-unconstrained", "--seed", str(seed),
-                 "--report", "report.json", "--quiet")
+            run_tool("nextpnr-ice40", [*_DEVICE, "--json", "harness.json", "--pcf-allow-unconstrained", "--seed", str(seed),
+                                       "--report", "report.json", "--quiet"], folder)
             report = json.loads((folder / "report.json").read_text())
             [clock] = report["fmax"].values()
-            placed.append((clock["achieved"], tuple(_steps(report["critical_paths"]))))
+            placed.append((clock["achieved"], tuple(steps(report["critical_paths"]))))
         cells = json.loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"]
     return Area(
         luts=cells["SB_LUT4"],
@@ -81,40 +77,18 @@ def measure(config, *, seeds=(1,), progress=lambda what: None):
         path=median_low(placed)[1])
 
 
-def _synthesize(folder, yosys, component, commands):
+def _synthesize(folder, component, commands):
     (folder / "top.il").write_text(rtlil.convert(component))
-    script = [f"read_rtlil {folder / 'top.il'}", FORGET_COLLISIONS, *commands.split("; ")]
+    script = ["read_rtlil top.il", FORGET_COLLISIONS, *commands.split("; ")]
     (folder / "top.ys").write_text("\n".join(script) + "\n")
-    _run(folder, *yosys, "top.ys")
+    run_tool("yosys", ["-q", "top.ys"], folder)
 
 
-def _steps(paths):
-    [path] = (item["path"] for item in paths if item["from"] == item["to"])
+def steps(paths):
+    """The critical path of a report of nextpnr, as (ns, name), as of Area: of several clocks, that of the slowest one."""
+    path = max((item["path"] for item in paths if item["from"] == item["to"]), key=lambda path: sum(step["delay"] for step in path))
     for name, steps in groupby(path, key=lambda step: re.sub(r"_SB_.*", "", step["to"]["cell"])):
         yield sum(step["delay"] for step in steps), name
-
-
-def _yosys():
-    """The command that runs a script: of the Yosys that is a Python module, which is native, or of any other."""
-    if importlib.util.find_spec("pyosys"):
-        return sys.executable, "-c", _PYOSYS
-    return *_tool("yosys"), "-q", "-s"
-
-
-def _tool(name):
-    """A native tool goes before the one that is a Python wheel."""
-    folder = Path(sys.executable).parent
-    for candidate in (name, f"yowasp-{name}"):
-        found = shutil.which(candidate, path=folder) or shutil.which(candidate)
-        if found:
-            return (found,)
-    raise MissingToolError(f"{name} is not installed: pip install 'crosscall[synth]', or make synth")
-
-
-def _run(folder, *command):
-    done = subprocess.run(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-2000:]}")
 
 
 def _row(name, area):

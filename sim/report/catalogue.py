@@ -61,7 +61,7 @@ def print_catalogue(what):
     heading("presets (--preset NAME)")
     for name, config in what["presets"].items():
         console.print(f"  {name:<14}{', '.join(f'{key} {value}' for key, value in config.items())}")
-    heading("straps, held during a run (--set NAME=VALUE)")
+    heading("straps, constant during a run (--set NAME=VALUE)")
     for item in what["straps"]:
         console.print(f"  {item['name']:<18}{item['doc']} (default {item['default']})")
     heading("structure (--set NAME=VALUE)")

@@ -35,7 +35,7 @@ def _python():
 def _compiler():
     command = compiler(vectors=True)
     if load(_SAMPLE, vectors=True).answer() != 42:
-        raise MissingToolError(f"{' '.join(command)} makes code that does not work")
+        raise MissingToolError(f"{' '.join(command)} produces code that does not work")
     return identity(command).split("\n")[len(command)]
 
 
@@ -63,7 +63,7 @@ def _yosys():
 def _viewer():
     found = [name for name in ("gtkwave", "surfer") if shutil.which(name)]
     if not found:
-        raise MissingToolError("no viewer of waves is installed; `crosscall view` needs GTKWave")
+        raise MissingToolError("no waveform viewer is installed; `crosscall view` needs GTKWave")
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return f"{', '.join(found)}; no display here"
     return ", ".join(found)
@@ -76,7 +76,7 @@ def _cache():
         with WholeFile(folder / "doctor") as file:
             file.write(b"")
     except Exception as error:
-        raise MissingToolError(f"{error}; what is compiled is not kept") from None
+        raise MissingToolError(f"{error}; compiled code is not kept") from None
     sizes = [path.stat().st_size for path in folder.glob("*.so")]
     return f"{folder}: {len(sizes)} libraries, {sum(sizes) / 1e6:.0f} MB; {shutil.disk_usage(folder).free / 1e9:.1f} GB free"
 
@@ -84,7 +84,7 @@ def _cache():
 def _engines():
     needs = {"compiled": compiler, "verilator": _verilator_command}
     there = [name for name in ENGINES if name not in needs or _has(needs[name])]
-    slow = "" if "compiled" in there else "; without a C compiler pysim, which is slow"
+    slow = "" if "compiled" in there else "; pysim is slow: install a C compiler"
     return f"{', '.join(there)}{slow}"
 
 

@@ -16,8 +16,8 @@ def print_report(report, notebook):
     console = report_console()
     console.print()
     speed = report.here / report.seconds if report.seconds else 0
-    console.print(f"{report.runs} schedules, {report.clocks} clocks; here {report.here} in {report.seconds:.1f} s "
-                  f"({speed:.0f} a second)")
+    console.print(f"{report.runs} schedules, {report.clocks} clocks; this time {report.here} in {report.seconds:.1f} s "
+                  f"({speed:.0f} per second)")
     if report.by_oracles:
         why = "" if report.by_oracles == report.runs else ": the Monitor has no room for all that happens in them"
         console.print(f"{report.by_oracles} of them judged by the oracles{why}")
@@ -25,4 +25,4 @@ def print_report(report, notebook):
         console.print(f"monitor and oracles disagree: {sentence}")
     found = len(report.violations)
     console.print(f"{found or 'no'} {'kind' if found == 1 else 'kinds'} of violation found; the next number is {report.following} "
-                  f"(--resume goes on from {notebook})")
+                  f"(--resume continues from {notebook})")

@@ -1,39 +1,58 @@
-"""Which barriers and locks carry weight, as text."""
+"""A knock-out as text."""
+
+from collections import Counter
 
 from sim.report.table import report_console
 
-__all__ = ["print_knockout"]
+__all__ = ["print_knockout", "summary"]
 
 
-def print_knockout(knockout, rows, memory):
-    """A line for each barrier and lock, with what each memory model has shown first, and those that never mattered."""
+def print_knockout(knockout, rows, runs):
+    """What was seen without each name, under each memory model, and how often; the shortest run of each; what never mattered.
+
+    rows : all Rows of a Knockout, of so many runs.
+    """
     console = report_console()
-    for scenario, why in knockout.skipped:
-        console.print(f"without {scenario}: {why}")
-    scenarios = list(dict.fromkeys(row.scenario for row in rows))
-    console.print(f"{knockout.name}, {', '.join(scenarios)}: what is violated without a barrier or lock, and in which schedule")
-    console.print(f"not counted, because it is with everything in place, too: {', '.join(sorted(knockout.own)) or 'nothing'}\n")
-    heavy = {row.removed for row in rows if row.violation}
-    # Of two at a time only those that cover for each other.
-    removed = [names for names in dict.fromkeys(row.removed for row in rows) if len(names) == 1 or names in heavy]
-    lines = [(" and ".join(names), *(_cell([row for row in rows if row.removed == names and row.memory == model])
-                                     for model in memory)) for names in removed]
-    widths = [max(map(len, column)) for column in zip(("left out", *memory), *lines, strict=True)]
-    for number, line in enumerate([("left out", *memory), *lines]):
-        console.print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip(),
-                      style="bold" if number == 0 else None)
-    weightless = [" and ".join(names) for names in removed if names not in heavy]
-    console.print(f"\nnever mattered on this machine: {', '.join(weightless) or 'none'}")
+    mode = "x2APIC" if knockout.straps.x2apic else "xAPIC"
+    console.print(f"Protocol {knockout.protocol} in {mode} mode, store buffers of {knockout.config.store_buffer_depth}; of "
+                  f"{', '.join(knockout.scenarios)}: the plain run and {runs} schedules of each.")
+    for scenario, why in knockout.skipped.items():
+        console.print(f"Not {scenario}: {why}")
+    own = sorted(set().union(*knockout.own.values()))
+    console.print(f"Not counted where the protocol does so by itself: {', '.join(own) or 'none'}.\n")
+    _print_table(console, knockout.memory, summary(rows))
+    weighty = [row for row in rows if row.wave or row.violation and not any(other.wave for other in rows)]
+    if weighty:
+        console.print("\ncarry weight:")
+    for row in weighty:
+        where = "the plain run" if row.run is None else f"run {row.run}"
+        console.print(f"  {row.case.what}, {row.case.memory}: {row.violation} in {row.case.scenario}, {where}, clock {row.clock}: "
+                      f"{row.sentence}{f' ({row.wave})' if row.wave else ''}")
+    weight = {row.case.removed for row in rows if row.violation}
+    never = dict.fromkeys(row.case.what for row in rows if len(row.case.removed) == 1 and row.case.removed not in weight)
+    console.print(f"\nnever mattered here: {', '.join(never) or 'none'}")
+
+
+def summary(rows):
+    """What is left out -> memory model -> what was seen, as text: in how many runs of all scenarios each finding; ``-``: none;
+    ``idle``: a barrier that does nothing."""
+    table = {}
     for row in rows:
-        if row.wave:
-            console.print(f"without {' and '.join(row.removed)}: {row.wave}")
+        seen, runs = table.setdefault(row.case.what, {}).setdefault(row.case.memory, (Counter(), []))
+        seen.update(dict(row.seen))
+        runs.append(row.runs)
+    return {what: {memory: _cell(seen, sum(runs)) for memory, (seen, runs) in models.items()} for what, models in table.items()}
 
 
-def _cell(rows):
-    """The violation that came after the fewest schedules."""
-    found = [row for row in rows if row.violation]
-    if found:
-        first = min(found, key=lambda row: row.runs)
-        where = "plain run" if first.run is None else f"run {first.run}"
-        return f"{first.violation} ({first.scenario}, {where})"
-    return "-" if any(row.runs for row in rows) else "does nothing"
+def _cell(seen, runs):
+    if not runs:
+        return "idle"
+    return ", ".join(f"{name} {count}" for name, count in seen.most_common()) or "-"
+
+
+def _print_table(console, models, table):
+    lines = [("left out", *models), *((what, *(cells.get(model, "") for model in models)) for what, cells in table.items())]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        console.print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip(),
+                      style="bold" if line is lines[0] else None)

@@ -8,9 +8,8 @@ __all__ = ["print_museum", "print_row"]
 def print_row(row):
     """Say what is not as it should be at once."""
     if not row.as_expected:
-        exhibit = row.exhibit
         what = f"shows {row.found}: {row.sentence}" if row.found else f"does not show it in {row.runs} schedules"
-        report_console().print(f"{exhibit.defect.name}: {exhibit.generation} {what}")
+        report_console().print(f"{row.exhibit.defect.name}: {row.exhibit.what} {what}")
 
 
 def print_museum(rows):
@@ -29,14 +28,18 @@ def print_museum(rows):
         defect = row.exhibit.defect
         if defect != shown:
             shown = defect
-            console.print(f"{defect.name}: {defect.title}")
+            left_out = f" (without {', '.join(defect.without)})" if defect.without else ""
+            console.print(f"{defect.name}: {defect.title}{left_out}")
         show(cells)
     wrong = sum(not row.as_expected for row in rows)
-    console.print(f"\n{len(rows)} exhibits, {wrong or 'all as expected'}{' not as expected' if wrong else ''}")
+    console.print(f"\n{len(rows)} exhibits, {f'{wrong} not' if wrong else 'all'} as expected")
 
 
 def _cells(row):
+    """run : which schedule shows it; or how many do not."""
+    exhibit = row.exhibit
+    generation = " ".join([exhibit.generation, *exhibit.variant])
     found = row.found or "-"
-    numbers = ("" if value is None else str(value) for value in (row.run, row.clock))
-    return (row.exhibit.generation, str(row.exhibit.defect.cores), row.memory, "defect" if row.exhibit.has else "clean",
-            found if row.as_expected else f"{found} (!)", *numbers, row.wave or "")
+    number = f"none of {row.runs}" if row.found is None else "plain" if row.run is None else str(row.run)
+    return (generation, str(exhibit.defect.cores), row.memory, "defect" if exhibit.has else "clean",
+            found if row.as_expected else f"{found} (!)", number, "" if row.clock is None else str(row.clock), row.wave or "")

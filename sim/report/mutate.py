@@ -21,16 +21,16 @@ def print_campaign(report, notebook):
     for (what, stage), count in Counter((row.verdict.killed_by, _stage(row.verdict)) for row in report.killed).most_common():
         console.print(f"{count:5} {what} in {stage}")
     for row in report.contradictions:
-        console.print(f"\nexplained as equivalent, but not so: {row.id}: {row.sentence}\n"
+        console.print(f"\nexplained as equivalent, but killed: {row.id}: {row.sentence}\n"
                       f"    {_where(row.verdict)}: {row.verdict.sentence}")
     if report.survivors:
         console.print("\nsurvivors:")
     for row in report.survivors:
         console.print(f"{row.id} ({row.routine}): {row.sentence}")
     console.print(f"\n{len(report.rows)} mutants of {report.protocol}: {len(report.equivalents)} equivalent, "
-                  f"{len(report.killed)} killed, {len(report.survivors)} not: {report.percent:.1f} % of those that are faults")
-    console.print(f"{len(report.scenarios)} scenarios, {report.runs} schedules of each; here {report.here} mutants in "
-                  f"{report.seconds:.0f} s (--resume takes up {notebook})")
+                  f"{len(report.killed)} killed, {len(report.survivors)} not: {report.percent:.1f} % of the faults")
+    console.print(f"{len(report.scenarios)} scenarios, {report.runs} schedules of each; this time {report.here} mutants in "
+                  f"{report.seconds:.0f} s (--resume continues from {notebook})")
 
 
 def _where(verdict):

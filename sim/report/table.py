@@ -11,7 +11,7 @@ from rich.text import Text
 
 from sim.console import clear_status, printable
 
-__all__ = ["print_calls", "print_report", "report_console"]
+__all__ = ["call_columns", "print_calls", "print_report", "report_console", "verdict_text"]
 
 #: With more calls than this, the kinds are summed up and only the slowest calls and those with problems are shown.
 MANY_CALLS = 200
@@ -93,7 +93,7 @@ def print_calls(calls, console, problems=frozenset(), *, cut=False):
     if len(calls) <= MANY_CALLS:
         _print_rows(calls, console, problems)
         return
-    console.print(f"{len(calls)} calls, summed up by kind; latency: from the call to its return, in clocks")
+    console.print(f"{len(calls)} calls, by kind; latency: from the call to its return, in clocks")
     console.print(_kinds(calls))
     slowest = sorted((call for call in calls if call["latency"] is not None), key=lambda call: -call["latency"])[:_SLOWEST]
     shown = {call["id"] for call in slowest} | problems | {call["id"] for call in calls if call["latency"] is None}
@@ -117,7 +117,7 @@ def _print_rows(calls, console, problems):
     # If not even the narrowest fits, long lines are better than cells cut off.
     table.width = width
     console.print(table)
-    console.print("`at` is the clock of the call; stages are clocks after it, of several targets "
+    console.print("`at` is the clock of the call; stages are clocks after it, for several targets "
                   + ("first-last" if layout is _LAYOUTS[0] else "the last"), style="dim")
 
 
@@ -211,6 +211,18 @@ _LAYOUTS = (
     (_CALL, _KIND, _WHOM, _AT, ("entry", _last("entry")), ("exit", _last("exit")), _WOKEN, _LATENCY),
 )
 
+#: Whatever there is to know of a call, each thing as one number if it is one.
+_ALL = (_CALL, _KIND, _FUNC, _WHOM, _WAIT, _AT, *_LAYOUTS[1][4:-2], _WOKEN, _LATENCY)
+
+
+def call_columns(calls):
+    """(titles, a row of cells for each call): what the table shows, with numbers as numbers and None for what is not there."""
+    return [name for name, _ in _ALL], [[_cell(cell(call)) for _, cell in _ALL] for call in calls]
+
+
+def _cell(text):
+    return int(text) if text.isdigit() else None if text == "-" else text
+
 
 def _kinds(calls):
     table = _table(["kind", "wait", "calls", "never", "min", "median", "max"])
@@ -274,6 +286,11 @@ def _messages(counts):
         if counts[name]:
             text += Text(f", {counts[name]} {words}", "not bold" if name == "merged" else "bold red")
     return text
+
+
+def verdict_text(report):
+    """The verdict on a run in one sentence."""
+    return _verdict(report).plain
 
 
 def _verdict(report):

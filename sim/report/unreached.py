@@ -1,7 +1,6 @@
 """Which microwords of a protocol no shipped scenario reaches: ``python -m sim.report.unreached [PROTOCOL]`` (``make unreached``).
 
-A word is reached when a core has begun it. The probe shows that: in RUN, and not held back, a core begins the word at its pc,
-unless it takes an interrupt instead, which the next clock shows. What the last clock of a run begins is not counted.
+A word is reached when a core has begun it (``sim.begun``).
 
 Words are known by the line that they come from (and the macro calls on the way there), because their addresses depend on the number
 of cores. Scenarios that a protocol is refused for count as not run.
@@ -13,8 +12,7 @@ import sys
 from collections import Counter
 from functools import cache
 
-from rtl.core.seen import CoreState
-from rtl.probe import probe_layout
+from sim.begun import Begun
 from sim.engines.spec import EngineSpec
 from sim.errors import InputError, MissingToolError
 from sim.microcode.listing import disassemble, place_of
@@ -22,32 +20,7 @@ from sim.microcode.protocols import shipped_protocols
 from sim.runs.prepare import prepare
 from sim.scenarios.reader import shipped_scenarios
 
-__all__ = ["Begun", "main", "unreached", "words_of"]
-
-
-class Begun:
-    """A Sink that must be given the probe: ``addresses`` of the words that some core has begun."""
-
-    def __init__(self, config):
-        self.addresses = set()
-        tiles = probe_layout(config)["tile"]
-        core = tiles.shape.elem_shape["core"]
-        fields = core.shape
-        self._bases = [tiles.offset + number * tiles.shape.elem_shape.size + core.offset for number in range(config.n_cores)]
-        self._fields = [(fields[name].offset, (1 << fields[name].width) - 1) for name in ("state", "go", "pc", "depth")]
-        self._pending = [None] * config.n_cores     # (pc, depth) of a word that the core begins, unless it takes an interrupt
-
-    def on_clock(self, clock, records, probe):
-        for number, base in enumerate(self._bases):
-            raw = probe >> base
-            state, go, pc, depth = (raw >> offset & mask for offset, mask in self._fields)
-            if self._pending[number] is not None:
-                before, level = self._pending[number]
-                # INIT hides whether there was an interrupt.
-                if depth <= level and state != CoreState.WAIT_STARTUP.value:
-                    self.addresses.add(before)
-            self._pending[number] = (pc, depth) if go and state == CoreState.RUN.value else None
-        return False
+__all__ = ["main", "unreached", "words_of"]
 
 
 def words_of(image):
@@ -83,7 +56,7 @@ def unreached(protocol, scenarios=None, assignments=()):
         _engine(config).run(prepared.job, sink=begun, probe=True)
         for word, (address, line) in here.items():
             words.setdefault(word, (line, prepared.image.label(address), disassemble(address, prepared.image)))
-            if address in begun.addresses:
+            if begun.counts[address]:
                 reached.add(word)
         ran.append(scenario)
     if not ran:

@@ -1,9 +1,14 @@
-"""The calls of a run from its VCD alone."""
+"""A run from its VCD alone: its calls, and what its page shows."""
 
+import re
+
+from rtl.memory.port import MemoryModel
 from sim.calls import CallTracker
+from sim.timeline import Timeline
 from sim.waves.reader import read_records, refusing
+from sim.waves.seen import read_shown
 
-__all__ = ["calls_of_vcd"]
+__all__ = ["calls_of_vcd", "report_of_vcd"]
 
 
 def calls_of_vcd(path):
@@ -14,3 +19,73 @@ def calls_of_vcd(path):
         for record in records:
             tracker.add(record)
         return [call.to_json() for call in tracker.calls]
+
+
+def report_of_vcd(path):
+    """(what ``sim.runs.run.Result.to_json`` says, as far as waves know it; the Timeline). Raises InputError.
+
+    Nothing is judged again: the violations are those that the waves tell of. Their calls and cores are those that their sentences
+    name.
+    """
+    config, metadata, records = read_records(path)
+    with refusing(path, lambda: None):
+        shown = read_shown(path, config)
+        timeline, tracker = Timeline(config, metadata.image), CallTracker.for_image(config, metadata.image)
+        _replay(records, shown.seen, timeline, tracker, metadata.end)
+        meta = metadata.meta
+        return _report(config, metadata, meta, tracker, _violations(shown.violations)), timeline
+
+
+def _replay(records, seen, timeline, tracker, end):
+    """Tell the timeline what a run would have told it, in the same order."""
+    held: dict[int, tuple] = {}           # core -> (clock since when it is seen so, Seen)
+    position = 0
+
+    def records_before(clock):
+        nonlocal position
+        while position < len(records) and records[position].clock < clock:
+            tracker.add(records[position])
+            timeline.add(records[position], tracker)
+            position += 1
+
+    def hold(core, until):
+        """It has been seen like this in all the clocks since."""
+        since, what = held[core]
+        if until - since > 1:
+            timeline.begun.add(core, what, until - since - 1)
+
+    for clock, core, what in seen:
+        records_before(clock)
+        if core in held:
+            hold(core, clock)
+        records_before(clock + 1)
+        held[core] = clock, what
+        timeline.see(clock, core, what)
+    records_before(end)
+    for core in held:
+        hold(core, end)
+    timeline.finish(end)
+
+
+def _report(config, metadata, meta, tracker, violations):
+    return {
+        "scenario": meta["scenario"], "title": metadata.comment.partition(": ")[2], "protocol": meta["protocol"],
+        "without": meta["without"], "seed": meta["seed"], "memory": MemoryModel(meta["straps"]["memory_model"]).name.lower(),
+        "config": {"n_cores": config.n_cores}, "clocks": metadata.end, "ok": not violations, "violations": violations,
+        "verdict": f"violated: {', '.join(sorted({item['oracle'] for item in violations}))}" if violations
+        else "no violation: the waves tell of none",
+        "oracles": [{"name": item["oracle"], "title": item["sentence"], "verdict": "violated", "exercised": 1}
+                    for item in violations],
+        "unfinished": [], "stalls": [], "messages": tracker.messages.to_json(), "calls": [call.to_json() for call in tracker.calls],
+    }
+
+
+def _violations(told):
+    found = []
+    for clock, text in told:
+        for part in re.split(r"; (?=[A-Z]+[0-9]*: )", text):
+            oracle, _, sentence = part.partition(": ")
+            found.append({"oracle": oracle, "clock": clock, "sentence": sentence,
+                          "calls": re.findall(r"\bcall (\d+\.\d+)", sentence),
+                          "cores": [int(core) for core in re.findall(r"\bcore (\d+)", sentence)]})
+    return found

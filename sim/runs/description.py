@@ -95,7 +95,7 @@ class Run:
         """Raise InputError if these are not the Contents of the run."""
         found = contents_digest(contents)
         if self.contents not in (None, found):
-            raise InputError(f"the run cannot be repeated: microcode and arena of {self.subject} are not what they were (digest "
+            raise InputError(f"the run cannot be repeated: microcode and arena of {self.subject} have changed (digest "
                              f"{found[:12]}, recorded {self.contents[:12]}); the {type(self.subject).__name__[2:].lower()}, the "
                              "protocol or the assembler has changed since", file=file)
 

@@ -32,5 +32,5 @@ def fault(text, n_cores):
         raise InputError(f"--fault {text}: there is no core {values['fault_source']}; there are {n_cores}")
     for field, value in values.items():
         if value > most(field):
-            raise InputError(f"--fault {text}: {value} is too much; at most {most(field)}")
+            raise InputError(f"--fault {text}: {value} is too large; at most {most(field)}")
     return {"fault": kinds[name], **values}

@@ -1,11 +1,12 @@
 """The Monitor from outside: what it must be told, what its flags say, and the oracles that explain them."""
 
 from dataclasses import dataclass, field
+from math import inf
 
 from rtl.check.csds import scope_layout
 from rtl.monitor import FLAGS, flag_layout, flags_layout
 
-__all__ = ["ALL_SAID", "ORACLES_OF_FLAG", "OVERFLOW", "PARTIAL", "Profile", "clocks_of_flags"]
+__all__ = ["ALL_SAID", "ORACLES_OF_FLAG", "OVERFLOW", "PARTIAL", "Profile", "clocks_of_flags", "proven"]
 
 #: The flag that is none: there is more to remember than there is room for, so no flag of a later clock proves anything.
 OVERFLOW = "overflow"
@@ -69,3 +70,9 @@ def clocks_of_flags(raw):
 #: (flag, where its bit ``hit`` is in the raw port, where its clock is). A hunt looks at thousands of these in a second.
 _PLACES = [(name, *(field.offset + field.shape[part].offset for part in ("hit", "clock"))) for name, field in flags_layout]
 _CLOCK = (1 << flag_layout["clock"].width) - 1
+
+
+def proven(flags):
+    """Of flags with their clocks, those that prove something: whatever comes when there is no room for more does not."""
+    full = flags.get(OVERFLOW, inf)
+    return {flag: clock for flag, clock in flags.items() if flag != OVERFLOW and clock < full}

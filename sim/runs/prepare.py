@@ -94,6 +94,11 @@ class Prepared:
         """The same with other limits, another plan or schedule (fields of its Run)."""
         return replace(self, run=replace(self.run, **changes))
 
+    def leaving_out(self, names):
+        """The same without these barriers and locks."""
+        subject = replace(self.run.subject, without=(*self.run.subject.without, *names))
+        return _prepared(replace(self.run, subject=subject), self.scenario, self.image)
+
     def recorded(self, **more):
         """The Run with all that it takes to repeat it elsewhere. more : fields of it."""
         subject, files = self.run.subject, dict(self.run.files)
@@ -105,16 +110,18 @@ class Prepared:
         return replace(self.run, contents=contents_digest(self.contents), files=files, **more)
 
 
-def prepare(name, *, protocol=None, cores=None, preset=None, assignments=(), without=(), seed=0, patience=None, visits=None):
+def prepare(name, *, text=None, protocol=None, cores=None, preset=None, assignments=(), without=(), seed=0, patience=None,
+            visits=None):
     """What a command line says, ready to run. Raises InputError.
 
-    name : a shipped scenario, or a path.  protocol, cores, preset : instead of the scenario's own.
+    name : a shipped scenario, or a path.  text : instead of what is in the file, which then need not exist.
+    protocol, cores, preset : instead of the scenario's own.
     assignments : ``key=value`` of ``--set``.  without : named barriers and locks to leave out.
     patience, visits : limits, instead of the scenario's own.
     """
     if cores is None and preset is not None:
         cores = preset_config(preset).n_cores
-    scenario = _with_limits(read_scenario(find_scenario(name), cores=cores, seed=seed), patience, visits)
+    scenario = _with_limits(read_scenario(find_scenario(name), cores=cores, seed=seed, text=text), patience, visits)
     for oracle in scenario.expected:
         if oracle not in JUDGES:
             raise scenario.document.refusal(("expect", "violations"), f'names the oracle "{oracle}", which does not exist'
@@ -141,7 +148,7 @@ def prepare(name, *, protocol=None, cores=None, preset=None, assignments=(), wit
         try:
             prepared.image.address_of(word)
         except KeyError:
-            raise scenario.document.refusal(("expect", "data", word), f"is no word that {image.path.name} declares") from None
+            raise scenario.document.refusal(("expect", "data", word), f"is not a word that {image.path.name} declares") from None
     return replace(prepared, barriers=barriers)
 
 
@@ -196,7 +203,7 @@ def window_of(text):
         raise InputError(f"--window {text}: must be written as A:B, the first clock and the one after the last, or as auto")
     window = range(integer(found[1] or "0"), integer(found[2] or str(ENDLESS)))
     if not window:
-        raise InputError(f"--window {text}: there is no clock in it")
+        raise InputError(f"--window {text}: contains no clock")
     return window
 
 

@@ -115,8 +115,9 @@ def run(prepared, *, engine=None, out=None, name=None, waves=True, record=False,
     engine : to run on, of the same config; a new PySimEngine if None.  out : the folder for files; None writes none.
     name : of the files, without suffix; that of the scenario if None.  waves : whether waves are among them: then, if the run is a
         finding, its schedule is, too.
-    record : whether the Result has the schedule.  watch : something whose ``add(record, tracker)`` is called with each record, or
-        None; not for a run that is done twice.  progress : called with the clock now and then.
+    record : whether the Result has the schedule.  progress : called with the clock now and then.
+    watch : something whose ``add(record, tracker)`` is called with each record, or None. If it has ``on_clock``, that is called as
+        a Sink's is, with the probe in every clock, after the records of the clock.
     If the Run has no window, the waves show all of at most 100,000 clocks; of more, those around the first violation, or the last
     ones. (Where they are is not known before, so a run that may be long is done twice.)
     Files appear whole when the run is over; if it is interrupted, what was there before stays. Raises InputError if they
@@ -124,7 +125,7 @@ def run(prepared, *, engine=None, out=None, name=None, waves=True, record=False,
     """
     engine = engine or PySimEngine(prepared.run.config)
 
-    def once(files, window):
+    def once(files, window, watch=watch):
         return _run(prepared, engine, files, window, progress, record, watch)
 
     files = None if out is None else out / (name or prepared.scenario.name)
@@ -132,7 +133,7 @@ def run(prepared, *, engine=None, out=None, name=None, waves=True, record=False,
         return once(files, None)
     window = prepared.run.window
     if window is None and prepared.run.max_clocks > _WHOLE:
-        window = _interesting(once(None, None))
+        window = _interesting(once(None, None, None))
     result = once(files, range(ENDLESS) if window is None else window)
     _leave(result, files)
     return result
@@ -178,7 +179,7 @@ def _run(prepared, engine, path, window, progress, record, watch):
                                                     start=window.start, meta=_meta(prepared),
                                                     comment=f"{scenario.name}: {scenario.title}"))
             feed = observers.waves = WaveFeed(writer, observers.tracker, observers.judges, end=window.stop)
-        outcome = engine.run(prepared.job, sink=observers, probe=window or False, record=record)
+        outcome = engine.run(prepared.job, sink=observers, probe=observers.looks or window or False, record=record)
         violations = observers.finish(outcome)
         if window is not None:
             window = range(window.start, min(window.stop, outcome.clocks))
@@ -205,6 +206,7 @@ class _Observers:
         self.log = None
         self.waves = None
         self._watch = watch
+        self.looks = hasattr(watch, "on_clock")
         self._progress = progress
         self._next_progress = 0
 
@@ -220,6 +222,8 @@ class _Observers:
                 self.log.add(record, call)
             if self._watch is not None:
                 self._watch.add(record, self.tracker)
+        if self.looks:
+            self._watch.on_clock(clock, records, probe)
         if self.waves is not None:
             self.waves.on_clock(clock, records, probe)
         if clock >= self._next_progress:

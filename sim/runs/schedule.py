@@ -61,7 +61,7 @@ def read_run(path):
     path = Path(path)
     document = read_json(path, cut_off="is cut off: the rest of the schedule is missing")
     if not isinstance(document, dict) or document.get("format") != _FORMAT:
-        raise InputError(f'is no schedule file: it does not begin with "format": "{_FORMAT}"', file=path)
+        raise InputError(f'is not a schedule file: it does not begin with "format": "{_FORMAT}"', file=path)
     if document.get("version") != _VERSION:
         raise InputError(f"has version {shown(document.get('version'))} of the format, and this crosscall reads version "
                          f"{_VERSION}: the run cannot be repeated", file=path)
@@ -160,7 +160,7 @@ class _Reader:
                 except ValueError:
                     cross = ""
                 if not cross or not open_ or step is not None and step < 1:
-                    raise self._refusal(f"schedule[{number}]", f'has "{word[:100]}" in the place of <clocks>x<what is held>')
+                    raise self._refusal(f"schedule[{number}]", f'has "{word[:100]}" instead of <clocks>x<held>')
                 if raw >> width:
                     raise self._refusal(f"schedule[{number}]", f'has "{word[:100]}", which holds more than this machine has')
                 if raw or result:

@@ -45,7 +45,7 @@ def preset_config(name):
 def memory_assignment(name):
     """What ``--memory sc|tso|pso`` stands for, as a ``--set``. Raises InputError."""
     if name.upper() not in MemoryModel.__members__ or name != name.lower():
-        raise InputError(f"--memory {name}: it is sc, tso or pso")
+        raise InputError(f"--memory {name}: must be sc, tso or pso")
     return f"memory_model={MemoryModel[name.upper()].value}"
 
 

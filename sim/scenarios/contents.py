@@ -68,7 +68,7 @@ def contents(scenario, image, config):
 def _offsets(image):
     """Field -> offset of ``struct command``."""
     if "command" not in image.structs:
-        raise InputError("the protocol does not declare struct command, which a core's program is made of", file=image.path)
+        raise InputError("the protocol does not declare struct command, which the cores' programs consist of", file=image.path)
     offsets = {}
     for item in image.structs["command"].fields:
         # The mask may be a struct of its own: it begins with its first word.

@@ -202,7 +202,7 @@ class _Reader:
         if isinstance(value, str) and (limits := re.fullmatch(r"\s*(\d+)\s*\.\.\s*(\d+)\s*", value)):
             low, high = integer(limits[1]), integer(limits[2])
             if low > high:
-                raise table.refusal(key, f'"{value}" runs backwards: write the smaller number first')
+                raise table.refusal(key, f'"{value}" is in the wrong order: write the smaller number first')
             value = self.random.randint(low, high)
         elif isinstance(value, int) and not isinstance(value, bool):
             low = high = value
@@ -308,7 +308,7 @@ class _Reader:
         table = self.root.table("expect").table(key)
         for name in table.content:
             if not names.fullmatch(name):
-                raise table.refusal(name, f"is none of {what}")
+                raise table.refusal(name, f"is not one of {what}")
         return {name: self._whole(table, name, None, at_least=-(1 << 63) if negative else 0) for name in table.content}
 
     def _limit(self, key):
@@ -391,7 +391,7 @@ class _Reader:
                     raise table.refusal("cores", f"gives core {core} a second program")
                 owner[core] = table
         if len(others) > 1:
-            raise others[1].refusal("cores", 'is "others" for a second time')
+            raise others[1].refusal("cores", 'is "others" in a second program')
         programs = tuple(self._program(owner.get(core, others[0] if others else None), core) for core in range(self.n_cores))
         # Of cores that there are not with so few: read last, so that their chance is nobody's.
         idle = () if not others or len(owner) < self.n_cores else self._program(others[0], 0)
@@ -410,7 +410,7 @@ class _Reader:
             cores = table.content["cores"]
             for core in cores if isinstance(cores, list) else ():
                 if not online >> core & 1:
-                    self.remarks.append(table.refusal("cores", f"has a program for core {core}, which is never online"))
+                    self.remarks.append(table.refusal("cores", f"has a program for core {core}, which never comes online"))
 
     def _program(self, table, core):
         if table is None:
@@ -424,14 +424,14 @@ class _Reader:
             raise self.document.refusal(table.path, "has no call")
         needs = _NEEDS.get(call)
         if needs is not None and needs not in table:
-            raise self.document.refusal(table.path, f'is a "{call}" and needs a {needs}')
+            raise self.document.refusal(table.path, f'is a "{call}" call and needs a {needs}')
         func = table.get("func", str, "nop")
         if func == "nested" and "nested" not in table:
             raise self.document.refusal(table.path, 'has func "nested" and needs nested, the core that is called from it')
         wait = table.get("wait", bool, False)
         repeat = self._number(table, "repeat", 1, at_least=1)
         if call == "csd" and repeat > 1 and not wait:
-            raise table.refusal("repeat", "needs wait = true: nothing else keeps a csd of the caller from being used twice")
+            raise table.refusal("repeat", "needs wait = true: otherwise the caller's csd could be used twice at the same time")
         self._remark_unused(table, call, func)
         return Command(
             call=call,
@@ -452,9 +452,9 @@ class _Reader:
         """Keys that the call does not look at; once, however many cores have the command."""
         for key in table.content:
             unused = key not in _ALWAYS and call in _USES and key not in _USES[call]
-            remark = f'is not looked at by "{call}"'
+            remark = f'is ignored by "{call}"'
             if key == "nested" and not unused and func in _PLAIN:
-                unused, remark = True, f'is not looked at by func "{func}"'
+                unused, remark = True, f'is ignored by func "{func}"'
             if unused and (*table.path, key) not in self._remarked:
                 self._remarked.add((*table.path, key))
                 self.remarks.append(table.refusal(key, remark))

@@ -57,7 +57,7 @@ def refusing(path, line):
         yield
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         what = str(error)[:_LONGEST] or type(error).__name__
-        raise InputError(f"these waves contradict themselves: {what}", file=path, line=line()) from None
+        raise InputError(f"this waveform contradicts itself: {what}", file=path, line=line()) from None
 
 
 def _line_of(content, clock):
@@ -81,13 +81,13 @@ def _check(path, file):
         end = _END.fullmatch(line)
         if end:
             if int(end[1], 16) != crc:
-                raise InputError("these waves were changed after they were written: the checksum is wrong", file=path, line=number)
+                raise InputError("this waveform was changed after it was written: the checksum is wrong", file=path, line=number)
             if file.read(1):
-                raise InputError("these waves go on after their end", file=path, line=number + 1)
+                raise InputError("this waveform continues after its end", file=path, line=number + 1)
             return "".join(comment), time // CLOCK_NS
         crc = zlib.crc32(line, crc)
         if number == 1 and line != b"$comment\n" or number == 2 and line != b"\t%s\n" % BEGIN_MARK.encode():
-            raise InputError(f"this is no VCD that crosscall has written: it does not start with {BEGIN_MARK!r}", file=path, line=1)
+            raise InputError(f"this is not a VCD of crosscall: it does not start with {BEGIN_MARK!r}", file=path, line=1)
         if not line.endswith(b"\n"):
             break
         if in_comment:
@@ -96,12 +96,12 @@ def _check(path, file):
                 comment.append(line.decode("ascii", "replace").removeprefix("\t"))
         elif in_changes:
             if not _LINE.fullmatch(line):
-                raise InputError("this line is no change of a value", file=path, line=number)
+                raise InputError("this line is not a value change", file=path, line=number)
             if line.startswith(b"#"):
                 time = integer(line[1:].decode())
         else:
             in_changes = line == b"$enddefinitions $end\n"
-    raise InputError("these waves break off: the mark at their end is missing", file=path, line=max(number, 1))
+    raise InputError("this waveform is cut off: the mark at its end is missing", file=path, line=max(number, 1))
 
 
 def _names(prefix):

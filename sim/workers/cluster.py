@@ -110,7 +110,7 @@ class ClusterWorkers:
         except (InputError, MissingToolError):
             raise
         except ModuleNotFoundError as error:
-            raise MissingToolError(f"a worker of the cluster cannot do it: {error}; install the same crosscall there") from None
+            raise MissingToolError(f"a worker of the cluster cannot work: {error}; install the same crosscall there") from None
         except KilledWorker as error:
             raise MissingToolError(f"the cluster gives up a task: {_one_line(error)}") from None
         except (FutureCancelledError, TimeoutError, OSError):
@@ -133,7 +133,7 @@ class ClusterWorkers:
                        else "the scheduler has workers again")
 
     def _lost(self):
-        return MissingToolError(f"the Dask scheduler at {self._where} is gone; --resume goes on with what has been done")
+        return MissingToolError(f"the Dask scheduler at {self._where} is gone; --resume continues from what has been done")
 
 
 def _one_line(error):

@@ -13,7 +13,7 @@ from multiprocessing.connection import wait
 from sim.errors import InputError, MissingToolError
 from sim.interruption import SIGNALS
 
-__all__ = ["Workers"]
+__all__ = ["Workers", "side_by_side"]
 
 #: Tasks that a process is given at a time: one to work on and one to go on with.
 _AHEAD = 2
@@ -96,6 +96,18 @@ class Workers:
             code = process.exitcode
             how = f"was killed by signal {-code} (is there enough memory?)" if code < 0 else f"ended with exit code {code}"
             raise MissingToolError(f"one of {len(self._processes)} processes {how}") from None
+
+
+def side_by_side(count, work, tasks):
+    """Yield (task, its result) of each task, as they come. count : how many processes at most.  work : as of Workers."""
+    tasks = list(tasks)
+    with Workers(min(count, len(tasks)), lambda task: (task, work(task))) as workers:
+        given = 0
+        while given < len(tasks) or workers.busy:
+            while given < len(tasks) and workers.hungry:
+                workers.give(tasks[given])
+                given += 1
+            yield from workers.results()
 
 
 def _end(processes, parent):

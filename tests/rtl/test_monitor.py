@@ -639,6 +639,16 @@ def test_a_csd_that_is_in_use_again_may_be_touched(watch, stream):
     assert watch(stream) == {}
 
 
+@pytest.mark.parametrize("who, flags", [(0b001, set()), (0b100, {"touch"})])
+def test_a_csd_of_a_core_that_is_offline_may_be_touched(watch, stream, who, flags):
+    """Another core fills it before its owner comes back."""
+    csd = stream.address("csd_data[0]")
+    given_back(stream, 0, csd)
+    stream.say(2, "OFFLINE", 0, who)
+    stream.read(1, csd + 2)
+    assert watch(stream).keys() == flags
+
+
 @pytest.mark.parametrize("owner, name", [(0, "csd_data[1]"), (1, "csd_data[1]")])
 def test_a_csd_that_is_for_the_core_that_took_it(watch, stream, owner, name):
     """Queued by its own core, or declared for the one and queued by the other: nobody gets it back."""

@@ -62,7 +62,7 @@ def test_data_that_is_not(judge, func, what, there, wanted):
     """Nobody else would see it: each target has run the function once, and said so."""
     result = judge(program(f'call = "all", func = "{func}", wait = true'), ("func_touch_add", "mov   t0, 1", "mov t0, 2"))
     [sentence] = said(result, "DATA")
-    assert sentence.startswith(f"at the end {what} (at 0x") and sentence.endswith(f"is {there:#x}, and should be {wanted:#x}")
+    assert sentence.startswith(f"at the end {what} (at 0x") and sentence.endswith(f"is {there:#x}, but should be {wanted:#x}")
     assert {item.oracle for item in result.violations} == {"DATA"}
 
 
@@ -175,7 +175,7 @@ def test_rest_a_stack(stream):
     pointer, bottom = stream.address("stack_pointer[1]"), stream.address("stack[1][0]")
     for end in (bottom, bottom + 5):
         stream.store(1, pointer, end)
-    assert rest(stream) == [f"the stack of core 1 ends at {bottom + 5:#x} and not, as at first, at {bottom:#x}"]
+    assert rest(stream) == [f"the stack of core 1 ends at {bottom + 5:#x}, but at {bottom:#x} at the start"]
     stream.store(1, pointer, bottom)
     assert rest(stream) == []
 
@@ -263,10 +263,10 @@ def test_what_a_scenario_expects_and_gets(judge):
 
 
 @pytest.mark.parametrize("tables, sentence", [
-    ({"results": '"0.0" = 0'}, "call 0.0 smp_call_function_single from core 0 returned -6, and should return 0"),
-    ({"results": '"1.0" = 0'}, "call 1.0 should return 0, and was never made"),
-    ({"data": "counter = 3"}, "at the end counter is 0x2, and should be 0x3"),
-    ({"messages": "merged = 5"}, "messages: 0 merged, and there should be 5")])
+    ({"results": '"0.0" = 0'}, "call 0.0 smp_call_function_single from core 0 returned -6, but should return 0"),
+    ({"results": '"1.0" = 0'}, "call 1.0 should return 0, but was never made"),
+    ({"data": "counter = 3"}, "at the end counter is 0x2, but should be 0x3"),
+    ({"messages": "merged = 5"}, "messages: 0 merged, but there should be 5")])
 def test_what_a_scenario_expects_and_does_not_get(judge, tables, sentence):
     result = judge(program(REFUSED, ALL, **expect(**tables)))
     assert said(result, "EXPECT") == [sentence]
@@ -281,15 +281,15 @@ def test_what_is_expected_of_a_run_that_is_cut_off(judge):
     """What has come back is judged, and what has not."""
     tables = expect(results='"0.0" = 0\n"0.1" = 0', data="counter = 9")
     result = judge(program(REFUSED, ALL + ", at = 3000", **tables), max_clocks=2500)
-    assert said(result, "EXPECT") == ["call 0.0 smp_call_function_single from core 0 returned -6, and should return 0",
-                                      "call 0.1 should return 0, and was never made"]
+    assert said(result, "EXPECT") == ["call 0.0 smp_call_function_single from core 0 returned -6, but should return 0",
+                                      "call 0.1 should return 0, but was never made"]
     assert oracle(result, "EXPECT")[2] == ["a run that comes to rest"]
 
 
 @pytest.mark.parametrize("tables, message", [
-    ({"data": "no_such = 1"}, 'expect.data.no_such is no word that protocol.uasm declares'),
-    ({"messages": "lost = 1"}, "expect.messages.lost is none of sent, delivered, merged, refused, nobody, unaccepted"),
-    ({"results": '"x" = 1'}, 'expect.results.x is none of calls, such as "0.2"')])
+    ({"data": "no_such = 1"}, 'expect.data.no_such is not a word that protocol.uasm declares'),
+    ({"messages": "lost = 1"}, "expect.messages.lost is not one of sent, delivered, merged, refused, nobody, unaccepted"),
+    ({"results": '"x" = 1'}, 'expect.results.x is not one of calls, such as "0.2"')])
 def test_what_cannot_be_expected(judge, tables, message):
     with pytest.raises(InputError, match=message.replace(".", r"\.")):
         judge(program(ALL, **expect(**tables)))
@@ -334,8 +334,8 @@ def test_a_message_to_nobody(judge):
     astray = "bne t1, RESCHEDULE_VECTOR, .there\n mov t0, 99\n.there:\n{}"
     result = judge(text, ("apic_send", "shl   t0, t0, 8", astray), extra=MESSAGES)
     assert more(result, plain) == {"delivered": -1, "nobody": 1}
-    assert said(result, "EXPECT") == ["messages: 1 nobody, and there should be 0"]
-    assert "which is no core" in said(result, "O12")[0]
+    assert said(result, "EXPECT") == ["messages: 1 nobody, but there should be 0"]
+    assert "which is not a core" in said(result, "O12")[0]
 
 
 def test_messages_that_are_merged(judge):

@@ -166,5 +166,5 @@ def test_without_dask(crosscall, monkeypatch):
 
 
 def test_another_crosscall_is_refused():
-    with pytest.raises(MissingToolError, match="a worker of the cluster has another crosscall"):
+    with pytest.raises(MissingToolError, match="a worker of the cluster has another version of crosscall"):
         batch_of(None, "another", (0, 1))

@@ -75,7 +75,14 @@ def test_a_fault_by_the_command(crosscall, tmp_path):
     # The schedule beside the waves says the fault.
     code, out, _ = crosscall("replay", tmp_path / "single.schedule", "--no-vcd")
     assert code == 1
-    assert "unresponsive, last ipi at " in out and "goes on: the interrupt was lost" in out
+    assert "unresponsive, last ipi at " in out and "continues: the interrupt was lost" in out
+
+
+def test_a_fault_of_an_interrupt_that_is_never_sent_is_said(crosscall):
+    for number, said in ((3, False), (4, True)):
+        _, _, err = crosscall("run", "single", "--fault", f"twice:0:{number}", "--no-vcd")
+        assert err == (f"crosscall: --fault twice:0:{number}: core 0 sends 4 interrupts, numbered from 0, so nothing went wrong\n"
+                       if said else "")
 
 
 @pytest.mark.parametrize("text, message", [
@@ -83,7 +90,7 @@ def test_a_fault_by_the_command(crosscall, tmp_path):
     ("drop", "must be written as drop:CORE:NUMBER"),
     ("late:0:1", "must be written as late:CORE:NUMBER:CLOCKS"),
     ("drop:7:1", "there is no core 7; there are 2"),
-    ("drop:0:70000", "70000 is too much; at most 65535"),
+    ("drop:0:70000", "70000 is too large; at most 65535"),
 ])
 def test_faults_that_are_none(crosscall, text, message):
     code, out, err = crosscall("run", "single", "--fault", text)

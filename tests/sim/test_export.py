@@ -73,8 +73,8 @@ def test_fields_of_the_machine_are_set(crosscall, tmp_path):
 
 @pytest.mark.parametrize("assignment, message", [
     ("xlen=33", "--set xlen=33: xlen must be 16, 32 or 64, not 33"),
-    ("xlem=32", '--set xlem=32: this is no field of the machine, did you mean "xlen"? (there are: '),
-    ("memory_model=1", "--set memory_model=1: this is no field of the machine"),
+    ("xlem=32", '--set xlem=32: this is not a field of the machine, did you mean "xlen"? (there are: '),
+    ("memory_model=1", "--set memory_model=1: this is not a field of the machine"),
     ("cores=3", "--set cores=3: the number of cores is set with --cores"),
     ("xlen", "--set xlen: must be written as NAME=value"),
 ])

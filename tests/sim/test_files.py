@@ -93,7 +93,7 @@ def test_what_is_no_file_is_not_replaced():
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="file/a: cannot be made: Not a directory"):
+    with pytest.raises(InputError, match="file/a: cannot be created: Not a directory"):
         make_folder(tmp_path / "file/a")
 
 

@@ -140,7 +140,7 @@ def test_nothing_found_is_exit_0(crosscall):
     code, out, err = crosscall("hunt", "single", "--runs", 70)
     assert (code, err) == (0, "")
     assert out.splitlines()[1].startswith("70 schedules, ")
-    assert out.splitlines()[2].startswith("no kinds of violation found; the next number is 70 (--resume goes on from ")
+    assert out.splitlines()[2].startswith("no kinds of violation found; the next number is 70 (--resume continues from ")
 
 
 def test_what_only_one_of_monitor_and_oracles_sees_is_said(crosscall, monkeypatch):
@@ -308,12 +308,12 @@ def test_nobody_is_left_when_only_the_head_is_killed(start, tmp_path):
 def test_notebooks_that_are_none(crosscall, tmp_path):
     notebook = tmp_path / "waves/single.hunt.sqlite"
     assert crosscall("hunt", "single", "--resume") == (
-        2, "", "crosscall: waves/single.hunt.sqlite: there is no hunt to go on with\n")
+        2, "", "crosscall: waves/single.hunt.sqlite: there is no hunt to resume\n")
     for octets in (b"[]", b"SQLite format 3\0" + bytes(200)):
         notebook.write_bytes(octets)
         code, out, err = crosscall("hunt", "single", "--resume")
         assert (code, out, err.count("\n")) == (2, "", 1)
-        assert err.startswith("crosscall: waves/single.hunt.sqlite: is no notebook of a hunt, or is damaged: ")
+        assert err.startswith("crosscall: waves/single.hunt.sqlite: is not the notebook of a hunt, or is damaged: ")
         assert notebook.read_bytes() == octets
     notebook.unlink()
     crosscall("hunt", "single", "--runs", 1)
@@ -324,7 +324,7 @@ def test_notebooks_that_are_none(crosscall, tmp_path):
         with closing(sqlite3.connect(notebook)) as file, file:
             file.execute(change)
         code, out, err = crosscall("hunt", "single", "--resume")
-        assert (code, out) == (2, "") and err.startswith("crosscall: waves/single.hunt.sqlite: is no notebook of a hunt"), change
+        assert (code, out) == (2, "") and err.startswith("crosscall: waves/single.hunt.sqlite: is not the notebook of a"), change
         notebook.write_bytes(whole)
     before = notebook.read_bytes()
     for other in (["--set", "fabric_latency=9"], ["--without", "handler_mb"], ["--cores", 3]):
@@ -362,7 +362,7 @@ def test_a_kill_before_the_first_note_leaves_no_notebook(tmp_path, monkeypatch):
             try:
                 seen.append(store.read().following)
             except InputError as error:
-                assert error.message == "there is no hunt to go on with"
+                assert error.message == "there is no hunt to resume"
                 seen.append(None)
             store.write(State(3, 4))
         with Store(path, "this") as store:
@@ -389,15 +389,15 @@ def test_a_notebook_that_is_begun_anew_is_said(crosscall):
     assert crosscall("hunt", "single", "--runs", 1)[2] == ""
     assert crosscall("hunt", "single", "--runs", 2)[2] == ""
     err = crosscall("hunt", "single", "--runs", 1, "--memory", "tso")[2]
-    assert err.startswith("crosscall: waves/single.hunt.sqlite: was of another hunt") and err.count("\n") == 1
+    assert err.startswith("crosscall: waves/single.hunt.sqlite: was the notebook of another hunt") and err.count("\n") == 1
 
 
 @pytest.mark.parametrize("arguments, message", [
     (["nothing"], 'there is no scenario "nothing"'),
     (["single", "--engine", "fast"], 'there is no engine "fast"'),
-    (["single", "--out", "file/waves"], "file/waves: cannot be made: Not a directory"),
+    (["single", "--out", "file/waves"], "file/waves: cannot be created: Not a directory"),
     (["single", "--runs", "0"], "invalid value for '--runs'"),
-    (["single", "--resume", "--first", "3"], "--resume goes on where the notebook ends"),
+    (["single", "--resume", "--first", "3"], "--resume continues where the notebook ends"),
 ])
 def test_bad_input(crosscall, tmp_path, arguments, message):
     (tmp_path / "file").touch()

@@ -4,18 +4,18 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from rtl.core.microword import MicroWord, Op
 from rtl.events import Event
+from rtl.memory.port import MemoryModel
 from rtl.schedule import ScheduleKind
-from sim.cli import app
 from sim.engines.compiled import CompiledEngine
 from sim.errors import InputError
-from sim.knockout.knockout import MEMORY, Knockout
+from sim.knockout.knockout import MODELS, SCENARIOS, Case, Knockout, Row, holding
 from sim.microcode.assembler import assemble
-from sim.microcode.knockout import knock_out
-from sim.microcode.protocols import barriers_and_locks, find_protocol
+from sim.microcode.knockout import knock_out, useful_under
+from sim.microcode.protocols import barriers_and_locks, find_protocol, shipped_protocols
+from sim.report.knockout import summary
 from sim.runs.plan import Plan
 from sim.runs.prepare import prepare
 from sim.runs.run import run
@@ -82,14 +82,7 @@ def test_an_unknown_name_is_refused(tmp_path):
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
-def crosscall(*arguments):
-    result = CliRunner().invoke(app, list(arguments))
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
-
-
-def test_memory_is_short_for_the_strap(tmp_path):
+def test_memory_is_short_for_the_strap(crosscall, tmp_path):
     code, out, _ = crosscall("run", "single", "--memory", "pso", "--without", "handler_mb", "--no-vcd", "--json",
                              "--out", str(tmp_path))
     result = json.loads(out)
@@ -100,18 +93,16 @@ def test_memory_is_short_for_the_strap(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["TSO", "rmo", ""])
-def test_an_unknown_memory_model_is_refused(name, tmp_path):
+def test_an_unknown_memory_model_is_refused(name, crosscall, tmp_path):
     for command in (("run", "single"), ("hunt", "single"), ("litmus",)):
         code, out, err = crosscall(*command, "--memory", name, "--out", str(tmp_path))
-        assert (code, out, err) == (2, "", f"crosscall: --memory {name}: it is sc, tso or pso\n")
+        assert (code, out, err) == (2, "", f"crosscall: --memory {name}: must be sc, tso or pso\n")
 
 
-def test_list_names_barriers_and_locks():
+def test_list_names_barriers_and_locks(crosscall):
     _, out, _ = crosscall("list", "--json")
     v4, = (protocol for protocol in json.loads(out)["protocols"] if protocol["name"] == "v4")
     assert set(v4["names"]) == NAMES
-    _, out, _ = crosscall("list")
-    assert all(name in out for name in NAMES)
 
 
 # --- the experiment ---------------------------------------------------------------------------------------------------
@@ -185,58 +176,119 @@ def test_the_documented_clocks(row, scenario, number, engine):
     assert f"| {row} | {clocks[0]} | {clocks[1]} | {clocks[2]} |" in DOCUMENTATION.read_text()
 
 
-# --- the table --------------------------------------------------------------------------------------------------------
+# --- crosscall knockout -----------------------------------------------------------------------------------------------
 
 
-def _knockout(protocol="v4", **options):
-    pairs = options.pop("pairs", False)
-    this = Knockout(protocol, **options)
-    return this, this.run(pairs=pairs)
-
-
-def test_there_is_a_row_for_each_name_model_and_scenario():
-    this, rows = _knockout(scenarios=("single",), memory=("sc", "tso"), runs=4)
-    assert [(row.removed, row.memory, row.scenario) for row in rows] == [
-        ((name,), memory, "single") for name in barriers_and_locks("v4") for memory in ("sc", "tso")]
-    # What does nothing under a model is not run.
-    assert {row.removed[0] for row in rows if row.memory == "sc" and row.runs == 0} == NAMES - {
-        "call_function_lock", "call_single_queue_lock", "cfd_lock"}
-    assert "x2apic_fence" not in [row.removed[0] for row in _knockout(
-        scenarios=("single",), memory=("sc",), runs=0, assignments=("x2apic=0",))[1]]
-
-
-def test_two_that_cover_for_each_other(tmp_path):
-    """And the waves of what they show are that run."""
-    this, rows = _knockout(scenarios=("many",), only=("smp_mb_before_ipi", "x2apic_fence"), memory=("tso",), runs=64, pairs=True,
-                           out=tmp_path)
-    alone = {row.removed[0]: row for row in rows if len(row.removed) == 1}
-    assert not (alone["smp_mb_before_ipi"].violation or alone["x2apic_fence"].violation)
-    assert {alone[name].runs for name in ("smp_mb_before_ipi", "x2apic_fence")} == {64}
-    both, = (row for row in rows if set(row.removed) == {"smp_mb_before_ipi", "x2apic_fence"})
-    assert both.violation in {"WATCHDOG", "O3", "O9"}
-    schedule = Path(both.wave).with_suffix(".schedule")
-    result = CliRunner().invoke(app, ["replay", str(schedule), "--no-vcd", "--json"])
-    assert both.violation in {item["oracle"] for item in json.loads(result.stdout)["violations"]}
-
-
-def test_what_the_protocol_does_itself_does_not_count():
-    this, rows = _knockout(scenarios=("early-return",), only=("cfd_lock",), memory=("sc",), runs=8)
-    assert "O1" in this.own
-    assert "O1" not in {row.violation for row in rows}
-
-
-def test_the_command(crosscall, tmp_path):
-    code, out, err = crosscall("knockout", "--protocol", "v4", "single", "--memory", "sc", "--runs", "4", "--no-vcd", "--json")
+def test_it_measures(crosscall):
+    """A row for each name, then for pairs; the shortest run of each as waves, which can be repeated."""
+    tried = (*reversed(BOTH), "csd_unlock_wmb")
+    code, out, err = crosscall("knockout", "--protocol", "v4", "many", "--memory", "tso", "--pairs", "--runs", 8, "--judged", 0,
+                               "--json", *(text for name in tried for text in ("--only", name)))
     assert (code, err) == (0, "")
-    assert {"protocol", "removed", "memory", "scenario", "violation", "runs"} <= json.loads(out)[0].keys()
-    code, out, _ = crosscall("knockout", "--protocol", "v4", "single", "--memory", "sc", "--runs", "4", "--no-vcd")
-    assert code == 0 and "never mattered on this machine: " in out
-    assert list(tmp_path.iterdir()) == []
-    for arguments, message in ((("--protocol", "v5"), 'there is no protocol "v5"'),
-                               (("--protocol", "v4", "--memory", "tos"), "--memory tos: must be one of sc, tso, pso"),
-                               (("--protocol", "v4", "--only", "cfd_lokc"), 'named cfd_lokc, did you mean "cfd_lock"?')):
-        code, out, err = crosscall("knockout", *arguments)
-        assert (code, out) == (2, "") and message in err
+    rows = {row["removed"]: row for row in json.loads(out)}
+    assert [{row[key] for row in rows.values()} for key in ("protocol", "memory", "scenario")] == [{"v4"}, {"tso"}, {"many"}]
+    # What does nothing under a memory model is no half of a pair there.
+    assert rows.keys() == {*tried, "+".join(reversed(BOTH))}
+    for name, row in rows.items():
+        assert row["runs"] == (0 if name.endswith("_wmb") else 8), row
+        assert (row["violation"] is None) == (row["clock"] is None) == (row["hits"] == 0) == (row["seen"] == {}), row
+
+    lost = rows["+".join(reversed(BOTH))]
+    assert lost["violation"] in ("O3", "O9", "REST", "WATCHDOG")
+    assert [rows[name]["violation"] for name in BOTH] == [None, None]
+    assert lost["wave"] == "waves/knockout/v4.x2apic_fence+smp_mb_before_ipi.tso.vcd"
+    waves = {row["wave"] for row in rows.values() if row["violation"]}
+    assert waves == {str(path) for path in Path("waves/knockout").glob("*.vcd")} and None not in waves
+    code, out, _ = crosscall("replay", str(Path(lost["wave"]).with_suffix(".schedule")), "--no-vcd", "--json")
+    again = json.loads(out)
+    assert code == 1 and again["without"] == list(reversed(BOTH)) and again["memory"] == "tso"
+    assert [lost["violation"], lost["clock"], lost["sentence"]] in [
+        [item["oracle"], item["clock"], item["sentence"]] for item in again["violations"]]
+
+
+def test_what_counts_depends_on_the_scenario_and_on_the_memory_model():
+    """v4 returns early in one scenario and not in the other; and what it does under SC it does under TSO."""
+    this = Knockout("v4", scenarios=["early-return", "many"], memory=["tso"], only=["smp_mb_before_ipi"])
+    row, other = this.run(runs=0, judged=0)
+    assert {(scenario, model): "O1" in own for (scenario, model), own in this.own.items()} == {
+        (scenario, model): scenario == "early-return" for scenario in ("early-return", "many") for model in MODELS}
+    assert row.violation is other.violation is None and row.case.scenario == "early-return"
+
+
+def test_what_the_protocol_does_by_itself_is_not_counted(crosscall):
+    code, out, err = crosscall("knockout", "--protocol", "v4", "early-return", "--memory", "tso", "--runs", 1, "--judged", 0)
+    assert (code, err) == (0, "") and "\nNot counted where the protocol does so by itself: O1" in out
+    assert "O1 in early-return" not in out and "early_return" not in out.partition("left out")[2].partition("carry weight")[0]
+    assert not list(Path("waves/knockout").glob("v4.handler_mb*"))
+
+
+def test_a_protocol_of_ones_own_and_no_waves(crosscall):
+    """What the Monitor does not see, the oracles do: a waiter's frame is written to after it has gone on."""
+    Path("mine.uasm").write_text(find_protocol("v4").read_text())
+    arguments = ("knockout", "--protocol", "mine.uasm", "single", "--memory", "pso", "--only", "csd_complete_wmb", "--runs", 24,
+                 "--no-vcd", "--json")
+    found = {}
+    for judged in (0, 8):
+        code, out, err = crosscall(*arguments, "--judged", judged)
+        assert (code, err) == (0, "") and not Path("waves").exists()
+        found[judged], = json.loads(out)
+    assert found[0]["violation"] is None
+    assert [found[8][key] for key in ("protocol", "violation", "wave")] == ["mine", "O7", None]
+    assert found[8]["seen"].keys() == {"touch"}
+
+
+@pytest.mark.parametrize("arguments, refusal", [
+    (("--protocol", "v5"), 'there is no protocol "v5"'),
+    (("--protocol", "v4", "mani"), 'there is no scenario "mani", did you mean "many"?'),
+    (("--protocol", "v4", "--memory", "rmo"), "--memory rmo: must be one of sc, tso, pso"),
+    (("--protocol", "v4", "--set", "memory_model=1"), "--set memory_model: memory models are chosen with --memory"),
+    (("--protocol", "v4", "--set", "depth=1"), "--set depth=1: there is no such setting"),
+    (("--protocol", "mailbox", "back-to-back"), 'names the call "each"'),
+    (("--protocol", "v4", "--only", "handler_rmb"), 'no barrier or lock named handler_rmb, did you mean "handler_mb"?'),
+    ((), "missing option '--protocol'"),
+])
+def test_bad_input(arguments, refusal, crosscall):
+    code, out, err = crosscall("knockout", *arguments)
+    assert (code, out) == (2, "") and refusal in err and not Path("waves").exists()
+
+
+def test_what_a_protocol_cannot_run_is_left_out_and_said():
+    this = Knockout("mailbox")
+    assert 'names the call "each"' in this.skipped["back-to-back"] and set(this.scenarios).isdisjoint(this.skipped)
+    assert {*this.scenarios, *this.skipped} == set(SCENARIOS)
+
+
+@pytest.mark.parametrize("protocol", shipped_protocols())
+def test_every_name_is_tried_where_it_can_do_something(protocol):
+    this = Knockout(protocol)
+    assert this.names == barriers_and_locks(protocol)
+    image = assemble(find_protocol(protocol), n_cores=4, xlen=16, defines={"X2APIC": 1})
+    for name in this.names:
+        models = useful_under(image, name)
+        assert models == tuple(MemoryModel)[len(MemoryModel) - len(models):], "a weaker model needs it, too"
+        assert (len(models) == 3) == (MicroWord.from_bits(image.words[image.names[name][0]]).op is not Op.FENCE)
+
+
+def test_the_table():
+    def row(name, memory, scenario, runs, *seen):
+        return Row("v4", Case((name,), memory, scenario), runs, seen=seen)
+
+    assert summary([row("a", "tso", "many", 9, ("stuck", 1), ("lost", 2)), row("a", "tso", "single", 9, ("stuck", 4)),
+                    row("a", "sc", "many", 0), row("b", "tso", "many", 9)]) == {
+        "a": {"tso": "stuck 5, lost 2", "sc": "idle"}, "b": {"tso": "-"}}
+
+
+def test_a_csd_that_is_locked_again_before_its_function_has_begun_is_not_given_back(engine):
+    """v6, TSO: given back before the function, and locked at once. The lock is in a store buffer when the function begins."""
+    prepared = prepare("storm", protocol="v6", assignments=("memory_model=1", "x2apic=1", "store_buffer_depth=8"),
+                       without=["x2apic_fence"])
+    assert not run(prepared.under(plan=holding(0)), engine=engine(prepared.settings.config)).violations
+
+
+def test_a_frame_is_popped_when_its_core_pops_it(engine):
+    """v6, PSO: the next call has pushed a frame and queued its csd when the pop becomes visible."""
+    prepared = prepare("back-to-back", protocol="v6", assignments=("memory_model=2", "x2apic=1", "store_buffer_depth=8"))
+    assert not run(prepared.under(plan=holding(4)), engine=engine(prepared.settings.config)).violations
 
 
 @pytest.mark.slow
@@ -246,5 +298,7 @@ def test_the_command(crosscall, tmp_path):
 ])
 def test_what_carries_weight(name, scenario, first):
     """As docs/memory.md says: from this memory model on, and not before."""
-    rows = {row.memory: row for row in _knockout(scenarios=(scenario,), runs=200)[1] if row.removed == (name,)}
-    assert [row.violation is not None for row in rows.values()] == [MEMORY.index(model) >= MEMORY.index(first) for model in rows]
+    this = Knockout("v4", scenarios=[scenario], only=[name])
+    rows = {row.case.memory: row for row in this.run(runs=50, judged=16, processes=2)}
+    assert [rows[model].violation is not None for model in MODELS] == [
+        MODELS.index(model) >= MODELS.index(first) for model in MODELS]

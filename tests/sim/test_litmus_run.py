@@ -280,7 +280,7 @@ def test_a_forbidden_outcome_is_exit_1(crosscall, tmp_path):
 @pytest.mark.parametrize("arguments, message", [
     (["none.litmus"], "none.litmus: there is no such file or folder"),
     (["."], ".: there is no .litmus file in this folder"),
-    (["--memory", "rmo"], "--memory rmo: it is sc, tso or pso"),
+    (["--memory", "rmo"], "--memory rmo: must be sc, tso or pso"),
     (["--expected", "none.csv"], "none.csv: cannot be read: No such file or directory"),
     (["--expected", "columns.csv"],
      "columns.csv:1: the first line must name the column file and at least one of sc, tso, pso, proposition_holds\n    a,b"),

@@ -181,7 +181,8 @@ def test_a_fault_has_one_name_for_every_number_of_cores():
 def test_the_witness_has_no_faults():
     image = assemble(find_protocol("v4"), n_cores=2, xlen=16)
     files = {mutant.file for mutant in mutants_of(image)}
-    assert set(WITNESSES) <= {line.file for line in image.lines.values()}
+    # The workloads are in an image only if their commands have put them there.
+    assert set(WITNESSES) - {"scftorture.uasm", "ipibench.uasm"} <= {line.file for line in image.lines.values()}
     assert files == {line.file for line in image.lines.values()} - set(WITNESSES)
     for mutant in mutants_of(image):
         if not mutant.what.startswith("without"):
@@ -274,8 +275,8 @@ def test_without_an_explanation_it_survives(crosscall, protocol):
     assert (code, err) == (1, "")
     lines = out.splitlines()
     assert f"{_WOKEN} constant ^ 2 (csd_wait): `btc r4, 1, csd_wait+4` becomes `btc r4, 3, csd_wait+4`" in lines
-    assert lines[-2].startswith("3 mutants of own: 0 equivalent, ") and lines[-2].endswith(" of those that are faults")
-    assert lines[-1].startswith("1 scenarios, 8 schedules of each; here 3 mutants in ")
+    assert lines[-2].startswith("3 mutants of own: 0 equivalent, ") and lines[-2].endswith(" of the faults")
+    assert lines[-1].startswith("1 scenarios, 8 schedules of each; this time 3 mutants in ")
 
 
 def test_an_explanation_that_is_wrong_is_found(crosscall, protocol):
@@ -285,7 +286,7 @@ def test_an_explanation_that_is_wrong_is_found(crosscall, protocol):
     assert crosscall("mutate", "--protocol", path, *only)[0] == 0
     code, out, _ = crosscall("mutate", "--protocol", path, *only, "--all")
     assert code == 1
-    assert out.count(f"\nexplained as equivalent, but not so: {_WOKEN} branch ") == 3
+    assert out.count(f"\nexplained as equivalent, but killed: {_WOKEN} branch ") == 3
 
 
 def test_a_hunt_finds_what_the_run_does_not(tmp_path):
@@ -354,13 +355,13 @@ def test_ctrl_c(tmp_path):
 
 
 @pytest.mark.parametrize("entry, message", [
-    ({"line": "btc t0, CSD_FLAG_WAITS, .woken"}, "line is the text of no line that has mutants"),
+    ({"line": "btc t0, CSD_FLAG_WAITS, .woken"}, "line does not match any line with mutants"),
     ({"in": "csd_lock"}, "in csd_lock"),
-    ({"mutants": ["constant ^ 9"]}, 'has "constant ^ 9", and there is no such mutant of the line (there are: branch inverted, '),
-    ({"mutants": [3]}, "must be a list of what is done to the line, not 3"),
+    ({"mutants": ["constant ^ 9"]}, 'has "constant ^ 9", but the line has no such mutant (there are: branch inverted, '),
+    ({"mutants": [3]}, "must be a list of changes to the line, not 3"),
     ({"reason": ""}, "reason is missing: an entry has line, mutants and reason"),
     ({"note": "x"}, "note is not known here (known: line, in, nth, mutants, reason)"),
-    ({"nth": 2}, "line is the text of no line that has mutants, or not 2 times"),
+    ({"nth": 2}, "line does not match any line with mutants, or not 2 times"),
 ])
 def test_explanations_of_nothing_are_refused(crosscall, protocol, entry, message):
     path, equivalents = protocol
@@ -374,9 +375,9 @@ def test_explanations_of_nothing_are_refused(crosscall, protocol, entry, message
 @pytest.mark.parametrize("arguments, message", [
     (["--protocol", "v5"], 'there is no protocol "v5"'),
     (["--protocol", "v4", "--scenario", "nothing"], 'there is no scenario "nothing"'),
-    (["--protocol", "v4", *_SMALL, "--only", "nothing at all"], "--only nothing at all: no mutant's name, line or routine"),
-    (["--protocol", "v4", *_SMALL, "--out", "file/waves"], "file/waves: cannot be made: Not a directory"),
-    (["--protocol", "v4", *_SMALL, "--resume"], "waves/v4.mutate.json: there is no campaign to go on with"),
+    (["--protocol", "v4", *_SMALL, "--only", "nothing at all"], "--only nothing at all: no mutant has this text in its name"),
+    (["--protocol", "v4", *_SMALL, "--out", "file/waves"], "file/waves: cannot be created: Not a directory"),
+    (["--protocol", "v4", *_SMALL, "--resume"], "waves/v4.mutate.json: there is no campaign to resume"),
     (["--protocol", "v4", "--runs", "0"], "invalid value for '--runs'"),
 ])
 def test_bad_input(crosscall, tmp_path, arguments, message):
@@ -392,7 +393,7 @@ def test_notebooks_that_are_none(crosscall, tmp_path):
     command = ("mutate", "--protocol", "v4", "--only", f"{_WOKEN} branch", *_SMALL)
     for text in ("", "[]", "{}", '{"runs": [0, 8], "settings": [], "verdicts": []}'):
         notebook.write_text(text)
-        assert crosscall(*command, "--resume") == (2, "", "crosscall: waves/v4.mutate.json: is no notebook of a campaign\n")
+        assert crosscall(*command, "--resume") == (2, "", "crosscall: waves/v4.mutate.json: is not the notebook of a campaign\n")
     assert crosscall(*command)[0] == 0
     before = notebook.read_bytes()
     for other in (["--runs", 9], ["--first", 1], ["--scenario", "refill"]):

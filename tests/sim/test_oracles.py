@@ -233,7 +233,7 @@ def test_o2_somebody_else_runs_the_function(stream, cfd):
     stream.interrupt(0, 3)
     stream.take(3, 0, cfd)
     clock = stream.begin(3)
-    assert found(stream) == [f"O2: core 3 ran the function of {CALL} at clock {clock}, but is none of its targets"]
+    assert found(stream) == [f"O2: core 3 ran the function of {CALL} at clock {clock}, but is not one of its targets"]
 
 
 def test_o2_the_caller_is_none_of_its_targets(stream, cfd):
@@ -241,7 +241,7 @@ def test_o2_the_caller_is_none_of_its_targets(stream, cfd):
     stream.ask(0, Whom.MASK, 0b111)
     clock = stream.begin(0)
     assert found(stream) == [
-        f"O2: core 0 ran the function of call 0.0 many from core 0 at clock {clock}, but is none of its targets"]
+        f"O2: core 0 ran the function of call 0.0 many from core 0 at clock {clock}, but is not one of its targets"]
 
 
 def test_o2_a_function_for_no_call(stream):
@@ -340,7 +340,7 @@ def test_o8_what_nobody_asked_for(stream, cfd, func, info, ran):
     stream.interrupt(0, 1)
     stream.take(1, 0, cfd)
     clock = stream.begin(1, func=func, info=info)
-    assert found(stream) == [f"O8: core 1 ran {ran} at clock {clock}, for which nobody asked; {CALL} asked for func_nop(0x5)"]
+    assert found(stream) == [f"O8: core 1 ran {ran} at clock {clock}, which no call requested; {CALL} requested func_nop(0x5)"]
 
 
 @pytest.mark.parametrize("func, info", [("func_add", 5), ("func_nop", 6)])
@@ -495,7 +495,7 @@ def test_result_of_a_call_that_returns_nothing_is_not_judged(stream, cfd):
 def test_o4_added_twice(stream, cfd):
     first = stream.publish(0, [1, 2], cfd)
     again = stream.say(0, "QUEUE", 0, cfd)
-    assert found(stream) == [f"O4: core 0 queued cfd_data[0].csd at clock {again}, which is queued since clock {first}"]
+    assert found(stream) == [f"O4: core 0 queued cfd_data[0].csd at clock {again}, which has been queued since clock {first}"]
 
 
 def test_o4_deleted_twice(stream, cfd):
@@ -504,7 +504,7 @@ def test_o4_deleted_twice(stream, cfd):
     stream.take(1, 0, cfd)
     first = stream.say(1, "LIST_DEL", cfd)
     again = stream.say(1, "LIST_DEL", cfd)
-    assert found(stream) == [f"O4: core 1 unlinked cfd_data[0].csd at clock {again}, which is unlinked since clock {first}"]
+    assert found(stream) == [f"O4: core 1 unlinked cfd_data[0].csd at clock {again}, which has been unlinked since clock {first}"]
 
 
 def test_o4_dequeued_without_having_been_queued(stream):
@@ -521,7 +521,7 @@ def test_o4_a_dequeue_and_its_list_del_are_one_deletion(stream):
     stream.say(1, "LIST_DEL", csd)
     assert found(stream) == []
     again = stream.say(1, "LIST_DEL", csd)
-    assert found(stream) == [f"O4: core 1 unlinked csd_data[0] at clock {again}, which is unlinked since clock {again - 2}"]
+    assert found(stream) == [f"O4: core 1 unlinked csd_data[0] at clock {again}, which has been unlinked since clock {again - 2}"]
 
 
 @pytest.mark.parametrize("place", ["csd_data[2]", "cfd_data[2]"])
@@ -573,7 +573,7 @@ def test_o4_without_list_del_a_taken_entry_may_be_queued_again(cfd):
     stream.publish(0, [1], cfd)
     again = stream.say(0, "QUEUE", 0, cfd)
     assert found(stream, only="O4") == [
-        f"O4: core 0 queued cfd_data[0].csd at clock {again}, which is queued since clock {again - 1}"]
+        f"O4: core 0 queued cfd_data[0].csd at clock {again}, which has been queued since clock {again - 1}"]
 
 
 # O5
@@ -636,6 +636,24 @@ def test_o5_a_mask_beside_the_count(stream, cfd):
     assert found(stream) == [f"O5: core 1 deleted cfd_data[0].csd with refs 0 and mask 0x2 at clock {clock}"]
 
 
+@pytest.mark.parametrize("counted", [True, False])
+def test_o5_on_a_stack(stream, counted):
+    """Only what has had its count stored is known to be counted there."""
+    csd, mask = stream.address("stack[0][0]"), stream.address("cfd_mask[0]")
+    stream.store(0, csd + 7, mask)
+    if counted:
+        stream.publish(0, [1, 2], csd)
+        stream.interrupt(0, 1)
+        stream.take(1, 0, csd)
+    else:
+        stream.store(0, csd + 6, 1)
+        stream.store(0, mask, 4)
+    clock = stream.say(1, "LIST_DEL", csd)
+    stream.say(1, "LIST_DEL", csd)
+    assert found(stream, only="O5") == (
+        [f"O5: core 1 deleted the csd at stack[0][0] with refs 1 and mask 0x4 at clock {clock}"] if counted else [])
+
+
 def test_o5_without_a_count_there_is_nothing_to_judge(stream):
     without(stream, "targets.count")
     stream.many(0, [1, 2])
@@ -684,7 +702,7 @@ def test_o7_a_late_reader_of_a_stack(stream):
     clock = stream.read(2, csd + 3)
     assert judge(stream).violations == [Violation(
         "O7", clock, ("0.0",), (2, 0),
-        f"core 2 touched the csd at stack[0][0] at clock {clock}, which core 0 has back since clock {gone}")]
+        f"core 2 touched the csd at stack[0][0] at clock {clock}, which core 0 has had back since clock {gone}")]
 
 
 def given_back(stream, csd):
@@ -702,7 +720,7 @@ def test_o7_what_a_csd_says_of_its_call_is_its_owners_again(stream, cfd, offset,
     back = given_back(stream, cfd)
     clock = stream.store(1, cfd + offset, 0) if write else stream.read(1, cfd + offset)
     assert found(stream, only="O7") == ([
-        f"O7: core 1 touched cfd_data[0].csd at clock {clock}, which core 0 has back since clock {back}"] if judged else [])
+        f"O7: core 1 touched cfd_data[0].csd at clock {clock}, which core 0 has had back since clock {back}"] if judged else [])
 
 
 def test_o7_its_owner_may_do_as_he_likes(stream, cfd):
@@ -723,7 +741,20 @@ def test_o7_a_csd_without_flags_is_given_back_when_its_function_begins(stream):
     assert found(stream) == []
     back = stream.begin(1)
     clock = stream.read(1, csd + 2)
-    assert found(stream) == [f"O7: core 1 touched csd_data[0] at clock {clock}, which core 0 has back since clock {back}"]
+    assert found(stream) == [f"O7: core 1 touched csd_data[0] at clock {clock}, which core 0 has had back since clock {back}"]
+
+
+@pytest.mark.parametrize("who, judged", [(0b001, False), (0b100, True)])
+def test_o7_what_a_core_had_that_is_offline_may_be_filled_by_others(stream, who, judged):
+    csd = stream.address("csd_data[0]")
+    stream.ask(0, Whom.TARGET, target=1)
+    stream.say(0, "QUEUE", 0, csd)
+    stream.interrupt(0, 1, SINGLE)
+    stream.say(1, "DEQUEUE", csd)
+    stream.begin(1)
+    stream.say(2, "OFFLINE", 0, who)
+    stream.read(1, csd + 2)
+    assert bool(found(stream, only="O7")) == judged
 
 
 def test_o7_a_csd_that_two_cores_queue_has_no_owner(stream):
@@ -749,7 +780,7 @@ def test_o7_a_frame_that_goes_while_its_csd_is_queued(stream):
     queued = stream.say(0, "QUEUE", 0, csd)
     clock = stream.store(0, pointer, csd)
     assert found(stream) == [
-        f"O7: core 0 popped the csd at stack[0][2] from its stack at clock {clock}, which is queued since clock {queued}"]
+        f"O7: core 0 popped the csd at stack[0][2] from its stack at clock {clock}, which has been queued since clock {queued}"]
 
 
 @pytest.mark.parametrize("event", ["DEQUEUE", "LIST_DEL"])
@@ -902,7 +933,7 @@ def test_o12_an_interrupt_to_a_core_that_leaves_while_it_is_under_way(stream):
 
 def test_o12_an_interrupt_to_nobody(stream):
     clock = o12_message(stream, 9, accepted=False)
-    assert found(stream) == [f"O12: core 0 sent interrupt 0xfc to 0x9, which is no core; it was lost at clock {clock}"]
+    assert found(stream) == [f"O12: core 0 sent interrupt 0xfc to 0x9, which is not a core; it was lost at clock {clock}"]
 
 
 def test_o12_init_and_startup_go_to_whoever_is_to_come(stream):
@@ -927,7 +958,8 @@ def test_lock_held_by_one_at_a_time(stream):
 def test_lock_taken_twice(stream, core):
     held = stream.lock(0, "call_function.lock")
     clock = stream.lock(core, "call_function.lock")
-    assert found(stream) == [f"LOCK: at clock {clock} core {core} took call_function.lock, which core 0 holds since clock {held}"]
+    assert found(stream) == [
+        f"LOCK: at clock {clock} core {core} took call_function.lock, which core 0 has held since clock {held}"]
 
 
 def test_lock_given_back_by_another(stream):
@@ -935,14 +967,14 @@ def test_lock_given_back_by_another(stream):
     clock = stream.unlock(2, "call_function.lock")
     assert judge(stream).violations == [Violation(
         "LOCK", clock, (), (0, 2),
-        f"at clock {clock} core 2 gave back call_function.lock, which core 0 holds since clock {held}")]
+        f"at clock {clock} core 2 released call_function.lock, which core 0 has held since clock {held}")]
 
 
 def test_lock_given_back_by_nobody(stream):
     stream.lock(0, "call_function.lock")
     stream.unlock(0, "call_function.lock")
     clock = stream.unlock(2, "call_function.lock")
-    assert found(stream) == [f"LOCK: at clock {clock} core 2 gave back call_function.lock, which nobody holds"]
+    assert found(stream) == [f"LOCK: at clock {clock} core 2 released call_function.lock, which nobody holds"]
 
 
 def test_lock_that_never_says_when_it_is_taken_is_not_judged(stream):
@@ -965,7 +997,7 @@ def test_lock_that_is_no_test_and_set(stream):
     assert found(stream) == []
     held = ticket(stream, 1)
     clock = ticket(stream, 2)
-    assert found(stream) == [f"LOCK: at clock {clock} core 2 took call_function.lock, which core 1 holds since clock {held}"]
+    assert found(stream) == [f"LOCK: at clock {clock} core 2 took call_function.lock, which core 1 has held since clock {held}"]
 
 
 def test_lock_is_taken_where_its_last_word_says_so(stream):
@@ -994,9 +1026,9 @@ def test_trap_says_where(stream):
     stream.say(2, "FAULT", at="csd_lock", store=(0xFFFF, 0), op=MemoryOp.READ)
     stream.say(3, "STACK_FAULT", at="reset")
     assert found(stream) == [
-        f"TRAP: core 1 stopped at clock {clock} in handler: PANIC, a word that is no code or no entry point",
-        f"TRAP: core 2 stopped at clock {clock + 1} in csd_lock: an access at 0xffff, which is no memory",
-        f"TRAP: core 3 stopped at clock {clock + 2} in reset: its private stack ran over or under"]
+        f"TRAP: core 1 stopped at clock {clock} in handler: PANIC: a word that is not code or not an entry point",
+        f"TRAP: core 2 stopped at clock {clock + 1} in csd_lock: an access to 0xffff, which is outside memory",
+        f"TRAP: core 3 stopped at clock {clock + 2} in reset: its private stack overflowed or underflowed"]
 
 
 def test_the_documentation_has_every_oracle():

@@ -85,7 +85,7 @@ def test_rows_at_80_columns(monkeypatch):
         "2.1   single 2 -> 99     14000    10    -      -     -    -     -  ENXIO       9",
         "3.0   all    3 -> 0-2    15000    10   22     32    52   82    90 nowait   never",
         "3.1   mine   3 -> nobody 15500    10    -      -     -    -     - nowait     100",
-        "`at` is the clock of the call; stages are clocks after it, of several targets the last",
+        "`at` is the clock of the call; stages are clocks after it, for several targets the last",
     ]
 
 
@@ -113,7 +113,7 @@ def test_many_calls_are_summed_up(monkeypatch):
     text = printed(monkeypatch, 80, lambda calls, console: print_calls(calls, console, {"0.7"}), calls)
     summary, rows = text.split("\n\n")
     assert summary.splitlines() == [
-        f"{MANY_CALLS + 1} calls, summed up by kind; latency: from the call to its return, in clocks",
+        f"{MANY_CALLS + 1} calls, by kind; latency: from the call to its return, in clocks",
         "kind   wait   calls never min median max",
         "all    wait       1     1   -      -   -",
         "single nowait   100     0   1    100 199",

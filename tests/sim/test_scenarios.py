@@ -215,7 +215,7 @@ REFUSALS = [
     ("[functions]\nwork = 'much'\n" + NOTHING,
      "x.toml:2:1: functions.work must be a whole number or a range such as \"10..50\", not 'much'\n    work = 'much'\n    ^"),
     ("[functions]\nwork = '9..1'\n" + NOTHING,
-     "x.toml:2:1: functions.work \"9..1\" runs backwards: write the smaller number first\n    work = '9..1'\n    ^"),
+     "x.toml:2:1: functions.work \"9..1\" is in the wrong order: write the smaller number first\n    work = '9..1'\n    ^"),
     # Programs
     ("[[program]]\ncores = [0]\n", "x.toml:1:3: program[0] has no commands\n    [[program]]\n      ^"),
     ("[[program]]\ncores = [0]\ncommands = []\n", "x.toml:1:3: program[0] has no commands\n    [[program]]\n      ^"),
@@ -229,7 +229,7 @@ REFUSALS = [
     (NOTHING.replace("[0]", "[]"), "x.toml:2:1: program[0].cores names no core\n    cores = []\n    ^"),
     (NOTHING + NOTHING, "x.toml:7:1: program[1].cores gives core 0 a second program\n    cores = [0]\n    ^"),
     (2 * NOTHING.replace("[0]", '"others"'),
-     'x.toml:7:1: program[1].cores is "others" for a second time\n    cores = "others"\n    ^'),
+     'x.toml:7:1: program[1].cores is "others" in a second program\n    cores = "others"\n    ^'),
 ]
 
 #: (command, its refusal without the place of the line)
@@ -237,8 +237,8 @@ COMMANDS = [
     ('cal = "all"', 1, ('program[0].commands[0].cal is not known here, did you mean "call"? (known: call, func, target, mask, '
                        "wait, at, delay, repeat, nested, frozen)")),
     ("wait = true", None, "program[0].commands[0] has no call"),
-    ('call = "single"', None, 'program[0].commands[0] is a "single" and needs a target'),
-    ('call = "many"', None, 'program[0].commands[0] is a "many" and needs a mask'),
+    ('call = "single"', None, 'program[0].commands[0] is a "single" call and needs a target'),
+    ('call = "many"', None, 'program[0].commands[0] is a "many" call and needs a mask'),
     ('call = "many", mask = [1, 7]', 16, "program[0].commands[0].mask names core 7, but the machine has cores 0 to 3"),
     ('call = "many", mask = [1, 1]', 16, "program[0].commands[0].mask names core 1 twice"),
     ('call = "many", mask = [-1]', 16, "program[0].commands[0].mask names core -1, but the machine has cores 0 to 3"),
@@ -303,13 +303,13 @@ def _remarks(scenario_file, text, **options):
 
 
 @pytest.mark.parametrize("command, message", [
-    ('call = "all", mask = [1]', '4:21: program[0].commands[0].mask is not looked at by "all"'),
-    ('call = "many", mask = [1], target = 1', '4:34: program[0].commands[0].target is not looked at by "many"'),
-    ('call = "hold_call_lock", wait = true', '4:32: program[0].commands[0].wait is not looked at by "hold_call_lock"'),
-    ('call = "nothing", func = "work"', '4:25: program[0].commands[0].func is not looked at by "nothing"'),
-    ('call = "cpu_up", target = 1, wait = true', '4:36: program[0].commands[0].wait is not looked at by "cpu_up"'),
-    ('call = "all", frozen = true', '4:21: program[0].commands[0].frozen is not looked at by "all"'),
-    ('call = "all", func = "work", nested = 1', '4:36: program[0].commands[0].nested is not looked at by func "work"'),
+    ('call = "all", mask = [1]', '4:21: program[0].commands[0].mask is ignored by "all"'),
+    ('call = "many", mask = [1], target = 1', '4:34: program[0].commands[0].target is ignored by "many"'),
+    ('call = "hold_call_lock", wait = true', '4:32: program[0].commands[0].wait is ignored by "hold_call_lock"'),
+    ('call = "nothing", func = "work"', '4:25: program[0].commands[0].func is ignored by "nothing"'),
+    ('call = "cpu_up", target = 1, wait = true', '4:36: program[0].commands[0].wait is ignored by "cpu_up"'),
+    ('call = "all", frozen = true', '4:21: program[0].commands[0].frozen is ignored by "all"'),
+    ('call = "all", func = "work", nested = 1', '4:36: program[0].commands[0].nested is ignored by func "work"'),
     ('call = "all", func = "nested", nested = 1', None),
     ('call = "all", func = "mine", nested = 1', None),
     ('call = "mine", func = "mine", nested = 1, mask = [1], target = 1, wait = true, frozen = true', None),
@@ -324,7 +324,7 @@ def test_remarks_on_cores(scenario_file):
     assert _remarks(scenario_file, "[functions]\nwork = [1, 2, 3, 4, 5]\n" + four) == [
         "x.toml:2:1: functions.work has 5 entries, more than there are cores"]
     offline = "[boot]\nonline = [0, 1]\n" + four + program('call = "all"', "[2]")
-    assert _remarks(scenario_file, offline) == ["x.toml:9:1: program[1].cores has a program for core 2, which is never online"]
+    assert _remarks(scenario_file, offline) == ["x.toml:9:1: program[1].cores has a program for core 2, which never comes online"]
     for brings in ('call = "cpu_up", target = 2', 'call = "mine"'):
         assert _remarks(scenario_file, offline + program(brings, "[1]")) == []
     assert _remarks(scenario_file, "[boot]\nonline = [0, 1]\n" + program('call = "all"', '"all"')) == []
@@ -340,7 +340,7 @@ def test_commands_that_no_core_has_are_checked_too(scenario_file):
     scenario = read_scenario(scenario_file(program('call = "all"', "[0, 1]") + rest), cores=2, seed=0)
     with pytest.raises(InputError, match='x.toml:9:7: program.1..commands.0..call names the call "singel"'):
         contents(scenario, image(n_cores=2), MachineConfig(n_cores=2))
-    with pytest.raises(InputError, match="x.toml:9: program.1..commands.0. is a .single. and needs a target"):
+    with pytest.raises(InputError, match="x.toml:9: program.1..commands.0. is a .single. call and needs a target"):
         read_scenario(scenario_file(program('call = "all"', "[0, 1]") + program('call = "single"', '"others"')), cores=2, seed=0)
 
 
@@ -425,7 +425,7 @@ def test_protocols_that_scenarios_cannot_use(scenario_file):
 
     needed = ", ".join(FIELDS)
     assert refusal(replace(image(), structs={})) == (
-        "small.uasm: the protocol does not declare struct command, which a core's program is made of")
+        "small.uasm: the protocol does not declare struct command, which the cores' programs consist of")
     assert refusal(image(fields=FIELDS[1:])) == (
         f"small.uasm: struct command of the protocol has no field routine (needed: {needed})")
     assert refusal(replace(image(), objects=())) == (

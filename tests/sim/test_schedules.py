@@ -59,7 +59,7 @@ def test_other_contents_are_refused(path):
         RECIPE.check(Contents((1, 2), {}), file=path)
     other = contents_digest(Contents((1, 2), {}))
     assert str(error.value) == (
-        f'{path}: the run cannot be repeated: microcode and arena of scenario "storm" with protocol "v4" are not what they were '
+        f'{path}: the run cannot be repeated: microcode and arena of scenario "storm" with protocol "v4" have changed '
         f"(digest {other[:12]}, recorded {RECIPE.contents[:12]}); the scenario, the protocol or the assembler has changed since")
 
 
@@ -78,7 +78,7 @@ def change(path, *keys, to=None, **options):
 
 
 @pytest.mark.parametrize("keys, to, message", [
-    (("format",), "vcd", 'is no schedule file: it does not begin with "format": "crosscall schedule"'),
+    (("format",), "vcd", 'is not a schedule file: it does not begin with "format": "crosscall schedule"'),
     (("version",), 2, "has version 2 of the format, and this crosscall reads version 1: the run cannot be repeated"),
     (("seed",), None, "seed is missing"),
     (("seed",), "3", "seed must be a whole number, not '3'"),
@@ -95,9 +95,9 @@ def change(path, *keys, to=None, **options):
     (("violation",), {"flag": "lost"}, "violation.clock is missing"),
     (("schedule",), ["3x0 1x3"], "schedule is cut off: its last entry must have no end"),
     (("schedule",), [], "schedule is cut off: its last entry must have no end"),
-    (("schedule",), ["3x0 1y3 x0"], 'schedule[0] has "1y3" in the place of <clocks>x<what is held>'),
-    (("schedule",), ["3x0", "0x3 x0"], 'schedule[1] has "0x3" in the place of <clocks>x<what is held>'),
-    (("schedule",), ["x0 3x1"], 'schedule[0] has "3x1" in the place of <clocks>x<what is held>'),
+    (("schedule",), ["3x0 1y3 x0"], 'schedule[0] has "1y3" instead of <clocks>x<held>'),
+    (("schedule",), ["3x0", "0x3 x0"], 'schedule[1] has "0x3" instead of <clocks>x<held>'),
+    (("schedule",), ["x0 3x1"], 'schedule[0] has "3x1" instead of <clocks>x<held>'),
     (("schedule",), ["x400"], 'schedule[0] has "x400", which holds more than this machine has'),
     (("schedule",), [3], "schedule[0] must be a string, not 3"),
 ])
@@ -113,7 +113,7 @@ def test_a_file_that_is_cut_off(path):
     text = path.read_text()
     for end in range(0, len(text) - 2, 37):
         path.write_text(text[:end])
-        with pytest.raises(InputError, match="is cut off: the rest of the schedule is missing|is no schedule file|is not JSON"):
+        with pytest.raises(InputError, match="is cut off: the rest of the schedule is missing|is not a schedule file|is not JSON"):
             read_run(path)
     path.write_text(text[:-10])
     with pytest.raises(InputError, match="is cut off: the rest of the schedule is missing"):

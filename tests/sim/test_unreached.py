@@ -7,9 +7,10 @@ import pytest
 from rtl.config import MachineConfig
 from rtl.core.seen import CoreState
 from rtl.probe import probe_layout
+from sim.begun import Begun
 from sim.engines.pysim import PySimEngine
 from sim.records import CoreRecord, Sources
-from sim.report.unreached import Begun, main, unreached, words_of
+from sim.report.unreached import main, unreached, words_of
 from sim.runs.prepare import prepare
 
 
@@ -38,7 +39,7 @@ def test_what_a_core_begins(clocks, begun):
     sink = Begun(MachineConfig(n_cores=1))
     for clock, probe in enumerate(probes(*clocks)):
         assert not sink.on_clock(clock, [], probe)
-    assert sink.addresses == begun
+    assert set(sink.counts) == begun
 
 
 class Both(Begun):
@@ -63,8 +64,8 @@ def test_what_speaks_has_begun():
     sink = Both(prepared.settings.config)
     PySimEngine(prepared.settings.config).run(prepared.under(max_clocks=5000).job, sink=sink, probe=True)
     assert sink.spoke
-    assert sink.spoke <= sink.addresses <= prepared.image.lines.keys()
-    assert 0 < len(sink.addresses) < len(prepared.image.lines)
+    assert sink.spoke <= set(sink.counts) <= prepared.image.lines.keys()
+    assert 0 < len(set(sink.counts)) < len(prepared.image.lines)
 
 
 def test_words_are_known_by_their_place():

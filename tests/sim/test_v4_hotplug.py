@@ -123,7 +123,7 @@ def test_the_boot_cpus_allocation_is_not_looked_at():
     assert run.result.ending is Ending.TRAP
     [violation] = run.result.violations
     assert re.fullmatch(r"core 0 stopped at clock \d+ in call_many\+\d+, in call 0\.1 smp_call_function from core 0: "
-                        r"an access at 0x0, which is no memory", violation.sentence)
+                        r"an access to 0x0, which is outside memory", violation.sentence)
 
 
 # --- leaving --------------------------------------------------------------------------------------------------------

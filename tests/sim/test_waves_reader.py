@@ -90,16 +90,16 @@ def test_truncated_anywhere(tmp_path, vcd):
         message = refusal(tmp_path, content[:length])
         lines = max(1, len(content[:length].splitlines()))
         if length < head:
-            assert re.fullmatch(r":1: (this is no VCD that crosscall has written: .*|these waves break off: .*)", message)
+            assert re.fullmatch(r":1: (this is not a VCD of crosscall: .*|this waveform is cut off: .*)", message)
         else:
-            assert message == f":{lines}: these waves break off: the mark at their end is missing"
+            assert message == f":{lines}: this waveform is cut off: the mark at its end is missing"
 
 
 def test_truncated_at_the_end_of_a_line(tmp_path, vcd):
     lines = vcd[1].splitlines(keepends=True)
     for number in range(2, len(lines), 17):
         message = refusal(tmp_path, b"".join(lines[:number]))
-        assert message == f":{number}: these waves break off: the mark at their end is missing"
+        assert message == f":{number}: this waveform is cut off: the mark at its end is missing"
 
 
 @pytest.mark.parametrize("content", [
@@ -107,8 +107,8 @@ def test_truncated_at_the_end_of_a_line(tmp_path, vcd):
 ])
 def test_not_ours(tmp_path, content):
     message = refusal(tmp_path, content)
-    assert message == (":1: this is no VCD that crosscall has written: it does not start with 'crosscall waves 1'" if content else
-                       ":1: these waves break off: the mark at their end is missing")
+    assert message == (":1: this is not a VCD of crosscall: it does not start with 'crosscall waves 1'" if content else
+                       ":1: this waveform is cut off: the mark at its end is missing")
 
 
 def test_damaged(tmp_path, vcd):
@@ -117,11 +117,11 @@ def test_damaged(tmp_path, vcd):
     last = len(lines)
     place = next(number for number, line in enumerate(lines) if line.startswith(b"b") and number > last // 2)
     broken = [*lines[:place], b"b1$2 !\n", *lines[place + 1:]]
-    assert refusal(tmp_path, b"".join(broken)) == f":{place + 1}: this line is no change of a value"
+    assert refusal(tmp_path, b"".join(broken)) == f":{place + 1}: this line is not a value change"
     missing = lines[:place] + lines[place + 1:]
     assert refusal(tmp_path, b"".join(missing)) == (
-        f":{last - 1}: these waves were changed after they were written: the checksum is wrong")
-    assert refusal(tmp_path, content + b"#9\n") == f":{last + 1}: these waves go on after their end"
+        f":{last - 1}: this waveform was changed after it was written: the checksum is wrong")
+    assert refusal(tmp_path, content + b"#9\n") == f":{last + 1}: this waveform continues after its end"
 
 
 @pytest.mark.parametrize(("old", "new"), [
@@ -137,7 +137,7 @@ def test_contradictions(tmp_path, vcd, old, new):
     body = re.sub(old, new, vcd[1], count=1)
     body = body[:body.rindex(b"$comment crosscall end")]
     message = refusal(tmp_path, body + b"$comment crosscall end %08x $end\n" % zlib.crc32(body))
-    assert re.match(r":\d+: these waves contradict themselves: ", message)
+    assert re.match(r":\d+: this waveform contradicts itself: ", message)
 
 
 def test_no_file(tmp_path):

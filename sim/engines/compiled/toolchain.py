@@ -86,7 +86,7 @@ def _chosen(text):
     except ValueError:
         name, options = text, []
     if not shutil.which(name):
-        raise MissingToolError(f"CC={text}: there is no such command; without CC the compiler is looked for")
+        raise MissingToolError(f"CC={text}: there is no such command; without CC, crosscall searches for a compiler")
     return [shutil.which(name), *options]
 
 
@@ -181,7 +181,7 @@ def cached(parts, build):
             library = _library(_own_folder(), key, build)
         except (OSError, MissingToolError) as again:
             raise MissingToolError(str(again)) from None
-        _tell_once(f"the cache cannot be used, so what is compiled is not kept: {error}")
+        _tell_once(f"the cache cannot be used, so compiled code is not kept: {error}")
         return library
 
 
@@ -202,7 +202,7 @@ def _library(folder, key, build):
             with status() as show, _ticking(show):
                 built = build(scratch)
             if not built.is_file():
-                raise MissingToolError("the compiler has made no library; is CC a C compiler?")
+                raise MissingToolError("the compiler produced no library; is CC a C compiler?")
             seconds = cpu_seconds() - before
             (scratch / side.name).write_text(f"{seconds} {_checksum(built)}\n")
             os.replace(built, path)
@@ -210,7 +210,7 @@ def _library(folder, key, build):
     try:
         library = ctypes.CDLL(str(path))
     except OSError as error:
-        raise MissingToolError(f"what the compiler makes cannot be loaded: {error}") from None
+        raise MissingToolError(f"the compiled library cannot be loaded: {error}") from None
     library.build_seconds = seconds
     return library
 

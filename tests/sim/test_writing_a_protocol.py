@@ -1,4 +1,4 @@
-"""docs/protocols.md, followed literally: the files that it shows, the commands that it types, and what they answer."""
+"""docs/writing-a-protocol.md, followed literally: the files that it shows, the commands that it types, and what they answer."""
 
 import re
 import shlex
@@ -13,9 +13,9 @@ from sim.microcode.protocols import find_protocol
 from sim.oracles import ORACLES
 from sim.watchdog import Watchdog
 
-PAGE = (Path(__file__).parents[2] / "docs" / "protocols.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "writing-a-protocol.md").read_text(encoding="utf-8")
 #: The one thing that is another each time.
-_TIME = re.compile(r"in [\d.]+ s \(\d+ a second\)")
+_TIME = re.compile(r"in [\d.]+ s \(\d+ per second\)")
 
 
 def shown_files():
@@ -61,7 +61,7 @@ def test_the_shipped_protocol_that_it_names_runs(crosscall):
 
 
 def test_an_answer_that_is_another_is_not_what_is_shown():
-    assert matches("a\n...\nd\nhere 2 in 0.3 s (7 a second)", "a\nb\nc\nd\nhere 2 in 11 s (0 a second)")
+    assert matches("a\n...\nd\nhere 2 in 0.3 s (7 per second)", "a\nb\nc\nd\nhere 2 in 11 s (0 per second)")
     for answer in ("a\nd", "a\nb\nc", "b\nd", "a\nb\nd\ne"):
         assert not matches("a\n...\nd", answer)
 
@@ -105,9 +105,10 @@ def test_what_each_oracle_needs():
 
 
 def test_what_the_shared_sources_give_is_there():
-    given = PAGE.partition("## What the shared sources give")[2].partition("\n## ")[0]
+    given = PAGE.partition("## What the shared sources provide")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `(\w+\.uasm)` \| (.*) \|$", given, re.MULTILINE)
-    assert {source for source, _ in rows} == {"machine.uasm", "boot.uasm", "program.uasm", "rendezvous.uasm", "calling.uasm"}
+    assert {source for source, _ in rows} == {"machine.uasm", "boot.uasm", "program.uasm", "rendezvous.uasm", "calling.uasm",
+                                              "workloads.uasm"}
     for source, text in rows:
         names = [name for name in re.findall(r"`(?:struct )?(\w+)`", text) if name != "APIC_EOI"]
         written = find_protocol("v4").with_name(source).read_text()

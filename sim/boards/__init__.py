@@ -1,0 +1,1 @@
+"""Boards: bitstreams, and the host's side of the wire."""

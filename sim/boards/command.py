@@ -1,0 +1,53 @@
+"""What ``crosscall board`` does."""
+
+import os
+import tty
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+
+from rtl.config import MachineConfig
+from sim.export import with_assignments
+
+from .link import open_port
+from .pty import serve
+from .run import compare, prepare_for
+from .session import Session
+
+__all__ = ["identify", "run_on_board", "simulate"]
+
+
+@contextmanager
+def _session(port, baud):
+    with open_port(port, baud=baud) as opened:
+        yield Session(opened)
+
+
+def identify(port, baud):
+    """What a board says of itself: name -> value."""
+    with _session(port, baud) as session:
+        identity = session.identity
+        return {**asdict(identity.config), "clock_mhz": identity.clock_khz / 1000, "preloaded": f"{identity.image:#010x}"}
+
+
+def run_on_board(port, baud, scenario, *, max_clocks, tell, progress, **options):
+    """The Comparison of a scenario on the board at a port. options : of ``prepare_for``."""
+    with _session(port, baud) as session:
+        prepared = prepare_for(session.config, scenario, **options).under(max_clocks=max_clocks)
+        return compare(session, prepared, tell=tell, progress=progress)
+
+
+def simulate(cores, assignments):
+    """Be a board behind a pseudo-terminal, until Ctrl-C: says where it is."""
+    from .terminal import CompiledBoard
+
+    config = with_assignments(MachineConfig(arena_depth=512).with_cores(cores), assignments)
+    board = CompiledBoard(config)
+    master, slave = os.openpty()
+    try:
+        tty.setraw(slave)
+        print(f"a board with {config.n_cores} cores is at {os.ttyname(slave)}; end it with Ctrl-C", flush=True)
+        serve(board, master)
+    finally:
+        for end in (master, slave):
+            with suppress(OSError):
+                os.close(end)

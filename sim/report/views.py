@@ -1,0 +1,43 @@
+"""What a run leaves besides its waves, for other viewers: its page, and its trace for Perfetto."""
+
+from dataclasses import replace
+
+from sim.files import make_folder
+from sim.timeline import Timeline
+from sim.waves.perfetto import check_perfetto, write_perfetto
+
+from .page import check_charts
+from .run_page import write_run_page
+
+__all__ = ["Views"]
+
+
+class Views:
+    """Ask for it before the run, give the run its ``timeline`` as ``watch``, and ``write`` when it is over.
+
+    Parameters
+    ----------
+    prepared : the run.  html : write a page.  perfetto : write a trace. Raises MissingToolError if something is missing for it.
+    """
+
+    def __init__(self, prepared, *, html=False, perfetto=False):
+        if html:
+            check_charts()
+        if perfetto:
+            check_perfetto()
+        self.timeline = Timeline(prepared.run.config, prepared.image)
+        self._html, self._perfetto = html, perfetto
+
+    def write(self, result, out, name=None):
+        """Write the files, and give the Result that names them. out, name : as of ``sim.runs.run.run``. Raises InputError."""
+        self.timeline.finish(result.clocks)
+        make_folder(out)
+        files = dict(result.files)
+        base = out / (name or result.prepared.scenario.name)
+        if self._html:
+            files["page"] = base.with_name(f"{base.name}.html")
+            write_run_page(files["page"], result.to_json(), self.timeline)
+        if self._perfetto:
+            files["trace"] = base.with_name(f"{base.name}.pftrace")
+            write_perfetto(files["trace"], result.prepared.scenario.name, self.timeline, result.calls)
+        return replace(result, files=files)

@@ -1,0 +1,63 @@
+"""What a VCD of ours shows besides the records: where each core was, and the violations."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from ..begun import SEEN, Seen
+from .writer import CLOCK_NS
+
+__all__ = ["Shown", "read_shown"]
+
+_VIOLATION = "calls.violation_text"
+
+
+class Shown(NamedTuple):
+    """seen : (clock, core, Seen) whenever that changes.  violations : (clock, text as it is in the waves)."""
+
+    seen: list[tuple[int, int, Seen]]
+    violations: list[tuple[int, str]]
+
+
+def read_shown(path, config):
+    """Read it from a file that ``read_records`` has read, so that it is known to be whole."""
+    lines = iter(Path(path).read_text(encoding="ascii").splitlines())
+    wanted = {f"core{core}.{name}": (core, place) for core in range(config.n_cores) for place, name in enumerate(SEEN)}
+    where, told = _identifiers(lines, wanted)
+    now = [[0] * len(SEEN) for _ in range(config.n_cores)]
+    shown, changed, clock = Shown([], []), set(), None
+    for line in lines:
+        kind = line[0]
+        if kind == "#":
+            shown.seen.extend((clock, core, tuple(now[core])) for core in sorted(changed))
+            changed.clear()
+            clock = int(line[1:]) // CLOCK_NS
+            continue
+        value, _, identifier = line[1:].rpartition(" ") if kind in "bs" else (kind, "", line[1:])
+        if identifier in where:
+            core, place = where[identifier]
+            now[core][place] = int(value, 2)
+            changed.add(core)
+        elif identifier == told and kind == "s" and value:
+            shown.violations.append((clock, value.encode().decode("unicode_escape")))
+    return shown
+
+
+def _identifiers(lines, wanted):
+    """(identifier -> what it is wanted for, the identifier of the violation) from the declarations."""
+    scope, where, told = [], {}, None
+    for line in lines:
+        words = line.split()
+        match words[:1]:
+            case ["$scope"]:
+                scope.append(words[2])
+            case ["$upscope"]:
+                scope.pop()
+            case ["$var"]:
+                name = ".".join([*scope, words[4]])
+                if name in wanted:
+                    where[words[3]] = wanted[name]
+                elif name == _VIOLATION:
+                    told = words[3]
+            case ["$enddefinitions"]:
+                break
+    return where, told

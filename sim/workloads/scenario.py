@@ -1,0 +1,68 @@
+"""A workload as a scenario file, which any command that takes a scenario takes as well."""
+
+import json
+
+from amaranth.utils import ceil_log2
+
+from rtl.config import MachineConfig
+from sim.errors import InputError
+from sim.files import make_folder, write_whole
+from sim.runs.prepare import prepare
+from sim.spelling import closest
+
+__all__ = ["chosen", "prepare_workload", "scenario_text"]
+
+_MOST_ARENA = 32768
+#: As much as a microcode store has room for: what a workload brings with it does not fit every protocol's otherwise.
+_MICROCODE = 2048
+
+
+def chosen(option, names, known):
+    """Those of the names that were asked for, in the order of what is known; none asked for: all. Raises InputError."""
+    for name in names:
+        if name not in known:
+            raise InputError(f'{option} {name}: there is no such thing{closest(name, known)} (there are: {", ".join(known)})')
+    return tuple(name for name in known if not names or name in names)
+
+
+def scenario_text(comment, title, n_cores, programs, *, tables=(), arena_depth=None):
+    """The TOML text.
+
+    comment : its first lines.  programs : core -> its commands, each of them key -> value.
+    tables : name -> keys, of other tables.  arena_depth : None: the machine's own."""
+    machine = {"microcode_depth": _MICROCODE} | ({"arena_depth": arena_depth} if arena_depth else {})
+    lines = [*(f"# {line}" for line in comment), f"title = {json.dumps(title)}", f"cores = {n_cores}", f"min_cores = {n_cores}"]
+    for name, keys in {"machine": machine, **dict(tables)}.items():
+        lines += ["", f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items())]
+    for core, commands in programs.items():
+        lines += ["", "[[program]]", f"cores = [{core}]", "commands = [", *map(_line, commands), "]"]
+    return "\n".join(lines) + "\n"
+
+
+def _line(command):
+    return f"    {{ {', '.join(f'{key} = {json.dumps(value)}' for key, value in command.items())} }},"
+
+
+def prepare_workload(path, text, **options):
+    """Write the file, with an arena in which all commands have room, and make it ready.
+
+    text : called with the depth of the arena; gives the TOML text.  options : as ``prepare`` takes them.
+    Raises InputError; nothing is written then.
+    """
+    if any(item.partition("=")[0].strip() == "arena_depth" for item in options.get("assignments", ())):
+        depth = None
+    else:
+        depth = _depth(path, text, options)
+    content = text(depth)
+    prepared = prepare(str(path), text=content, **options)
+    make_folder(path.parent)
+    write_whole(path, content)
+    return prepared
+
+
+def _depth(path, text, options):
+    """The smallest arena in which it has room."""
+    prepared = prepare(str(path), text=text(_MOST_ARENA), **options)
+    needed = max(prepared.contents.arena) + 1 + prepared.image.structs["command"].size      # which ends the last list
+    default = MachineConfig().with_cores(prepared.run.config.n_cores).arena_depth
+    return max(default, 1 << ceil_log2(needed))

@@ -1,0 +1,134 @@
+"""Pages in a real Chromium: they are drawn without complaint, zoom, sort and filter, and show the numbers of ``--json``."""
+
+import json
+
+import pytest
+
+from tests.browser import CHROMIUM, DRIVER, browser, opened
+
+pytestmark = [pytest.mark.browser,
+              pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver (Debian: chromium-driver)")]
+pytest.importorskip("selenium")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """(page, report) of the demo."""
+    return made("demo", tmp_path_factory.mktemp("pages"))
+
+
+def made(scenario, out):
+    from sim.engines.spec import EngineSpec
+    from sim.report.views import Views
+    from sim.runs.prepare import prepare
+    from sim.runs.run import run
+
+    prepared = prepare(scenario)
+    views = Views(prepared, html=True)
+    result = views.write(run(prepared, engine=EngineSpec(prepared.run.config).make(), watch=views.timeline), out)
+    return result.files["page"], json.loads(json.dumps(result.to_json()))
+
+
+def cells(driver, host):
+    return driver.execute_script("""
+        return [...document.querySelectorAll(`#${arguments[0]} tbody tr`)]
+            .map(row => [...row.cells].map(cell => cell.textContent))""", host)
+
+
+def complaints(driver):
+    return [entry for entry in driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+
+
+@pytest.mark.parametrize("width, dark", [(1400, False), (400, True)])
+def test_a_page_is_drawn(demo, width, dark):
+    path, report = demo
+    with browser(width=width, dark=dark) as driver:
+        opened(driver, path)
+        assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+        for chart in ("timeline", "stacks", "distribution", "locks", "words"):
+            assert driver.execute_script("return document.querySelectorAll(`#${arguments[0]} svg path`).length", chart), chart
+        paper = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
+        assert (paper == "rgb(255, 255, 255)") is not dark
+        assert complaints(driver) == []
+
+
+def test_it_zooms_sorts_and_filters_and_shows_the_numbers_of_the_report(demo):
+    path, report = demo
+    with browser() as driver:
+        opened(driver, path)
+        calls = {call["id"]: call for call in report["calls"]}
+        heads = driver.execute_script("return [...document.querySelectorAll('#calls th')].map(head => head.textContent)")
+        latency = heads.index("latency")
+        rows = cells(driver, "calls")
+        assert {row[0]: row[latency] for row in rows} == {name: str(call["latency"]) for name, call in calls.items()}
+        assert {row[0]: row[heads.index("at")] for row in rows} == {
+            name: str(call["stages"]["call"]) for name, call in calls.items()}
+        for name, count in report["messages"].items():
+            assert driver.find_element("css selector", f"[data-name=messages-{name}] b").text == str(count)
+        # The stacks add up to the latencies.
+        sums = driver.execute_script("""
+            const sums = {};
+            for (const trace of document.getElementById("stacks").data)
+                trace.y.forEach((call, index) => sums[call] = (sums[call] || 0) + trace.x[index]);
+            return sums""")
+        assert sums == {name: call["latency"] for name, call in calls.items()}
+
+        # Sorting, both ways.
+        order = sorted(call["latency"] for call in calls.values())
+        for wanted in (order, order[::-1]):
+            driver.execute_script("document.querySelectorAll('#calls th')[arguments[0]].click()", latency)
+            assert [int(row[latency]) for row in cells(driver, "calls")] == wanted
+
+        # A filter shows some rows, and their stacks.
+        field = driver.find_element("css selector", "#calls input")
+        middle = order[len(order) // 2]
+        field.send_keys(f"latency>{middle}")
+        left = {name for name, call in calls.items() if call["latency"] > middle}
+        assert {row[0] for row in cells(driver, "calls")} == left and 0 < len(left) < len(calls)
+        assert set(driver.execute_script("return document.getElementById('stacks').data[0].y")) == left
+        field.clear()
+        field.send_keys("no such call")
+        assert cells(driver, "calls") == []
+
+        # The wheel zooms the timeline; a click on a call shows it; a button shows all.
+        zoom = "return document.getElementById('timeline').layout.xaxis.range.map(Number)"
+        whole = driver.execute_script(zoom)
+        field.clear()
+        field.send_keys(" ")
+        row = driver.find_element("css selector", "#calls tbody tr")
+        name = row.find_element("css selector", "td").text
+        driver.execute_script("arguments[0].click()", row)
+        low, high = driver.execute_script(zoom)
+        assert whole[0] <= low <= calls[name]["stages"]["call"] < calls[name]["stages"]["return"] <= high <= whole[1] + 1
+        assert high - low < whole[1] - whole[0]
+        driver.execute_script("document.getElementById('whole').click()")
+        assert driver.execute_script(zoom) == whole
+        plot = driver.find_element("css selector", "#timeline .nsewdrag")
+        driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", plot)
+        from selenium.webdriver import ActionChains
+        from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
+        from selenium.webdriver.support.ui import WebDriverWait
+        ActionChains(driver).scroll_from_origin(ScrollOrigin.from_element(plot), 0, -400).perform()
+        WebDriverWait(driver, 20, 0.1).until(lambda driver: driver.execute_script(zoom) != whole)
+        low, high = driver.execute_script(zoom)
+        assert high - low < whole[1] - whole[0]
+        assert complaints(driver) == []
+
+
+def test_the_early_return_is_told(tmp_path):
+    path, report = made("early-return", tmp_path)
+    with browser() as driver:
+        opened(driver, path)
+        assert "violated: O1" in driver.find_element("id", "verdict").text
+        steps = driver.find_elements("css selector", "ol.steps li")
+        assert report["violations"][0]["sentence"] in [step for step in steps if "violation" in step.get_attribute("class")][0].text
+        assert "ends func_work, 181 clocks later" in steps[-1].text
+        arrows = driver.execute_script(
+            "return document.getElementById('timeline').data.filter(trace => trace.line && trace.line.width == 1.3)[0]")
+        visits = report["calls"][0]["per_target"]
+        assert sorted(x for x in arrows["x"] if x is not None) == sorted(
+            clock for visit in visits.values() for clock in (visit["ipi"], visit["delivered"]))
+        steps[4].click()
+        low, high = driver.execute_script("return document.getElementById('timeline').layout.xaxis.range.map(Number)")
+        assert high - low < 120
+        assert complaints(driver) == []
