@@ -664,7 +664,7 @@ def asm(
         print(listing(image))
 
 
-@app.command(epilog="Example: crosscall report waves/demo.vcd")
+@app.command(short_help="Print the table of calls of a VCD file.", epilog="Example: crosscall report waves/demo.vcd")
 def report(
     file: Annotated[Path, typer.Argument(metavar="FILE.vcd", help="A waveform that crosscall wrote.")],
     html: Annotated[bool, typer.Option("--html", help="Also write the page of the run, beside the VCD.")] = False,

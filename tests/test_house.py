@@ -88,7 +88,7 @@ def commands():
         lines += re.findall(r"`(crosscall [^`]*)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
         for line in lines:
             line = line.removeprefix("$ ")
-        if line.startswith("crosscall "):
+            if line.startswith("crosscall "):
                 yield pytest.param(line.split("#")[0].split()[1:], id=f"{path.name}: {line.split('#')[0].strip()}")
 
 

@@ -3,8 +3,7 @@
 import ctypes
 
 from rtl.boards.board import Board
-from sim.engines.compiled.netlist import build_graph, limbs
-from sim.engines.compiled.scalar import Emitter, Unit
+from sim.engines.compiled.alone import alone
 from sim.engines.compiled.toolchain import load, uncollected
 from sim.engines.compiled.translation import translated
 from sim.engines.pysim import simulator
@@ -26,7 +25,7 @@ size_t desk_size(void) { return sizeof(Desk); }
 void desk_start(Desk *d) {
   memset(d, 0, sizeof *d);
   d->line = 1;
-  board_start(&d->board);
+  Board_start(&d->board);
 }
 
 /* Runs so many clocks, or until a queue is full. Gives the octets that have been sent to the board; *got counts those from it. */
@@ -46,7 +45,7 @@ int64_t desk_run(Desk *d, int64_t clocks, const uint8_t *to, int64_t count, uint
       }
     }
     in[0] = d->line;
-    board_step(&d->board, in, out);
+    Board_step(&d->board, in, out);
     if (!d->taken.left) {
       if (!out[TX]) d->taken = (Line){0, 9, DIVISOR + DIVISOR / 2 - 1};
     } else if (!d->taken.wait--) {
@@ -70,16 +69,16 @@ class CompiledBoard:
     """
 
     def __init__(self, config, **options):
-        text, names = translated(("board", config, DIVISOR, sorted(options.items())), lambda: _translate(config, options))[0]
-        outputs = [name for name, _ in names]
-        text += f"#define OUTPUTS {len(names)}\n#define TX {outputs.index('tx')}\n#define DIVISOR {DIVISOR}\n{_TERMINAL}"
-        self._library = load(text, options=("-O1",))
+        board = translated(("board", config, DIVISOR, sorted(options.items())), lambda: _translate(config, options))[0]
+        self._names = [name for name, _ in board.outputs]
+        defines = {"OUTPUTS": len(self._names), "TX": self._names.index("tx"), "DIVISOR": DIVISOR}
+        text = "".join(f"#define {name} {value}\n" for name, value in defines.items())
+        self._library = load(board.text + text + _TERMINAL, options=("-O1",))
         self._library.desk_size.restype = ctypes.c_size_t
         self._library.desk_run.restype = ctypes.c_int64
         self._state = ctypes.create_string_buffer(self._library.desk_size())
         self._library.desk_start(self._state)
-        self._names = names
-        self._lights = (ctypes.c_uint64 * len(names))()
+        self._lights = (ctypes.c_uint64 * len(self._names))()
 
     def run(self, octets, clocks):
         """Send octets, and run so many clocks. (how many octets went out, the octets that came)."""
@@ -92,38 +91,12 @@ class CompiledBoard:
     @property
     def lights(self):
         """Light -> its value in the last clock."""
-        return {name: self._lights[number] for number, (name, _) in enumerate(self._names) if name != "tx"}
+        return {name: self._lights[number] for number, name in enumerate(self._names) if name != "tx"}
 
 
 def _translate(config, options):
-    """(C of a Board, its outputs as (name, low bit))."""
     with uncollected():
-        graph = build_graph(Board(config, divisor=DIVISOR, **options), indexed=True)
-    unit = Unit("Board", graph)
-    emitter = Emitter(lambda node: "in[0]" if node.kind == "input" else unit.state(node, "u"), lambda nodes: unit.row(nodes, "u"))
-    names, values = [], []
-    for name, bits in graph.outputs.items():
-        for number, limb in enumerate(limbs(bits)):
-            names.append((name, number * 64))
-            values.append(limb)
-    for bits in values:
-        emitter.need(bits)
-    unit.announce(emitter)
-    told = [f"out[{number}] = {emitter.value(limb)};" for number, limb in enumerate(values)]
-    stores = unit.clock(emitter, "u")
-    fill = []
-    for memory in graph.memories:
-        field = unit.memories[memory.name]
-        if memory.constant:
-            words = ", ".join(f"{word:#x}ull" for word in memory.init)
-            fill.append(f"static const __typeof__(*u->{field}) {field}[] = {{ {words} }}; u->{field} = {field};")
-        else:
-            fill += [f"u->{field}[{row}] = {word:#x}ull;" for row, word in enumerate(memory.init) if word]
-    return "\n".join([
-        "#include <stdint.h>", "#include <string.h>", unit.struct(),
-        "static void board_start(Board *u) {", "memset(u, 0, sizeof *u);", *unit.initial("u"), *fill, "}",
-        "static void board_step(Board *u, const uint64_t *in, uint64_t *out) {", *emitter.flush(), *told, *stores, "}", "",
-    ]), names
+        return alone(Board(config, divisor=DIVISOR, **options), "Board")
 
 
 class PySimBoard:

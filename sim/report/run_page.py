@@ -53,10 +53,11 @@ def _body(report, timeline, stories, traffic):
                "made it: 0.1 is the second call of core 0. Everything below happened in this one run.</p>")
     for number, (item, steps) in enumerate(stories):
         yield from _story(item, steps, titles.get(item["oracle"]), numbered=number == 0)
-    for sentence in report["unfinished"][:8]:
-        yield f"<p>Not over: {escape(sentence)}.</p>"
-    for stall in report["stalls"][:8]:
-        yield f'<p class="dim">{escape(stall["sentence"])}.</p>'
+    if report["unfinished"]:
+        yield f"<details><summary>Calls that are not over: {len(report['unfinished'])}</summary><ul>"
+        for sentence in (*report["unfinished"][:8], *(stall["sentence"] for stall in report["stalls"][:8])):
+            yield f"<li>{escape(sentence)}</li>"
+        yield "</ul></details>"
     yield ('<h2>Timeline</h2><p class="dim">One lane for each core. Drag to move, turn the wheel to zoom; a double click or '
            '<button id="whole">show all</button> shows everything again. Solid arrows are interrupts, from the sender to each '
            "target; dotted ones are requests that needed none.</p>")

@@ -17,6 +17,7 @@ _SENTENCES = {
     Event.QUEUE: "puts the request where the others look for it",
     Event.NOIPI: "sends no interrupt: the queue was not empty, so one is on its way",
     ApicEvent.SEND: "sends interrupt {a:#x} to core {b}",
+    Event.IPI_MASK: "reads the mask of the cores that it has to interrupt: {a:#x}",
     Event.WAIT: "begins to wait",
     ApicEvent.ACCEPT: "accepts interrupt {a:#x}",
     Event.TAKE: "takes the request for itself",

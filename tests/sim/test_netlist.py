@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from sim.engines.compiled import scalar
-from sim.engines.compiled.netlist import UnknownCellError, build_graph, early_outputs, limbs
-from sim.engines.compiled.scalar import Emitter, Unit
+from sim.engines.compiled.alone import alone
+from sim.engines.compiled.netlist import UnknownCellError, build_graph, early_outputs
 from sim.engines.compiled.toolchain import load
 
 from .random_components import components, simulate, stimuli
@@ -24,46 +24,19 @@ class _Scalar:
     """A component without black boxes as scalar C."""
 
     def __init__(self, component):
-        graph = build_graph(component, indexed=True)
-        unit = Unit("Unit", graph)
-        self._inputs = [node for nodes in graph.inputs.values() for node in nodes]
-        slots = {node.name: number for number, node in enumerate(self._inputs)}
-        emitter = Emitter(lambda node: f"in[{slots[node.name]}]" if node.kind == "input" else unit.state(node, "u"),
-                          lambda nodes: unit.row(nodes, "u"))
-        self._outputs, values = [], []
-        for name, bits in graph.outputs.items():
-            for number, limb in enumerate(limbs(bits)):
-                self._outputs.append((name, number * 64))
-                values.append(limb)
-        for bits in values:
-            emitter.need(bits)
-        unit.announce(emitter)
-        told = [f"out[{number}] = {emitter.value(limb)};" for number, limb in enumerate(values)]
-        stores = unit.clock(emitter, "u")
-        fill = []
-        for memory in graph.memories:
-            field = unit.memories[memory.name]
-            if memory.constant:
-                words = ", ".join(f"{word:#x}ull" for word in memory.init)
-                fill.append(f"static const __typeof__(*u->{field}) {field}[] = {{ {words} }}; u->{field} = {field};")
-            else:
-                fill += [f"u->{field}[{row}] = {word:#x}ull;" for row, word in enumerate(memory.init)]
-        text = "\n".join([
-            "#include <stdint.h>", "#include <string.h>", unit.struct(), "static Unit unit;",
-            "void start(void) {", "Unit *u = &unit;", "memset(u, 0, sizeof *u);", *unit.initial("u"), *fill, "}",
-            "void step(const uint64_t *in, uint64_t *out) {", "Unit *u = &unit;", *emitter.flush(), *told, *stores, "}",
-        ])
-        self._library = load(text, options=("-O1",))
+        self._unit = alone(component, "Unit")
+        self._library = load(f"{self._unit.text}static Unit unit;\nvoid start(void) {{ Unit_start(&unit); }}\n"
+                             "void step(const uint64_t *in, uint64_t *out) { Unit_step(&unit, in, out); }\n", options=("-O1",))
 
     def run(self, stimulus):
         self._library.start()
         result = []
         for values in stimulus:
-            given = [values[node.name[0]] >> node.name[1] & (1 << node.width) - 1 for node in self._inputs]
-            told = (ctypes.c_uint64 * len(self._outputs))()
+            given = [values[name] >> low & (1 << width) - 1 for name, low, width in self._unit.inputs]
+            told = (ctypes.c_uint64 * len(self._unit.outputs))()
             self._library.step((ctypes.c_uint64 * len(given))(*given), told)
             clock = {}
-            for (name, low), word in zip(self._outputs, told, strict=True):
+            for (name, low), word in zip(self._unit.outputs, told, strict=True):
                 clock[name] = clock.get(name, 0) | word << low
             result.append(clock)
         return result
