@@ -137,9 +137,9 @@ class Image:
 
     def check_registers(self, config: MachineConfig) -> None:
         """Raises InputError, by name, if the image accesses an APIC register that a machine of this MachineConfig leaves out."""
-        for register, name in ((ApicRegister.TPR, "task_priority"), (ApicRegister.ESR, "error_status")):
-            if not getattr(config, name) and (pc := self._access(register)) is not None:
-                raise InputError(f"accesses APIC_{register.name} at {self.label(pc) or pc}, and this machine has none "
+        for register, name in (("TPR", "task_priority"), ("ESR", "error_status")):
+            if not getattr(config, name) and (pc := self._access(getattr(ApicRegister, register))) is not None:
+                raise InputError(f"accesses APIC_{register} at {self.label(pc) or pc}, and this machine has none "
                                  f"({name}=0)", file=self.path)
 
     def _access(self, register: ApicRegister) -> int | None:
