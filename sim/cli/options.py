@@ -1,0 +1,89 @@
+"""The options that several commands have, and what they accept."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sim.engines import ENGINES
+from sim.errors import InputError
+from sim.spelling import closest
+
+__all__ = [
+    "LAST", "LONG", "MOST_CORES", "AsJson", "Assignments", "Cores", "Engine", "Everything", "FieldAssignments", "Html",
+    "MaxClocks", "Memory", "NoVcd", "Out", "Patience", "Perfetto", "Preset", "Processes", "Protocol", "Resume", "Scenario",
+    "Seed", "ThisProtocol", "Visits", "Window", "Without", "assignments_of", "check_engine", "numbers_of", "print_json",
+]
+
+#: ``MachineConfig.MAX_CORES``, which help and usage must not wait for.
+MOST_CORES = 64
+#: The largest number of a first schedule: a notebook has room for it and those behind it.
+LAST = 1 << 62
+#: Nobody waits for longer, in seconds.
+LONG = 1e9
+
+# What is run.
+Scenario = Annotated[str, typer.Argument(metavar="NAME|FILE.toml", help="A shipped scenario, or your own file.")]
+Protocol = Annotated[str | None, typer.Option(metavar="NAME|FILE.uasm", help="The default is the scenario's.")]
+ThisProtocol = Annotated[str, typer.Option(metavar="NAME|FILE.uasm", help="A shipped protocol, or your own.")]
+Without = Annotated[list[str] | None, typer.Option(
+    metavar="NAME", help="Leave out a named barrier or lock; `crosscall asm` lists them. May be repeated.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the scenario's random numbers.")]
+
+# On which machine.
+Cores = Annotated[int | None, typer.Option(min=1, max=MOST_CORES, help="Number of cores. The default is the scenario's.")]
+Preset = Annotated[str | None, typer.Option(help="The preset of the machine: tiny, default or wide.")]
+Assignments = Annotated[list[str] | None, typer.Option(
+    "--set", metavar="KEY=VALUE", help="Set a field of the machine, a strap, or define.NAME. May be repeated.")]
+FieldAssignments = Annotated[list[str] | None, typer.Option(
+    "--set", metavar="FIELD=VALUE", help="Set a field of the machine. May be repeated.")]
+Memory = Annotated[str | None, typer.Option(metavar="sc|tso|pso", help="The memory model; short for --set memory_model=0, 1, 2.")]
+Engine = Annotated[str | None, typer.Option(metavar="NAME", help="compiled (the default if there is a C compiler), pysim, "
+                                             "or verilator.")]
+Processes = Annotated[int | None, typer.Option(min=1, max=128, help="Number of processes. The default is one per CPU.")]
+
+# For how long.
+MaxClocks = Annotated[int, typer.Option(min=1, help="End the run after this many clocks.")]
+Patience = Annotated[int | None, typer.Option(min=1, metavar="CLOCKS", help="A run is stuck after this many clocks without "
+                                               "progress. The default depends on the scenario's delays.")]
+Visits = Annotated[int | None, typer.Option(min=1, help="How many entries a handler may look at (the bound of "
+                                             "oracle O10). The default is 16 for each core.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the interrupted command recorded in --out.")]
+
+# What is written and printed.
+Out = Annotated[Path, typer.Option(help="Folder for the files.")]
+Window = Annotated[str, typer.Option(metavar="A:B", help="The clocks in the waves: A and later, before B. auto: all clocks; "
+                                     "in a run of more than 100,000, those around the first violation.")]
+NoVcd = Annotated[bool, typer.Option("--no-vcd", help="Write no waves.")]
+Html = Annotated[bool, typer.Option("--html", help="Also write a page for a browser.")]
+Perfetto = Annotated[bool, typer.Option("--perfetto", help="Also write a trace for ui.perfetto.dev.")]
+Everything = Annotated[bool, typer.Option("--all", help="Show every oracle on its own line.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+def numbers_of(text, option):
+    """``1,4,16`` -> numbers of cores."""
+    try:
+        numbers = [int(word) for word in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or not all(1 <= number <= MOST_CORES for number in numbers):
+        raise InputError(f"{option} {text}: must be numbers from 1 to {MOST_CORES}, with commas between them")
+    return numbers
+
+
+def check_engine(name, engines=ENGINES):
+    if name is not None and name not in engines:
+        raise InputError(f'there is no engine "{name}"{closest(name, engines)} (there are: {", ".join(engines)})')
+
+
+def assignments_of(assignments, memory):
+    """What ``--set`` and ``--memory`` set together."""
+    from sim.runs.settings import memory_assignment
+
+    return (*(assignments or ()), *([memory_assignment(memory)] if memory is not None else ()))
+
+
+def print_json(value):
+    print(json.dumps(value, indent=2))
