@@ -12,6 +12,7 @@ import pytest
 
 from rtl.core.microword import MicroWord, Op
 from rtl.events import Event
+from sim.errors import InputError
 from sim.microcode.assembler import assemble
 from sim.microcode.protocols import find_protocol
 from sim.mutate.campaign import Campaign
@@ -20,6 +21,7 @@ from sim.mutate.judge import Judge, _more_often
 from sim.mutate.mutants import WITNESSES, mutants_of
 from sim.mutate.words import dead_register, matters_in_order, reads, writes
 from sim.scenarios.document import Document
+from sim.scenarios.reader import find_scenario
 
 
 def _image(text, **options):
@@ -352,6 +354,15 @@ def test_ctrl_c(tmp_path):
 
 
 # --- refused ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_machine_without_pso_is_refused(tmp_path):
+    """A fence is judged under PSO, too."""
+    text = find_scenario("single").read_text()
+    path = tmp_path / "single.toml"
+    path.write_text(f"{text}\n[machine]\npso = 0\n")
+    with pytest.raises(InputError, match="single: memory_model=2 needs pso=1, and this machine has pso=0"):
+        Judge("v4", scenarios=(str(path),), runs=1)
 
 
 @pytest.mark.parametrize("entry, message", [
