@@ -8,7 +8,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/pytest -n 2 --dist worksteal
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test test-slow verilator cluster browser formal lint synth bitstream bench knockouts unreached coverage slices clean
+.PHONY: help run test test-slow verilator cluster browser formal lint docs synth bitstream bench knockouts unreached coverage slices clean
 
 help:
 	@echo "make run         run the default scenario (SCENARIO=NAME for another)"
@@ -20,6 +20,7 @@ help:
 	@echo "make browser     the pages in a headless Chromium"
 	@echo "make formal      proofs of the store buffer's contract, with Yosys"
 	@echo "make lint        check the style, and the types of the interfaces"
+	@echo "make docs        the documentation site, in build/site, and a test of its links"
 	@echo "make synth       area and clock of a Tile, with Yosys and nextpnr"
 	@echo "make bitstream   build the bitstream of two cores for an iCEBreaker, in build/"
 	@echo "make bench       measure what waves cost"
@@ -58,6 +59,11 @@ formal: .venv/formal.stamp
 lint: .venv/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: .venv/docs.stamp
+	$(BIN)/sphinx-build -W --keep-going -q -c docs -d build/doctrees . build/site
+	$(BIN)/pytest -m docs
+	@echo "build/site/index.html"
 
 synth: .venv/synth.stamp
 	@$(BIN)/python -m sim.report.area
@@ -115,6 +121,11 @@ coverage: .venv/test.stamp
 .venv/formal.stamp: pyproject.toml | .venv/bin/pip
 	@echo "Setting up .venv for proofs (Yosys)"
 	@$(PIP) -e '.[test,formal]'
+	@touch $@ .venv/test.stamp .venv/run.stamp
+
+.venv/docs.stamp: pyproject.toml | .venv/bin/pip
+	@echo "Setting up .venv for the documentation (Sphinx)"
+	@$(PIP) -e '.[test,docs]'
 	@touch $@ .venv/test.stamp .venv/run.stamp
 
 .venv/synth.stamp: pyproject.toml | .venv/bin/pip
