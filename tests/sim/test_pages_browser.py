@@ -1,14 +1,15 @@
 """Pages in a real Chromium: they are drawn without complaint, zoom, sort and filter, and show the numbers of ``--json``."""
 
 import json
+from importlib.util import find_spec
 
 import pytest
 
 from tests.browser import CHROMIUM, DRIVER, browser, opened
 
 pytestmark = [pytest.mark.browser,
+              pytest.mark.skipif(find_spec("selenium") is None, reason="needs selenium"),
               pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver (Debian: chromium-driver)")]
-pytest.importorskip("selenium")
 
 
 @pytest.fixture(scope="module")
