@@ -94,10 +94,14 @@ def commands():
 
 @pytest.mark.parametrize("words", list(commands()))
 def test_documented_commands_exist(words):
-    known = typer.main.get_command(app).commands
+    group = typer.main.get_command(app)
     name, *rest = words
-    assert name in known
-    options = {option for parameter in known[name].params for option in parameter.opts}
+    if name.startswith("--"):
+        command, rest = group, words
+    else:
+        assert name in group.commands
+        command = group.commands[name]
+    options = {option for parameter in command.params for option in parameter.opts}
     assert {word.split("=")[0] for word in rest if word.startswith("--")} <= options
 
 
