@@ -46,7 +46,8 @@ def dead_links(site):
 @pytest.fixture(scope="module")
 def site():
     pytest.importorskip("sphinx", reason="Sphinx is not installed: make docs")
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-c", "docs", "-d", "build/doctrees", ".", SITE]
+    # All anew: of a page that has not changed, Sphinx does not warn a second time.
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-Ea", "-c", "docs", "-d", "build/doctrees", ".", SITE]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return SITE
