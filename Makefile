@@ -8,7 +8,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/pytest -n 2 --dist worksteal
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test test-slow verilator cluster browser formal lint docs synth bitstream bench knockouts unreached coverage slices clean
+.PHONY: help run test test-slow verilator cluster browser formal lint docs pictures synth bitstream bench knockouts unreached coverage slices clean
 
 help:
 	@echo "make run         run the default scenario (SCENARIO=NAME for another)"
@@ -21,6 +21,7 @@ help:
 	@echo "make formal      proofs of the store buffer's contract, with Yosys"
 	@echo "make lint        check the style, and the types of the interfaces"
 	@echo "make docs        the documentation site, in build/site, and a test of its links"
+	@echo "make pictures    the pictures in docs/pictures (needs GTKWave, Xvfb and Chromium); look at them"
 	@echo "make synth       area and clock of a Tile, with Yosys and nextpnr"
 	@echo "make bitstream   build the bitstream of two cores for an iCEBreaker, in build/"
 	@echo "make bench       measure what waves cost"
@@ -60,10 +61,14 @@ lint: .venv/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# The tests build it.
 docs: .venv/docs.stamp
-	$(BIN)/sphinx-build -W --keep-going -q -c docs -d build/doctrees . build/site
 	$(BIN)/pytest -m docs
 	@echo "build/site/index.html"
+
+# PICTURE=NAME for one of them.
+pictures: .venv/pictures.stamp
+	$(BIN)/python -m docs.pictures $(PICTURE)
 
 synth: .venv/synth.stamp
 	@$(BIN)/python -m sim.report.area
@@ -126,6 +131,11 @@ coverage: .venv/test.stamp
 .venv/docs.stamp: pyproject.toml | .venv/bin/pip
 	@echo "Setting up .venv for the documentation (Sphinx)"
 	@$(PIP) -e '.[test,docs]'
+	@touch $@ .venv/test.stamp .venv/run.stamp
+
+.venv/pictures.stamp: pyproject.toml | .venv/bin/pip
+	@echo "Setting up .venv for pictures (Selenium, Pillow)"
+	@$(PIP) -e '.[test,pictures]'
 	@touch $@ .venv/test.stamp .venv/run.stamp
 
 .venv/synth.stamp: pyproject.toml | .venv/bin/pip
