@@ -80,10 +80,11 @@ def elaborated(info, *, cores=None, assignments=(), scenario="single", clock=Non
     return platform, Top(board, clocking=clocking, lights=lights), config, frequency
 
 
-def build(info, *, seed=1, out=None, progress=lambda text: None, **options):
+def build(info, *, seed=1, out=None, again=False, progress=lambda text: None, **options):
     """Build the bitstream for a BoardInfo, or, where the vendor's tools are needed, write what they take. The Built.
 
     out : folder; what was there of an earlier build is overwritten.  options : of ``elaborated``.
+    again : the same was built there before, with another seed: it is only placed and routed anew.
     Raises InputError with what a tool complains of, MissingToolError if one is missing - before it begins.
     """
     progress("elaborating")
@@ -110,7 +111,8 @@ def build(info, *, seed=1, out=None, progress=lambda text: None, **options):
     run = f"sh build_top.sh, in {folder}, with {info.tool}"
     if info.family:
         for name, *arguments in commands:
-            run_tool(name, arguments, folder, progress)
+            if not (again and name == "yosys"):
+                run_tool(name, arguments, folder, progress)
         numbers, path = _measured(folder)
         bitstream = next(folder / name for name in ("top.bin", "top.bit") if (folder / name).exists())
         run = f"{'iceprog' if info.family == 'ice40' else 'openFPGALoader'} {bitstream}"

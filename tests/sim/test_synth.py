@@ -107,6 +107,9 @@ def test_it_elaborates_and_what_the_tools_need_is_written(name, tmp_path, monkey
     if info.family:
         assert called[0] == "yosys" and "seed" not in texts["top.ys"] and "COLLISION_X_MASK" in texts["top.ys"]
         assert "tile0" in texts["top.il"] and built.fmax_mhz == 50
+        first, called[:] = called[:], []
+        build(info, cores=2, assignments=LITTLE, out=tmp_path, seed=2, again=True)
+        assert ["yosys", *called] == first
     else:
         assert not called and built.bitstream is None and info.tool in built.run
         assert any("tile0" in text for text in texts.values())
