@@ -351,7 +351,7 @@ def test_commands_that_no_core_has_are_checked_too(scenario_file):
     ("\ncores = 0x" + "f" * 5000, "2:1: cores is too large: a number has at most 64 bits"),
     ("cores = 1e400", "1:1: cores must be a whole number, not inf"),
     ('[functions]\nwork = "1..' + "9" * 5000 + '"', "2:1: functions.work is too large: 1"),
-    ("title" + ".a" * 3000 + " = 1", "1: title must be a string, not what is too long to be shown"),
+    ("title" + ".a" * 3000 + " = 1", "1: title must be a string, not "),
     ("title = '" + "x" * 5000 + "\\n'", None),
 ])
 def test_hostile_toml(scenario_file, text, place):
