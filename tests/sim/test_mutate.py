@@ -12,6 +12,7 @@ import pytest
 
 from rtl.core.microword import MicroWord, Op
 from rtl.events import Event
+from sim.errors import InputError
 from sim.microcode.assembler import assemble
 from sim.microcode.protocols import find_protocol, shipped_protocols
 from sim.mutate.campaign import Campaign
@@ -20,6 +21,9 @@ from sim.mutate.judge import Judge, _more_often
 from sim.mutate.mutants import WITNESSES, mutants_of
 from sim.mutate.words import dead_register, matters_in_order, reached, reads, writes
 from sim.scenarios.document import Document
+from sim.scenarios.reader import find_scenario
+
+from .runs import COMMAND
 
 
 def _image(text, **options):
@@ -370,8 +374,7 @@ def test_in_pieces_it_is_the_same_campaign(tmp_path):
 
 
 def test_ctrl_c(tmp_path):
-    command = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from sim.cli import main; main()"
-    process = subprocess.Popen([sys.executable, "-c", command, "mutate", "--protocol", "v4", "--scenario", "single"], cwd=tmp_path,
+    process = subprocess.Popen([*COMMAND, "mutate", "--protocol", "v4", "--scenario", "single"], cwd=tmp_path,
                                start_new_session=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                env={**os.environ, "PYTHONPATH": os.getcwd()})
     notebook = tmp_path / "waves/v4.mutate.json"
@@ -393,6 +396,15 @@ def test_ctrl_c(tmp_path):
 
 
 # --- refused ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_machine_without_pso_is_refused(tmp_path):
+    """A fence is judged under PSO, too."""
+    text = find_scenario("single").read_text()
+    path = tmp_path / "single.toml"
+    path.write_text(f"{text}\n[machine]\npso = 0\n")
+    with pytest.raises(InputError, match="single: memory_model=2 needs pso=1, and this machine has pso=0"):
+        Judge("v4", scenarios=(str(path),), runs=1)
 
 
 @pytest.mark.parametrize("entry, message", [
