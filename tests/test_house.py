@@ -97,7 +97,12 @@ def test_documented_commands_exist(words):
     known = typer.main.get_command(app).commands
     name, *rest = words
     assert name in known
-    options = {option for parameter in known[name].params for option in parameter.opts}
+    command = known[name]
+    if hasattr(command, "commands"):
+        name, *rest = rest
+        assert name in command.commands
+        command = command.commands[name]
+    options = {option for parameter in command.params for option in parameter.opts}
     assert {word.split("=")[0] for word in rest if word.startswith("--")} <= options
 
 
