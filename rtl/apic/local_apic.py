@@ -90,7 +90,8 @@ class LocalApic(wiring.Component):
 
     Parameters
     ----------
-    config : MachineConfig.
+    config : MachineConfig. Without ``x2apic_mode`` it is an xAPIC; without ``task_priority`` there is no TPR, and without
+        ``error_status`` no ESR.
 
     Members
     -------
@@ -166,7 +167,7 @@ class LocalApic(wiring.Component):
         legal = ~fixed | (asked.vector >= _CLASS)
         can_send = self._is_known(asked) & ~self.out.valid
         sends = written(ApicRegister.ICR) & can_send & legal
-        m.d.comb += port.serializes.eq(~self.x2apic)
+        m.d.comb += port.serializes.eq(~self._x2apic)
         with m.If(sends):
             m.d.sync += [self.out.valid.eq(1), self.out.message.eq(asked)]
         with m.Elif(self.out.done):
@@ -176,8 +177,9 @@ class LocalApic(wiring.Component):
         with m.Elif(sends):
             m.d.sync += sent.eq(1)
         with m.If(write), m.Switch(port.register):
-            with m.Case(ApicRegister.TPR):
-                m.d.sync += self.tpr.eq(port.write_data)
+            if config.task_priority:
+                with m.Case(ApicRegister.TPR):
+                    m.d.sync += self.tpr.eq(port.write_data)
             with m.Case(ApicRegister.EOI):
                 m.d.sync += self.isr.eq(self.isr & ~bit_of(service.index))
                 m.d.comb += [
@@ -185,8 +187,9 @@ class LocalApic(wiring.Component):
                     self.record.event.eq(ApicEvent.EOI),
                     self.record.vector.eq(service_vector),
                 ]
-            with m.Case(ApicRegister.ESR):
-                m.d.sync += [esr.eq(errors), errors.eq(0)]
+            if config.error_status:
+                with m.Case(ApicRegister.ESR):
+                    m.d.sync += [esr.eq(errors), errors.eq(0)]
             with m.Case(ApicRegister.ICR2):
                 m.d.sync += destination.eq(port.write_data[24:32])
             with m.Case(ApicRegister.ICR):
@@ -234,20 +237,26 @@ class LocalApic(wiring.Component):
         with m.If(init):
             m.d.sync += [self.irr.eq(0), self.isr.eq(0), self.tpr.eq(0), errors.eq(0), esr.eq(0), destination.eq(0)]
         requested_vector = vector_of(requested.index)
+        moved = written(ApicRegister.TPR) if config.task_priority else 0
         m.d.comb += self.due.eq((requested_vector[4:] > ppr[4:]) & requested.found)
         m.d.sync += [
             self.init.eq(init),
             self.startup.eq(delivery.valid & (delivery.message.mode == DeliveryMode.STARTUP)),
             self.vector.eq(requested_vector),
-            self.interrupt.eq(self.due & ~(self.accept | written(ApicRegister.TPR) | init)),
+            self.interrupt.eq(self.due & ~(self.accept | moved | init)),
         ]
         return m
+
+    @property
+    def _x2apic(self):
+        """The strap, where there is a choice."""
+        return self.x2apic if self._config.x2apic_mode else Const(0)
 
     def _asked(self, m, destination):
         """The message that a write to ICR asks for. destination : ICR2's."""
         port, asked = self.registers, Signal(message_layout)
         value = port.write_data
-        with m.If(self.x2apic & port.wide):
+        with m.If(self._x2apic & port.wide):
             m.d.comb += asked.destination.eq(value[32:])
         with m.Else():
             m.d.comb += asked.destination.eq(Mux(destination.all(), BROADCAST, destination))
@@ -259,7 +268,7 @@ class LocalApic(wiring.Component):
         """What ICR reads as. sent : a message was, since INIT."""
         message = self.out.message
         command = Cat(message.vector, message.mode, message.logical, Const(0, 2), message.level, message.trigger, Const(0, 2),
-                      message.shorthand, Const(0, 12), Mux(self.x2apic, message.destination, 0))
+                      message.shorthand, Const(0, 12), Mux(self._x2apic, message.destination, 0))
         return Mux(sent, command, 0) | self.out.valid << 12
 
     def _is_known(self, asked):
@@ -267,5 +276,5 @@ class LocalApic(wiring.Component):
         none, others = (asked.shorthand == item for item in (Shorthand.NONE, Shorthand.OTHERS))
         deassert = asked.trigger & ~asked.level
         starts = (asked.mode == DeliveryMode.STARTUP) | (asked.mode == DeliveryMode.INIT) & ~deassert
-        reachable = ~(none & asked.logical) | self.x2apic & self.registers.wide
+        reachable = ~(none & asked.logical) | self._x2apic & self.registers.wide
         return reachable & ((asked.mode == DeliveryMode.FIXED) | starts & (none | others))
