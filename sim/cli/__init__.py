@@ -14,7 +14,7 @@ from sim.interruption import settle, unwind
 
 __all__ = ["CRASHED", "MOST_CORES", "app", "main"]
 
-app = typer.Typer(cls=Group, add_completion=False, no_args_is_help=True, rich_markup_mode=None,
+app = typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode=None,
                   pretty_exceptions_enable=False, context_settings={"max_content_width": 120},
                   help="Simulate a multi-core machine, clock by clock, while one core calls a function on the others: Linux's "
                   "smp_call_function().")
