@@ -14,6 +14,7 @@ from sim.records import Digest, Sources
 from sim.watchdog import Watchdog
 from sim.waves.feed import STAGES, WaveFeed
 from sim.waves.gtkw import write_gtkw
+from sim.waves.surfer import write_surfer
 from sim.waves.writer import WaveWriter
 
 from .prepare import ENDLESS, Prepared
@@ -185,6 +186,7 @@ def _run(prepared, engine, path, window, progress, record, watch):
             window = range(window.start, min(window.stop, outcome.clocks))
             feed.close(outcome.clocks)
             write_gtkw(writer)
+            write_surfer(writer)
     return Result(prepared, engine.name, outcome.clocks, outcome.ending, tuple(observers.tracker.calls), violations,
                   observers.digest.value(), tuple(judge.to_json() for judge in observers.judges),
                   observers.tracker.messages.to_json(), observers.jury.facts(), tuple(observers.watchdog.sentences()),
