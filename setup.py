@@ -15,7 +15,7 @@ class InsideOnePackage(build_py):
         inner = [name for name in self.packages if name != OUTER]
         self.packages = [OUTER, *(f"{OUTER}.{name}" for name in inner)]
         self.package_dir = {f"{OUTER}.{name}": name for name in inner if "." not in name}
-        self.package_data = {f"{OUTER}.{name}": files for name, files in self.package_data.items()}
+        self.package_data = {name if name == OUTER else f"{OUTER}.{name}": files for name, files in self.package_data.items()}
 
 
 class OnePackage(Distribution):

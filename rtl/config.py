@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from amaranth.lib import data
 from amaranth.utils import ceil_log2, exact_log2
 
-__all__ = ["FABRICS", "PRESETS", "MachineConfig", "Straps", "straps_layout"]
+__all__ = ["FABRICS", "FULL", "PRESETS", "MachineConfig", "Straps", "lacking", "straps_layout"]
 
 
 #: The fabrics that there are; ``rtl.shared.FABRICS`` has their components.
@@ -43,6 +43,14 @@ class MachineConfig:
     n_banks : banks of the arena, interleaved by the low address bits; a power of two, 1 to 16.
     n_vectors : interrupt vectors that exist, counted down from 0xff (16: 0xf0-0xff); a power of two, 16 to 256.
     fabric : how interrupt messages travel: one of FABRICS.
+
+    What a small board may leave out; each is 1 or 0, and a machine has all of it if nothing is said (FULL).
+
+    pso : the store buffers can reorder; without, the memory model is SC or TSO.
+    x2apic_mode : a local APIC can be an x2APIC, whose ICR has 64 bits; without, it is an xAPIC.
+    task_priority : a local APIC has TPR; without, it reads 0, and what is written to it is lost.
+    error_status : the same of ESR.
+    delay_bits : not 1 or 0, but 1 to 8: bits of what counts the clocks of ``interrupt_entry`` and ``interrupt_return``.
     """
 
     n_cores: int = 4
@@ -54,6 +62,11 @@ class MachineConfig:
     n_banks: int = 1
     n_vectors: int = 16
     fabric: str = "crossbar"
+    pso: int = 1
+    x2apic_mode: int = 1
+    task_priority: int = 1
+    error_status: int = 1
+    delay_bits: int = 8
 
     #: A cpumask is one word. More cores need masks of several words: the sources then walk them, and records carry one at a time.
     MAX_CORES = 64
@@ -73,6 +86,9 @@ class MachineConfig:
         _check("n_banks", self.n_banks, "a power of two from 1 to 16", lambda v: _power_of_two(v) and v <= 16)
         _check("n_vectors", self.n_vectors, "a power of two from 16 to 256",
                lambda v: _power_of_two(v) and 16 <= v <= 256)
+        for name in ("pso", "x2apic_mode", "task_priority", "error_status"):
+            _check(name, getattr(self, name), "0 or 1", lambda v: v in (0, 1))
+        _check("delay_bits", self.delay_bits, "from 1 to 8", lambda v: 1 <= v <= 8)
         if self.fabric not in FABRICS:
             raise ValueError(f"fabric must be one of {', '.join(FABRICS)}, not {self.fabric!r}")
         if self.n_cores > self.xlen:
@@ -113,6 +129,9 @@ class MachineConfig:
         return replace(self, n_cores=n_cores, xlen=xlen, arena_depth=max(self.arena_depth, 1 << ceil_log2(256 * n_cores)))
 
 
+#: What a machine has of that which a small board may leave out, if nothing is said.
+FULL = {name: getattr(MachineConfig, name) for name in ("pso", "x2apic_mode", "task_priority", "error_status", "delay_bits")}
+
 #: Named machines. ``tiny`` is for looking at every clock of one call, ``wide`` for growth laws.
 PRESETS = {
     "tiny": MachineConfig(n_cores=2, arena_depth=512),
@@ -146,6 +165,18 @@ class Straps:
     def as_const(self) -> dict[str, int]:
         """The value of the ``straps`` port, as ``data.Layout.const`` takes it."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
+
+
+def lacking(config, straps):
+    """What a machine must have for these straps and has not: [(name of the strap, field of MachineConfig, sentence), ...]."""
+    needs = [
+        ("memory_model", "pso", 1, straps.memory_model != 2 or config.pso),
+        ("x2apic", "x2apic_mode", 1, not straps.x2apic or config.x2apic_mode),
+        *((strap, "delay_bits", getattr(straps, strap).bit_length(), not getattr(straps, strap) >> config.delay_bits)
+          for strap in ("interrupt_entry", "interrupt_return")),
+    ]
+    return [(strap, field, f"{strap}={getattr(straps, strap)} needs {field}={need}, and this machine has {field}={has}")
+            for strap, field, need, suffices in needs if not suffices for has in [getattr(config, field)]]
 
 
 #: Layout of the ``straps`` port of a Machine and of each of its parts.

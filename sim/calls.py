@@ -562,8 +562,9 @@ class CallTracker:
         return message.call
 
     def handled(self, core):
-        """The call that a core handles, in its handler or in the function: the innermost one, or None."""
-        frames = reversed(self._cores[core])
+        """The call that a core handles, in its handler or in the function: the innermost one, or None. A protocol that has gone
+        wild may ask a core that does not exist."""
+        frames = reversed(self._cores[core]) if core < len(self._cores) else ()
         return next((frame.call for frame in frames if frame.kind in _HANDLING and frame.call is not None), None)
 
     def _arrives(self, record):

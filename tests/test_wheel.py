@@ -104,6 +104,17 @@ def test_the_same_digest_as_in_the_repository(environment, tmp_path):
     assert json.loads(theirs.stdout)["digest"] == json.loads(ours.stdout)["digest"]
 
 
+def test_python_interface(environment, tmp_path):
+    """Found by its name alone, and its types, too."""
+    done = script(environment, tmp_path, "import crosscall; print(crosscall.run('single').ok, "
+                  "crosscall.hunt('early-return', runs=64, processes=2).findings[0].flag)")
+    assert done.split() == ["True", "early_return"]
+    (tmp_path / "user.py").write_text("import crosscall\nreveal_type(crosscall.run().calls[0].latency)\n")
+    mypy = [sys.executable, "-m", "mypy", "--python-executable", environment / "bin" / "python", "user.py"]
+    typed = subprocess.run(mypy, cwd=tmp_path, capture_output=True, text=True)
+    assert typed.returncode == 0 and '"int | None"' in typed.stdout, typed.stdout
+
+
 def test_litmus(environment, tmp_path):
     tests = site_of(environment) / "crosscall" / "sim" / "litmus" / "tests"
     done = crosscall(environment, tmp_path, "litmus", tests / "SB.litmus", tests / "MP+ipi.litmus", "--runs", "50", "--json")

@@ -126,7 +126,8 @@ class Core(wiring.Component):
             m.d.sync += [first_a.eq(datapath.a), first_address.eq(datapath.address)]
 
         # The APIC's registers have 32 or 64 bits: what is above the low 16 is staged, from the top, and writing those commits all.
-        staged, parts = Signal(48), Signal(2)     # parts: as many ones, up to two
+        # parts: as many ones, up to two; an xAPIC does not ask how many there were.
+        staged, parts = Signal(48 if self._config.x2apic_mode else 16), Signal(2)
         with m.If(sequencer.restart):
             m.d.sync += [staged.eq(0), parts.eq(0)]
         with m.Elif(sequencer.completes & (word.op == Op.APICWRH)):

@@ -25,7 +25,7 @@ class Interrupts(wiring.Component):
 
     Members
     -------
-    entry, leave : straps, in clocks.
+    entry, leave : straps, in clocks; what ``delay_bits`` do not hold is not looked at.
     interrupt, pending_vector : from the local APIC.  hold : sampled at the clock edge.
     between : the core may accept in this clock: no word has begun, and none must come first.
     accept : an interrupt is accepted in this clock.  refused : ... but its return address has no room, which is a trap.
@@ -37,6 +37,7 @@ class Interrupts(wiring.Component):
     """
 
     def __init__(self, config):
+        self._config = config
         super().__init__({
             "entry": In(8),
             "leave": In(8),
@@ -61,7 +62,7 @@ class Interrupts(wiring.Component):
         m = Module()
         held, shadow = Signal(), Signal()
         accepted, left = Signal(), Signal()
-        delay, cost = Signal(8), Signal(8)
+        delay, cost = Signal(self._config.delay_bits), Signal(self._config.delay_bits)
         m.d.sync += held.eq(self.hold)
         m.d.comb += [
             self.accept.eq(self.between & self.interrupt & self.on & ~shadow & ~held),

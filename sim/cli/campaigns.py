@@ -15,6 +15,7 @@ from sim.cli.options import (
     Assignments,
     Cores,
     Engine,
+    Html,
     Memory,
     NoVcd,
     Patience,
@@ -27,11 +28,11 @@ from sim.cli.options import (
     Visits,
     Without,
     assignments_of,
-    check_engine,
     print_json,
 )
 from sim.cli.runs import remark
 from sim.console import note, status
+from sim.engines import check_engine
 from sim.errors import InputError
 
 __all__ = ["commands"]
@@ -64,6 +65,7 @@ def hunt(
                                                 "local starts one on this machine.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the hunt recorded in --out. Its runs count.")] = False,
     out: Annotated[Path, typer.Option(help="Folder for the schedules of findings and for the notebook.")] = Path("waves"),
+    html: Html = False,
     as_json: AsJson = False,
 ):
     """Run a scenario under thousands of schedules. Explain the first violation of each kind, and write its schedule for `replay`.
@@ -87,6 +89,11 @@ def hunt(
                                                                     f"{count} at work"))
         remark(prepared)
         report = this.run(runs=runs, first=first or 0, seconds=seconds, resume=resume)
+    if html:
+        from sim.report.campaign_page import write_hunt_page
+        page = this.notebook.with_suffix(".html")
+        write_hunt_page(page, prepared, report, engine)
+        note(f"the page is {page}")
     if as_json:
         print_json(report.to_json())
     else:
@@ -107,6 +114,7 @@ def litmus(
     processes: Processes = None,
     resume: Resume = False,
     out: Annotated[Path, typer.Option(help="Folder for the waves of a forbidden outcome.")] = Path("waves"),
+    html: Html = False,
     as_json: AsJson = False,
 ):
     """Run litmus tests on the machine and judge the results.
@@ -117,10 +125,17 @@ def litmus(
     from sim.litmus.command import show
 
     check_engine(engine)
+    if html:
+        from sim.report.page import check_charts
+        check_charts()
     # The machines of tests with more threads are made like the first one, and what there is to say of that is said once.
     once = cache(note)
     report = show(paths or [], memory=memory, runs=runs, seed=seed, expected=expected, out=out, as_json=as_json,
                   processes=processes, resume=resume, engine=engine, note=once)
+    if html:
+        from sim.report.campaign_page import write_litmus_page
+        write_litmus_page(out / "litmus.html", report.to_json())
+        note(f"the page is {out / 'litmus.html'}")
     if report.forbidden or report.refused:
         raise typer.Exit(VIOLATED if report.forbidden else BAD_INPUT)
 
@@ -135,6 +150,7 @@ def museum(
     processes: Processes = None,
     out: Annotated[Path, typer.Option(help="Folder for the waves.")] = Path("waves/museum"),
     no_vcd: NoVcd = False,
+    html: Html = False,
     as_json: AsJson = False,
 ):
     """Look for each defect of the protocol's history, in the generations that have it and in those that do not.
@@ -154,8 +170,13 @@ def museum(
         tell(f"0 of {len(shown)}")
         rows = show(shown, runs=runs, out=None if no_vcd else out, processes=processes or len(os.sched_getaffinity(0)),
                     progress=progress)
+    found = [row.to_json() for row in rows]
+    if html:
+        from sim.report.campaign_page import write_museum_page
+        write_museum_page(out / "museum.html", found)
+        note(f"the page is {out / 'museum.html'}")
     if as_json:
-        print_json([row.to_json() for row in rows])
+        print_json(found)
     else:
         print_museum(rows)
     if not all(row.as_expected for row in rows):
@@ -180,6 +201,7 @@ def knockout(
     processes: Processes = None,
     out: Annotated[Path, typer.Option(help="Folder for the waves of the shortest run of each finding.")] = Path("waves/knockout"),
     no_vcd: NoVcd = False,
+    html: Html = False,
     as_json: AsJson = False,
 ):
     """Leave out each named barrier and lock of a protocol in turn. Report violations that occur only without it.
@@ -200,10 +222,16 @@ def knockout(
     with status() as tell:
         rows = this.run(runs=runs, judged=judged, pairs=pairs, processes=processes or len(os.sched_getaffinity(0)),
                         out=None if no_vcd else out, progress=lambda done, of, what: tell(f"{done} of {of}: {what}"))
+    found = [row.to_json() for row in rows]
+    if html:
+        from sim.report.campaign_page import write_knockout_page
+        page = out / f"{this.protocol}.html"
+        write_knockout_page(page, this, found)
+        note(f"the page is {page}")
     if as_json:
         for scenario, why in this.skipped.items():
             note(f"not {scenario}: {why}")
-        print_json([row.to_json() for row in rows])
+        print_json(found)
     else:
         print_knockout(this, rows, runs)
 

@@ -6,14 +6,12 @@ from typing import Annotated
 
 import typer
 
-from sim.engines import ENGINES
 from sim.errors import InputError
-from sim.spelling import closest
 
 __all__ = [
     "LAST", "LONG", "MOST_CORES", "AsJson", "Assignments", "Cores", "Engine", "Everything", "FieldAssignments", "Html",
     "MaxClocks", "Memory", "NoVcd", "Out", "Patience", "Perfetto", "Preset", "Processes", "Protocol", "Resume", "Scenario",
-    "Seed", "ThisProtocol", "Visits", "Window", "Without", "assignments_of", "check_engine", "numbers_of", "print_json",
+    "Seed", "ThisProtocol", "Visits", "Window", "Without", "assignments_of", "numbers_of", "print_json",
 ]
 
 #: ``MachineConfig.MAX_CORES``, which help and usage must not wait for.
@@ -71,11 +69,6 @@ def numbers_of(text, option):
     if not numbers or not all(1 <= number <= MOST_CORES for number in numbers):
         raise InputError(f"{option} {text}: must be numbers from 1 to {MOST_CORES}, with commas between them")
     return numbers
-
-
-def check_engine(name, engines=ENGINES):
-    if name is not None and name not in engines:
-        raise InputError(f'there is no engine "{name}"{closest(name, engines)} (there are: {", ".join(engines)})')
 
 
 def assignments_of(assignments, memory):

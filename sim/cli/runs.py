@@ -32,10 +32,10 @@ from sim.cli.options import (
     Window,
     Without,
     assignments_of,
-    check_engine,
     print_json,
 )
 from sim.console import note, status
+from sim.engines import check_engine
 from sim.errors import InputError, MissingToolError
 
 __all__ = ["carry_out", "commands", "remark"]

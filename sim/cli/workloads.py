@@ -18,12 +18,12 @@ from sim.cli.options import (
     ThisProtocol,
     Without,
     assignments_of,
-    check_engine,
     numbers_of,
     print_json,
 )
 from sim.cli.runs import carry_out
 from sim.console import note, status
+from sim.engines import check_engine
 from sim.errors import InputError
 from sim.spelling import closest
 

@@ -118,7 +118,9 @@ class Knockout:
             raise InputError("--set memory_model: memory models are chosen with --memory")
         for name in scenarios or SCENARIOS:
             try:
-                self._intact[name] = prepare(name, protocol=protocol, cores=cores, assignments=(*_MACHINE, *assignments))
+                prepared = prepare(name, protocol=protocol, cores=cores, assignments=(*_MACHINE, *assignments))
+                _under(self.memory[-1], prepared)              # what even the weakest can run under, all can
+                self._intact[name] = prepared
             except InputError as error:
                 if scenarios:
                     raise
@@ -202,8 +204,7 @@ class Knockout:
     # --- in a process of its own ------------------------------------------------------------------------------------------
 
     def _prepared(self, scenario, memory):
-        prepared = self._intact[scenario]
-        return prepared.under(straps=replace(prepared.run.straps, memory_model=MemoryModel[memory.upper()].value))
+        return _under(memory, self._intact[scenario])
 
     def _look_at_own(self, runs, judged, task):
         """The oracles that the protocol itself violates."""
@@ -249,6 +250,11 @@ class Knockout:
         hit = judge(prepared, engine, row.run, wanted=row.violation.__eq__, plans=holding)
         name = ".".join((self.protocol, case.what, case.memory))
         return replace(row, wave=str(run(hit.repeatable, engine=engine, out=out, name=name).files["waves"]))
+
+
+def _under(memory, prepared):
+    """The same under a memory model, by its name. Raises InputError if its machine has none such."""
+    return prepared.with_straps(memory_model=MemoryModel[memory.upper()].value)
 
 
 def _numbers(runs):

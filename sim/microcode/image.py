@@ -6,8 +6,9 @@ from pathlib import Path
 
 from amaranth.lib import data
 
+from rtl.apic.registers import ApicRegister
 from rtl.config import MachineConfig
-from rtl.core.microword import MicroWord
+from rtl.core.microword import MicroWord, Op
 from rtl.events import Event
 from sim.errors import InputError
 
@@ -132,6 +133,20 @@ class Image:
         ):
             if needs > has:
                 raise InputError(f"needs {needs} {what}, and the machine has {has}", file=self.path)
+        self.check_registers(config)
+
+    def check_registers(self, config: MachineConfig) -> None:
+        """Raises InputError, by name, if the image accesses an APIC register that a machine of this MachineConfig leaves out."""
+        for register, name in (("TPR", "task_priority"), ("ESR", "error_status")):
+            if not getattr(config, name) and (pc := self._access(getattr(ApicRegister, register))) is not None:
+                raise InputError(f"accesses APIC_{register} at {self.label(pc) or pc}, and this machine has none "
+                                 f"({name}=0)", file=self.path)
+
+    def _access(self, register: ApicRegister) -> int | None:
+        """The microcode address of the first word that accesses this APIC register, or None."""
+        words = map(MicroWord.from_bits, self.words)
+        return next((pc for pc, word in enumerate(words)
+                     if word.op in (Op.APICRD, Op.APICRDH, Op.APICWR) and word.imm == register.value), None)
 
     def label(self, pc: int) -> str | None:
         """The label at or before a microcode address, as shown: ``csd_lock`` or ``csd_lock+2``; None before the first."""

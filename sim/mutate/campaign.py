@@ -102,8 +102,9 @@ class Campaign:
         self._processes = processes or len(os.sched_getaffinity(0))
         self._everything = everything
         self._judge = Judge(protocol, scenarios=scenarios, runs=runs, first=first)
-        equivalents = equivalents_of(path)
-        equivalents.check(self._judge.mutants.values())
+        every = self._judge.mutants.values()
+        equivalents = equivalents_of(path, {mutant.file for mutant in every})
+        equivalents.check(every)
         self._mutants = {name: mutant for name, mutant in self._judge.mutants.items()
                          if (boot or mutant.file not in _BOOT)
                          and (only is None or any(only in text for text in (name, mutant.text, mutant.routine or "")))}

@@ -1,44 +1,75 @@
-"""The mutants that are no faults, as somebody has explained them: a file beside the protocol. See ``docs/mutants.md``."""
+"""The mutants that are no faults, as somebody has explained them: files beside the sources. See ``docs/mutants.md``."""
 
 import re
 
+from sim.microcode.assembler import SOURCES
 from sim.scenarios.document import Document
 
 __all__ = ["Equivalents", "equivalents_of"]
 
 
-def equivalents_of(protocol):
-    """What stands beside a protocol's file, ``v4.equivalents.toml`` beside ``v4.uasm``: nothing, if there is no such file. Raises
-    InputError."""
-    path = protocol.with_suffix(".equivalents.toml")
-    return Equivalents(Document(path) if path.is_file() else None)
+def equivalents_of(protocol, files):
+    """What is known of a protocol's mutants: from the file beside the protocol, ``v4.equivalents.toml`` beside ``v4.uasm``, and
+    from those beside the sources that it includes.
+
+    protocol : path.  files : names of the sources that its words come from.
+    Raises InputError.
+    """
+    result = Equivalents(_beside(protocol))
+    for file in sorted({*files} - {protocol.name}):
+        result.add_shared(_beside(next(path for folder in (protocol.parent, SOURCES) if (path := folder / file).is_file())), file)
+    return result
+
+
+def _beside(source):
+    """The Document that belongs to a source, or None."""
+    path = source.with_suffix(".equivalents.toml")
+    return Document(path) if path.is_file() else None
 
 
 class Equivalents:
     """Entries that say which mutants are equivalent, and why. An entry names them by the text of their line, not its number, so
-    that it survives edits elsewhere in the file."""
+    that it survives edits elsewhere in the file.
+
+    document : that of the protocol, which may explain every line that the protocol has; None if there is none.
+    """
 
     def __init__(self, document=None):
-        self._entries = []
-        if document is not None:
-            document.root.only(("equivalent",))
-            self._entries = [_Entry(table) for table in document.root.tables("equivalent")]
+        self._own = _entries(document)
+        self._shared = []
+
+    def add_shared(self, document, file):
+        """Add what the Document beside a shared source says of the lines of this source; nothing if it is None."""
+        self._shared += _entries(document, file)
 
     def reason(self, mutant):
         """Why a mutant is equivalent; None if nobody says that it is."""
-        return next((entry.reason for entry in self._entries if entry.covers(mutant)), None)
+        return next((entry.reason for entry in (*self._own, *self._shared) if entry.covers(mutant)), None)
 
     def check(self, mutants):
-        """Refuse an entry that is about none of these mutants. Raises InputError."""
-        for entry in self._entries:
+        """Refuse an entry of the protocol's own that is about none of its mutants. An entry for a shared line may be about another
+        protocol that has it. Raises InputError."""
+        for entry in self._own:
+            entry.check(mutants)
+
+    def check_shared(self, mutants):
+        """The same of the entries for shared lines: these are the mutants of all protocols. Raises InputError."""
+        for entry in self._shared:
             entry.check(mutants)
 
 
-class _Entry:
-    """One ``[[equivalent]]``."""
+def _entries(document, file=None):
+    if document is None:
+        return []
+    document.root.only(("equivalent",))
+    return [_Entry(table, file) for table in document.root.tables("equivalent")]
 
-    def __init__(self, table):
-        self._table = table
+
+class _Entry:
+    """One ``[[equivalent]]``. file : the source whose lines it is about; None: all."""
+
+    def __init__(self, table, file):
+        self._table, self._file = table, file
         table.only(("line", "in", "nth", "mutants", "reason"))
         for key, kind in (("line", str), ("mutants", list), ("reason", str)):
             if not table.get(key, kind):
@@ -53,8 +84,8 @@ class _Entry:
         self._whats = {item: _pattern(item) for item in table.get("mutants", list)}
 
     def _is_there(self, mutant):
-        return (bool(self._line.fullmatch(mutant.text)) and self._routine in (None, mutant.routine)
-                and self._nth in (None, mutant.nth))
+        return (self._file in (None, mutant.file) and bool(self._line.fullmatch(mutant.text))
+                and self._routine in (None, mutant.routine) and self._nth in (None, mutant.nth))
 
     def covers(self, mutant):
         return self._is_there(mutant) and any(pattern.fullmatch(mutant.what) for pattern in self._whats.values())

@@ -300,9 +300,8 @@ def _limit(clocks, patience):
 
 
 def _under(model, machines):
-    """The same scenarios under a memory model, which neither image nor arena depends on."""
-    return {name: prepared.under(straps=replace(prepared.run.straps, memory_model=model.value))
-            for name, prepared in machines.items()}
+    """The same scenarios under a memory model."""
+    return {name: prepared.with_straps(memory_model=model.value) for name, prepared in machines.items()}
 
 
 def _made_for(protocol):

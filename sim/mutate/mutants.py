@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from rtl.core.microword import CONDITIONAL_OPS, IMMEDIATE_BITS, TARGET_BITS, Op
+from rtl.core.microword import CONDITIONAL_OPS, ENTRY_INTERRUPT, ENTRY_RESET, IMMEDIATE_BITS, TARGET_BITS, Op
 from rtl.events import Event
 from sim.microcode.assembler import forms
 from sim.microcode.image import Image
@@ -12,13 +12,13 @@ from sim.microcode.knockout import knock_out
 from sim.microcode.listing import disassemble, place_of, written_form
 from sim.microcode.names import FENCES, REGISTERS
 
-from .words import changed, dead_register, fresh, matters_in_order, word_of
+from .words import changed, dead_register, fresh, matters_in_order, reached, word_of
 
 __all__ = ["WITNESSES", "Mutant", "mutants_of"]
 
 #: The sources that have no faults put into them: what the functions see, and what the command loop asks for and gets, is what a run
 #: is judged by.
-WITNESSES = ("program.uasm", "rendezvous.uasm", "scftorture.uasm", "ipibench.uasm")
+WITNESSES = ("program.uasm", "rendezvous.uasm", "calling.uasm", "scftorture.uasm", "ipibench.uasm")
 
 _IMMEDIATE = (1 << IMMEDIATE_BITS) - 1
 
@@ -90,7 +90,8 @@ class Mutant:
 
 
 def mutants_of(image, *, room=1 << TARGET_BITS):
-    """All mutants of an image, in the order of the program: those with equal words once, and none that is the image itself.
+    """All mutants of an image, in the order of the program: those with equal words once, and none that is the image itself. A word
+    that no core can come to has none: not every protocol uses all of what it includes.
 
     room : words of microcode that the machine has; some faults take a few behind the image.
     """
@@ -113,6 +114,7 @@ class _Maker:
         for address in sorted(image.lines):
             count[self._where(address)] += 1
             self._nth[address] = count[self._where(address)]
+        self._reached = reached(image.words, (ENTRY_RESET, ENTRY_INTERRUPT))
         self._targets = set(image.symbols.values()) | {
             word_of(raw).target for raw in image.words if "t" in forms(word_of(raw).op)[0]}
 
@@ -134,7 +136,7 @@ class _Maker:
         return address, self._mutant(address, f"without {name}", {at: words[at] for at in image.names[name]})
 
     def _may_change(self, address):
-        return address in self._image.lines and self._image.lines[address].file not in WITNESSES
+        return address in self._reached and address in self._image.lines and self._image.lines[address].file not in WITNESSES
 
     def _mutant(self, address, what, words):
         image = self._image

@@ -9,7 +9,7 @@ from rtl.core.microword import CONDITIONAL_OPS, JUMP_OPS, MEMORY_OPS, MicroWord,
 from rtl.events import Event
 from sim.microcode.listing import written_form
 
-__all__ = ["changed", "dead_register", "fresh", "matters_in_order", "reads", "word_of", "writes"]
+__all__ = ["changed", "dead_register", "fresh", "matters_in_order", "reached", "reads", "word_of", "writes"]
 
 _REGISTERS = 8
 _ALL = frozenset(range(_REGISTERS))
@@ -21,6 +21,10 @@ _INTERRUPTS = frozenset({Op.CLI, Op.STI, Op.IRQSAVE, Op.IRQRESTORE, Op.GETIF})
 _APIC = frozenset({Op.APICRD, Op.APICRDH, Op.APICWR, Op.APICWRH})
 #: Who goes on after these is not known from the word.
 _AWAY = frozenset({Op.RET, Op.IRET, Op.ICALL})
+
+
+#: No word follows these.
+_ENDS = frozenset({Op.RET, Op.IRET, Op.PANIC})
 
 
 #: Name -> (where it begins, its largest value, what makes its value). Amaranth's own constants do the same, a hundred times slower,
@@ -112,8 +116,22 @@ def _live(words):
     return live
 
 
+def reached(words, starts):
+    """The addresses that a core may come to from these ones and from the entry points, whatever its registers and memory hold."""
+    found, ahead = set(), [*starts, *(address for address, raw in enumerate(words) if word_of(raw).entry)]
+    while ahead:
+        here = ahead.pop()
+        if here < len(words) and here not in found:
+            found.add(here)
+            if word_of(words[here]).op is Op.CALL:
+                ahead.append(here + 1)
+            if word_of(words[here]).op not in _ENDS:
+                ahead += _following(words[here], here)
+    return found
+
+
 def _following(raw, address):
-    """Where a core may go on after a word."""
+    """Where a core may go on after a word, if that is known from it. (After a call it is in the routine.)"""
     word = word_of(raw)
     if word.op in JUMP_OPS:
         return (word.target,)

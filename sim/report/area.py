@@ -10,7 +10,7 @@ import json
 import re
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from statistics import median_low
@@ -26,11 +26,15 @@ from sim.spelling import closest
 
 __all__ = ["STRUCTURES", "Area", "main", "measure", "steps"]
 
+#: A machine with nothing that may be left out, and delays of 15 clocks.
+_BARE = MachineConfig(pso=0, x2apic_mode=0, task_priority=0, error_status=0, delay_bits=4)
 #: The structures that are measured if none is named. The place to enter a new one.
 STRUCTURES = {
     "default": MachineConfig(),
     "two-stores": MachineConfig(store_buffer_depth=2),
     "no-stores": MachineConfig(store_buffer_depth=0),
+    "bare-two-stores": replace(_BARE, store_buffer_depth=2),
+    "bare-no-stores": replace(_BARE, store_buffer_depth=0),
 }
 
 _DEVICE = ("--hx8k", "--package", "ct256")

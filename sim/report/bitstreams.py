@@ -37,8 +37,9 @@ def main(arguments=None):
         for what in options.boards:
             name, _, cores = what.partition(":")
             with status() as show, tempfile.TemporaryDirectory() as folder:
-                print(row([build(find_board(name), cores=int(cores) if cores else None, seed=seed, out=folder, progress=show)
-                           for seed in options.seeds]), flush=True)
+                print(row([build(find_board(name), cores=int(cores) if cores else None, seed=seed, out=folder, again=number > 0,
+                                 progress=show)
+                           for number, seed in enumerate(options.seeds)]), flush=True)
     except (InputError, MissingToolError) as error:
         note(str(error))
         return 3 if isinstance(error, MissingToolError) else 2

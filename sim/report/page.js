@@ -162,6 +162,7 @@
     const whole = [timeline.first, timeline.last];
     $("whole").onclick = () => { range = [...whole]; draw(); };
     document.querySelectorAll("li[data-clock]").forEach((item) => {
+      item.classList.add("link");
       item.onclick = () => zoomTo(Number(item.dataset.clock) - 40, Number(item.dataset.clock) + 40);
     });
 
@@ -221,9 +222,11 @@
       hovertemplate: "%{y}: %{x} times<extra></extra>" }], "times that it went from core to core");
   }
 
-  const script = document.createElement("script");
-  script.textContent = await unpack("library");
-  document.head.append(script);
+  if ($("library")) {
+    const script = document.createElement("script");
+    script.textContent = await unpack("library");
+    document.head.append(script);
+  }
   if (timeline) { showTimeline(); showCalls(); showTraffic(); }
   for (const item of data.bars || []) bars(item.name, item.names, item.traces, item.title);
   for (const item of data.tables) showTable($(item.name), item);

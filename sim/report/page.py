@@ -50,10 +50,13 @@ def page(title, body, data):
     """The text of a page.
 
     body : HTML, with an element for whatever the script draws.  data : what ``page.js`` draws, as plain data: ``tables`` is a list
-    of ``table``; what a page of a run has besides, says ``sim.report.run_page``. Raises MissingToolError.
+    of ``table``, ``bars`` a list of charts; ``sim.report.run_page`` says what a page of a run has besides. Only a page with charts
+    needs the charting library. Raises MissingToolError.
     """
     script, style = (_HERE.joinpath(name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
     packed = _packed(json.dumps(data, separators=(",", ":")).encode())
+    charts = "timeline" in data or "bars" in data
+    library = f'<script type="text/plain" id="library">{_library()}</script>\n' if charts else ""
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -72,8 +75,7 @@ def page(title, body, data):
 <p class="dim" id="state">The charts and tables need JavaScript, and a browser of 2023 or later.</p>
 </main>
 <script type="text/plain" id="data">{packed}</script>
-<script type="text/plain" id="library">{_library()}</script>
-<script>
+{library}<script>
 {script}</script>
 </body>
 </html>

@@ -9,7 +9,7 @@ from .stages import COLOURS, MEANINGS
 from .story import story
 from .table import call_columns, verdict_text
 
-__all__ = ["write_run_page"]
+__all__ = ["story_lines", "write_run_page"]
 
 #: Each oracle that is violated is explained once, and at most so many.
 _STORIES = 4
@@ -52,7 +52,7 @@ def _body(report, timeline, stories, traffic):
         yield ("<p>In this machine a core can ask other cores to run a function: it makes a <em>call</em>. The call's id says who "
                "made it: 0.1 is the second call of core 0. Everything below happened in this one run.</p>")
     for number, (item, steps) in enumerate(stories):
-        yield from _story(item, steps, titles.get(item["oracle"]), numbered=number == 0)
+        yield from story_lines(item, steps, titles.get(item["oracle"]), numbered=number == 0)
     if report["unfinished"]:
         yield f"<details><summary>Calls that are not over: {len(report['unfinished'])}</summary><ul>"
         for sentence in (*report["unfinished"][:8], *(stall["sentence"] for stall in report["stalls"][:8])):
@@ -89,7 +89,8 @@ def _verdict(report, titles):
             + (f". It must hold, and did not: {escape(broken)}" if broken else "") + ".</p>")
 
 
-def _story(item, steps, title, *, numbered):
+def story_lines(item, steps, title, *, numbered):
+    """A violation and its steps. title : what must hold, or None.  numbered : the steps have numbers, as marks in a timeline do."""
     yield (f"<p>What must hold ({escape(item['oracle'])}): {escape(title or 'it is not known')}.<br>"
            f"What happened: {escape(item['sentence'])}. Step by step:</p>")
     told, lines = False, []

@@ -7,6 +7,7 @@ from functools import cached_property
 from math import ceil
 from pathlib import Path
 
+from rtl.config import lacking
 from rtl.memory.port import MemoryModel
 from sim.engines.engine import PLAIN, Contents, Job
 from sim.errors import InputError
@@ -93,6 +94,14 @@ class Prepared:
     def under(self, **changes):
         """The same with other limits, another plan or schedule (fields of its Run)."""
         return replace(self, run=replace(self.run, **changes))
+
+    def with_straps(self, **straps):
+        """The same with other straps, on which neither image nor arena depends. Raises InputError if its machine lacks what they
+        need."""
+        held = replace(self.run.straps, **straps)
+        for _, _, sentence in lacking(self.run.config, held):
+            raise InputError(f"{self.scenario.name}: {sentence}")
+        return self.under(straps=held)
 
     def leaving_out(self, names):
         """The same without these barriers and locks."""

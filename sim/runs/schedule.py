@@ -5,7 +5,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from rtl.apic.faults import FaultKind
-from rtl.config import MachineConfig, Straps
+from rtl.config import FULL, MachineConfig, Straps, lacking
 from rtl.monitor import FLAGS
 from rtl.schedule import ScheduleKind, schedule_layout
 from sim.errors import InputError
@@ -104,7 +104,8 @@ class _Reader:
             if name not in ("scenario", "protocol", "litmus"):
                 raise self._refusal(f"files.{name}", "is not known: the run cannot be repeated")
             self._kind(files[name], str, f"files.{name}")
-        config = self._made(MachineConfig, "config", document["config"])
+        # A file from before there was something to leave out is about a machine that has all.
+        config = self._made(MachineConfig, "config", FULL | document["config"])
         # Faults are only said if there are any.
         plan = dict.fromkeys(FAULTS, 0) | {"fault": "none"} | document["plan"]
         self._keys(plan, [item.name for item in fields(Plan)], "plan")
@@ -113,8 +114,11 @@ class _Reader:
             if not isinstance(plan[name], str) or plan[name] not in kinds:
                 raise self._refusal(f"plan.{name}", f"must be one of {', '.join(kinds)}, not {shown(plan[name])}")
             plan[name] = kinds[plan[name]]
+        straps = self._made(Straps, "straps", document["straps"])
+        for strap, _, sentence in lacking(config, straps):
+            raise self._refusal(f"straps.{strap}", f"is refused: {sentence}")
         return Run(
-            subject=self._subject(kind, document), config=config, straps=self._made(Straps, "straps", document["straps"]),
+            subject=self._subject(kind, document), config=config, straps=straps,
             plan=self._made(Plan, "plan", plan), schedule=self._schedule(document["schedule"], schedule_layout(config).size),
             contents=document["contents"], violation=self._violation(kind, document["violation"]), files=files,
             **self._limits(limits),

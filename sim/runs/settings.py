@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields, replace
 
-from rtl.config import PRESETS, MachineConfig, Straps
+from rtl.config import PRESETS, MachineConfig, Straps, lacking
 from rtl.memory.port import MemoryModel
 from sim.errors import InputError
 from sim.spelling import closest
@@ -89,8 +89,15 @@ def settings(scenario, *, preset="default", assignments=()):
             raise InputError(f"--set {name}={value}: there is no such setting{closest(name, known)} "
                              f"(there are: {', '.join(known)}, define.NAME)")
     base = preset_config(preset).with_cores(scenario.n_cores)
-    return Settings(_replaced(base, scenario, "machine", scenario.machine, machine),
-                    _replaced(Straps(), scenario, "straps", scenario.straps, straps), defines)
+    config = _replaced(base, scenario, "machine", scenario.machine, machine)
+    held = _replaced(Straps(), scenario, "straps", scenario.straps, straps)
+    for strap, field, sentence in lacking(config, held):
+        for name, assigned in ((strap, straps), (field, machine)):
+            if name in assigned:
+                raise InputError(f"--set {name}={assigned[name]}: {sentence}")
+        place = ("straps", strap) if strap in scenario.straps else ("machine", field)
+        raise scenario.document.refusal(place, f"is refused: {sentence}")
+    return Settings(config, held, defines)
 
 
 def _replaced(base, scenario, section, own, assigned):

@@ -38,6 +38,7 @@ def contents(scenario, image, config):
     it starts. Raises InputError if the protocol lacks something that the scenario uses, or if it does not fit the machine.
     """
     assert (image.n_cores, image.xlen) == (scenario.n_cores, config.xlen) == (config.n_cores, image.xlen)
+    image.check_registers(config)
     _check_numbers(scenario, config.xlen)
     offsets = _offsets(image)
     arena = dict(image.arena)

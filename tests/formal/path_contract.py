@@ -18,6 +18,7 @@ class Small:
 
     address_bits = ADDRESS_BITS
     xlen = 1
+    pso = 1
 
     def __init__(self, store_buffer_depth):
         self.store_buffer_depth = store_buffer_depth

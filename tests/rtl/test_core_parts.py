@@ -181,18 +181,18 @@ class InterruptsModel:
         return accept, cost > 0, delayed
 
 
-@pytest.mark.parametrize(("entry", "leave"), [(0, 0), (1, 3), (5, 0)])
+@pytest.mark.parametrize(("entry", "leave", "delay_bits"), [(0, 0, 8), (1, 3, 2), (5, 0, 8), (5, 3, 3), (5, 8, 3)])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_interrupts(entry, leave, seed, simulate, convert):
+def test_interrupts(entry, leave, delay_bits, seed, simulate, convert):
     """Nothing completes in a clock of acceptance or while the cost of one is counted, as in a core."""
-    config = MachineConfig(stack_depth=16)
+    config = MachineConfig(stack_depth=16, delay_bits=delay_bits)
     dut = Interrupts(config)
     rng = random.Random(seed)
     samples = dut.accept, dut.delays, dut.delayed, dut.on, dut.vector, dut.depth
     ops = [Op.CLI, Op.STI, Op.IRQSAVE, Op.IRQRESTORE, Op.IRET, Op.NOP, Op.NOP]
 
     async def testbench(ctx):
-        model = InterruptsModel(entry, leave)
+        model = InterruptsModel(entry % (1 << delay_bits), leave % (1 << delay_bits))
         accepted = 0
         ctx.set(dut.entry, entry)
         ctx.set(dut.leave, leave)

@@ -18,9 +18,11 @@ FIELDS = ("vector", "mode", "logical", "level", "trigger", "shorthand", "destina
 class Model:
     """The local APIC in plain Python: sets of vectors, one method per thing that happens in a clock."""
 
-    def __init__(self, core_id, first_vector, x2apic):
-        self.core_id, self.x2apic = core_id, x2apic
-        self.lowest = max(16, first_vector)
+    def __init__(self, core_id, config, x2apic):
+        self.core_id, self.x2apic = core_id, x2apic and config.x2apic_mode
+        self.absent = {register for register, there in ((ApicRegister.TPR, config.task_priority),
+                                                        (ApicRegister.ESR, config.error_status)) if not there}
+        self.lowest = max(16, config.first_vector)
         self.irr, self.isr = set(), set()
         self.tpr = self.errors = self.esr = self.destination = 0
         self.busy = False             # a message is under way: the one sent last
@@ -71,6 +73,8 @@ class Model:
 
     def write(self, register, value, wide=False):
         """Carries a write out and gives its record: (event, vector, what else is in it) or None."""
+        if register in self.absent:
+            return None
         if register == ApicRegister.TPR:
             self.tpr = value & 0xFF
         elif register == ApicRegister.ESR:
@@ -99,7 +103,7 @@ class Model:
         record = None
         if access:
             record = self.write(*access)
-            offer = None if access[0] == ApicRegister.TPR else offer
+            offer = None if access[0] in {ApicRegister.TPR} - self.absent else offer
         if accept:
             self.irr.remove(self.offer)
             self.isr.add(self.offer)
@@ -125,7 +129,16 @@ class Model:
 @pytest.mark.parametrize("n_vectors", [16, 32, 256])
 @pytest.mark.parametrize("seed", range(3))
 def test_random_operation(n_vectors, seed, x2apic, simulate, convert):
-    config = MachineConfig(n_vectors=n_vectors)
+    random_operation(MachineConfig(n_vectors=n_vectors), seed, x2apic, simulate, convert)
+
+
+@pytest.mark.parametrize("absent", ["x2apic_mode", "task_priority", "error_status"])
+def test_random_operation_of_one_that_lacks_something(absent, simulate, convert):
+    """What the strap says counts for nothing without an x2APIC; a register that is not there reads 0, whatever was written."""
+    random_operation(MachineConfig(**{absent: 0}), absent, 1, simulate, convert)
+
+
+def random_operation(config, seed, x2apic, simulate, convert):
     dut = LocalApic(config)
     rng = random.Random(seed)
     legible = [ApicRegister.ID, ApicRegister.VERSION, ApicRegister.TPR, ApicRegister.PPR, ApicRegister.ESR, ApicRegister.ICR,
@@ -154,7 +167,7 @@ def test_random_operation(n_vectors, seed, x2apic, simulate, convert):
         return register, value if wide or rng.random() < 0.5 else value & 0xFFFFFFFF, wide
 
     async def testbench(ctx):
-        model = Model(3, config.first_vector, x2apic)
+        model = Model(3, config, x2apic)
         port, delivery = dut.registers, dut.delivery
         ctx.set(dut.core_id, 3)
         ctx.set(dut.x2apic, x2apic)

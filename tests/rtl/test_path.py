@@ -31,8 +31,9 @@ class Drive:
     slowness : how often the memory lets a clock pass.  loads : how many of the operations are loads.
     """
 
-    def __init__(self, dut, config, memory_model, seed, *, clocks, holds, busyness, slowness, loads):
+    def __init__(self, dut, config, memory_model, seed, *, clocks, holds, busyness, slowness, loads, strap=None):
         self.dut, self.config, self.memory_model = dut, config, memory_model
+        self.strap = memory_model if strap is None else strap
         self.rng = random.Random(seed)
         self.clocks, self.holds, self.busyness, self.slowness, self.loads = clocks, holds, busyness, slowness, loads
         self.model = PathModel(config.store_buffer_depth, memory_model)
@@ -57,7 +58,7 @@ class Drive:
 
     async def __call__(self, ctx):
         dut, model, rng = self.dut, self.model, self.rng
-        ctx.set(dut.memory_model, self.memory_model)
+        ctx.set(dut.memory_model, self.strap)
         stood = None                                         # what stood at the port in the clock before, and was not answered
         clock = 0
         while clock < self.clocks or not model.drained:
@@ -138,16 +139,16 @@ class Drive:
         self.seen["reordered"] += self.visible != self.executed
 
 
-def drive(component, depth, memory_model, *, clocks, manners=MANNERS):
-    """Every manner on one path; what was seen. A failure names the run."""
-    config = MachineConfig(n_cores=1, arena_depth=64, store_buffer_depth=depth)
+def drive(component, depth, memory_model, *, clocks, manners=MANNERS, strap=None, **structure):
+    """Every manner on one path; what was seen. A failure names the run. strap : another one than the model."""
+    config = MachineConfig(n_cores=1, arena_depth=64, store_buffer_depth=depth, **structure)
     dut = component(config)
     seen = Counter()
     simulator = None
     running = []
     for number, manner in enumerate(manners):
         seed = f"{depth} {memory_model.name} {number}"
-        running[:] = [Drive(dut, config, memory_model, seed, clocks=clocks, **manner)]
+        running[:] = [Drive(dut, config, memory_model, seed, clocks=clocks, strap=strap, **manner)]
         if simulator is None:
             simulator = Simulator(dut)
             simulator.add_clock(1e-6)
@@ -179,9 +180,16 @@ def test_random_operations(depth, memory_model):
     assert seen[Fence.FULL, posts] and seen[Fence.WRITE, posts]
 
 
+@pytest.mark.parametrize("depth", [2, 4])
+def test_pso_is_tso_where_it_is_left_out(depth):
+    seen = drive(MemoryPath, depth, MemoryModel.TSO, clocks=350, strap=MemoryModel.PSO, pso=0)
+    assert seen["drains"] and seen["forwarded"] and not seen["reordered"]
+
+
+@pytest.mark.parametrize("pso", [0, 1])
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_converts(depth, convert):
-    convert(MemoryPath(MachineConfig(n_cores=1, store_buffer_depth=depth)))
+def test_converts(depth, pso, convert):
+    convert(MemoryPath(MachineConfig(n_cores=1, store_buffer_depth=depth, pso=pso)))
 
 
 @pytest.mark.parametrize("name", MUTANTS)

@@ -702,6 +702,17 @@ def test_check_fits(build):
         assert str(caught.value) == message
 
 
+@pytest.mark.parametrize("word, field", [
+    ("apicwr r0, APIC_TPR", "task_priority"), ("apicrd r0, APIC_TPR", "task_priority"), ("apicrdh r0, APIC_ESR", "error_status"),
+])
+def test_a_machine_without_a_register_refuses_who_accesses_it(word, field, build):
+    image = build(f"nop\nstart:\nnop\n{word}", n_cores=2)
+    image.check_fits(MachineConfig(n_cores=2))
+    with pytest.raises(InputError) as caught:
+        image.check_fits(MachineConfig(n_cores=2, **{field: 0}))
+    assert str(caught.value) == f"p.uasm: accesses {word.split()[-1]} at start+1, and this machine has none ({field}=0)"
+
+
 def test_parameters_are_those_of_a_machine(build):
     with pytest.raises(ValueError, match="^xlen must be 16, 32 or 64, not 8$"):
         build("nop", xlen=8)

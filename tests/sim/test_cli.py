@@ -262,8 +262,16 @@ BAD_RUNS = [
      "--set arena_depth=100: arena_depth must be a power of two from 64 to 32768, not 100"),
     (["demo", "--set", "latency=9"], None, (
         "--set latency=9: there is no such setting, did you mean \"arena_latency\"? (there are: xlen, microcode_depth, "
-        "stack_depth, arena_depth, store_buffer_depth, n_banks, n_vectors, fabric, memory_model, x2apic, fabric_latency, "
-        "arena_latency, interrupt_entry, interrupt_return, define.NAME)")),
+        "stack_depth, arena_depth, store_buffer_depth, n_banks, n_vectors, fabric, pso, x2apic_mode, task_priority, "
+        "error_status, delay_bits, memory_model, x2apic, fabric_latency, arena_latency, interrupt_entry, interrupt_return, "
+        "define.NAME)")),
+    (["demo", "--set", "pso=2"], None, "--set pso=2: pso must be 0 or 1, not 2"),
+    (["demo", "--set", "pso=0", "--memory", "pso"], None,
+     "--set memory_model=2: memory_model=2 needs pso=1, and this machine has pso=0"),
+    (["demo", "--set", "x2apic_mode=0", "--set", "x2apic=1"], None,
+     "--set x2apic=1: x2apic=1 needs x2apic_mode=1, and this machine has x2apic_mode=0"),
+    (["demo", "--set", "delay_bits=3"], None,
+     "--set delay_bits=3: interrupt_entry=8 needs delay_bits=4, and this machine has delay_bits=3"),
     (["demo", "--set", "n_cores=9"], None, "--set n_cores=9: the number of cores is set with --cores"),
     (["demo", "--cores", "20", "--set", "xlen=16"], None,
      "--set xlen=16: n_cores must be at most xlen, because a cpumask is one word: 20 cores do not fit 16 bits"),

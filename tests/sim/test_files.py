@@ -75,7 +75,7 @@ def test_the_first_error_is_the_one_that_is_told(tmp_path, kind, small_disk):
 
 
 @pytest.mark.parametrize("path, reason", [
-    ("no/a", "No such file or directory"), ("folder", "it is there, and no file"), ("\0", "embedded null byte"),
+    ("no/a", "No such file or directory"), ("folder", "it is there, and no file"), ("\0", ".*embedded null"),
     ("x" * 300, "File name too long"), ("file/a", "Not a directory"),
 ])
 def test_places_that_cannot_be_written(tmp_path, kind, path, reason):

@@ -12,14 +12,16 @@ import pytest
 
 from rtl.core.microword import MicroWord, Op
 from rtl.events import Event
+from sim.errors import InputError
 from sim.microcode.assembler import assemble
-from sim.microcode.protocols import find_protocol
+from sim.microcode.protocols import find_protocol, shipped_protocols
 from sim.mutate.campaign import Campaign
-from sim.mutate.equivalents import Equivalents
+from sim.mutate.equivalents import Equivalents, equivalents_of
 from sim.mutate.judge import Judge, _more_often
 from sim.mutate.mutants import WITNESSES, mutants_of
-from sim.mutate.words import dead_register, matters_in_order, reads, writes
+from sim.mutate.words import dead_register, matters_in_order, reached, reads, writes
 from sim.scenarios.document import Document
+from sim.scenarios.reader import find_scenario
 
 
 def _image(text, **options):
@@ -171,6 +173,13 @@ def test_what_is_read_written_and_dead():
     assert dead_register(image.words, 5) is None
 
 
+def test_what_nothing_leads_to_has_no_faults():
+    image = _image("  call there\n  jmp end\n  mov r1, 2\nthere:\n  beq r1, 0, other\n  ret\n  mov r1, 5\nother:\n  mov r1, 6\n"
+                   "end:\n  pause end\n  mov r1, 8\n.entry func_nop\n  icall r1\n  ret\n  mov r1, 10\n")
+    assert reached(image.words, (0,)) == {0, 1, 3, 4, 6, 7, 9, 10}
+    assert {mutant.text for mutant in mutants_of(image) if mutant.text.startswith("mov")} == {"mov r1, 6"}
+
+
 def test_a_fault_has_one_name_for_every_number_of_cores():
     names = [{mutant.id for mutant in mutants_of(assemble(find_protocol("v4"), n_cores=cores, xlen=16))} for cores in (2, 3, 4)]
     assert len(names[0]) > 1000
@@ -269,14 +278,48 @@ def test_killed_survivors_and_what_is_explained(crosscall, protocol):
     assert rows[f"{_WOKEN} branch always taken"]["killed_by"] == "O7"
 
 
-def test_without_an_explanation_it_survives(crosscall, protocol):
-    path, _ = protocol
-    code, out, err = crosscall("mutate", "--protocol", path, "--only", f"{_WOKEN} constant", *_SMALL)
+def test_without_an_explanation_it_survives(crosscall, tmp_path):
+    """In a protocol with v4's text, but without what stands beside v4."""
+    (tmp_path / "own.uasm").write_text(find_protocol("v4").read_text())
+    woken = _WOKEN.replace("v4.uasm", "own.uasm")
+    code, out, err = crosscall("mutate", "--protocol", tmp_path / "own.uasm", "--only", f"{woken} constant", *_SMALL)
     assert (code, err) == (1, "")
     lines = out.splitlines()
-    assert f"{_WOKEN} constant ^ 2 (csd_wait): `btc r4, 1, csd_wait+4` becomes `btc r4, 3, csd_wait+4`" in lines
+    assert f"{woken} constant ^ 2 (csd_wait): `btc r4, 1, csd_wait+4` becomes `btc r4, 3, csd_wait+4`" in lines
     assert lines[-2].startswith("3 mutants of own: 0 equivalent, ") and lines[-2].endswith(" of the faults")
     assert lines[-1].startswith("1 scenarios, 8 schedules of each; this time 3 mutants in ")
+
+
+def test_a_source_brings_its_explanations(tmp_path, protocol):
+    """What stands beside an included source is about its lines, in every protocol; one that matches nothing is no error."""
+    path, equivalents = protocol
+    (tmp_path / "part.uasm").write_text(".entry part\n  mov   t0, 1\n  mov   t0, 2\n  ret\n")
+    path.write_text(path.read_text() + '.include "part.uasm"\n.entry here\n  mov   t0, 2\n  ret\n')
+    _entry(tmp_path / "part.equivalents.toml", line="mov t0, *", mutants=["left out"], reason="of the part")
+    image = assemble(path, n_cores=2, xlen=16)
+    mutants = [mutant for mutant in mutants_of(image)
+               if mutant.what == "left out" and mutant.routine in ("part", "here", "spin_lock")]
+
+    def explained():
+        reasons = equivalents_of(path, {mutant.file for mutant in mutants})
+        reasons.check(mutants_of(image))
+        return {(mutant.file, mutant.text): reasons.reason(mutant) for mutant in mutants if mutant.text.startswith("mov")}
+
+    shared = {("machine.uasm", "mov t0, 1"): None, ("own.uasm", "mov t0, 2"): None,
+              ("part.uasm", "mov t0, 1"): "of the part", ("part.uasm", "mov t0, 2"): "of the part"}
+    assert explained() == shared
+    _entry(equivalents, line="mov t0, 2", mutants=["left out"], reason="of this protocol")
+    assert explained() == shared | {(file, "mov t0, 2"): "of this protocol" for file in ("part.uasm", "own.uasm")}
+    _entry(tmp_path / "part.equivalents.toml", line="add t0, 2", mutants=["left out"], reason="of the part")
+    assert explained()["part.uasm", "mov t0, 1"] is None
+
+
+def test_explanations_of_shared_lines_match_in_some_protocol():
+    shipped = [find_protocol(name) for name in shipped_protocols()]
+    every = [mutant for path in shipped for mutant in mutants_of(assemble(path, n_cores=4, xlen=16))]
+    shared = {mutant.file for mutant in every} - {path.name for path in shipped}
+    assert {"machine.uasm", "lists.uasm"} < shared
+    equivalents_of(shipped[0], shared).check_shared(every)
 
 
 def test_an_explanation_that_is_wrong_is_found(crosscall, protocol):
@@ -352,6 +395,15 @@ def test_ctrl_c(tmp_path):
 
 
 # --- refused ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_machine_without_pso_is_refused(tmp_path):
+    """A fence is judged under PSO, too."""
+    text = find_scenario("single").read_text()
+    path = tmp_path / "single.toml"
+    path.write_text(f"{text}\n[machine]\npso = 0\n")
+    with pytest.raises(InputError, match="single: memory_model=2 needs pso=1, and this machine has pso=0"):
+        Judge("v4", scenarios=(str(path),), runs=1)
 
 
 @pytest.mark.parametrize("entry, message", [

@@ -133,3 +133,15 @@ def test_the_early_return_is_told(tmp_path):
         low, high = driver.execute_script("return document.getElementById('timeline').layout.xaxis.range.map(Number)")
         assert high - low < 120
         assert complaints(driver) == []
+
+
+def test_a_page_of_many_runs_is_drawn(tmp_path):
+    from sim.report.campaign_page import write_litmus_page
+    states = [{"state": {"x": value}, "count": 5 - value, "forbidden": False} for value in range(2)]
+    test = {"name": "SB", "mode": None, "states": states, "asks": True, "expected": "allowed", "observed": True, "verdict": "ok"}
+    write_litmus_page(tmp_path / "litmus.html", {"memory": "tso", "runs": 9, "seed": 0, "tests": [test], "refused": []})
+    with browser() as driver:
+        opened(driver, tmp_path / "litmus.html")
+        assert driver.execute_script("return document.querySelectorAll('#states svg .bars path').length") >= 2
+        assert cells(driver, "tests") == [["SB", "allowed", "observed", "ok", "5 × x=0; 4 × x=1"]]
+        assert complaints(driver) == []

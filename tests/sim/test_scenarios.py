@@ -191,7 +191,8 @@ REFUSALS = [
      "x.toml:2:1: machine.n_cores is written as cores, at the top of the file\n    n_cores = 3\n    ^"),
     ("[machine]\nbanks = 2\n" + NOTHING,
      ('x.toml:2:1: machine.banks is not known here, did you mean "n_banks"? (known: xlen, microcode_depth, stack_depth, '
-      "arena_depth, store_buffer_depth, n_banks, n_vectors, fabric)\n    banks = 2\n    ^")),
+      "arena_depth, store_buffer_depth, n_banks, n_vectors, fabric, pso, x2apic_mode, task_priority, error_status, delay_bits)\n"
+      "    banks = 2\n    ^")),
     ("[straps]\nfabric_latencies = 3\n" + NOTHING,
      ('x.toml:2:1: straps.fabric_latencies is not known here, did you mean "fabric_latency"? (known: memory_model, x2apic, '
      "fabric_latency, arena_latency, interrupt_entry, interrupt_return)\n    fabric_latencies = 3\n    ^")),
@@ -350,7 +351,7 @@ def test_commands_that_no_core_has_are_checked_too(scenario_file):
     ("\ncores = 0x" + "f" * 5000, "2:1: cores is too large: a number has at most 64 bits"),
     ("cores = 1e400", "1:1: cores must be a whole number, not inf"),
     ('[functions]\nwork = "1..' + "9" * 5000 + '"', "2:1: functions.work is too large: 1"),
-    ("title" + ".a" * 3000 + " = 1", "1: title must be a string, not what is too long to be shown"),
+    ("title" + ".a" * 3000 + " = 1", "1: title must be a string, not "),
     ("title = '" + "x" * 5000 + "\\n'", None),
 ])
 def test_hostile_toml(scenario_file, text, place):
