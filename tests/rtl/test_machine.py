@@ -46,7 +46,8 @@ def modules(config):
     return dict(re.findall(r"^module \\(\S+)\n(.*?)^end$", text, re.MULTILINE | re.DOTALL))
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in ("default", "8 cores") else ()) for name in CONFIGS])
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=pytest.mark.slow if name in ("default", "8 cores") else ()) for name in CONFIGS])
 def test_tiles_are_one_circuit(name):
     """Also: no combinational loop."""
     config = CONFIGS[name]
