@@ -6,9 +6,11 @@ PROTOCOL ?= v4
 BIN := .venv/bin
 # Each of the two takes tests that stand together, which share machines, and then of what the other has left.
 PYTEST := $(BIN)/pytest -n 2 --dist worksteal
+# What the quick tests are not: long, or in need of a tool of their own.
+QUICK := "not slow and not synth and not formal and not verilator and not cluster and not browser and not notebook and not docs"
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test test-slow verilator cluster browser notebook formal lint synth bitstream bench knockouts unreached coverage slices clean
+.PHONY: help run test test-slow verilator cluster browser notebook formal lint docs pictures synth bitstream bench knockouts unreached coverage slices clean
 
 help:
 	@echo "make run         run the default scenario (SCENARIO=NAME for another)"
@@ -21,6 +23,8 @@ help:
 	@echo "make notebook    the notebook of docs/ in a Jupyter kernel"
 	@echo "make formal      proofs of the store buffer's contract, with Yosys"
 	@echo "make lint        check the style, and the types of the interfaces"
+	@echo "make docs        the documentation site, in build/site, and a test of its links"
+	@echo "make pictures    the pictures in docs/pictures (needs GTKWave, Xvfb and Chromium); look at them"
 	@echo "make synth       area and clock of a Tile, with Yosys and nextpnr"
 	@echo "make bitstream   build the bitstream of two cores for an iCEBreaker, in build/"
 	@echo "make bench       measure what waves cost"
@@ -35,7 +39,7 @@ run: .venv/run.stamp
 	@echo "The command is $(BIN)/crosscall. Others to run: $(BIN)/crosscall list"
 
 test: .venv/test.stamp
-	$(PYTEST) -m "not slow and not synth and not formal"
+	$(PYTEST) -m $(QUICK)
 
 test-slow: .venv/test.stamp
 	$(PYTEST) -m slow
@@ -63,6 +67,15 @@ lint: .venv/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# The tests build it.
+docs: .venv/docs.stamp
+	$(BIN)/pytest -m docs
+	@echo "build/site/index.html"
+
+# PICTURE=NAME for one of them.
+pictures: .venv/pictures.stamp
+	$(BIN)/python -m docs.pictures $(PICTURE)
+
 synth: .venv/synth.stamp
 	@$(BIN)/python -m sim.report.area
 	$(BIN)/pytest -m synth
@@ -80,7 +93,7 @@ unreached: .venv/run.stamp
 	@$(BIN)/python -m sim.report.unreached
 
 coverage: .venv/test.stamp
-	$(PYTEST) -m "not slow and not synth and not formal and not verilator" --cov --cov-report=term
+	$(PYTEST) -m $(QUICK) --cov --cov-report=term
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "crosscall needs Python 3.11 or newer"; exit 1; }
@@ -125,6 +138,16 @@ coverage: .venv/test.stamp
 .venv/formal.stamp: pyproject.toml | .venv/bin/pip
 	@echo "Setting up .venv for proofs (Yosys)"
 	@$(PIP) -e '.[test,formal]'
+	@touch $@ .venv/test.stamp .venv/run.stamp
+
+.venv/docs.stamp: pyproject.toml | .venv/bin/pip
+	@echo "Setting up .venv for the documentation (Sphinx)"
+	@$(PIP) -e '.[test,docs]'
+	@touch $@ .venv/test.stamp .venv/run.stamp
+
+.venv/pictures.stamp: pyproject.toml | .venv/bin/pip
+	@echo "Setting up .venv for pictures (Selenium, Pillow)"
+	@$(PIP) -e '.[test,pictures]'
 	@touch $@ .venv/test.stamp .venv/run.stamp
 
 .venv/synth.stamp: pyproject.toml | .venv/bin/pip

@@ -94,10 +94,12 @@ def commands():
 
 @pytest.mark.parametrize("words", list(commands()))
 def test_documented_commands_exist(words):
-    known = typer.main.get_command(app).commands
-    name, *rest = words
-    assert name in known
-    options = {option for parameter in known[name].params for option in parameter.opts}
+    command, rest = typer.main.get_command(app), words
+    while hasattr(command, "commands") and rest and not rest[0].startswith("--"):
+        name, *rest = rest
+        assert name in command.commands
+        command = command.commands[name]
+    options = {option for parameter in command.params for option in parameter.opts}
     assert {word.split("=")[0] for word in rest if word.startswith("--")} <= options
 
 
@@ -121,10 +123,25 @@ def test_every_slice_is_a_test_that_exists():
     assert done.returncode == 0, done.stdout
 
 
-def test_links_between_documents_lead_somewhere():
-    for path in DOCUMENTS:
-        for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
-            assert (path.parent / target).exists(), f"{path.name} links to {target}"
+def places(path):
+    """Where in a document a link may lead: its headings, as they are written behind ``#``."""
+    text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
+
+
+@pytest.mark.parametrize("path", [*DOCUMENTS, ROOT / "waves" / "README.md"], ids=lambda path: path.name)
+def test_links_between_documents_lead_somewhere(path):
+    for target, place in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", path.read_text(encoding="utf-8")):
+        file = path.parent / target if target else path
+        assert file.exists(), f"{path.name} links to {target}"
+        assert not place or place in places(file), f"{path.name} links to {target}#{place}"
+
+
+def test_every_page_is_in_the_table_of_contents():
+    index = ROOT / "docs" / "index.md"
+    trees = re.findall(r"^```\{toctree\}\n(.*?)^```", index.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    named = {name for tree in trees for name in tree.splitlines() if name and not name.startswith(":")}
+    assert {path.stem for path in index.parent.glob("*.md")} - {"index"} == {name for name in named if "/" not in name}
 
 
 def test_no_path_of_somebodys_machine():

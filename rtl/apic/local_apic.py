@@ -150,58 +150,59 @@ class LocalApic(wiring.Component):
             ppr.eq(Mux(service.found & (service_vector[4:] > self.tpr[4:]), service_vector & 0xF0, self.tpr)),
         ]
 
-        # The core's accesses.
+        # What the core asks of it, and what comes in.
         port, delivery = self.registers, self.delivery
-        init = delivery.valid & (delivery.message.mode == DeliveryMode.INIT)
         write = port.valid & port.write
 
         def written(register):
             return write & (port.register == register)
 
+        init = delivery.valid & (delivery.message.mode == DeliveryMode.INIT)
+        arrives = delivery.valid & (delivery.message.mode == DeliveryMode.FIXED)
+        exists = delivery.message.vector >= max(_CLASS, config.first_vector)
         destination = Signal(8)       # ICR2
         sent = Signal()               # since INIT: ICR shows it
         errors = Signal(8)            # since the last write to ESR
         esr = Signal(8)
         asked = self._asked(m, destination)
-        fixed = asked.mode == DeliveryMode.FIXED
-        legal = ~fixed | (asked.vector >= _CLASS)
+        legal = (asked.mode != DeliveryMode.FIXED) | (asked.vector >= _CLASS)
         can_send = self._is_known(asked) & ~self.out.valid
         sends = written(ApicRegister.ICR) & can_send & legal
-        m.d.comb += port.serializes.eq(~self._x2apic)
         with m.If(sends):
             m.d.sync += [self.out.valid.eq(1), self.out.message.eq(asked)]
         with m.Elif(self.out.done):
             m.d.sync += self.out.valid.eq(0)
-        with m.If(init):
-            m.d.sync += sent.eq(0)
-        with m.Elif(sends):
-            m.d.sync += sent.eq(1)
-        with m.If(write), m.Switch(port.register):
-            if config.task_priority:
-                with m.Case(ApicRegister.TPR):
-                    m.d.sync += self.tpr.eq(port.write_data)
-            with m.Case(ApicRegister.EOI):
-                m.d.sync += self.isr.eq(self.isr & ~bit_of(service.index))
-                m.d.comb += [
-                    self.record.valid.eq(service.found),
-                    self.record.event.eq(ApicEvent.EOI),
-                    self.record.vector.eq(service_vector),
-                ]
-            if config.error_status:
-                with m.Case(ApicRegister.ESR):
-                    m.d.sync += [esr.eq(errors), errors.eq(0)]
-            with m.Case(ApicRegister.ICR2):
-                m.d.sync += destination.eq(port.write_data[24:32])
-            with m.Case(ApicRegister.ICR):
-                m.d.comb += [
-                    self.record.valid.eq(1),
-                    self.record.event.eq(Mux(sends, ApicEvent.SEND, ApicEvent.REFUSE)),
-                    *(self.record[name].eq(asked[name]) for name in message_layout.members),
-                ]
-                with m.If(can_send & ~legal):
-                    m.d.sync += errors[_SEND_ILLEGAL_VECTOR].eq(1)
 
-        readable = {
+        # The registers.
+        wrong = Signal(8)
+        m.d.comb += [
+            wrong[_SEND_ILLEGAL_VECTOR].eq(written(ApicRegister.ICR) & can_send & ~legal),
+            wrong[_RECEIVE_ILLEGAL_VECTOR].eq(arrives & ~exists),
+        ]
+        reads_errors = written(ApicRegister.ESR) if config.error_status else 0
+        moves_priority = written(ApicRegister.TPR) if config.task_priority else 0
+        with m.If(init):
+            m.d.sync += [register.eq(0) for register in (self.irr, self.isr, self.tpr, errors, esr, destination, sent)]
+        with m.Else():
+            m.d.sync += [
+                self.irr.eq(self.irr & ~Mux(self.accept, bit_of(self.vector), 0)
+                            | Mux(arrives & exists, bit_of(delivery.message.vector), 0)),
+                errors.eq(Mux(reads_errors, 0, errors) | wrong),
+            ]
+            with m.If(self.accept):
+                m.d.sync += self.isr.eq(self.isr | bit_of(self.vector))
+            with m.Elif(written(ApicRegister.EOI)):
+                m.d.sync += self.isr.eq(self.isr & ~bit_of(service.index))
+            with m.If(reads_errors):
+                m.d.sync += esr.eq(errors)
+            with m.If(moves_priority):
+                m.d.sync += self.tpr.eq(port.write_data)
+            with m.If(written(ApicRegister.ICR2)):
+                m.d.sync += destination.eq(port.write_data[24:32])
+            with m.If(sends):
+                m.d.sync += sent.eq(1)
+        m.d.comb += port.serializes.eq(~self._x2apic)
+        self._read(m, {
             ApicRegister.ID: Cat(Const(0, 24), self.core_id),
             ApicRegister.VERSION: _VERSION,
             ApicRegister.TPR: self.tpr,
@@ -209,48 +210,53 @@ class LocalApic(wiring.Component):
             ApicRegister.ESR: esr,
             ApicRegister.ICR: self._command(sent),
             ApicRegister.ICR2: Cat(Const(0, 24), destination),
-        }
-        for first, bits in (ApicRegister.ISR, self.isr), (ApicRegister.IRR, self.irr):
-            vectors = Cat(Const(0, config.first_vector), bits)
-            for number in range(8):
-                readable[first + number] = vectors.word_select(number, 32)
-        with m.Switch(port.register):
-            for register, value in readable.items():
-                with m.Case(register):
-                    m.d.comb += port.read_data.eq(value)
+        })
 
-        # What comes in, and what the core takes.
-        arrives = delivery.valid & (delivery.message.mode == DeliveryMode.FIXED)
-        exists = delivery.message.vector >= max(_CLASS, config.first_vector)
-        with m.If(arrives & ~exists):
-            m.d.sync += errors[_RECEIVE_ILLEGAL_VECTOR].eq(1)
-        with m.If(self.accept):
-            m.d.sync += self.isr.eq(self.isr | bit_of(self.vector))
-            m.d.comb += [
-                self.record.valid.eq(1),
-                self.record.event.eq(ApicEvent.ACCEPT),
-                self.record.vector.eq(self.vector),
-            ]
-        with m.If(self.accept | arrives & exists):
-            m.d.sync += self.irr.eq(self.irr & ~Mux(self.accept, bit_of(self.vector), 0)
-                                    | Mux(arrives & exists, bit_of(delivery.message.vector), 0))
-        with m.If(init):
-            m.d.sync += [self.irr.eq(0), self.isr.eq(0), self.tpr.eq(0), errors.eq(0), esr.eq(0), destination.eq(0)]
+        # What the core hears.
         requested_vector = vector_of(requested.index)
-        moved = written(ApicRegister.TPR) if config.task_priority else 0
         m.d.comb += self.due.eq((requested_vector[4:] > ppr[4:]) & requested.found)
         m.d.sync += [
             self.init.eq(init),
             self.startup.eq(delivery.valid & (delivery.message.mode == DeliveryMode.STARTUP)),
             self.vector.eq(requested_vector),
-            self.interrupt.eq(self.due & ~(self.accept | moved | init)),
+            self.interrupt.eq(self.due & ~(self.accept | moves_priority | init)),
         ]
+        with m.If(self.accept):
+            m.d.comb += [
+                self.record.valid.eq(1),
+                self.record.event.eq(ApicEvent.ACCEPT),
+                self.record.vector.eq(self.vector),
+            ]
+        with m.Elif(written(ApicRegister.EOI)):
+            m.d.comb += [
+                self.record.valid.eq(service.found),
+                self.record.event.eq(ApicEvent.EOI),
+                self.record.vector.eq(service_vector),
+            ]
+        with m.Elif(written(ApicRegister.ICR)):
+            m.d.comb += [
+                self.record.valid.eq(1),
+                self.record.event.eq(Mux(sends, ApicEvent.SEND, ApicEvent.REFUSE)),
+                *(self.record[name].eq(asked[name]) for name in message_layout.members),
+            ]
         return m
 
     @property
     def _x2apic(self):
         """The strap, where there is a choice."""
         return self.x2apic if self._config.x2apic_mode else Const(0)
+
+    def _read(self, m, readable):
+        """What each register reads as; IRR and ISR besides those of ``readable``."""
+        for first, bits in (ApicRegister.ISR, self.isr), (ApicRegister.IRR, self.irr):
+            vectors = Cat(Const(0, self._config.first_vector), bits)
+            for number in range(8):
+                readable[first + number] = vectors.word_select(number, 32)
+        port = self.registers
+        with m.Switch(port.register):
+            for register, value in readable.items():
+                with m.Case(register):
+                    m.d.comb += port.read_data.eq(value)
 
     def _asked(self, m, destination):
         """The message that a write to ICR asks for. destination : ICR2's."""

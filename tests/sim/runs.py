@@ -1,5 +1,6 @@
 """Runs of a protocol for tests: a scenario from a text, one engine per machine, and everything that the run said."""
 
+import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,11 @@ from sim.records import CoreRecord, Sources
 from sim.runs.prepare import Prepared, prepare
 from sim.runs.run import Result, run
 
-__all__ = ["Run", "engine_for", "prepare_text", "run_prepared", "run_text"]
+__all__ = ["COMMAND", "Run", "engine_for", "prepare_text", "run_prepared", "run_text"]
+
+#: The command as a process that hears Ctrl-C, even if the tests were started in the background, where shells switch it off.
+COMMAND = (sys.executable, "-c",
+           "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from sim.cli import main; main()")
 
 
 @cache

@@ -31,6 +31,15 @@ def test_help(crosscall, command):
     assert out.splitlines()[-1].startswith(f"  Example: crosscall {command}")
 
 
+@pytest.mark.parametrize("words, completion", [("crosscall mus", "museum"), ("crosscall run --mem", "--memory")])
+def test_a_shell_completes_commands_and_options(words, completion):
+    """As the script of ``--install-completion`` asks for it."""
+    environment = {"_CROSSCALL_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    command = [sys.executable, "-c", "import sys; from sim.cli import main; sys.argv[0] = 'crosscall'; main()"]
+    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, [completion], "")
+
+
 def test_help_names_all_commands_and_is_quick():
     started = time.monotonic()
     done = subprocess.run([sys.executable, "-X", "importtime", "-m", "sim", "--help"],

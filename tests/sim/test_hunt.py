@@ -25,9 +25,7 @@ from sim.runs.prepare import load, prepare
 from sim.runs.schedule import read_run
 from sim.scenarios.reader import find_scenario
 
-#: The command, as a process of its own that hears Ctrl-C even where the tests were started not to.
-_MAIN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from sim.cli import main; main()"
-_COMMAND = [sys.executable, "-c", _MAIN]
+from .runs import COMMAND
 
 
 def _hunt(out, name, *, found=lambda finding: None, progress=lambda *numbers: None, processes=2, engine=None, **arguments):
@@ -233,7 +231,7 @@ def start(tmp_path):
     started = []
 
     def start(*arguments):
-        process = subprocess.Popen([*_COMMAND, *map(str, arguments)], cwd=tmp_path, start_new_session=True, text=True,
+        process = subprocess.Popen([*COMMAND, *map(str, arguments)], cwd=tmp_path, start_new_session=True, text=True,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.getcwd()})
         started.append(process)
         return process

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 
 import pytest
 
@@ -17,6 +16,8 @@ from sim.litmus.command import SHIPPED
 from sim.litmus.models import Model, explore
 from sim.litmus.parser import parse
 from sim.litmus.translate import translate
+
+from .runs import COMMAND
 
 
 def rows(count, left="MOV [x],$1", right="MOV EAX,[x]"):
@@ -102,7 +103,7 @@ def test_an_interrupted_run_goes_on(tmp_path, processes):
     folder.mkdir()
     for number in range(30):
         (folder / f"{number:02}.litmus").write_text((SHIPPED / "SB.litmus").read_text())
-    command = [sys.executable, "-m", "sim", "litmus", str(folder), "--runs", "40", "--processes", str(processes),
+    command = [*COMMAND, "litmus", str(folder), "--runs", "40", "--processes", str(processes),
                "--out", str(tmp_path / "out")]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:

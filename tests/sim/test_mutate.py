@@ -23,6 +23,8 @@ from sim.mutate.words import dead_register, matters_in_order, reached, reads, wr
 from sim.scenarios.document import Document
 from sim.scenarios.reader import find_scenario
 
+from .runs import COMMAND
+
 
 def _image(text, **options):
     return assemble(Path("small.uasm"), n_cores=2, xlen=16, text=text, **options)
@@ -332,6 +334,7 @@ def test_an_explanation_that_is_wrong_is_found(crosscall, protocol):
     assert out.count(f"\nexplained as equivalent, but killed: {_WOKEN} branch ") == 3
 
 
+@pytest.mark.slow
 def test_a_hunt_finds_what_the_run_does_not(tmp_path):
     """A store that has come out of its lock: the number that the verdict names shows it alone."""
     added = _place("@QUEUE", ".macro list_add_tail", "lists.uasm")
@@ -372,8 +375,7 @@ def test_in_pieces_it_is_the_same_campaign(tmp_path):
 
 
 def test_ctrl_c(tmp_path):
-    command = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from sim.cli import main; main()"
-    process = subprocess.Popen([sys.executable, "-c", command, "mutate", "--protocol", "v4", "--scenario", "single"], cwd=tmp_path,
+    process = subprocess.Popen([*COMMAND, "mutate", "--protocol", "v4", "--scenario", "single"], cwd=tmp_path,
                                start_new_session=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                env={**os.environ, "PYTHONPATH": os.getcwd()})
     notebook = tmp_path / "waves/v4.mutate.json"
