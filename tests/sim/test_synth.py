@@ -126,6 +126,8 @@ def test_it_elaborates_and_what_the_tools_need_is_written(name, tmp_path, called
         assert called[0] == "yosys" and "seed" not in texts["top.ys"] and "COLLISION_X_MASK" in texts["top.ys"]
         assert "tile0" in texts["top.il"] and built.fmax_mhz == 50
         assert "dfu-suffix" not in called and built.run.startswith(LOADERS[name]) and str(built.bitstream) in built.run
+        constraints = texts.get("top.pcf", "") + texts.get("top.lpf", "")
+        assert "clocking.$" not in constraints and ("clocking.clock" in constraints) == (info.clocking() is not None)
         first, called[:] = called[:], []
         build(info, cores=2, assignments=LITTLE, out=tmp_path, seed=2, again=True)
         assert ["yosys", *called] == first
