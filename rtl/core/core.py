@@ -111,8 +111,8 @@ class Core(wiring.Component):
             for micro in MEMORY_OPS:
                 with m.Case(micro):
                     m.d.comb += [op.eq(OPERATIONS[micro].memory), is_memory.eq(1)]
-        # Whether the request is made is known later than what it is. While CAS waits, port a has the value to compare with; only the
-        # record still needs the value that was there before.
+        # Whether the request is made is known later than what it is. While CAS waits, port a has the value to compare with; only
+        # the record still needs the value that was there before.
         compares = datapath.compares
         first_a, first_address = Signal(self._config.xlen), Signal(self._config.xlen)
         m.d.comb += [
@@ -125,7 +125,7 @@ class Core(wiring.Component):
         with m.If(sequencer.issue & (word.op == Op.CAS)):
             m.d.sync += [first_a.eq(datapath.a), first_address.eq(datapath.address)]
 
-        # The APIC's registers have 32 or 64 bits: the bits above the low 16 are staged, from the top; writing the low 16 commits all.
+        # The APIC's registers have 32 or 64 bits. Bits above the low 16 are staged, from the top; writing the low 16 commits all.
         # parts: as many ones, up to two; an xAPIC does not ask how many there were.
         staged, parts = Signal(48 if self._config.x2apic_mode else 16), Signal(2)
         with m.If(sequencer.restart):
