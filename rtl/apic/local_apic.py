@@ -70,14 +70,14 @@ class LocalApic(wiring.Component):
     later it is up to date. A higher vector that arrives while a lower one is offered replaces it after the same two clocks.
     A vector below ``first_vector``, or below 16, is not received; it sets the ESR bit "receive illegal vector".
 
-    INIT clears all registers except the id at the end of the clock (Intel SDM, "Local APIC State After It Receives an INIT"). It does
-    not affect a message in transit: that is delivered, and the delivery status is busy until then. ``init`` and ``startup`` are registers: high for
-    the one clock after the one in which such a message was delivered. The vector of STARTUP is ignored. Messages of other
-    modes are not received.
+    INIT clears all registers except the id at the end of the clock (Intel SDM, "Local APIC State After It Receives an INIT"). It
+    does not affect a message in transit: that is delivered, and the delivery status is busy until then. ``init`` and ``startup``
+    are registers: high for the one clock after the one in which such a message was delivered. The vector of STARTUP is ignored.
+    Messages of other modes are not received.
 
     *Sending.* A write to ICR in clock t shows the message on ``out`` from clock t + 1 until its ``done``; ``out.valid`` is the
-    delivery status. The modes are FIXED, INIT and STARTUP, the latter two only with no shorthand or OTHERS. A write that asks
-    for anything else (another mode, INIT level de-assert), or that arrives while a message is in transit, sends nothing and changes
+    delivery status. The modes are FIXED, INIT and STARTUP, the latter two only with no shorthand or OTHERS. A write that asks for
+    anything else (another mode, INIT level de-assert), or that arrives while a message is in transit, sends nothing and changes
     nothing. A FIXED message with a vector below 16 is not sent either, but sets the ESR bit "send illegal vector".
 
     The destination of an x2APIC is in the upper half of a wide write. Other writes take it from ICR2, as in an xAPIC: an id of

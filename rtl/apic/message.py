@@ -69,7 +69,7 @@ class MessagePort(Bundle):
 
 
 class DeliveryPort(Bundle):
-    """The port by which a local APIC receives, seen from the fabric. One message per clock, always taken at the end of the clock."""
+    """The port by which a local APIC receives, seen from the fabric. It always takes a message at the end of the clock."""
 
     def __init__(self):
         super().__init__({

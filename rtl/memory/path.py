@@ -17,8 +17,8 @@ class MemoryPath(wiring.Component):
     - a WRITE under TSO and PSO goes into the buffer at the end of the clock. It must only be issued while ``room`` is high, and
       is executed in the clock of ``issue`` (``posts``): there is no ``done``. One per clock.
     - a READ of an address in the buffer gives ``done`` in the next clock, with the youngest such store's data.
-    - any other READ, and under SC a WRITE, goes to the port, after a drain that is in progress there; ``done`` and ``old`` are those
-      of the port. Without contention ``done`` comes two clocks after ``issue``.
+    - any other READ, and under SC a WRITE, goes to the port, after a drain in progress there; ``done`` and ``old`` are the
+      port's. Without contention ``done`` comes two clocks after ``issue``.
     - an atomic operation goes to the port when the buffer is empty: in the clock after ``issue``, or after the last drain.
 
     A drain starts at the end of a clock in which the buffer is not empty and the port is free, or the operation at it is done,
