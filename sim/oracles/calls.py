@@ -1,4 +1,4 @@
-"""What a caller may rely on, judged by what it requested, what the functions report, and what it gets back (``sim.obligations``)."""
+"""What a caller may rely on, judged by what it requested, what the functions report, and what it gets (``sim.obligations``)."""
 
 from rtl.events import Event
 

@@ -1,4 +1,4 @@
-"""What a run leaves besides its waves, for other viewers: its page, and its trace for Perfetto."""
+"""What a run writes besides its waves, for other viewers: its page, and its trace for Perfetto."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ __all__ = ["Views"]
 
 
 class Views:
-    """Ask for it before the run, give the run its ``timeline`` as ``watch``, and ``write`` when it is over.
+    """Create it before the run, pass its ``timeline`` to the run as ``watch``, and call ``write`` when the run is over.
 
     Parameters
     ----------
