@@ -10,7 +10,7 @@ from sim.texts import shown
 
 __all__ = [
     "MACHINE_SETTINGS", "STRAP_SETTINGS", "TEXT_SETTINGS", "Settings", "constants", "memory_assignment", "preset_config",
-    "settings",
+    "settings", "swept",
 ]
 
 
@@ -66,6 +66,22 @@ def constants(assignments, option, texts=()):
             raise InputError(f"{option} {text[:100]}: the value must be a whole number, not {shown(value)}") from None
         if abs(result[name]) >> 64:
             raise InputError(f"{option} {name}: the value has more than 64 bits")
+    return result
+
+
+def swept(texts):
+    """``NAME=value,value`` of each ``--sweep`` -> {NAME: its values, as ``--set`` takes them}. Raises InputError."""
+    result = {}
+    for text in texts:
+        name, sign, values = (part.strip() for part in text.partition("="))
+        chosen = [value.strip() for value in values.split(",")]
+        if not sign or not name or not all(chosen):
+            raise InputError(f"--sweep {text}: must be written as NAME=value,value")
+        if name in result:
+            raise InputError(f"--sweep {text}: {name} is swept twice")
+        if len(set(chosen)) < len(chosen):
+            raise InputError(f"--sweep {text}: has a value twice")
+        result[name] = chosen
     return result
 
 
