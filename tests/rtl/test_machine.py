@@ -140,6 +140,7 @@ def digest(config, raw):
     return result.value()
 
 
+@pytest.mark.slow
 def test_load_port_and_a_late_start_change_nothing():
     """All contents through the port, and ``run`` low for as long as one likes: the same records on the same clocks."""
     prepared, engine, outcome, raw = reference()

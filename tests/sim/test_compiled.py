@@ -148,7 +148,8 @@ def test_many_cores(cores):
 # --- the command ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("window, clocks", [("auto", 100_000), ("0:40", 100), ("333:777", 900), ("700:", 900)])
+@pytest.mark.parametrize("window, clocks", [
+    ("auto", 100_000), ("333:777", 900), *(pytest.param(*case, marks=pytest.mark.slow) for case in (("0:40", 100), ("700:", 900)))])
 def test_waves_are_those_of_pysim_to_the_byte(crosscall, tmp_path, window, clocks):
     results = {}
     for name in ("pysim", "compiled"):
