@@ -1,4 +1,4 @@
-"""What a run leaves besides its waves, for other viewers: its page, its trace for Perfetto, and its waves as FST."""
+"""What a run writes besides its waves, for other viewers: its page, its trace for Perfetto, and its waves as FST."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ __all__ = ["Views"]
 
 
 class Views:
-    """Ask for it before the run, give the run its ``timeline`` as ``watch``, and ``write`` when it is over.
+    """Create it before the run, pass its ``timeline`` to the run as ``watch``, and call ``write`` when the run is over.
 
     Parameters
     ----------

@@ -50,8 +50,8 @@ def memory_assignment(name):
 
 
 def constants(assignments, option, texts=()):
-    """``NAME=value`` texts, as the user gave them to ``option``, -> {NAME: value}, a number but for the names in ``texts``. Raises
-    InputError."""
+    """``NAME=value`` texts, as the user gave them to ``option``, -> {NAME: value}: a number, except for the names in ``texts``.
+    Raises InputError."""
     result = {}
     for text in assignments:
         name, sign, value = (part.strip() for part in text.partition("="))
@@ -117,7 +117,7 @@ def settings(scenario, *, preset="default", assignments=()):
 
 
 def _replaced(base, scenario, section, own, assigned):
-    """``base`` with the scenario's own and the assigned fields, all at once, because the limit of one may hang on another."""
+    """``base`` with the scenario's own and the assigned fields, all at once, because the limit of one may depend on another."""
     try:
         return replace(base, **{**own, **assigned})
     except ValueError as error:
