@@ -6,6 +6,8 @@ PROTOCOL ?= v4
 BIN := .venv/bin
 # Each of the two takes tests that stand together, which share machines, and then of what the other has left.
 PYTEST := $(BIN)/pytest -n 2 --dist worksteal
+# What the quick tests are not: long, or in need of a tool of their own.
+QUICK := "not slow and not synth and not formal and not verilator and not cluster and not browser and not notebook and not docs"
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .PHONY: help run test test-slow verilator cluster browser notebook formal lint docs pictures synth bitstream bench knockouts unreached coverage slices clean
@@ -37,7 +39,7 @@ run: .venv/run.stamp
 	@echo "The command is $(BIN)/crosscall. Others to run: $(BIN)/crosscall list"
 
 test: .venv/test.stamp
-	$(PYTEST) -m "not slow and not synth and not formal"
+	$(PYTEST) -m $(QUICK)
 
 test-slow: .venv/test.stamp
 	$(PYTEST) -m slow
@@ -67,7 +69,7 @@ lint: .venv/test.stamp
 
 # The tests build it.
 docs: .venv/docs.stamp
-	$(BIN)/pytest -m docs
+	$(BIN)/pytest tests/test_site.py
 	@echo "build/site/index.html"
 
 # PICTURE=NAME for one of them.
@@ -91,7 +93,7 @@ unreached: .venv/run.stamp
 	@$(BIN)/python -m sim.report.unreached
 
 coverage: .venv/test.stamp
-	$(PYTEST) -m "not slow and not synth and not formal and not verilator" --cov --cov-report=term
+	$(PYTEST) -m $(QUICK) --cov --cov-report=term
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "crosscall needs Python 3.11 or newer"; exit 1; }

@@ -162,6 +162,14 @@ class Result:
         from sim.waves.perfetto import write_perfetto
         return self._write(path, lambda file: write_perfetto(file, self.scenario, self._timeline, self._result.calls))
 
+    def write_fst(self, path: str | Path) -> Path:
+        """Write the waves of the run as FST; the run has written them into a folder. Returns its path. Raises InputError;
+        MissingToolError if ``pylibfst`` is not installed."""
+        from sim.waves.fst import write_fst
+        if "waves" not in self._result.files:
+            raise InputError("the run has written no waves: pass it a folder as out")
+        return self._write(path, lambda file: write_fst(self._result.files["waves"], file))
+
     @staticmethod
     def _write(path: str | Path, write: Callable[[Path], None]) -> Path:
         path = Path(path)

@@ -42,6 +42,8 @@ def _sections(app, what, name, obj, options, lines):
     # Several on a line ("a : of this.  b : of that.") each get their own.
     text = re.sub(rf"\.  (?={names} : )", ".\n", text)
     text = re.sub(rf"^({names}) : ", r"* **\1**: ", text, flags=re.MULTILINE)
+    # What goes on below a name belongs to the same paragraph.
+    text = re.sub(r"^\* .*(?:\n +\S.*)+", lambda item: re.sub(r"\n +", "\n  ", item[0]), text, flags=re.MULTILINE)
     # A list begins and ends with an empty line.
     text = re.sub(r"^(?=\* )(?<!\n\n)(?<!\A)", "\n", text, flags=re.MULTILINE)
     lines[:] = re.sub(r"^(\* .*(?:\n +.*)*)\n(?=\S)", r"\1\n\n", text, flags=re.MULTILINE).split("\n")

@@ -29,7 +29,7 @@ class RoundRobin(wiring.Component):
 
     Members
     -------
-    requests : who asks.
+    requests : the requesters.
     grant : one-hot, or 0 if nobody asks.
     index : number of the bit in ``grant``; 0 if nobody asks.
     """

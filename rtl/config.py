@@ -1,4 +1,4 @@
-"""MachineConfig: what is structure. Straps: what is held during a run. Everything else is contents of memories.
+"""MachineConfig: the structure. Straps: inputs that are constant during a run. Everything else is contents of memories.
 
 Two machines with equal MachineConfig are the same circuit, whatever protocol and scenario they run.
 """
@@ -37,19 +37,19 @@ class MachineConfig:
     microcode_depth : words of each core's microcode store; a power of two, 64 to 2048 (the microword has 11 bits of target).
     stack_depth : words of each core's private stack (return addresses, saved registers); a power of two, 16 to 1024.
     arena_depth : words of the shared arena, all banks together; a power of two, 64 to 32768. The addresses from
-        ``arena_depth`` up are never memory: an access there is a fault. (Half of what an immediate can name is left to
-        addresses that must fault.)
-    store_buffer_depth : stores that a core may have executed and nobody sees yet; 0 to 8. With 0 every memory model is SC.
+        ``arena_depth`` up are never memory: an access there is a fault. (Half of the addresses that an immediate can name must
+        fault.)
+    store_buffer_depth : stores that a core may have executed and no other core sees yet; 0 to 8. With 0 every memory model is SC.
     n_banks : banks of the arena, interleaved by the low address bits; a power of two, 1 to 16.
     n_vectors : interrupt vectors that exist, counted down from 0xff (16: 0xf0-0xff); a power of two, 16 to 256.
     fabric : how interrupt messages travel: one of FABRICS.
 
-    What a small board may leave out; each is 1 or 0, and a machine has all of it if nothing is said (FULL).
+    Parts that a small board may leave out. Each is 1 or 0; by default a machine has all of them (FULL).
 
-    pso : the store buffers can reorder; without, the memory model is SC or TSO.
-    x2apic_mode : a local APIC can be an x2APIC, whose ICR has 64 bits; without, it is an xAPIC.
-    task_priority : a local APIC has TPR; without, it reads 0, and what is written to it is lost.
-    error_status : the same of ESR.
+    pso : the store buffers can reorder; without it, the memory model is SC or TSO.
+    x2apic_mode : a local APIC can be an x2APIC, whose ICR has 64 bits; without it, it is an xAPIC.
+    task_priority : a local APIC has TPR; without it, TPR reads 0 and ignores writes.
+    error_status : the same for ESR.
     delay_bits : not 1 or 0, but 1 to 8: bits of what counts the clocks of ``interrupt_entry`` and ``interrupt_return``.
     """
 
@@ -110,7 +110,7 @@ class MachineConfig:
 
     @property
     def address_bits(self) -> int:
-        """Bits of an arena address that is no fault."""
+        """Bits of an arena address that does not fault."""
         return exact_log2(self.arena_depth)
 
     @property
@@ -129,7 +129,7 @@ class MachineConfig:
         return replace(self, n_cores=n_cores, xlen=xlen, arena_depth=max(self.arena_depth, 1 << ceil_log2(256 * n_cores)))
 
 
-#: What a machine has of that which a small board may leave out, if nothing is said.
+#: The defaults of the parts that a small board may leave out: all of them.
 FULL = {name: getattr(MachineConfig, name) for name in ("pso", "x2apic_mode", "task_priority", "error_status", "delay_bits")}
 
 #: Named machines. ``tiny`` is for looking at every clock of one call, ``wide`` for growth laws.
@@ -146,7 +146,7 @@ def _strap(default, width, doc, *, limit=255):
 
 @dataclass(frozen=True, kw_only=True)
 class Straps:
-    """Inputs of a Machine that are held during a run: what experiments sweep without a new elaboration. Latencies in clocks."""
+    """Inputs of a Machine that are constant during a run. Experiments sweep them without a new elaboration. Latencies in clocks."""
 
     memory_model: int = _strap(0, 2, "0 SC, 1 TSO, 2 PSO: what the store buffers do", limit=2)
     x2apic: int = _strap(0, 1, "0: accesses to the local APIC wait until earlier stores are visible (xAPIC); 1: they do not")

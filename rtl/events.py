@@ -1,6 +1,6 @@
 """The event vocabulary, the layouts of all records, and the digest of a run.
 
-A *record* is what one source says in one clock. Sources, in the order in which the digest folds them:
+A *record* is what one source reports in one clock. Sources, in the order in which the digest folds them:
 
 =============  ========  =====================================================================================
 source         how many  emits
@@ -31,7 +31,7 @@ __all__ = [
 
 class Event(enum.Enum, shape=7):
     """The event that a microword emits when it completes. ``a`` and ``b`` are its two operands: the value of register ``ra``, and
-    the value of register ``rb`` or the immediate. A conditional branch says its event only when it is taken."""
+    the value of register ``rb`` or the immediate. A conditional branch emits its event only when it is taken."""
 
     #: Nothing.
     NONE = 0
@@ -118,7 +118,7 @@ class Event(enum.Enum, shape=7):
     #: The core stops: its private stack overflowed or underflowed. Emitted by hardware.
     STACK_FAULT = 36
 
-    # What belongs to no protocol: the command loop and the functions. By these a call is judged; all others only explain.
+    # The command loop and the functions, which belong to no protocol. A call is judged by these events; all others only explain.
     #: A call is about to be requested. a: func, b: info.
     REQUEST = 37
     #: The last requested call begins; its routine is called next. a: what it owes (``contract_layout``), b: mask.
@@ -145,7 +145,7 @@ class Event(enum.Enum, shape=7):
 
 
 class Whom(enum.Enum, shape=2):
-    """For whom a call is, besides, perhaps, its caller."""
+    """Which cores a call is for, apart from its caller."""
 
     #: Nobody.
     NOBODY = 0
@@ -160,11 +160,11 @@ class Whom(enum.Enum, shape=2):
 #: What a call owes. Only cores that are online count: one that is online from ISSUE to RESULT must run the function once, one
 #: that is online for part of that time may.
 contract_layout = data.StructLayout({
-    "known": 1,       # 0: nobody knows what this routine owes, and nothing of the call is judged
+    "known": 1,       # 0: it is not known what this routine owes, and nothing of the call is judged
     "whom": Whom,
     "here": 1,        # the caller runs the function, too, before the routine returns
     "wait": 1,        # the function has ended everywhere before the routine returns
-    "fails": 1,       # the result tells of a target that is not online: -ENXIO, and then nobody runs the function; else 0
+    "fails": 1,       # the result reports an offline target: -ENXIO, and then no core runs the function; otherwise 0
     "returns": 1,     # the result is 0
     "spare": 1,
     "target": 8,
@@ -172,7 +172,7 @@ contract_layout = data.StructLayout({
 
 
 class ApicEvent(enum.Enum, shape=3):
-    """What an ApicRecord says."""
+    """What an ApicRecord reports."""
 
     #: A write to ICR started a message, which is in the record.
     SEND = 0
@@ -212,7 +212,7 @@ def message_record_layout(config):
     """A message is delivered; the target is the number of the record. Of a message to several there is a record for each."""
     return data.StructLayout({
         "valid": 1,
-        "accepted": 1,                # 0: it has reached nobody, and the number of the record is that of the source
+        "accepted": 1,                # 0: it has reached no core, and the number of the record is that of the source
         "source": config.core_bits,
         **_message_fields(),
     })

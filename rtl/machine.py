@@ -1,4 +1,4 @@
-"""The Machine: N Tiles and one Shared, joined."""
+"""The Machine: N Tiles and one Shared, connected."""
 
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, wiring
@@ -48,12 +48,12 @@ class Machine(wiring.Component):
     Members
     -------
     straps : held during a run.
-    run : the machine runs. Low, it stands still after what it has begun.
+    run : the machine runs. When low, it finishes what it has begun and stops.
     load : LoadPort.
-    schedule : who is held back; sampled at the clock edge. 0 is the plain machine.
-    fault : what goes wrong on the way of interrupt messages; held during a run. 0: nothing.
+    schedule : what is held back; sampled at the clock edge. 0 is the plain machine.
+    fault : a fault on the path of interrupt messages; held during a run. 0: none.
     status : per core, what a schedule may look at.
-    quiet : nothing will happen any more: every core sleeps, no interrupt will wake it, nothing is under way.
+    quiet : nothing will happen any more: every core sleeps, no interrupt will wake it, and nothing is in progress.
     trapped : a core has trapped.
     trace : all records of this clock.  probe : for waves.  Nothing in the machine reads them.
     """

@@ -42,7 +42,7 @@ FLAGS = {
     "overflow": "there is more to remember than there is room for: no flag of a later clock proves anything",
 }
 
-#: One flag. It stays; ``clock`` is that of the record that set it.
+#: One flag. It stays set; ``clock`` is that of the record that set it.
 flag_layout = data.StructLayout({"hit": 1, "clock": 32})
 
 #: What a Monitor has found.
@@ -50,12 +50,12 @@ flags_layout = data.StructLayout(dict.fromkeys(FLAGS, flag_layout))
 
 
 def profile_layout(config):
-    """What a Monitor must be told of a protocol and its scenario. Held during a run."""
+    """What a Monitor must know of a protocol and its scenario. Held during a run."""
     return data.StructLayout({
-        "judged": data.StructLayout(dict.fromkeys(FLAGS, 1)),       # of which flags the protocol says enough
+        "judged": data.StructLayout(dict.fromkeys(FLAGS, 1)),       # the flags for which the protocol reports enough
         "visits": VISITS_BITS,                                      # see ``walk``
-        "online": 1,                                                # cores say when they come online
-        "scope": scope_layout,                                      # what is said of csds
+        "online": 1,                                                # cores report when they come online
+        "scope": scope_layout,                                      # what is reported of csds
         "places": places_layout(config),                            # see ``touch``
     })
 
@@ -63,15 +63,15 @@ def profile_layout(config):
 class Monitor(wiring.Component):
     """Judges a run by its records, clock by clock.
 
-    There is a CoreMonitor per core. If its core has done what others may have to know, an operation, it requests the bus in the
-    clock after the record. One core is granted the bus in a clock: the one that has waited longest, so that operations come in the
-    order of their records; of several the lowest. (More than one request in a clock is rare: operations go with accesses to
-    memory.) All CoreMonitors see the operation, and say in the clock after what they know of it.
+    There is a CoreMonitor per core. If its core has done something that others may have to know, an operation, it requests the bus
+    in the clock after the record. One core is granted the bus in a clock: the one that has waited longest, so that operations come
+    in the order of their records; among several, the lowest. (More than one request in a clock is rare: operations accompany
+    accesses to memory.) All CoreMonitors see the operation, and report in the next clock what they know of it.
 
-    ``overflow`` says that the room does not suffice. What else is not followed is said by Context and Obligations.
+    ``overflow`` means that the room does not suffice. Context and Obligations document what else is not followed.
 
-    A function counts as working while its core is in it and has had no record since half of the patience has passed: then the
-    patience begins anew. (A function that only works is silent; one that spins reads memory.)
+    A function counts as working if its core is in it and has had no record for half of the patience. The patience then begins
+    anew. (A function that only works is silent; one that spins reads memory.)
 
     The clock of ``lost``, ``interrupt`` and ``rest`` is the number of clocks that were run. The flags are complete ``LATENCY``
     clocks after the last clock with ``run`` high. Before another run the clock domain is reset.
@@ -84,14 +84,14 @@ class Monitor(wiring.Component):
 
     Members
     -------
-    run : as of Machine; records are looked at while it is high.
+    run : as of Machine; records are judged while it is high.
     trace : all records of this clock.  quiet : as of Machine.
     patience : see ``stuck``; held during a run.  profile : likewise.
     flags : registers.
     """
 
     LATENCY = DELAY + 3
-    #: Csds whose return to their owner is remembered.
+    #: Number of csds whose return to their owner is remembered.
     _RETURNED = 1
 
     def __init__(self, config, *, room=Room(), core_monitor=CoreMonitor):

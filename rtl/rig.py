@@ -1,4 +1,4 @@
-"""The Rig: a Machine, the Scheduler that drives it and the Monitor that judges it. What engines and boards elaborate."""
+"""The Rig: a Machine, the Scheduler that drives it and the Monitor that judges it. Engines elaborate it."""
 
 from amaranth.hdl import Module
 from amaranth.lib import data, wiring
@@ -21,7 +21,7 @@ __all__ = ["Rig"]
 
 
 class Rig(wiring.Component):
-    """Machine, Scheduler and Monitor joined, nothing else.
+    """Machine, Scheduler and Monitor, connected; nothing else.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Rig(wiring.Component):
     straps, run, load, status, quiet, trapped, trace, probe : as of Machine.
     plan, replay : as of Scheduler; ``plan`` says ``Machine.fault``, too. ``plan`` is held from the last clock with ``run`` low on.
     patience, profile : as of Monitor.
-    schedule : in force in this clock; to be recorded.
+    schedule : the one in force in this clock, for recording.
     flags : as of Monitor.
     """
 

@@ -1,4 +1,4 @@
-"""The schedule: who is held back in which clock, and the generators that draw one. All zero is the plain machine.
+"""The schedule: which cores are held back in which clock, and the generators that draw one. All zero is the plain machine.
 
 Probabilistic concurrency testing (PCT) is of Burckhardt, Kothari, Musuvathi and Nagarakatte, "A randomized scheduler with
 probabilistic guarantees of finding bugs", ASPLOS 2010. The streams are Marsaglia's xorshift ("Xorshift RNGs", 2003) with a
@@ -35,7 +35,7 @@ def schedule_layout(config):
 
 
 class ScheduleKind(enum.Enum, shape=3):
-    """How a Scheduler comes to its schedule."""
+    """How a Scheduler obtains its schedule."""
 
     #: Nobody is ever held back.
     NONE = 0
@@ -49,11 +49,11 @@ class ScheduleKind(enum.Enum, shape=3):
     REPLAY = 4
 
 
-#: What a Scheduler is to do; held during a run. A rate is in 1/256.
+#: What a Scheduler does; held during a run. Rates are in 1/256.
 plan_layout = data.StructLayout({
     "kind": ScheduleKind,
     "seed": 32,
-    "start": 32,            # the first clock in which somebody may be held back; no sooner than Scheduler.warm_up + 1
+    "start": 32,            # the first clock in which anything may be held back; at least Scheduler.warm_up + 1
     "stall": 8,             # rate (RANDOM, BOUNDED)
     "hold_drain": 8,        # rates (RANDOM, BOUNDED, PCT)
     "hold_interrupt": 8,
@@ -61,7 +61,7 @@ plan_layout = data.StructLayout({
     "delay": 4,             # BOUNDED: the longest hold is 2**delay clocks
     "changes": 3,           # PCT: how many change points
     "horizon": 5,           # PCT: they are drawn from the 2**horizon clocks that follow ``start``
-    # What goes wrong besides; no business of the Scheduler.
+    # Faults; the Scheduler ignores them.
     **{name: field.shape for name, field in fault_layout},
 })
 
@@ -76,29 +76,29 @@ class Scheduler(wiring.Component):
 
         x ^= x << 13; x ^= x >> 17; x ^= x << 5; x += 0x9e3779b9
 
-    unless the kind is NONE or REPLAY. Nobody is held in the first ``warm_up`` clocks, in which the streams mix their seeds (after
+    unless the kind is NONE or REPLAY. Nothing is held in the first ``warm_up`` clocks, in which the streams mix their seeds (after
     eight steps each bit of the seed has reached all bits), nor before clock ``start``.
 
     *Rates.* The word of core ``i`` has a byte for each kind of hold, the lowest for ``stall``, then ``hold_drain``,
-    ``hold_interrupt``, ``hold_message``: what is below its rate holds in the next clock. For BOUNDED, no byte is looked at for as
-    long as the core is held, which is 1 clock and the low ``delay`` bits of the common word in addition.
+    ``hold_interrupt``, ``hold_message``: a byte below its rate holds in the next clock. For BOUNDED, the bytes are ignored while
+    the core is held: for 1 clock plus the low ``delay`` bits of the common word.
     ``reorder_drain`` has no rate: it is the lowest bit of the byte for ``hold_drain``, unless that has the rate 0.
 
-    *PCT.* The cores stand in a row, at first in random order. The first that is not halted has the turn; the others are stalled,
-    except those that are halted: they must be able to take an interrupt. Who has the turn goes to the end of the row
+    *PCT.* The cores are in a row, at first in random order. The first core that is not halted has the turn. The others are
+    stalled, except halted ones, which must be able to take an interrupt. The core that has the turn goes to the end of the row
 
     - at each change point: in the clock in which the number of clocks since the start is one of ``changes`` numbers drawn;
-    - when it executes PAUSE, for then it waits for somebody behind it;
-    - when it has had the turn for 512 clocks at a stretch: it may wait for somebody without PAUSE.
+    - when it executes PAUSE, because it then waits for a core behind it;
+    - when it has had the turn for 512 consecutive clocks: it may wait for another core without PAUSE.
 
-    So a core that spins never keeps the one that it waits for from running, and all spinners together do not either. A core that
-    waits for memory keeps its turn: that ends by itself, and to let the next one run in each load would leave little of the order.
+    So spinning cores, alone or together, never keep the core that they wait for from running. A core that waits for memory keeps
+    its turn: the wait ends by itself, and if the next core ran during each load, little of the order would be left.
     The random order comes from the warm-up: in each clock the core whose number is in the highest bits of the common word goes to
-    the end (nobody, if there is no such core). The change points are the low ``horizon`` bits of the common words of the last seven
+    the end (none, if there is no such core). The change points are the low ``horizon`` bits of the common words of the last seven
     clocks before the start, the last one first.
 
     *Clocks.* ``schedule`` is a register. What is drawn in a clock, from the streams and ``status`` of this clock, is in force in
-    the next one; what ``replay`` says in a clock, too, also before ``run`` rises. So the schedule that was in force in clock ``c``
+    the next one. The same holds for ``replay``, even before ``run`` rises. So the schedule that was in force in clock ``c``
     is replayed by setting ``replay`` to it in clock ``c - 1``. Before another run the clock domain is reset.
 
     Parameters
@@ -112,7 +112,7 @@ class Scheduler(wiring.Component):
     Members
     -------
     run, plan, status : see above.
-    replay : what to do if the kind is REPLAY.
+    replay : the schedule to follow if the kind is REPLAY.
     schedule : in force.
     """
 
@@ -196,11 +196,11 @@ class Scheduler(wiring.Component):
         return word
 
     def _pct(self, m, is_pct, lead, started, common):
-        """Which cores PCT stalls, as of this clock."""
+        """The cores that PCT stalls from this clock on."""
         n = self._config.n_cores
         plan = self.plan
 
-        # The row, as a matrix: who stands before each core.
+        # The row, as a matrix: which cores are before each core.
         before = [Signal(n, init=(1 << core) - 1, name=f"before{core}") for core in range(n)]
         able, turn, pausing, stalled, last = Signal(n), Signal(n), Signal(n), Signal(n), Signal(n)
         with m.If(is_pct & started):

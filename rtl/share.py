@@ -1,7 +1,7 @@
-"""Joins components by giving them the same signals, instead of an assignment from one to the other.
+"""Connects components by giving them the same signals, instead of an assignment from one to the other.
 
-What a simulator in Python has to pay for is assignments: in each delta, each one in a process whose inputs have changed. In a
-hierarchy of five levels most of them would only pass ports on.
+A simulator in Python pays for assignments: in each delta, for each one in a process whose inputs have changed. In a hierarchy of
+five levels most of them would only pass ports on.
 """
 
 from types import SimpleNamespace
@@ -14,14 +14,14 @@ __all__ = ["Bundle", "share"]
 
 
 class Bundle(wiring.Signature):
-    """A signature that is known by its class and its members. (Amaranth compares one with a class of its own by identity.)"""
+    """A signature that is equal to another by class and members. (Amaranth compares signatures of derived classes by identity.)"""
 
     def __eq__(self, other):
         return type(self) is type(other) and self.members == other.members
 
 
 def share(component, **ports):
-    """Make ports of a component one with those of its parent, or of a sibling: what ``wiring.connect`` does, without a copy.
+    """Make ports of a component the same as those of its parent, or of a sibling: what ``wiring.connect`` does, without a copy.
 
     Each port becomes the Signal, or the interface object, that is given for it. (One that a sibling shows from its other side is
     turned round, as ``connect`` would do it; an array of them is a list.) So what is given must be what ``signature`` says: a whole

@@ -1,4 +1,4 @@
-"""Shared: everything in a Machine that there is one of - the arena, the fabric and the time."""
+"""Shared: everything that a Machine has only once: the arena, the fabric and the time."""
 
 from amaranth.hdl import Cat, Module
 from amaranth.lib import data, wiring
@@ -15,7 +15,7 @@ from .share import share
 
 __all__ = ["FABRICS", "Shared"]
 
-#: What ``MachineConfig.fabric`` names.
+#: The components that ``MachineConfig.fabric`` names.
 FABRICS = {"crossbar": Crossbar}
 
 

@@ -15,7 +15,7 @@ class Travel(wiring.Component):
     ready. They travel on meanwhile.
 
     ``ready`` depends on ``valid`` in the same clock only if ``latency`` is 0, and changes only when a request arrives, ends
-    or is held: the counters behind it do not disturb who looks at it.
+    or is held: the counters behind it do not disturb its readers.
 
     Parameters
     ----------

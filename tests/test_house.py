@@ -94,13 +94,11 @@ def commands():
 
 @pytest.mark.parametrize("words", list(commands()))
 def test_documented_commands_exist(words):
-    group = typer.main.get_command(app)
-    name, *rest = words
-    if name.startswith("--"):
-        command, rest = group, words
-    else:
-        assert name in group.commands
-        command = group.commands[name]
+    command, rest = typer.main.get_command(app), words
+    while hasattr(command, "commands") and rest and not rest[0].startswith("--"):
+        name, *rest = rest
+        assert name in command.commands
+        command = command.commands[name]
     options = {option for parameter in command.params for option in parameter.opts}
     assert {word.split("=")[0] for word in rest if word.startswith("--")} <= options
 

@@ -14,7 +14,7 @@ __all__ = ["Crossbar"]
 class Crossbar(Fabric):
     """A Fabric in which a target takes messages in turn among the sources.
 
-    ``targets``, ``done`` and ``records`` are combinational of ``sources`` and state. While no message is under way, nothing here
+    ``targets``, ``done`` and ``records`` are combinational in ``sources`` and state. While no message is in transit, nothing here
     changes.
     """
 
@@ -42,7 +42,7 @@ class Crossbar(Fabric):
                 target.message.eq(Mux(self.injected[number], extra | self.faults.vector,
                                       messages[arbiter.index].as_value())),
             ]
-            # Of the message that ends here without a delivery, if there is one.
+            # The message that ends here without a delivery, if there is one.
             carried = Mux(target.valid, target.message.as_value(), source.message.as_value())
             with m.If(target.valid | source.done & ~self._delivers(arbiters, number).any()):
                 sender = Mux(arbiter.requests.any(), arbiter.index, number)[:record.source.shape().width]
@@ -54,7 +54,7 @@ class Crossbar(Fabric):
         return Cat(arbiter.grant[source] for arbiter in arbiters)
 
     def _wanted(self, m, ready, arbiters):
-        """By source: the targets that it could deliver to in this clock. Decides on ``done``."""
+        """By source: the targets that it could deliver to in this clock. Determines ``done``."""
         n = self._config.n_cores
         held = Signal(n)
         m.d.sync += held.eq(self.hold)

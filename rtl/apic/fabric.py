@@ -1,4 +1,4 @@
-"""What every interrupt fabric does, and who receives a message."""
+"""What every interrupt fabric does, and which cores receive a message."""
 
 from amaranth.hdl import Cat, Const, Mux
 from amaranth.lib import data, wiring
@@ -15,13 +15,13 @@ _CLUSTER = 16
 
 
 class Fabric(wiring.Component):
-    """Carries one message per source to every core that it names: to each once, and to nobody else.
+    """Carries one message per source to every core that it names, once to each, and to no other core.
 
-    A message whose ``valid`` rose in clock t is delivered to nobody before clock t + ``latency`` (0: clock t). A target takes one
+    A message whose ``valid`` rose in clock t is not delivered before clock t + ``latency`` (0: clock t). A target takes one
     message per clock. The deliveries of one message may be in different clocks; ``done`` is high in the clock of the last one. A
-    message that names no core travels as long, and is then ``done`` in a clock in which its own core receives nothing.
+    message that names no core travels for the same time, and is then ``done`` in a clock in which its own core receives nothing.
 
-    There is a record for each delivery, in its clock, with the number of the target. The end of a message that has reached nobody
+    There is a record for each delivery, in its clock, with the number of the target. The end of a message that has reached no core
     is a record of its source that is not ``accepted``.
 
     Parameters
@@ -34,12 +34,12 @@ class Fabric(wiring.Component):
     hold : what is not delivered in the next clock; sampled at the clock edge. A message that names one core, or none, is held by
         the bit of its source. The deliveries of one that may name several are held one by one: that from source s to target t by
         bit (s + t) modulo n.
-    faults : what is wrong in this clock; see ``faults_layout``. 0: nothing, as above. A message that is dropped ends as one that
-        names no core; one that is late has not arrived.
-    injected : by target: what ``faults`` injects is delivered in this clock, in which nothing else is. Its record has the target as
-        source, too.
-    sources : the local APICs' ways out.
-    targets : the local APICs' ways in.
+    faults : the faults of this clock; see ``faults_layout``. 0: none, as above. A dropped message ends like one that names no
+        core; a late one has not arrived yet.
+    injected : by target: what ``faults`` injects is delivered in this clock, and nothing else is. Its record has the target as
+        source as well.
+    sources : the ports by which the local APICs send.
+    targets : the ports by which they receive.
     records : of each port; see ``message_record_layout``.
     """
 

@@ -1,4 +1,4 @@
-"""Faults of an interrupt fabric: one message that is lost, delivered twice or late, and an interrupt that nobody has sent."""
+"""Faults of an interrupt fabric: one message that is lost, delivered twice or late, and an interrupt that no core has sent."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, enum, wiring
@@ -8,12 +8,12 @@ __all__ = ["FaultInjector", "FaultKind", "fault_layout", "faults_layout"]
 
 
 class FaultKind(enum.Enum, shape=2):
-    """What becomes of the message."""
+    """What happens to the message."""
 
     NONE = 0
-    #: It travels, and reaches nobody.
+    #: It travels, and reaches no core.
     DROP = 1
-    #: It is delivered to each core that it names, and then to each of them once more.
+    #: It is delivered to each core that it names, and then to each of them a second time.
     TWICE = 2
     #: It arrives later.
     LATE = 3
@@ -23,7 +23,7 @@ class FaultKind(enum.Enum, shape=2):
 fault_layout = data.StructLayout({
     "fault": FaultKind,
     "fault_source": 8,      # whose interrupt (a message of mode FIXED)
-    "fault_number": 16,     # how many that core has sent before it
+    "fault_number": 16,     # how many interrupts that core has sent before it
     "fault_delay": 16,      # LATE: by how many clocks
     "resend_clock": 32,     # in this clock of the run, or as soon as nothing else arrives there,
     "resend_target": 8,     # this core receives an interrupt
@@ -32,14 +32,14 @@ fault_layout = data.StructLayout({
 
 
 def faults_layout(n):
-    """What is wrong in this clock: by source, with the interrupt that it has under way; and what to deliver to which targets."""
+    """The faults of this clock: by source, of the interrupt that it has in transit; and what to deliver to which targets."""
     return data.StructLayout({"drop": n, "twice": n, "late": n, "inject": n, "vector": 8})
 
 
 class FaultInjector(wiring.Component):
-    """Says which message is the one, and when.
+    """Finds the message that the plan means, and the clock.
 
-    ``faults`` is combinational of ``plan`` and state. With ``plan`` 0 it is 0, and nothing of this is left after synthesis.
+    ``faults`` is combinational of ``plan`` and state. If ``plan`` is 0, ``faults`` is 0, and synthesis removes all of this.
 
     Parameters
     ----------
@@ -49,8 +49,8 @@ class FaultInjector(wiring.Component):
     -------
     run : counts clocks while it is high.
     plan : see ``fault_layout``; held during a run.
-    valid : by source: it has an interrupt under way.  done : by source: which ends in this clock.
-    injected : by target: what is to be injected is delivered in this clock.
+    valid : by source: it has an interrupt in transit.  done : by source: which ends in this clock.
+    injected : by target: the injected interrupt is delivered in this clock.
     faults : see ``faults_layout``.
     """
 

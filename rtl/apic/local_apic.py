@@ -1,4 +1,4 @@
-"""The local APIC: what is requested of a core, what it serves, and what it sends to others.
+"""The local APIC: which interrupts are requested of a core, which it serves, and what it sends to others.
 
 Intel SDM volume 3, the APIC chapter: "Interrupt Command Register (ICR)", "Error Handling" (ESR), "Interrupt, Task, and
 Processor Priority", "Interrupt Acceptance for Fixed Interrupts", "Signaling Interrupt Servicing Completion" (EOI).
@@ -70,19 +70,19 @@ class LocalApic(wiring.Component):
     later it is up to date. A higher vector that arrives while a lower one is offered replaces it after the same two clocks.
     A vector below ``first_vector``, or below 16, is not received; it sets the ESR bit "receive illegal vector".
 
-    INIT clears all registers but the id at the end of the clock (Intel SDM, "Local APIC State After It Receives an INIT"), but no
-    message under way: that is delivered, and the delivery status says until when. ``init`` and ``startup`` are registers: high for
-    the one clock after the one in which such a message was delivered. The vector of STARTUP says nothing here. Messages of other
-    modes are not received.
+    INIT clears all registers except the id at the end of the clock (Intel SDM, "Local APIC State After It Receives an INIT"). It
+    does not affect a message in transit: that is delivered, and the delivery status is busy until then. ``init`` and ``startup``
+    are registers: high for the one clock after the one in which such a message was delivered. The vector of STARTUP is ignored.
+    Messages of other modes are not received.
 
     *Sending.* A write to ICR in clock t shows the message on ``out`` from clock t + 1 until its ``done``; ``out.valid`` is the
-    delivery status. The modes are FIXED, INIT and STARTUP, the latter two with no shorthand but OTHERS. A write that asks for
-    anything else (another mode, INIT level de-assert), or that comes while a message is under way, sends nothing and changes
-    nothing; nor does a FIXED message with a vector below 16, but that sets the ESR bit "send illegal vector".
+    delivery status. The modes are FIXED, INIT and STARTUP, the latter two only with no shorthand or OTHERS. A write that asks for
+    anything else (another mode, INIT level de-assert), or that arrives while a message is in transit, sends nothing and changes
+    nothing. A FIXED message with a vector below 16 is not sent either, but sets the ESR bit "send illegal vector".
 
-    The destination of an x2APIC is in the upper half of a wide write. The other writes take it from ICR2, as in an xAPIC: an id of
-    8 bits, of which 0xff names all; a logical one is not sent (there is no LDR). So what was written for an xAPIC runs in both
-    modes: ICR2 exists in both here.
+    The destination of an x2APIC is in the upper half of a wide write. Other writes take it from ICR2, as in an xAPIC: an id of
+    8 bits, where 0xff names all. A message with a logical destination is then not sent (there is no LDR). So code written for an
+    xAPIC runs in both modes: ICR2 exists in both here.
 
     *Registers.* Reads are combinational and never stale. ICR reads as the message sent last, in an x2APIC with its destination, or
     as 0 if none was sent since INIT; with delivery status in bit 12. ICR2 reads as written. A write to ESR, of any value, moves the

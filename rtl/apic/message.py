@@ -1,4 +1,4 @@
-"""Interrupt messages: what a local APIC sends through the fabric, and the two ports it does it by.
+"""Interrupt messages: what a local APIC sends through the fabric, and its two ports to it.
 
 Intel SDM volume 3, the APIC chapter: "Interrupt Command Register (ICR)" and "Determining IPI Destination".
 """
@@ -25,7 +25,7 @@ class DeliveryMode(enum.Enum, shape=3):
 
 
 class Shorthand(enum.Enum, shape=2):
-    """ICR, bits 19:18: whom a message is for, seen from its sender."""
+    """ICR, bits 19:18: which cores a message is for, seen from its sender."""
 
     #: Those that ``destination`` names.
     NONE = 0
@@ -46,7 +46,7 @@ message_layout = data.StructLayout({
     "logical": 1,             # destination mode
     "level": 1,               # 1: assert
     "trigger": 1,             # 0: edge, 1: level
-    "shorthand": Shorthand,   # if it is not NONE, destination and destination mode say nothing
+    "shorthand": Shorthand,   # if it is not NONE, destination and destination mode are ignored
     # Physical: an APIC id, which is the core's number, or BROADCAST. Logical: a cluster (bits 31:16) and a mask of its sixteen
     # members; core c is member c % 16 of cluster c // 16, as the logical id of an x2APIC follows from its id.
     "destination": 32,
@@ -54,10 +54,10 @@ message_layout = data.StructLayout({
 
 
 class MessagePort(Bundle):
-    """A local APIC's way out, seen from the APIC.
+    """The port by which a local APIC sends, seen from the APIC.
 
     ``valid`` and ``message`` are functions of state alone and are held until the clock in which ``done`` is high: the
-    message has reached all that it names. In the clock after that ``valid`` is low. ICR's delivery status is ``valid``.
+    message has reached all cores that it names. In the clock after that ``valid`` is low. ICR's delivery status is ``valid``.
     """
 
     def __init__(self):
@@ -69,7 +69,7 @@ class MessagePort(Bundle):
 
 
 class DeliveryPort(Bundle):
-    """A local APIC's way in, seen from the fabric. One message per clock, always taken at the end of the clock."""
+    """The port by which a local APIC receives, seen from the fabric. It always takes a message at the end of the clock."""
 
     def __init__(self):
         super().__init__({

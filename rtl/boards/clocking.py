@@ -78,7 +78,8 @@ class Clocking(wiring.Component):
         m = Module()
         m.domains.start = ClockDomain(reset_less=True, local=True)
         oscillator = platform.request(platform.default_clk, dir="-")
-        clock, stable = Signal(), Signal()
+        clock = Signal()        # on a line of its own it gets a name, by which its constraint finds it
+        stable = Signal()
         if self._family == "ice40" and self._pad:
             self._ice40(m, clock, stable, "SB_PLL40_PAD", i_PACKAGEPIN=oscillator.io)
         else:

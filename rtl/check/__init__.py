@@ -1,1 +1,1 @@
-"""What a Monitor is made of."""
+"""The parts of a Monitor."""

@@ -1,4 +1,4 @@
-"""The Context: what a core is busy with, and what it has done, from its records alone."""
+"""The Context: what a core is doing and has done, from its records alone."""
 
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, wiring
@@ -10,9 +10,9 @@ from .operation import DELAY, MAX_CALLS, MAX_WAIT, SOURCES, operation_layout
 
 __all__ = ["VISITS_BITS", "Context", "end_layout", "findings_layout"]
 
-#: Calls and interrupts that a core can be in at a time.
+#: Calls and interrupts that a core can be inside at the same time.
 _MAX_FRAMES = 6
-#: Of the count of entries that a walk has looked at.
+#: Width of the count of entries that a walk has visited.
 VISITS_BITS = 16
 
 #: What a Context finds by itself, each for one clock.
@@ -28,7 +28,7 @@ end_layout = data.StructLayout({
 
 
 class Context(wiring.Component):
-    """Follows one core through its calls and interrupts, one in the middle of the other.
+    """Follows one core through its calls and interrupts, which may be nested.
 
     REQUEST begins a call and RESULT ends it; ACCEPT begins an interrupt and IRET ends it; COMMAND ends all. The outputs of clock
     ``t + 1`` are about the records of clock ``t``, but ``ends`` and ``accepted``, which are ``DELAY`` clocks late. An operation
@@ -44,7 +44,7 @@ class Context(wiring.Component):
 
     Members
     -------
-    record, interrupt : this core's records; 0 if they are not to be looked at.
+    record, interrupt : this core's records; 0 to ignore them.
     visits : entries that a walk may look at; held during a run.
     operation : what it has done.  granted : it has the bus in this clock.
     ends, findings : pulses.
@@ -142,7 +142,7 @@ class Context(wiring.Component):
     def _walk(self, m):
         """The walk over the queue. An interrupt in the middle of it may have one of its own."""
         record, findings = self.record, self.findings
-        inside = Signal(_MAX_FRAMES)      # it stands at an entry, not at the head; bit 0 is the innermost
+        inside = Signal(_MAX_FRAMES)      # it is at an entry, not at the head; bit 0 is the innermost
         seen = Signal(VISITS_BITS)        # entries; forgotten when an interrupt begins or ends, so it may be too low
         with m.If(self._accepts):
             m.d.sync += [inside.eq(Cat(0, inside)), seen.eq(0)]
@@ -161,7 +161,7 @@ class Context(wiring.Component):
                 m.d.sync += [inside[0].eq(0), findings.list.eq(inside[0])]
 
     def _look(self, m):
-        """What can be seen in a record alone."""
+        """What a single record shows."""
         record, findings = self.record, self.findings
         with m.Switch(record.event):
             with m.Case(Event.RUN):
@@ -176,7 +176,7 @@ class Context(wiring.Component):
                 m.d.sync += findings.trap.eq(1)
 
     def _operate(self, m, in_call, calls):
-        """What others may have to know of."""
+        """What other cores may have to know."""
         record, operation = self.record, self.operation
         acts, deletes, again = Signal(), Signal(), Signal()
         # A DEQUEUE and a LIST_DEL of one entry are one deletion.

@@ -1,4 +1,4 @@
-"""The CoreMonitor: what a Monitor has of each core."""
+"""The CoreMonitor: the part of a Monitor that exists once per core."""
 
 from amaranth.hdl import Module
 from amaranth.lib import wiring

@@ -8,7 +8,7 @@ from .operation import MAX_CALLS, Operation, operation_layout
 
 __all__ = ["Csds", "scope_layout", "state_layout"]
 
-#: What it was before the operation, each for one clock.
+#: The state before the operation, each for one clock.
 state_layout = data.StructLayout({
     "known": 1,           # there is an entry of this address
     "locked": 1,          # it was locked
@@ -18,18 +18,18 @@ state_layout = data.StructLayout({
     "full": 1,            # there is no room for it
 })
 
-#: What of this is to be kept: what the protocol does not say the end of never ends. Held.
+#: Which of this to keep: a state whose end the protocol does not report would never end. Held.
 scope_layout = data.StructLayout({
     "locks": 1,           # LOCK, until UNLOCK
     "calls": 1,           # who uses it, until RESULT
     "links": 1,           # QUEUE, until DEQUEUE or DELETE
-    "takes": 1,           # TAKE unlinks, because nobody says DELETE
+    "takes": 1,           # TAKE unlinks, because the protocol does not report DELETE
 })
 
 
 class Csds(wiring.Component):
-    """The csds of one core, their owner: the core that locks one or queues it. A csd is forgotten when it is not locked, not used
-    and not linked, but not before its entry is wanted.
+    """The csds that one core owns. The owner is the core that locks or queues a csd. A csd that is not locked, used or linked is
+    forgotten once its entry is needed.
 
     The state of clock ``t + 1`` is what the operation of clock ``t`` has found.
 

@@ -8,7 +8,7 @@ from .operation import Operation, operation_layout
 
 __all__ = ["Locks", "holding_layout"]
 
-#: How it was before the lock was taken or given back, each for one clock.
+#: The state before the lock was taken or released, each for one clock.
 holding_layout = data.StructLayout({
     "held": 1,            # this core held it
     "known": 1,           # it was seen to take it
@@ -17,7 +17,7 @@ holding_layout = data.StructLayout({
 
 
 class Locks(wiring.Component):
-    """The spin locks that one core holds, and, as far as there is room, those that it has held. A lock that is taken although it is
+    """The spin locks that one core holds, and, as far as there is room, those that it has held. A lock that is taken while it is
     held belongs to the core that took it last.
 
     The holding of clock ``t + 1`` is what the operation of clock ``t`` has found.

@@ -21,7 +21,7 @@ verdict_layout = data.StructLayout({
     "full": 1,            # there is no room for a call, or for what it calls
 })
 
-#: What is left to do.
+#: What is left undone.
 rest_layout = data.StructLayout({
     "lost": 1,            # a call has not returned, or a core that must run its function has not run it to its end
     "uninterrupted": 1,   # ... has not begun it, and has accepted no interrupt since the call began
@@ -30,13 +30,13 @@ rest_layout = data.StructLayout({
 
 
 class Obligations(wiring.Component):
-    """The calls of one core, the caller: who must and who may run which function, who has begun it, who is in it.
+    """The calls of one caller: which cores must and may run which function, which have begun it, and which are inside it.
 
-    The hardware form of ``sim.obligations.Book``. A call is forgotten when it is over, nobody is in its function and nobody may
-    begin it any more, but not before its entry is wanted. Of calls of the same function with the same info that one core owes, the
-    oldest is served first.
+    The hardware form of ``sim.obligations.Book``. A call is forgotten once its entry is needed, if it is over, no core is in its
+    function and none may begin it. If a core owes several calls of the same function with the same info, the oldest is served
+    first.
 
-    A function in the middle of another that has not called for it is not followed: it is ``inside``, and ``full``.
+    A function inside another that has not called for it is not followed: it is ``inside``, and ``full``.
 
     The verdicts of clock ``t + 1`` are on what is done, and what ends, in clock ``t``.
 
@@ -49,7 +49,7 @@ class Obligations(wiring.Component):
     -------
     operation : what a core does; valid in the clock in which it has the bus.  by : which one, as one bit.  own : this one.
     terms : of an ISSUE.  comes : cores that come online.
-    spared : cores that need not run what is being asked for: they go, or have cleared their bits in a mask.
+    spared : cores that need not run what is being requested: they go offline, or have cleared their bits in a mask.
     me : this core, as one bit; held.
     ends : what ends on this core.
     calls : in how many calls it is, as many ones.

@@ -1,4 +1,4 @@
-"""An operation: what a core has done that others may have to know of, as its Context puts it on the Monitor's bus."""
+"""An operation: something a core has done that other cores may have to know, as its Context puts it on the Monitor's bus."""
 
 from amaranth.lib import data, enum
 
@@ -6,7 +6,7 @@ from ..events import Event
 
 __all__ = ["DELAY", "MAX_CALLS", "MAX_WAIT", "SOURCES", "Operation", "operation_layout", "terms_layout"]
 
-#: Calls that a core can have going on at a time, one in the middle of the other; and functions, likewise.
+#: Nested calls that a core can be in at the same time; the same limit applies to functions.
 MAX_CALLS = 3
 #: Clocks that an operation can wait for the bus.
 MAX_WAIT = 3
@@ -15,10 +15,10 @@ DELAY = 2 + MAX_WAIT
 
 
 class Operation(enum.Enum, shape=4):
-    """What can be done. ``a`` and ``b`` are operands."""
+    """The kinds of operations. ``a`` and ``b`` are operands."""
 
     # By the command loop and the functions.
-    #: A call is asked for. a: func, b: info.
+    #: A call is requested. a: func, b: info.
     REQUEST = 0
     #: ... and begins. a: its contract, b: mask.
     ISSUE = 1

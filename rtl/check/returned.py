@@ -1,4 +1,4 @@
-"""Csds that their owner has back, and who touches them all the same."""
+"""Csds that their owner has back, and accesses to them by other cores."""
 
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, wiring
@@ -12,9 +12,9 @@ __all__ = ["Returned", "places_layout"]
 
 
 def places_layout(config):
-    """Where things are, as far as a Returned must know. Held. All 0: it finds nothing."""
+    """The places that a Returned must know. Held. All 0: it finds nothing."""
     return data.StructLayout({
-        "payload": 8,             # offset in a csd from which on nobody else may touch it
+        "payload": 8,             # offset in a csd from which no other core may access it
         "length": 8,              # words
         "flags": config.xlen,     # bits that a csd has as long as it is not its owner's
         "percpu": config.xlen,    # start of what there is one of for each core
@@ -24,10 +24,10 @@ def places_layout(config):
 
 class Returned(wiring.Component):
     """The csds that came back to their owners last: another core has cleared the last of their flags. A csd that is queued by more
-    than one core, or declared for one core and queued by another, has no owner. What a core had that goes offline is for others to
-    fill.
+    than one core, or declared for one core and queued by another, has no owner. Other cores may fill the csds of a core that goes
+    offline.
 
-    What a core stores must be visible when its record says so: there must be no store buffer.
+    A store must be visible in the clock of its record: there must be no store buffer.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How much a Monitor can remember of each core."""
+"""How much a Monitor can remember for each core."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ __all__ = ["Room"]
 class Room:
     """Structure of a Monitor.
 
-    obligations : calls of a core that are not over, or owe something to somebody.
+    obligations : calls of a core that are not over, or still owe something.
     csds : csds of a core that are locked, or queued, or in use by a call that is not over.
     locks : spin locks that a core holds.
     """

@@ -1,4 +1,4 @@
-"""The core: sequencer, datapath and microcode store joined."""
+"""The core: sequencer, datapath and microcode store, connected."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
@@ -38,9 +38,9 @@ class Core(wiring.Component):
     issue, request, memory_done, memory_old, posts, room, fence, ordered, drained : the memory path.
     registers : the local APIC's register port.
     interrupt, pending_vector, accept, init, startup : the local APIC's interrupts.
-    record : in the clock in which a word completes, if it has something to say; else all 0.
+    record : in the clock in which a word completes, if it reports something; otherwise all 0.
     status, probe : see ``rtl/core/seen.py``.
-    asleep : nothing but an interrupt, INIT or STARTUP will make this core do anything (``interruptible``: an interrupt will).
+    asleep : only an interrupt, INIT or STARTUP will make this core do anything (``interruptible``: an interrupt will).
     """
 
     def __init__(self, config):
@@ -111,8 +111,8 @@ class Core(wiring.Component):
             for micro in MEMORY_OPS:
                 with m.Case(micro):
                     m.d.comb += [op.eq(OPERATIONS[micro].memory), is_memory.eq(1)]
-        # Whether it is asked is known later than what. While CAS waits, port a has what it compares with, and only the record still
-        # wants to know what stood there before.
+        # Whether the request is made is known later than what it is. While CAS waits, port a has the value to compare with; only
+        # the record still needs the value that was there before.
         compares = datapath.compares
         first_a, first_address = Signal(self._config.xlen), Signal(self._config.xlen)
         m.d.comb += [
@@ -125,7 +125,7 @@ class Core(wiring.Component):
         with m.If(sequencer.issue & (word.op == Op.CAS)):
             m.d.sync += [first_a.eq(datapath.a), first_address.eq(datapath.address)]
 
-        # The APIC's registers have 32 or 64 bits: what is above the low 16 is staged, from the top, and writing those commits all.
+        # The APIC's registers have 32 or 64 bits. Bits above the low 16 are staged, from the top; writing the low 16 commits all.
         # parts: as many ones, up to two; an xAPIC does not ask how many there were.
         staged, parts = Signal(48 if self._config.x2apic_mode else 16), Signal(2)
         with m.If(sequencer.restart):
@@ -146,7 +146,7 @@ class Core(wiring.Component):
                     self.registers.write_data.eq(Cat(datapath.b[:16], staged)),
                 ]
 
-        # The record. A conditional branch speaks only when taken.
+        # The record. A conditional branch emits its event only when taken.
         conditional = Signal()
         event = Signal(Event)
         trapped = Signal()

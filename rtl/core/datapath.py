@@ -39,8 +39,8 @@ def _count_set(value):
 class Datapath(wiring.Component):
     """Combinational from the word and the registers to its outputs; one register written at the end of a clock.
 
-    There is one adder, one logic unit and one shifter, and every operation that is some case of theirs is done by them: a
-    comparison is a difference of which only the carry is looked at, or an exclusive or; an address is a sum; a move adds 0.
+    There is one adder, one logic unit and one shifter. They do every operation that is a case of theirs: a comparison is a
+    difference of which only the carry is used, or an exclusive or; an address is a sum; a move adds 0.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Datapath(wiring.Component):
     write : the word (or a step of POPA) completes: if its operation writes a register, ``result`` goes to ``rd`` at the end of
         this clock.
     a, b : the operands.
-    address : the effective address, ``xlen`` bits, not checked; of operations that have none it says nothing, nor with
+    address : the effective address, ``xlen`` bits, not checked; undefined for operations that have none, and with
         ``compares``.
     taken : the word is a conditional branch and its condition holds.
     result : what is written.
@@ -92,7 +92,7 @@ class Datapath(wiring.Component):
         memory = word.op.as_value()[4:] == MEMORY_BLOCK
         m.d.comb += [
             a.eq(self.registers[Mux(word.op == Op.PUSHA, self.index, Mux(self.compares, word.rd, word.ra))]),
-            # In a memory operation use_imm is about the address; b stays the data.
+            # In a memory operation use_imm concerns the address; b is still the data.
             b.eq(Mux(word.op == Op.STC, Cat(word.rb, word.rd),
                      Mux(word.use_imm & ~memory, word.imm, self.registers[word.rb]))),
         ]

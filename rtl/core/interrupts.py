@@ -1,4 +1,4 @@
-"""The interrupts of a core: its interrupt flag, which interrupt it accepts and when, and how deep it is in them."""
+"""The interrupts of a core: its interrupt flag, which interrupt it accepts and when, and how many it is inside."""
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
@@ -10,14 +10,14 @@ __all__ = ["Interrupts"]
 
 
 class Interrupts(wiring.Component):
-    """Follows CLI, STI, IRQSAVE, IRQRESTORE and IRET by what completes, and offers acceptance between two words.
+    """Follows CLI, STI, IRQSAVE, IRQRESTORE and IRET as they complete, and offers acceptance between two words.
 
-    An interrupt is accepted in a clock with ``between`` if the local APIC requests one, interrupts are on, the word completed last
-    was no STI that switched them on (the STI shadow), and acceptance was not held at the last edge. Acceptance switches interrupts
-    off.
+    An interrupt is accepted in a clock with ``between`` if the local APIC requests one, interrupts are on, the last completed word
+    was not an STI that switched them on (the STI shadow), and acceptance was not held at the last edge. Acceptance switches
+    interrupts off.
 
-    Acceptance and IRET cost ``entry`` and ``leave`` further clocks: ``delays`` says, in the clock of either, that there are
-    some, and ``delayed`` that this clock is the last of them.
+    Acceptance and IRET cost ``entry`` and ``leave`` further clocks: ``delays`` is high in the clock of either if there are any,
+    and ``delayed`` in the last of them.
 
     Parameters
     ----------
@@ -27,13 +27,13 @@ class Interrupts(wiring.Component):
     -------
     entry, leave : straps, in clocks; what ``delay_bits`` do not hold is not looked at.
     interrupt, pending_vector : from the local APIC.  hold : sampled at the clock edge.
-    between : the core may accept in this clock: no word has begun, and none must come first.
+    between : the core may accept in this clock: no word has begun, and none must execute first.
     accept : an interrupt is accepted in this clock.  refused : ... but its return address has no room, which is a trap.
     op, completes : the word that completes in this clock.
-    popped : of IRQRESTORE and IRET: the interrupt flag to go back to.
-    clear : as after INIT, at the end of this clock, whatever else it says; ``vector`` stays.
-    on : interrupts are on.  vector : of the interrupt accepted last.  depth : accepted and not left; as many as the
-        private stack has room for, and modulo ``stack_depth`` where a program keeps no order on it.
+    popped : for IRQRESTORE and IRET: the interrupt flag to restore.
+    clear : the state after INIT, at the end of this clock, whatever the other inputs are; ``vector`` stays.
+    on : interrupts are on.  vector : of the interrupt accepted last.  depth : interrupts accepted and not left; at most as many
+        as the private stack has room for, and modulo ``stack_depth`` if a program unbalances the stack.
     """
 
     def __init__(self, config):

@@ -1,7 +1,7 @@
 """The micro-instruction word: 51 bits, and what each operation does with its fields.
 
-``OPERATIONS`` says for every operation which fields it uses, how it is written, what it asks of memory and whether it jumps; the
-core, assembler, listing and ``docs/microcode.md`` are made from it, so that there is one description.
+``OPERATIONS`` is the one description of every operation: which fields it uses, how it is written, what it requests from memory, and
+whether it jumps. The core, assembler, listing and ``docs/microcode.md`` are made from it.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ TARGET_BITS = 11
 
 
 class Op(enum.Enum, shape=6):
-    """The operation. Words that the program does not fill are 0, so PANIC; a number that is no operation does the same."""
+    """The operation. Unused words of the program are 0, which is PANIC; a number that is not an operation does the same."""
 
     PANIC = 0x00
     NOP = 0x01
@@ -92,7 +92,7 @@ class Op(enum.Enum, shape=6):
     POPA = 0x3E
 
 
-#: The numbers that are no operation.
+#: The numbers that are not operations.
 NO_OPS = tuple(sorted(set(range(1 << Op.as_shape().width)) - {op.value for op in Op}))
 
 
@@ -126,10 +126,10 @@ class Operation:
     ``d`` register written (rd) - ``a`` register read (ra) - ``r`` register read (rb) - ``b`` register (rb) or immediate -
     ``m`` effective address ``[ra + imm]``, ``[ra]`` or ``[imm]`` - ``t`` label (target) - ``i`` immediate only -
     ``c`` register that is both read as the value to compare and written (rd) - ``k`` constant from 0 to 63 (in rd and rb).
-    What stands in parentheses may be left out, all of it: then the word is encoded as ``rd = [rd]``, which changes nothing.
+    Everything in parentheses may be left out: the word is then encoded as ``rd = [rd]``, which changes nothing.
 
-    memory : what it asks of memory, or None.
-    conditional : it goes to its target only under a condition.
+    memory : what it requests from memory, or None.
+    conditional : it jumps to its target only if a condition holds.
     """
 
     operands: str

@@ -1,4 +1,4 @@
-"""What is seen of a core: its state, what a schedule may look at, and what waves show."""
+"""What is visible of a core: its state, what a schedule may use, and what waves show."""
 
 from amaranth.lib import data, enum
 
@@ -22,7 +22,7 @@ class CoreState(enum.Enum, shape=3):
     TRAPPED = 5
 
 
-#: What a schedule may look at, in the clock in which it is true.
+#: What a schedule may use, in the clock in which it is true.
 status_layout = data.StructLayout({
     "halted": 1,        # in HALT, waiting for INIT or STARTUP, or stopped by a trap
     "pausing": 1,       # executes PAUSE

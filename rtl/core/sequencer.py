@@ -22,8 +22,8 @@ class Sequencer(wiring.Component):
     """One microinstruction per clock, unless it waits for memory, for the private stack or for the schedule.
 
     A word is executed in a clock in which ``state`` is RUN and ``go`` is high. ``go`` is ``run & ~stall`` of the clock before,
-    so a stall that is sampled at a clock edge keeps the next word (or the next step of PUSHA and POPA) from starting and never
-    touches one that has begun to wait for memory. The microcode store is read synchronously at ``next_pc``; in the clock after,
+    so a stall that is sampled at a clock edge keeps the next word (or the next step of PUSHA and POPA) from starting, and never
+    affects one that has begun to wait for memory. The microcode store is read synchronously at ``next_pc``; in the clock after,
     ``word`` is that word.
 
     An interrupt is accepted (see Interrupts) instead of executing a word, or in HALT; but not before the word on which an indirect
@@ -33,10 +33,10 @@ class Sequencer(wiring.Component):
     Accesses to a local APIC that ``serializes``, and IRET, wait until all earlier stores are visible (Intel SDM volume 3,
     "Serializing Instructions").
 
-    An indirect call to an address that the microcode store does not have lands on no entry point either, whatever its low bits.
+    An indirect call to an address beyond the microcode store does not land on an entry point either, whatever its low bits are.
 
-    INIT (see Start) resets everything but the registers, and what VECTOR reads, and waits for STARTUP. A trap stops the core until
-    INIT.
+    INIT (see Start) resets everything except the registers and what VECTOR reads; then the core waits for STARTUP. A trap stops
+    the core until INIT.
 
     Parameters
     ----------
@@ -44,8 +44,7 @@ class Sequencer(wiring.Component):
 
     Members
     -------
-    bootstrap : this is the core that starts by itself, with its first word three clocks after ``run`` rose; the others wait for
-        STARTUP.
+    bootstrap : this core starts by itself, with its first word three clocks after ``run`` rose; the others wait for STARTUP.
     run, stall, hold_interrupt : sampled at the clock edge.
     interrupt_entry, interrupt_return : straps, in clocks.
     word : the microword at ``pc``.  next_pc : address for the synchronous microcode store.
@@ -60,7 +59,7 @@ class Sequencer(wiring.Component):
     trap : what stops the core in this clock (Event.PANIC, FAULT, STACK_FAULT), else Event.NONE.
     popped : top of the private stack.  vector : of the interrupt accepted last.
     state, go, pc, interrupts_on, depth : for status and probe.
-    starting : an INIT or STARTUP waits to be carried out.
+    starting : an INIT or STARTUP is pending.
     restart : INIT is carried out in this clock.
     """
 
@@ -129,7 +128,7 @@ class Sequencer(wiring.Component):
         return m
 
     def _land(self, m):
-        """(The word before was an indirect call; ... and this one is no entry point.)"""
+        """(The previous word was an indirect call; ... and this one is not an entry point.)"""
         landing, beyond = Signal(), Signal()
         with m.If(self.restart):
             m.d.sync += landing.eq(0)
@@ -138,7 +137,7 @@ class Sequencer(wiring.Component):
         return landing, landing & (beyond | ~self.word.entry)
 
     def _join(self, m, stack, interrupts, start, landing):
-        """The parts with each other."""
+        """Connect the parts."""
         word, state = self.word, self.state
         share(stack, top=self.popped, clear=self.restart)
         share(interrupts, entry=self.interrupt_entry, leave=self.interrupt_return, interrupt=self.interrupt,
@@ -155,7 +154,7 @@ class Sequencer(wiring.Component):
         ]
 
     def _execute(self, m, stack, starts, strays, last):
-        """What the word does in this clock, if it is its turn, and whether it completes. An acceptance pushes."""
+        """What the word does in this clock if it executes, and whether it completes. An acceptance pushes."""
         word, completes, trap = self.word, self.completes, self.trap
         address = self.address
         outside = address[self._config.address_bits:].any() | (address < self._config.NULL_WORDS)
@@ -199,7 +198,7 @@ class Sequencer(wiring.Component):
             m.d.comb += completes.eq(self.memory_done)
 
     def _push(self, m, stack):
-        """What is pushed, if something is."""
+        """The word to push, if any."""
         with m.If(self.accept):
             m.d.comb += stack.word.eq(Cat(self.pc, self.interrupts_on))
         with m.Else(), m.Switch(self.word.op):
@@ -213,7 +212,7 @@ class Sequencer(wiring.Component):
                 m.d.comb += stack.word.eq(self.interrupts_on)
 
     def _state(self, m, interrupts, start, starts):
-        """INIT and STARTUP go before everything, and a trap before what the word would have done."""
+        """INIT and STARTUP take precedence over everything, a trap over what the word would have done."""
         state, following = self.state, Signal(CoreState)
         with m.If(self.restart):
             m.d.comb += following.eq(CoreState.WAIT_STARTUP)

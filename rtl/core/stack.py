@@ -9,10 +9,9 @@ __all__ = ["Stack"]
 
 
 class Stack(wiring.Component):
-    """``stack_depth - 1`` words, the last in first out; at most one of ``push``, ``pop`` and ``clear`` counts in a clock.
+    """``stack_depth - 1`` words, last in, first out. At most one of ``push``, ``pop`` and ``clear`` may take effect in a clock.
 
-    The top is read synchronously: it is out of date in the clock after a push, which ``settling`` says, and up to date in the clock
-    after a pop.
+    The top is read synchronously: it is stale in the clock after a push (``settling``), and up to date in the clock after a pop.
 
     Parameters
     ----------
@@ -21,8 +20,8 @@ class Stack(wiring.Component):
     Members
     -------
     push : ``word`` becomes the top at the end of this clock; not if ``full``.
-    pop : the top is taken off at the end of this clock; not if ``empty`` or ``settling``.
-    clear : the stack is empty at the end of this clock, whatever else it says.
+    pop : the top is removed at the end of this clock; not if ``empty`` or ``settling``.
+    clear : the stack is empty at the end of this clock, whatever the other inputs are.
     top : the word pushed last; undefined if ``empty`` or ``settling``.
     full, empty, settling : functions of state.
     """
@@ -45,7 +44,7 @@ class Stack(wiring.Component):
         config = self._config
         m.submodules.words = words = Memory(shape=config.xlen, depth=config.stack_depth, init=[])
         write, read = words.write_port(), words.read_port()
-        # Of the word pushed last; of an empty stack the one before the first, so that one adder counts and addresses.
+        # Index of the word pushed last. For an empty stack it is the one before the first, so one adder counts and addresses.
         none = config.stack_depth - 1
         last = Signal(config.stack_bits, init=none)
         beside, following = Signal(config.stack_bits), Signal(config.stack_bits)

@@ -10,8 +10,8 @@ __all__ = ["Start"]
 class Start(wiring.Component):
     """INIT and STARTUP wait here until they can be carried out.
 
-    INIT may come at any time, and is carried out as soon as no memory operation is under way. It takes back a STARTUP that was not
-    carried out. A STARTUP counts if the core waits for one, or will, because an INIT has come before it. At power-up every core
+    INIT may arrive at any time, and is carried out as soon as no memory operation is in progress. It cancels a pending STARTUP.
+    A STARTUP takes effect if the core waits for one, or will, because an INIT has arrived before it. At power-up every core
     waits for STARTUP; the bootstrap core gets it from here, in its first clock with ``go``.
 
     Members
@@ -20,10 +20,10 @@ class Start(wiring.Component):
     go : the core may do something in this clock.
     init, startup : pulses; not both in a clock.
     waits : the core waits for STARTUP.
-    busy : it starts a memory operation in this clock, or one is under way that does not end with it.
+    busy : it starts a memory operation in this clock, or one is in progress that does not end in it.
     restart : INIT is carried out in this clock.
     begin : STARTUP is; only with ``waits``, never with ``restart``.
-    pending : something is to be carried out. A function of state.
+    pending : something is left to carry out. A function of state.
     """
 
     bootstrap: In(1)

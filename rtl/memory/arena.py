@@ -1,4 +1,4 @@
-"""The shared arena: banks, and the way of every core's request to its bank and back."""
+"""The shared arena: banks, and the path of every core's request to its bank and back."""
 
 from amaranth.hdl import Array, Cat, Module, Signal
 from amaranth.lib import data, wiring
@@ -19,7 +19,7 @@ class Arena(wiring.Component):
     after it is picked. Each bank picks one per clock, in turn among the ports. Every operation is visible, to all ports, at
     the end of the clock in which its record is valid.
 
-    ``done`` and ``old`` are functions of state and memory outputs, but for the choice of ``old`` by the port's own address.
+    ``done`` and ``old`` are functions of state and memory outputs, except that the port's own address selects ``old``.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class Arena(wiring.Component):
 
     Attributes
     ----------
-    banks : the Banks; ``banks[b].data`` are their rows, for a simulation to fill. ``locate`` says where a word is.
+    banks : the Banks; ``banks[b].data`` are their rows, for a simulation to fill. ``locate`` finds a word.
 
     Members
     -------

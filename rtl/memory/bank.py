@@ -17,9 +17,9 @@ class Bank(wiring.Component):
 
     Two stages. In the first, one of the requests that are ``valid`` is picked in turn and its row is read. In the second,
     one clock later, the old value is there, the new one is computed and written at the end of the clock, and ``done`` is
-    high. So a request that finds no other is done in the clock after the one in which it became ``valid``. The RAM's read
-    port is transparent for this write, so that an operation sees what the one right before it left. (A register beside the
-    RAM does the same, but where a block RAM does not read the old value in a collision, synthesis has to imitate that first.)
+    high. So a request without competition is done in the clock after the one in which it became ``valid``. The RAM's read
+    port is transparent for this write, so an operation sees the result of the one directly before it. (A register beside the
+    RAM would do the same. But if a block RAM does not read the old value in a collision, synthesis must first imitate that.)
 
     ``done`` is a register; ``old`` and ``record`` are functions of state and memory outputs.
 
@@ -34,11 +34,11 @@ class Bank(wiring.Component):
     Members
     -------
     valid : which ports have a request for this bank; held until ``done``.
-    requests : their requests; the low ``bank_bits`` of an address are not looked at.
-    done : one-hot; whose operation is visible from the end of this clock.
+    requests : their requests; the low ``bank_bits`` of an address are ignored.
+    done : one-hot: the port whose operation is visible from the end of this clock.
     old : the value before it; valid with ``done``.
     record : the operation of this clock.
-    load_valid, load_row, load_data : writes a row at the end of the clock; only while no request is ``valid`` or under way.
+    load_valid, load_row, load_data : writes a row at the end of the clock; only while no request is ``valid`` or in progress.
     """
 
     def __init__(self, config):
@@ -106,7 +106,7 @@ class Bank(wiring.Component):
             self.record.core.eq(core),
             self.record.address.eq(request.address),
         ]
-        # What a RAM gives before its first access is nothing, and in a simulator of Verilog it is X.
+        # Before its first access a RAM gives nothing; in a Verilog simulator that is X.
         with m.If(self.done.any()):
             m.d.comb += [self.record.old.eq(self.old), self.record.new.eq(new)]
         return m

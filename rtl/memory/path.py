@@ -1,4 +1,4 @@
-"""The memory path of a core: the store buffer, and the way of everything else to the core's port of the arena."""
+"""The memory path of a core: the store buffer, and the path of everything else to the core's port of the arena."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
@@ -10,19 +10,19 @@ __all__ = ["MemoryPath"]
 
 
 class MemoryPath(wiring.Component):
-    """One operation of the core at a time, and behind it a buffer of stores that are executed but not yet visible.
+    """One operation of the core at a time, and a buffer of stores that are executed but not yet visible.
 
     The core raises ``issue`` for one clock, with ``request``, and never while ``busy``. What happens then:
 
     - a WRITE under TSO and PSO goes into the buffer at the end of the clock. It must only be issued while ``room`` is high, and
       is executed in the clock of ``issue`` (``posts``): there is no ``done``. One per clock.
     - a READ of an address in the buffer gives ``done`` in the next clock, with the youngest such store's data.
-    - any other READ, and under SC a WRITE, goes to the port, after a drain that is under way there; ``done`` and ``old`` are those
-      of the port. Without contention ``done`` comes two clocks after ``issue``.
+    - any other READ, and under SC a WRITE, goes to the port, after a drain in progress there; ``done`` and ``old`` are the
+      port's. Without contention ``done`` comes two clocks after ``issue``.
     - an atomic operation goes to the port when the buffer is empty: in the clock after ``issue``, or after the last drain.
 
     A drain starts at the end of a clock in which the buffer is not empty and the port is free, or the operation at it is done,
-    unless an operation goes to the port then. So a core that does nothing but load does not keep its stores from the others: one
+    unless an operation goes to the port then. So a core that only loads does not keep its stores from the others: one
     drains after each load. In a drain one store goes to the port; it leaves the buffer when it is done. Under TSO it is the
     oldest; under PSO, if ``reorder`` is high, the youngest one that has no older one to the same address, else the oldest.
     ``hold`` and ``reorder`` are sampled at the clock edge at which a drain would start.
@@ -74,7 +74,7 @@ class MemoryPath(wiring.Component):
         kept = {"op": MemoryOp, **slot.members}
 
         operation = Signal(data.StructLayout(kept))         # what the core waits for
-        at_port = Signal()                                   # it stands at the port
+        at_port = Signal()                                   # it is at the port
         atomic = Signal()
         takes_over = [operation[name].eq(self.request[name]) for name in kept]
         m.d.comb += [
@@ -99,10 +99,10 @@ class MemoryPath(wiring.Component):
 
         buffer = Signal(data.ArrayLayout(slot, depth))       # the oldest first
         valid = [self.stores > number for number in range(depth)]
-        draining = Signal()                                  # a store stands at the port
+        draining = Signal()                                  # a store is at the port
         index = Signal(range(depth))                         # which
 
-        # What the buffer knows of the address that is issued: the youngest store to it.
+        # The youngest store in the buffer to the address that is issued.
         found, known = Signal(), Signal(config.xlen)
         for number in range(depth):
             with m.If(valid[number] & (buffer[number].address == self.request.address)):
@@ -142,7 +142,7 @@ class MemoryPath(wiring.Component):
         with m.If(takes):
             m.d.sync += at_port.eq(1)
 
-        # Drains. Without PSO always of the oldest.
+        # Drains. Without PSO always the oldest store.
         chosen = Signal(range(depth))
         with m.If(reorders & self.reorder):
             for number in range(1, depth):
@@ -154,7 +154,7 @@ class MemoryPath(wiring.Component):
         with m.Elif(~draining & (self.stores != 0) & ~self.hold & ~takes & (~at_port | self.port.done)):
             m.d.sync += [draining.eq(1), index.eq(chosen)]
 
-        # The buffer: a drained store leaves, those behind it move up, and a new one goes behind the last.
+        # The buffer: a drained store leaves, those after it move up, and a new one is appended.
         leaves = Signal()
         last = Signal.like(self.stores)
         m.d.comb += [leaves.eq(draining & self.port.done), last.eq(self.stores - leaves)]

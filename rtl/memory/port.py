@@ -1,4 +1,4 @@
-"""The memory port: how a core asks the shared arena for one operation."""
+"""The memory port: how a core requests one operation from the shared arena."""
 
 from amaranth.lib import data, enum
 from amaranth.lib.wiring import In, Out
@@ -15,7 +15,7 @@ class MemoryModel(enum.Enum, shape=2):
     SC = 0
     #: Stores become visible in program order, later than executed; the core reads its own stores early. x86.
     TSO = 1
-    #: As TSO, but stores to different addresses may change places.
+    #: As TSO, but stores to different addresses may be reordered.
     PSO = 2
 
 
@@ -28,7 +28,7 @@ class Fence(enum.Enum, shape=2):
 
 
 class MemoryOp(enum.Enum, shape=3):
-    """What to do with a word. All of them give its old value back; each is atomic."""
+    """What to do with a word. Every operation returns the old value; each is atomic."""
 
     READ = 0
     WRITE = 1
@@ -47,7 +47,7 @@ def memory_request_layout(config):
         "op": MemoryOp,
         "address": config.address_bits,
         "data": config.xlen,
-        "compare": config.xlen,       # with CAS; else it says nothing, and may change
+        "compare": config.xlen,       # with CAS; otherwise ignored, and may change
     })
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sim.cli import campaigns, catalogues, hardware, runs, workloads
+from sim.cli import benches, campaigns, catalogues, hardware, runs, workloads
 from sim.cli.exits import CRASHED, Group, interrupted
 from sim.cli.options import MOST_CORES
 from sim.interruption import settle, unwind
@@ -19,7 +19,7 @@ app = typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode=None,
                   help="Simulate a multi-core machine, clock by clock, while one core calls a function on the others: Linux's "
                   "smp_call_function().")
 # In the order of `crosscall --help`.
-for family in (runs, campaigns, workloads, catalogues, hardware):
+for family in (runs, campaigns, workloads, benches, catalogues, hardware):
     app.add_typer(family.commands)
 
 

@@ -9,7 +9,7 @@ import typer
 from sim.errors import InputError
 
 __all__ = [
-    "LAST", "LONG", "MOST_CORES", "AsJson", "Assignments", "Cores", "Engine", "Everything", "FieldAssignments", "Html",
+    "LAST", "LONG", "MOST_CORES", "AsJson", "Assignments", "Cores", "Engine", "Everything", "FieldAssignments", "Fst", "Html",
     "MaxClocks", "Memory", "NoVcd", "Out", "Patience", "Perfetto", "Preset", "Processes", "Protocol", "Resume", "Scenario",
     "Seed", "ThisProtocol", "Visits", "Window", "Without", "assignments_of", "numbers_of", "print_json",
 ]
@@ -55,6 +55,7 @@ Window = Annotated[str, typer.Option(metavar="A:B", help="The clocks in the wave
                                      "in a run of more than 100,000, those around the first violation.")]
 NoVcd = Annotated[bool, typer.Option("--no-vcd", help="Write no waves.")]
 Html = Annotated[bool, typer.Option("--html", help="Also write a page for a browser.")]
+Fst = Annotated[bool, typer.Option("--fst", help="Also write the waves as FST, a tenth of the VCD's size.")]
 Perfetto = Annotated[bool, typer.Option("--perfetto", help="Also write a trace for ui.perfetto.dev.")]
 Everything = Annotated[bool, typer.Option("--all", help="Show every oracle on its own line.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]

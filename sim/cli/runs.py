@@ -17,6 +17,7 @@ from sim.cli.options import (
     Cores,
     Engine,
     Everything,
+    Fst,
     Html,
     MaxClocks,
     Memory,
@@ -64,6 +65,7 @@ def run(
     no_vcd: NoVcd = False,
     html: Html = False,
     perfetto: Perfetto = False,
+    fst: Fst = False,
     everything: Everything = False,
     as_json: AsJson = False,
 ):
@@ -84,7 +86,8 @@ def run(
     if fault is not None:
         from sim.runs.faults import fault as fields_of
         prepared = prepared.under(plan=replace(prepared.run.plan, **fields_of(fault, prepared.run.config.n_cores)))
-    result = carry_out(prepared, EngineSpec(prepared.run.config, engine), out=out, waves=not no_vcd, html=html, perfetto=perfetto)
+    result = carry_out(prepared, EngineSpec(prepared.run.config, engine), out=out, waves=not no_vcd, html=html, perfetto=perfetto,
+                       fst=fst)
     if fault is not None:
         plan = prepared.run.plan
         sent = result.facts["interrupts_sent"][plan.fault_source]
@@ -105,6 +108,7 @@ def replay(
     no_vcd: NoVcd = False,
     html: Html = False,
     perfetto: Perfetto = False,
+    fst: Fst = False,
     everything: Everything = False,
     as_json: AsJson = False,
 ):
@@ -127,7 +131,7 @@ def replay(
         _repeat_litmus(this, file, engine, None if no_vcd else out, as_json)
     prepared = load(this, file=file, tell=note)
     result = carry_out(prepared, EngineSpec(prepared.run.config, engine, prepared.room), out=out, name=file.stem, waves=not no_vcd,
-                        html=html, perfetto=perfetto)
+                        html=html, perfetto=perfetto, fst=fst)
     present(result, as_json, everything, lambda: this.check_violation(result.seen, file=file))
 
 
@@ -225,16 +229,18 @@ def view(
     raise typer.Exit(subprocess.run([program, str(path)], check=False).returncode)
 
 
-def carry_out(prepared, spec, *, html=False, perfetto=False, **options):
-    """The Result of a run, with its progress and what holds up what is not over. spec : EngineSpec.  html, perfetto : write its
-    page, its trace, too.  options : of ``sim.runs.run.run``."""
+def carry_out(prepared, spec, *, html=False, perfetto=False, fst=False, **options):
+    """The Result of a run, with its progress and what holds up what is not over. spec : EngineSpec.  html, perfetto, fst : write
+    its page, its trace, its waves as FST, too.  options : of ``sim.runs.run.run``."""
     from sim.diagnosis import causes
     from sim.runs.run import run
 
     views = None
-    if html or perfetto:
+    if fst and not options.get("waves", True):
+        raise InputError("--fst writes the waves as FST, and --no-vcd writes none: give only one of them")
+    if html or perfetto or fst:
         from sim.report.views import Views
-        views = Views(prepared, html=html, perfetto=perfetto)
+        views = Views(prepared, html=html, perfetto=perfetto, fst=fst)
         options["watch"] = views.timeline
     with status() as show:
         at_most, engine = prepared.run.max_clocks, spec.make(note)

@@ -1,4 +1,4 @@
-"""Workloads from outside, and measurements: scftorture, ipibench, bench."""
+"""Workloads from outside: scftorture and ipibench."""
 
 import random
 from pathlib import Path
@@ -8,7 +8,6 @@ import typer
 
 from sim.cli.exits import VIOLATED
 from sim.cli.options import (
-    LONG,
     MOST_CORES,
     AsJson,
     Assignments,
@@ -22,10 +21,7 @@ from sim.cli.options import (
     print_json,
 )
 from sim.cli.runs import carry_out
-from sim.console import note, status
 from sim.engines import check_engine
-from sim.errors import InputError
-from sim.spelling import closest
 
 __all__ = ["commands"]
 
@@ -119,49 +115,4 @@ def ipibench(
     else:
         print_bench(found)
     if not all(row["ok"] for row in found):
-        raise typer.Exit(VIOLATED)
-
-
-@commands.command(short_help="Measure the speed of the engines on one workload.",
-                  epilog="Example: crosscall bench speed --cores 4")
-def bench(
-    what: Annotated[str, typer.Argument(metavar="speed", help="What to measure: speed.")],
-    cores: Annotated[str, typer.Option(metavar="N,...", help="Numbers of cores to measure.")] = "1,4",
-    engines: Annotated[str | None, typer.Option(metavar="NAME,...", help="Only these engines.")] = None,
-    seconds: Annotated[float, typer.Option(min=0.1, max=LONG, help="Processor time for each row.")] = 2.0,
-    as_json: AsJson = False,
-):
-    """Measure the speed of the engines on one workload, and check that their results agree.
-
-    Verilator takes minutes to build a machine with many cores; builds are cached. Exit code 1: two engines disagree.
-    """
-    from sim.bench.speed import CONTENDERS, bench_speed
-    from sim.report.speed import SpeedTable
-    from sim.report.table import report_console
-
-    if what != "speed":
-        raise InputError(f'there is no bench "{what}"{closest(what, ["speed"])} (there is: speed)')
-    chosen = engines.split(",") if engines else list(CONTENDERS)
-    for name in chosen:
-        check_engine(name, CONTENDERS)
-    table, so_far = SpeedTable(report_console()), {"rows": []}
-
-    def done(result):
-        so_far.update(result)
-        if not as_json:
-            table.show(result)
-
-    try:
-        with status() as show:
-            result = bench_speed(numbers_of(cores, "--cores"), engines=chosen, seconds=seconds, progress=show, tell=note, done=done)
-    except KeyboardInterrupt:
-        # What is done is kept; in a table it has been printed.
-        if as_json:
-            print_json(so_far)
-        raise
-    if as_json:
-        print_json(result)
-    else:
-        table.finish(result)
-    if not all(check["equal"] for check in result["checks"]):
         raise typer.Exit(VIOLATED)

@@ -20,6 +20,7 @@ from sim.runs.plan import Plan
 from sim.runs.schedule import write_run
 from sim.texts import read_text
 from sim.waves.gtkw import write_gtkw
+from sim.waves.surfer import write_surfer
 from sim.waves.writer import WaveWriter
 
 from .guide import guide
@@ -286,6 +287,7 @@ def _with_waves(program, run, engine, path):
         outcome = engine.run(job, sink=_Shown(writer, window), probe=window)
         writer.close(min(window.stop, outcome.clocks))
         write_gtkw(writer)
+        write_surfer(writer)
     return outcome, files
 
 

@@ -30,7 +30,7 @@ def make_oracles(config, image, *, arena=None, max_visits=None, scenario=None):
     config : the MachineConfig.  image : the assembled protocol.
     arena : what the scenario adds to the image's arena: address -> word.
     max_visits : the bound of O10; None for its default.
-    scenario : the Scenario, for what it expects; None: nothing.
+    scenario : the Scenario, with its expectations; None: no expectations.
     """
     places = Places(image, arena)
     special = {BoundedWalk: {"bound": max_visits}, Expectations: {"scenario": scenario}}

@@ -1,4 +1,4 @@
-"""What a caller may rely on: judged by what it asked for, what the functions say, and what it gets back (``sim.obligations``)."""
+"""What a caller may rely on, judged by what it requested, what the functions report, and what it gets (``sim.obligations``)."""
 
 from rtl.events import Event
 
@@ -8,13 +8,13 @@ from .oracle import Oracle, listing
 
 __all__ = ["EarlyReturn", "FunctionAndInfo", "LostCall", "LostInterrupt", "OnceEach", "ReturnValue", "WhereRun"]
 
-#: What the command loop and the functions say.
+#: What the command loop and the functions report.
 _WITNESSES = (Event.REQUEST, Event.ISSUE, Event.RESULT, Event.RUN, Event.RAN)
 
 
 class EarlyReturn(Oracle):
-    """When the routine of a call that waits is back, the function has ended on every target; whether the call waits or not, it
-    has ended on the caller if that was to run it itself."""
+    """When the routine of a call that waits returns, the function has ended on every target. If the caller runs the function too,
+    it has ended there, whether the call waits or not."""
 
     name = "O1"
     title = "a call that waits returns only after the function has ended on every target"
@@ -31,8 +31,8 @@ class EarlyReturn(Oracle):
 
 
 class OnceEach(Oracle):
-    """No target runs the function twice, nobody else runs it, and no function is run for no call. (That every target runs it at
-    all is O3.)"""
+    """No target runs the function twice, no other core runs it, and no function runs without a call. (O3 judges that every target
+    runs it at all.)"""
 
     name = "O2"
     title = "the function of a call runs exactly once on each target, and nowhere else"
@@ -89,8 +89,8 @@ class LostCall(Oracle):
 
 
 class FunctionAndInfo(Oracle):
-    """What a target runs is what a caller asked for, not what a later or an earlier use of the csd did. Seen when a core that owes
-    something to somebody runs what nobody asked for."""
+    """A target runs what a caller requested, not what belongs to a later or an earlier use of the csd. Violated if a core that
+    still owes something runs what no caller requested."""
 
     name = "O8"
     title = "function and info are what a caller asked for"
@@ -112,8 +112,8 @@ class FunctionAndInfo(Oracle):
 
 
 class LostInterrupt(Oracle):
-    """When everything has come to rest, each core that has not run what it owes has at least been interrupted since the call began
-    (then the call is lost for another reason: O3)."""
+    """When everything has come to rest, each core that has not run what it owes has at least been interrupted since the call
+    began. (Then the call is lost for another reason: O3.)"""
 
     name = "O9"
     title = "every call is followed by an interrupt at each target"
@@ -143,9 +143,9 @@ class LostInterrupt(Oracle):
 
 
 class WhereRun(Oracle):
-    """A function is run with interrupts off, and not in the middle of another one. (That it is run on the asked core is O2.)
+    """A function runs with interrupts off, and not inside another one. (O2 judges on which core it runs.)
 
-    That a core holds a spin lock meanwhile is told as a fact, not judged: some protocols do so on purpose.
+    If the core holds a spin lock meanwhile, this is reported as a fact and not judged: some protocols do so on purpose.
     """
 
     name = "WHERE"
@@ -173,8 +173,8 @@ class WhereRun(Oracle):
 
 
 class ReturnValue(Oracle):
-    """smp_call_function_single() returns 0, or -ENXIO if its target was not online at some moment of the call; others that return
-    something return 0."""
+    """smp_call_function_single() returns 0, or -ENXIO if its target was not online at some moment of the call. Other routines with
+    a result return 0."""
 
     name = "RESULT"
     title = "a routine returns the right result"

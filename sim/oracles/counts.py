@@ -1,4 +1,4 @@
-"""What must hold of the count of targets still to come, and of the masks."""
+"""What must hold of the count of remaining targets, and of the masks."""
 
 from rtl.apic.message import DeliveryMode
 from rtl.events import Event
@@ -9,9 +9,9 @@ __all__ = ["Countdown", "InterruptMask", "SentInterrupts"]
 
 
 class Countdown(Oracle):
-    """The count never goes below 0, and at the deletion of an entry count and mask have both come to nothing.
+    """The count never falls below 0. When an entry is deleted, its count is 0 and its mask is empty.
 
-    The words are followed by what became visible: whoever deletes an entry has taken a lock since it stored them, so a store
+    The words are followed by what became visible. A core that deletes an entry has taken a lock since it stored them, so a store
     buffer hides nothing.
     """
 
@@ -50,8 +50,8 @@ class Countdown(Oracle):
 
 
 class InterruptMask(Oracle):
-    """The mask that the send path reads names somebody, and only cores that are online. An interrupt goes only to a core that is
-    there and was online when it was sent or when it arrived.
+    """The mask that the send path reads is not empty, and names only online cores. An interrupt goes only to a core that exists
+    and was online when it was sent or when it arrived.
 
     In v4 the mask is read after the entry was published, when a target that another interrupt has brought into the handler may have
     cleared its bit.
@@ -95,7 +95,7 @@ class InterruptMask(Oracle):
 
 class SentInterrupts(Oracle):
     """The interrupts that a call sends after it has read its mask go to cores of that mask. (A core that has come online since may
-    get one, too: all but the sender are found in the live online mask.)"""
+    get one as well, because "all but the sender" is read from the live online mask.)"""
 
     name = "SENT"
     title = "interrupts are sent only to cores of the mask that was read for it"

@@ -1,4 +1,4 @@
-"""What a run shows that might have gone wrong in another: locks in opposite orders, locks that an interrupt may want."""
+"""What might go wrong in another run: locks in opposite orders, locks that an interrupt may need."""
 
 import re
 
@@ -13,9 +13,9 @@ __all__ = ["LockOrder"]
 class LockOrder(Oracle):
     """Locks are judged by their kind, as the kernel's lockdep does: ``cfd_data[0].lock`` and ``cfd_data[1].lock`` are one.
 
-    If one core takes a lock of kind B while it holds one of kind A, and another (or the same, at another time) the other way
-    round, the two can wait for each other for ever. So can a core and its own handler, if the handler takes a lock of a kind that
-    is elsewhere held with interrupts on: that is what irqsave and the ``_irq`` form of ipi_call_lock() are for.
+    If one core takes a lock of kind B while it holds one of kind A, and another core (or the same, at another time) does the
+    reverse, the two can wait for each other for ever. So can a core and its own handler, if the handler takes a lock of a kind
+    that is held elsewhere with interrupts on. The irqsave and ``_irq`` forms prevent this.
     """
 
     name = "LOCKORDER"

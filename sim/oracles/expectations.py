@@ -1,4 +1,4 @@
-"""What a scenario itself says of its results, its data and its messages."""
+"""What a scenario expects of its results, data and messages."""
 
 from ..calls import Stage
 from ..engines.engine import Ending
@@ -8,8 +8,8 @@ __all__ = ["Expectations"]
 
 
 class Expectations(Oracle):
-    """The ``results``, ``data`` and ``messages`` of a scenario's ``[expect]``. Data and messages are looked at when all has come to
-    rest.
+    """The ``results``, ``data`` and ``messages`` of a scenario's ``[expect]``. Data and messages are judged when everything has
+    come to rest.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the machine and the protocol say themselves: locks, warnings and traps."""
+"""What the machine and the protocol report themselves: locks, warnings and traps."""
 
 from rtl.events import Event
 
@@ -9,10 +9,10 @@ __all__ = ["SpinLocks", "Traps", "Warnings"]
 
 
 class SpinLocks(Oracle):
-    """A spin lock that is held cannot be taken, not even by its holder, and only its holder gives it back. (That nobody holds one
-    at the end is REST.)
+    """A held spin lock cannot be taken, not even by its holder, and only its holder releases it. (REST judges that none is held at
+    the end.)
 
-    A lock that is no test-and-set says LOCKED when it is held. One that says neither, but only UNLOCK, is not judged.
+    A lock that is not a test-and-set emits LOCKED when it is taken. A lock that emits only UNLOCK is not judged.
     """
 
     name = "LOCK"
@@ -22,7 +22,7 @@ class SpinLocks(Oracle):
     def __init__(self, config, places):
         super().__init__(config, places)
         self._holders = {}            # address -> (core, clock)
-        self._known = set()           # addresses of locks that say when they are taken
+        self._known = set()           # addresses of locks that report when they are taken
 
     def on_lock_try(self, record, tracker):
         if record.op in TEST_AND_SET and not record.result:
@@ -60,7 +60,7 @@ class Warnings(Oracle):
     title = "no WARN_ON is hit"
 
     def finish(self, outcome, tracker):
-        # What a run passes without a warning says nothing, so what counts is how many there are.
+        # A WARN_ON that is passed without a warning leaves no record, so the number of WARN_ONs is what counts.
         self.exercised = len(self.places.image.events.get(Event.WARN, ()))
 
     def on_warn(self, record, tracker):

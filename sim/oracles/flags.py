@@ -9,7 +9,7 @@ __all__ = ["GivenBack", "NestedOwner", "UnlockOfUnlocked"]
 
 
 class UnlockOfUnlocked(Oracle):
-    """Seen at the commit of the store: what the unlock cleared was there until then."""
+    """Judged at the commit of the store: until then the flags that the unlock clears were there."""
 
     name = "O6"
     title = "a csd is unlocked only when it is locked"
@@ -32,15 +32,15 @@ class UnlockOfUnlocked(Oracle):
 
 class GivenBack(Oracle):
     """A csd is its owner's again from the store that leaves neither WAIT nor LOCK in its flags, or, if it never had any, when its
-    function begins: the owner may fill it anew, and if it is on a stack the frame may be gone. So from there until it is queued or
-    locked again nobody else touches its function, info and flags, and nothing of one on a stack. (Who walks a list may still read
-    the ``next`` of an entry that has been taken out.) And a frame is not popped while a csd in it is queued or has flags.
+    function begins: the owner may fill it again, and if it is on a stack the frame may be gone. So until it is queued or locked
+    again, no other core accesses its function, info and flags; for a csd on a stack, no word of it. (A core that walks a list may
+    still read the ``next`` of an entry that has been removed.) And a frame is not popped while a csd in it is queued or has flags.
 
-    An allocated csd is nobody's, but in use until it is freed. From then until it is allocated again nobody touches a word of the
-    object, not even the one who has freed it; and it is not freed again.
+    An allocated csd has no owner, but is in use until it is freed. From then until it is allocated again no core accesses a word
+    of the object, not even the one that freed it; and it is not freed again.
 
     A csd that more than one core queues, or that is declared for one core and queued by another, has no owner and is not judged.
-    Nor is what a core had that is offline: whoever brings it back fills it.
+    Nor are the csds of an offline core: the core that brings it back fills them.
     """
 
     name = "O7"
@@ -54,7 +54,7 @@ class GivenBack(Oracle):
         elif not places.lock | places.wait:
             self.lacks.append("the roles flag.wait or flag.lock")
         self._owners = {}             # csd -> (the call it was queued for, its owner); None: it has none
-        self._gone = {}               # word that nobody else may touch -> (csd, clock)
+        self._gone = {}               # word that no other core may access -> (csd, clock)
         self._queued = {}             # csd on a stack -> clock since which it is in a list
         self._taken = {}              # core -> csd without flags that its handler has taken
         self._pointers = {address: core for core, address in places.stack_pointers.items()}
@@ -82,7 +82,7 @@ class GivenBack(Oracle):
         self._take_back(record.a)
 
     def on_offline(self, record, tracker):
-        """What the core had is filled by whoever prepares its return."""
+        """The core that prepares the return of this one fills its csds."""
         for csd, owned in self._owners.items():
             if owned and record.b >> owned[1] & 1:
                 self._take_back(csd)
@@ -145,7 +145,7 @@ class GivenBack(Oracle):
             self._pop(record, tracker, self._pointers[record.address])
         csd = record.address - self.places.flags_offset
         if csd in self._owners and record.op is not MemoryOp.READ:
-            # What its owner stores gives nothing back.
+            # A store of the owner gives nothing back.
             owned = self._owners[csd] and record.core != self._owners[csd][1]
             if owned and record.old != record.new and not self._flags(record.new):
                 self._give_back(csd, record.clock)
@@ -162,8 +162,8 @@ class GivenBack(Oracle):
 
 
 class NestedOwner(Oracle):
-    """csd_lock() reads and then writes, so it is safe only for one context per core. An interrupt between the two, or in the
-    middle of the call, that itself calls makes a second owner."""
+    """csd_lock() reads and then writes, so it is safe only for one context per core. An interrupt between the two, or during the
+    call, creates a second owner if it makes a call itself."""
 
     name = "O11"
     title = "a csd has one owner at a time"

@@ -9,11 +9,11 @@ __all__ = ["Hotplug"]
 
 
 class Hotplug(Oracle):
-    """A core that is brought up is prepared by the notifier and then online, unless the notifier said NOTIFY_BAD: then it is not,
-    and nothing more is notified. One that is taken down is offline, and then the notifier is told CPU_DEAD. The actions are the
-    _FROZEN ones just if the command says so. An allocation fails when the scenario says so.
+    """A core that is brought up is prepared by the notifier and is then online. If the notifier returned NOTIFY_BAD, it stays
+    offline and nothing more is notified. A core that is taken down is offline, and then the notifier gets CPU_DEAD. The actions
+    are the _FROZEN ones exactly if the command requests it. An allocation fails if the scenario requests it.
 
-    What another core does to the same core meanwhile is not taken apart: then only the notifications are judged.
+    If another core changes the same core meanwhile, only the notifications are judged.
     """
 
     name = "HOTPLUG"

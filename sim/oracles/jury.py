@@ -6,8 +6,8 @@ __all__ = ["Jury"]
 
 
 class Jury:
-    """Hands each record to those oracles that want to see it, and to no other: most records interest nobody. And to measures, which
-    are asked for their facts only."""
+    """Passes each record only to the oracles that want to see it: most records interest none. The same for measures, which only
+    provide facts."""
 
     def __init__(self, oracles, measures=()):
         self.oracles = tuple(oracles)
@@ -27,7 +27,7 @@ class Jury:
 
     @property
     def violations(self):
-        """Of all oracles, by clock; in one clock in the order of the oracles."""
+        """Those of all oracles, by clock; within a clock in the order of the oracles."""
         return sorted((item for oracle in self.oracles for item in oracle.violations), key=lambda item: item.clock)
 
     def facts(self):

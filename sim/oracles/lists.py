@@ -14,8 +14,8 @@ def _walk_of(record, tracker):
 
 
 class WellFormedList(Oracle):
-    """An entry is added when it is in no list, and deleted when it is in one; no entry is its own successor; who walks the queue
-    comes to its head. A DEQUEUE and a LIST_DEL of one entry by one core are one deletion, whichever is said first.
+    """An entry is added when it is in no list, and deleted when it is in one. No entry is its own successor. A walk of the queue
+    ends at its head. A DEQUEUE and a LIST_DEL of one entry by one core are one deletion, in either order.
     """
 
     name = "O4"
@@ -24,11 +24,11 @@ class WellFormedList(Oracle):
 
     def __init__(self, config, places):
         super().__init__(config, places)
-        # Of a protocol that does not say LIST_DEL nobody knows when a taken entry is unlinked.
+        # If a protocol does not emit LIST_DEL, it is unknown when a taken entry is unlinked.
         self._silent = Event.LIST_DEL not in places.image.events
         self._linked = {}             # csd -> the clock since which it is in a list
         self._unlinked = {}           # csd -> the last deletion: clock, core, event
-        self._at = {}                 # (core, level) of a walk -> the entry looked at, None at the head
+        self._at = {}                 # (core, level) of a walk -> the entry it is at, None at the head
 
     def on_take(self, record, tracker):
         if self._silent:
@@ -88,16 +88,16 @@ class WellFormedList(Oracle):
 
 
 class BoundedWalk(Oracle):
-    """How many entries one run of the handler looks at.
+    """How many entries one run of the handler visits.
 
-    In v4 nothing bounds it: an entry that is queued again while somebody stands on it takes the walker back to the head, and all
-    entries that it has seen are seen again. A queue holds at most one entry per core, so a walk undisturbed sees ``n_cores``.
-    The default bound of ``16 * n_cores`` allows fifteen such restarts from the very end: more than the retries that a correct run
-    of a scenario shows, and soon reached by a walk in a ring.
+    In v4 nothing bounds it: an entry that is queued again while a walker is at it takes the walker back to the head, and it visits
+    all entries again. A queue holds at most one entry per core, so an undisturbed walk visits ``n_cores``. The default bound of
+    ``16 * n_cores`` allows fifteen restarts from the very end. That is more than correct runs of scenarios show, and a walk in a
+    ring soon reaches it.
 
     Parameters
     ----------
-    bound : the most entries a walk may look at, or None for the default.
+    bound : the most entries that a walk may visit, or None for the default.
     """
 
     name = "O10"
@@ -108,7 +108,7 @@ class BoundedWalk(Oracle):
         super().__init__(config, places)
         self.bound = 16 * config.n_cores if bound is None else bound
         self.most = 0
-        self._seen = {}               # (core, level) of a walk -> entries looked at
+        self._seen = {}               # (core, level) of a walk -> entries visited
 
     def facts(self):
         return {"most_visits": self.most}

@@ -1,5 +1,5 @@
-"""What is measured and not judged: calls that overtake each other, how long interrupts stay off, how many are sent. A measure is an
-Oracle that accuses nobody and has facts.
+"""What is measured and not judged: calls that overtake each other, how long interrupts stay off, how many are sent. A measure is
+an Oracle that reports facts and no violations.
 """
 
 from rtl.apic.message import DeliveryMode
@@ -11,15 +11,15 @@ __all__ = ["MEASURES", "InterruptsOff", "InterruptsSent", "OrderOfCalls"]
 
 
 class OrderOfCalls(Oracle):
-    """How often a target began with a call of some core after a later one of that core: ``overtaken``, and the first. Nobody
-    promises the order. (The handler of 6.12 looks after waiting callers first, and so makes some.)"""
+    """How often a target began a call after a later call of the same core (``overtaken``), and the first case. The order is not
+    guaranteed. (The handler of 6.12 serves waiting callers first, and so causes some.)"""
 
     name = "ORDER"
     title = "how often a call is overtaken by a later one of its caller, at one target"
 
     def __init__(self, config, places):
         super().__init__(config, places)
-        self._number = {}             # obligation -> the how manieth of its caller it is
+        self._number = {}             # obligation -> its number among those of its caller
         self._latest = {}             # (caller, target) -> the latest that has begun there
         self.overtaken = 0
         self.first = None
@@ -46,7 +46,7 @@ class OrderOfCalls(Oracle):
 
 
 class InterruptsOff(Oracle):
-    """For how long a core keeps interrupts off at a stretch, once the first call has been asked for."""
+    """The longest time for which a core keeps interrupts off, once the first call has been requested."""
 
     name = "IRQSOFF"
     title = "for how long interrupts stay off"

@@ -11,18 +11,18 @@ __all__ = ["Oracle", "Verdict", "Violation", "key_of", "listing"]
 
 
 class Verdict(Enum):
-    """What an oracle says of a run."""
+    """What an oracle concludes about a run."""
 
     HOLDS = "holds"
     VIOLATED = "violated"
-    #: Nothing has happened that it could have judged.
+    #: Nothing happened that it could judge.
     NOT_EXERCISED = "not exercised"
-    #: It would need what the protocol, or the run, does not give.
+    #: It needs something that the protocol, or the run, does not provide.
     NOT_JUDGED = "not judged"
 
 
 class Violation(NamedTuple):
-    """Something that must not be.
+    """Something that must not happen.
 
     oracle : name of the property.  clock : when it was seen.  calls : ids of the calls concerned.  cores : likewise.
     sentence : what happened, in plain words, without a full stop.
@@ -39,7 +39,7 @@ class Violation(NamedTuple):
 
 
 def key_of(record):
-    """By what records are handed to the methods of oracles: the event, or the class of a record that has none."""
+    """What selects the method of an oracle for a record: its event, or its class if it has none."""
     kind = type(record)
     return record.event if kind is CoreRecord or kind is ApicRecord else kind
 
@@ -57,7 +57,7 @@ _METHODS = {f"on_{event.name.lower()}": event for event in (*Event, *ApicEvent)}
 
 
 class Oracle:
-    """Base of all oracles. A subclass says ``name`` and ``title``, and has a method ``on_<event>(record, tracker)`` for each
+    """Base of all oracles. A subclass defines ``name`` and ``title``, and has a method ``on_<event>(record, tracker)`` for each
     event that it wants to see (``on_woken``, ``on_accept``, ...), ``on_commit`` for the commit records, ``on_message`` for those of
     messages.
 
@@ -67,11 +67,11 @@ class Oracle:
 
     Members
     -------
-    events : what the protocol must say that this can be judged: events, or tuples of events of which one is enough.
+    events : what the protocol must emit so that this can be judged: events, or tuples of events of which one suffices.
     violations : in the order in which they were found.
     exercised : how often there was something to judge.
-    lacks : what it would need and has not, in words; empty if it can judge.
-    handlers : what ``on_`` methods there are, by the key of the records they take (see ``key_of``).
+    lacks : what it needs and does not have, in words; empty if it can judge.
+    handlers : the ``on_`` methods, by the key of the records that they take (see ``key_of``).
     """
 
     name: str
@@ -102,10 +102,10 @@ class Oracle:
             handler(record, tracker)
 
     def finish(self, outcome, tracker):
-        """The run has ended. What can be said only now is said now."""
+        """The run has ended. Report what can be reported only now."""
 
     def facts(self):
-        """What was measured on the way, as plain data: name -> number."""
+        """What was measured, as plain data: name -> number."""
         return {}
 
     def to_json(self):
@@ -113,7 +113,7 @@ class Oracle:
                 "lacks": list(self.lacks)}
 
     def found(self, clock, sentence, *, calls=(), cores=()):
-        """Keep a violation. None among the calls is left out."""
+        """Record a violation. A call that is None is left out."""
         ids = tuple(call.id for call in calls if call is not None)
         self.violations.append(Violation(self.name, clock, ids, tuple(cores), sentence))
 

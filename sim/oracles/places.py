@@ -1,5 +1,5 @@
 """Where the parts of a protocol are in the arena, as far as oracles must know them. Everything comes from the image: what plays
-which role, and where that is. What is on a stack has no type, and a csd there is known by the events that name its address.
+which role, and where it is. Words on a stack have no type; a csd there is known from the events that name its address.
 """
 
 from typing import NamedTuple
@@ -15,7 +15,7 @@ class Csd(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """Where the count of targets still to come is, and their mask. ``pointer``: the word at ``mask`` points at the mask."""
+    """Where the count of remaining targets is, and their mask. ``pointer``: the word at ``mask`` points at the mask."""
 
     refs: int
     mask: int
@@ -72,7 +72,7 @@ class Places:
                 self.csds[address] = Csd(name, address)
                 self._cpus[address] = item.cpu
         self.tallies = dict(self._tallies())
-        # Of all heads of a protocol the first one says how many words they have.
+        # The first head of a protocol determines how many words all have.
         self.heads = {address: Head(name, len(image.words_of(image.part("list"))) > 1) for _, name, address in image.places("list")}
 
     def _bits(self, role):
@@ -89,7 +89,7 @@ class Places:
         return None if part is None else self.image.words_of(part)[0].offset
 
     def _link_offset(self):
-        """What a list holds is the address of the struct around the field ``csd.next``."""
+        """A list contains the address of the struct around the field ``csd.next``."""
         part = self.image.part("csd.next")
         if part is None:
             return None
@@ -163,11 +163,11 @@ class Places:
         return range(address, address + (found[0].type.size if found is not None and found[0].address == address else 1))
 
     def csd_payload(self, address):
-        """What a csd says of the call: function, info and flags."""
+        """The words of a csd that describe the call: function, info and flags."""
         return [address + offset for offset in self._payload]
 
     def cpu_of(self, address):
-        """The core for which a declared csd is, or None."""
+        """The core that a declared csd is for, or None."""
         return self._cpus.get(address)
 
     def csd_name(self, address):

@@ -1,4 +1,4 @@
-"""What must be in the memory when all has come to rest: what the functions wrote, and what the protocol has put back."""
+"""What must be in memory when everything has come to rest: what the functions wrote, and what the protocol has restored."""
 
 from rtl.events import Event
 from rtl.memory.port import MemoryOp
@@ -25,13 +25,13 @@ class _AtTheEnd(Oracle):
             self.judge(outcome, tracker)
 
     def judge(self, outcome, tracker):
-        """``outcome.arena`` is what it is for good."""
+        """``outcome.arena`` is final."""
         raise NotImplementedError
 
 
 class DataWords(_AtTheEnd):
-    """Counters, data words and masks that functions write have the value that the calls owe, and nobody has written into the
-    commands of the scenario. A core that might run a function but need not counts if it did."""
+    """Counters, data words and masks that functions write have the value that the calls owe, and the commands of the scenario are
+    unchanged. A core that may run a function but need not counts if it did."""
 
     name = "DATA"
     title = "functions wrote what the calls owe, and the scenario's commands are unchanged"
@@ -77,8 +77,8 @@ class DataWords(_AtTheEnd):
 
 
 class AtRest(_AtTheEnd):
-    """When all has come to rest no csd has a flag, nobody holds a spin lock, lists that were empty when the first call began are
-    empty again, masks and counts are 0, each stack ends where it did when its core had booted, and what was allocated is free."""
+    """When everything has come to rest, no csd has a flag, no spin lock is held, lists that were empty when the first call began
+    are empty again, masks and counts are 0, each stack ends where it did when its core had booted, and all allocations are free."""
 
     name = "REST"
     title = "flags, locks, lists, masks, stacks and allocations are back at rest at the end"

@@ -1,8 +1,8 @@
 """What a Tile costs on an FPGA: ``python -m sim.report.area`` (``make synth``).
 
-Nobody sees the records and the probe of the Tiles that are measured (UnseenTile). The numbers of cells are those of the Tile by
+The records and the probe of the measured Tiles are not used (UnseenTile). The numbers of cells are those of the Tile by
 itself, as Yosys maps it to an iCE40; the clock is that of ``TileHarness`` after nextpnr has placed and routed it on an HX8K
-(ct256), pins free: the median of several seeds, because what comes of one is luck. Slow: a minute for each seed.
+(ct256), pins free: the median of several seeds, because the result of a single one is luck. Slow: a minute for each seed.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """What bitstreams cost, per board and number of cores, over several seeds: ``python -m sim.report.bitstreams BOARD:CORES ...``.
 
-A row of the table of docs/fpga.md for each. Slow: placing and routing takes minutes a seed.
+Prints a row of the table of docs/fpga.md for each. Slow: placing and routing takes minutes for each seed.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What a board did, for people."""
+"""What a board did, as text."""
 
 from .table import print_calls, report_console
 

@@ -1,4 +1,4 @@
-"""The pages of what consists of many runs: a hunt, litmus tests, the museum, a knock-out. Each is made of the same plain data as
+"""The pages of campaigns of many runs: a hunt, litmus tests, the museum, a knock-out. Each is made from the same plain data as
 ``--json``."""
 
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What there is to run: scenarios, protocols, presets, settings."""
+"""What can be run: scenarios, protocols, presets, settings."""
 
 from dataclasses import asdict, fields
 

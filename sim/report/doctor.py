@@ -1,4 +1,4 @@
-"""What of the environment is there, what is missing, and the one command that gets it."""
+"""What is installed in this environment, what is missing, and the one command that installs it."""
 
 import os
 import shutil

@@ -6,13 +6,13 @@ __all__ = ["print_finding", "print_report"]
 
 
 def print_finding(finding):
-    """Say a finding at once, so that nothing is lost if the hunt ends here."""
+    """Print a finding at once, so that nothing is lost if the hunt ends here."""
     report_console().print(f"{finding.oracle} ({finding.flag}), run {finding.number}, clock {finding.clock}: {finding.sentence}\n"
                            f"    crosscall replay {finding.schedule}")
 
 
 def print_report(report, notebook):
-    """What a hunt came to."""
+    """The result of a hunt."""
     console = report_console()
     console.print()
     speed = report.here / report.seconds if report.seconds else 0

@@ -8,7 +8,7 @@ __all__ = ["print_knockout", "summary"]
 
 
 def print_knockout(knockout, rows, runs):
-    """What was seen without each name, under each memory model, and how often; the shortest run of each; what never mattered.
+    """What was found without each name, under each memory model, and how often; the shortest run of each; what never mattered.
 
     rows : all Rows of a Knockout, of so many runs.
     """

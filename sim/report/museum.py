@@ -6,7 +6,7 @@ __all__ = ["print_museum", "print_row"]
 
 
 def print_row(row):
-    """Say what is not as it should be at once."""
+    """Print at once what is not as it should be."""
     if not row.as_expected:
         what = f"shows {row.found}: {row.sentence}" if row.found else f"does not show it in {row.runs} schedules"
         report_console().print(f"{row.exhibit.defect.name}: {row.exhibit.what} {what}")
@@ -36,7 +36,7 @@ def print_museum(rows):
 
 
 def _cells(row):
-    """run : which schedule shows it; or how many do not."""
+    """run : the schedule that shows it, or how many do not."""
     exhibit = row.exhibit
     generation = " ".join([exhibit.generation, *exhibit.variant])
     found = row.found or "-"

@@ -84,6 +84,15 @@
     }), still));
   }
 
+  // Curves over numbers: each point is marked.
+  function lines({ name, axis, up, lines: curves }) {
+    chart(() => Plotly.react(name, curves.map((curve) => ({ type: "scatter", mode: "lines+markers", ...curve,
+      hovertemplate: `${axis}: %{x}, ${up}: %{y}<extra>${curve.name}</extra>` })),
+    layout({ height: small() ? 320 + 20 * curves.length : 380, showlegend: curves.length > 1,
+      legend: small() ? { orientation: "h", y: -0.35 } : {},
+      xaxis: { title: { text: axis }, rangemode: "tozero" }, yaxis: { title: { text: up }, rangemode: "tozero" } }), still));
+  }
+
   // --- the run --------------------------------------------------------------------------------------------------------
   const timeline = data.timeline;
   let zoomTo = () => {};
@@ -228,6 +237,7 @@
     document.head.append(script);
   }
   if (timeline) { showTimeline(); showCalls(); showTraffic(); }
+  for (const item of data.lines || []) lines(item);
   for (const item of data.bars || []) bars(item.name, item.names, item.traces, item.title);
   for (const item of data.tables) showTable($(item.name), item);
   dark.addEventListener("change", () => drawn.forEach((draw) => draw()));

@@ -1,5 +1,5 @@
-"""A page: one HTML file that needs nothing else, and no network. Texts are in it as they are; data and the charting library are
-packed, and unpacked by the browser."""
+"""A page: one self-contained HTML file that needs no network. Texts are in it as they are; data and the charting library are
+compressed, and the browser decompresses them."""
 
 import base64
 import gzip

@@ -32,7 +32,7 @@ class SpeedTable:
             self._console.print(table)
 
     def finish(self, result):
-        """What the figures are, and what was compared."""
+        """What the figures mean, and what was compared."""
         print_line = self._console.print
         print_line()
         print_line("clocks/s: of all runs together, per second of processor time, median of slices. build s: processor time.")

@@ -1,4 +1,4 @@
-"""What went wrong, step by step: the few moments of a run that a person must know to understand a violation."""
+"""What went wrong, step by step: the few moments of a run that explain a violation."""
 
 from pathlib import PurePath
 
@@ -43,7 +43,7 @@ _SENTENCES = {
 
 def story(violation, timeline, calls):
     """The steps of a violation, by clock, as plain data: clock, core, routine, label, source (file:line), text (of that line),
-    sentence, and ``after``: it came later than the violation. The violation itself is no step.
+    sentence, and ``after``: it came later than the violation. The violation itself is not a step.
 
     violation : as ``sim.oracles.oracle.Violation.to_json`` gives it.  timeline : Timeline.  calls : id -> call, as plain data.
     """

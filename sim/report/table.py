@@ -31,17 +31,17 @@ class _Console(Console):
         super().print(*objects, **options)
 
     def render(self, renderable, options=None):
-        """What comes from a file is shown, and not obeyed."""
+        """Text from a file is shown literally: markup in it has no effect."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
     def on_broken_pipe(self):
-        """It is for the command to say how it ends."""
+        """The command decides how it ends."""
         raise BrokenPipeError
 
 
 def report_console(file=None):
-    """A console that colours on a terminal only, and never breaks a line of text itself."""
+    """A console that uses colours only on a terminal, and never breaks a line of text itself."""
     return _Console(file=file or sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
@@ -159,7 +159,7 @@ def _span(name):
 
 
 def _ipi(cell):
-    """`none` if the target's queue was not empty, so that nobody had to send an interrupt."""
+    """`none` if the target's queue was not empty, so no interrupt was needed."""
     return lambda call: "none" if not _clocks(call, "ipi") and _clocks(call, "noipi") else cell("ipi")(call)
 
 
@@ -180,7 +180,7 @@ def _whom(call):
 
 
 def _woken(call):
-    """When the caller had seen that the call is complete; or why there is nothing to see."""
+    """When the caller saw that the call is complete; or why there is nothing to see."""
     if call["result"]:
         return _ERRORS.get(call["result"], str(call["result"]))
     return _stage("woken")(call) if call["wait"] else "nowait"
@@ -280,7 +280,7 @@ def _print_violated(oracle, violations, console):
 
 
 def _messages(counts):
-    """What became of the interrupt messages; in red what vanished."""
+    """What happened to the interrupt messages; those that vanished in red."""
     text = Text(f"messages {counts['sent']} sent, {counts['delivered']} delivered")
     for name, words in (("merged", "merged"), ("refused", "refused"), ("nobody", "to nobody"), ("unaccepted", "never accepted")):
         if counts[name]:

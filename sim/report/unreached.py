@@ -3,7 +3,7 @@
 A word is reached when a core has begun it (``sim.begun``).
 
 Words are known by the line that they come from (and the macro calls on the way there), because their addresses depend on the number
-of cores. Scenarios that a protocol is refused for count as not run.
+of cores. Scenarios that refuse a protocol count as not run.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def _engine(config):
 
 
 def unreached(protocol, scenarios=None, assignments=()):
-    """What there is to say of a protocol, as plain data.
+    """The report about a protocol, as plain data.
 
     scenarios : names or files; the shipped ones if None.  assignments : as of ``sim.runs.prepare.prepare``.
     Raises InputError if none of the scenarios can be run with it, MissingToolError.

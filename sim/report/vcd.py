@@ -22,10 +22,9 @@ def calls_of_vcd(path):
 
 
 def report_of_vcd(path):
-    """(what ``sim.runs.run.Result.to_json`` says, as far as waves know it; the Timeline). Raises InputError.
+    """(what ``sim.runs.run.Result.to_json`` gives, as far as the waves contain it; the Timeline). Raises InputError.
 
-    Nothing is judged again: the violations are those that the waves tell of. Their calls and cores are those that their sentences
-    name.
+    Nothing is judged again: the violations are those in the waves. Their calls and cores are those that their sentences name.
     """
     config, metadata, records = read_records(path)
     with refusing(path, lambda: None):
@@ -37,7 +36,7 @@ def report_of_vcd(path):
 
 
 def _replay(records, seen, timeline, tracker, end):
-    """Tell the timeline what a run would have told it, in the same order."""
+    """Feed the timeline as a run would have done, in the same order."""
     held: dict[int, tuple] = {}           # core -> (clock since when it is seen so, Seen)
     position = 0
 

@@ -1,1 +1,1 @@
-"""Runs: how one is said, made ready, carried out and judged."""
+"""Runs: how one is described, prepared, executed and judged."""

@@ -1,4 +1,4 @@
-"""What a run is, said in names: all that it depends on, so that it can be carried out elsewhere, and again."""
+"""A run, described by names: everything that it depends on, so that it can be repeated, also elsewhere."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -11,12 +11,12 @@ from .plan import Plan
 
 __all__ = ["MAX_CLOCKS", "OfLitmus", "OfScenario", "Run", "contents_digest"]
 
-#: A run is given up after so many clocks if nothing else is said; one that is stuck has been seen long before.
+#: By default a run ends after so many clocks. A run that is stuck is noticed long before.
 MAX_CLOCKS = 100_000
 
 
 def contents_digest(contents):
-    """What tells one Contents from another: the same for the same words, wherever they come from."""
+    """Identifies Contents: equal for equal words, wherever they come from."""
     digest = hashlib.sha256()
     for address, word in enumerate(contents.microcode):
         digest.update(f"microcode {address:x} {word:x}\n".encode())
@@ -58,13 +58,13 @@ class OfLitmus:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """All that a run depends on. It can be pickled, and has a JSON form (``sim.runs.schedule``).
+    """Everything that a run depends on. It can be pickled, and has a JSON form (``sim.runs.schedule``).
 
     subject : the program.  config, straps : of the machine.
     plan : what draws the schedule.
     schedule : what was in force, as an Outcome has it, or None: then the plan draws it again.
     max_clocks, patience, visits : limits; None: those of the scenario.
-    window : the clocks that the waves show; None: what is worth it.
+    window : the clocks that the waves show; None: the interesting ones (see ``sim.runs.run.run``).
     contents : the ``contents_digest`` of what the program gave; None: whatever it gives.
     violation : the flag that the run sets, the oracle that it violates, or the final state of a litmus test, and the clock of
         that; or None.
@@ -86,7 +86,7 @@ class Run:
 
     @property
     def driven(self):
-        """What a Job is told of the schedule: its ``plan`` and ``replay``."""
+        """The ``plan`` and ``replay`` of the Job."""
         if self.schedule is None:
             return {"plan": self.plan, "replay": ()}
         return {"plan": Plan(kind=ScheduleKind.REPLAY, **self.plan.faults), "replay": self.schedule}

@@ -1,4 +1,4 @@
-"""The Monitor from outside: what it must be told, what its flags say, and the oracles that explain them."""
+"""The Monitor from outside: its input, the meaning of its flags, and the oracles that explain them."""
 
 from dataclasses import dataclass, field
 from math import inf
@@ -39,11 +39,11 @@ PARTIAL = frozenset({"list", "refs", "unlock", "touch", "owner", "rest"})
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """What a Monitor is told of a protocol and its scenario (``rtl.monitor.profile_layout``). By default the protocol says all
-    there is to say, but not where things are in its csds.
+    """What a Monitor knows of a protocol and its scenario (``rtl.monitor.profile_layout``). By default the protocol reports
+    everything, except where things are in its csds.
 
-    judged : flags.  visits : entries that a walk may look at.  online : cores say when they come online.
-    scope : what is said of csds (``rtl.check.csds.scope_layout``).
+    judged : flags.  visits : entries that a walk may visit.  online : cores report when they come online.
+    scope : what is reported of csds (``rtl.check.csds.scope_layout``).
     places : field of ``rtl.check.returned.places_layout`` -> value.
     """
 
@@ -73,6 +73,6 @@ _CLOCK = (1 << flag_layout["clock"].width) - 1
 
 
 def proven(flags):
-    """Of flags with their clocks, those that prove something: whatever comes when there is no room for more does not."""
+    """Of flags with their clocks, those that prove something: those set after an overflow do not."""
     full = flags.get(OVERFLOW, inf)
     return {flag: clock for flag, clock in flags.items() if flag != OVERFLOW and clock < full}

@@ -9,7 +9,7 @@ __all__ = ["FAULTS", "Plan", "most"]
 
 #: Field of a plan -> the largest value; a hunt makes many plans.
 _LIMITS = {name: (1 << field.width) - 1 for name, field in plan_layout}
-#: Fields that are no numbers.
+#: Fields that are not numbers.
 _KINDS = {"kind": ScheduleKind, "fault": FaultKind}
 #: The fields that say what goes wrong.
 FAULTS = tuple(name for name, _ in fault_layout)
@@ -24,10 +24,10 @@ def most(field):
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What draws the schedule of a run: the fields of ``rtl.schedule.plan_layout``. The default holds nobody back.
+    """What draws the schedule of a run: the fields of ``rtl.schedule.plan_layout``. The default holds nothing back.
 
     kind : ScheduleKind.  seed : 0 to 2**32 - 1.
-    start : the first clock in which somebody may be held back.
+    start : the first clock in which anything may be held back.
     stall, hold_drain, hold_interrupt, hold_message : rates, in 1/256.
     delay : BOUNDED holds for 1 to ``2**delay`` clocks.
     changes, horizon : PCT draws ``changes`` change points from the ``2**horizon`` clocks after ``start``.
@@ -68,7 +68,7 @@ class Plan:
 
     @property
     def slowness(self):
-        """How many times slower a run gets, roughly: the mean number of clocks until one in which a core is not stalled and what it
+        """Roughly how many times slower a run gets: the mean number of clocks until one in which a core is not stalled and what it
         waits for is not held."""
         return self._slowness(self.stall) * max(map(self._slowness, (self.hold_drain, self.hold_interrupt, self.hold_message)))
 

@@ -1,4 +1,4 @@
-"""Makes a run ready: all that can be refused is refused here, before anything is elaborated or written."""
+"""Prepares a run. Everything that can be refused is refused here, before anything is elaborated or written."""
 
 import re
 from contextlib import suppress
@@ -38,7 +38,8 @@ ENDLESS = 1 << 40
 class Prepared:
     """A Run of a scenario, read, assembled and checked.
 
-    barriers : of what is left out, the barriers that do nothing under the memory model of the run -> one under which they could.
+    barriers : among those left out, the barriers that do nothing under the memory model of the run -> a model under which they
+    could.
     """
 
     run: Run
@@ -57,7 +58,7 @@ class Prepared:
 
     @property
     def room(self):
-        """Of a Monitor that judges it by itself."""
+        """The Room of a Monitor that judges it by itself."""
         return room_of(self.scenario)
 
     @property
@@ -66,7 +67,7 @@ class Prepared:
 
     @cached_property
     def expected(self):
-        """The oracles that the run violates: as the scenario says, or what is said beside the protocol."""
+        """The oracles that the run is expected to violate, from the scenario, or from the file beside the protocol."""
         if self.scenario.document.has(("expect", "violations")):
             return self.scenario.expected
         if self.image.path.parent == SOURCES and not is_shipped(self.scenario):
@@ -76,13 +77,13 @@ class Prepared:
 
     @cached_property
     def profile(self):
-        """What the Monitor is told of the protocol."""
+        """What the Monitor knows of the protocol."""
         return profile_of(self.run.config, self.image, straps=self.run.straps, arena=self.contents.arena,
                           visits=self.scenario.visits)
 
     @property
     def job(self):
-        """The Run, as a machine is told it."""
+        """The Run as a machine receives it."""
         return Job(self.contents, self.run.straps, max_clocks=self.run.max_clocks, patience=self.patience, profile=self.profile,
                    **self.run.driven)
 
@@ -96,7 +97,7 @@ class Prepared:
         return replace(self, run=replace(self.run, **changes))
 
     def with_straps(self, **straps):
-        """The same with other straps, on which neither image nor arena depends. Raises InputError if its machine lacks what they
+        """The same with other straps; image and arena do not depend on them. Raises InputError if its machine lacks what they
         need."""
         held = replace(self.run.straps, **straps)
         for _, _, sentence in lacking(self.run.config, held):
@@ -109,7 +110,7 @@ class Prepared:
         return _prepared(replace(self.run, subject=subject), self.scenario, self.image)
 
     def recorded(self, **more):
-        """The Run with all that it takes to repeat it elsewhere. more : fields of it."""
+        """The Run with everything that is needed to repeat it elsewhere. more : fields of it."""
         subject, files = self.run.subject, dict(self.run.files)
         if not files:
             if subject.scenario.endswith(".toml"):
@@ -121,12 +122,12 @@ class Prepared:
 
 def prepare(name, *, text=None, protocol=None, cores=None, preset=None, assignments=(), without=(), seed=0, patience=None,
             visits=None):
-    """What a command line says, ready to run. Raises InputError.
+    """The run that a command line describes, ready to run. Raises InputError.
 
-    name : a shipped scenario, or a path.  text : instead of what is in the file, which then need not exist.
-    protocol, cores, preset : instead of the scenario's own.
+    name : a shipped scenario, or a path.  text : its text instead of the file's, which then need not exist.
+    protocol, cores, preset : override those of the scenario.
     assignments : ``key=value`` of ``--set``.  without : named barriers and locks to leave out.
-    patience, visits : limits, instead of the scenario's own.
+    patience, visits : limits, overriding those of the scenario.
     """
     if cores is None and preset is not None:
         cores = preset_config(preset).n_cores
@@ -162,9 +163,9 @@ def prepare(name, *, text=None, protocol=None, cores=None, preset=None, assignme
 
 
 def load(run, *, file=None, tell=lambda line: None):
-    """The Prepared of a Run of a scenario. Raises InputError if it would be another run; ``file`` is where it stands.
+    """The Prepared of a Run of a scenario. Raises InputError if it would be another run; ``file`` is the file that describes it.
 
-    tell : called with what is to be said of the user's own files, if they are not what they were.
+    tell : called with a sentence about the user's own files if they have changed.
     """
     own = {kind: _own_file(run, kind, tell) for kind in ("scenario", "protocol")}
     scenario = read_scenario(own["scenario"] or find_scenario(run.subject.scenario), cores=run.config.n_cores,
@@ -193,7 +194,7 @@ def _with_limits(scenario, patience, visits):
 
 
 def _own_file(run, kind, tell):
-    """The path of the user's own file whose text is in the Run, or None. What is in the Run counts."""
+    """The path of the user's own file whose text is in the Run, or None. The text in the Run is used."""
     if kind not in run.files:
         return None
     path = Path(getattr(run.subject, kind))
@@ -217,8 +218,8 @@ def window_of(text):
 
 
 def patience_of(scenario, plan=PLAIN):
-    """After how many clocks without progress a run is stuck: more than the scenario itself lets pass, or what it says, and the plan
-    holds it up."""
+    """After how many clocks without progress a run is stuck: more than the scenario itself may pass, or as it specifies, plus what
+    the plan may hold it up."""
     if scenario.patience is not None:
         return ceil(scenario.patience * plan.slowness)
     commands = [command for program in scenario.programs for command in program]

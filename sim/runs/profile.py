@@ -1,4 +1,4 @@
-"""A run that has been prepared -> what its Monitor is told of it, and how much it must remember."""
+"""A prepared run -> what its Monitor knows of it, and how much it must remember."""
 
 from rtl.check.room import Room
 from rtl.events import Event, Whom
@@ -17,10 +17,10 @@ _MOST = Room(obligations=8, csds=8)
 
 
 def profile_of(config, image, *, straps=None, arena=None, visits=None):
-    """The Profile of a run: what the oracles do not judge for lack of something, the Monitor does not judge.
+    """The Profile of a run: what the oracles cannot judge because something is missing, the Monitor does not judge.
 
     config, image, arena : as ``make_oracles`` takes them.  visits : its ``max_visits``.
-    straps : of the machine; None: what a core stores is visible at once.
+    straps : of the machine; None: stores are visible at once.
     """
     oracles = {oracle.name: oracle for oracle in make_oracles(config, image, arena=arena, max_visits=visits)}
     said = image.events.keys()
@@ -50,8 +50,9 @@ def _places(image, places):
 
 
 def room_of(scenario):
-    """What the Monitor must remember of a core: the call that it is in, one that a function of it makes, and what it has asked for
-    without waiting. Of calls whose csds the protocol owns that is two of a kind, the one being run while the other is queued."""
+    """What the Monitor must remember for a core: the call that it is in, one that a function of it makes, and what it has
+    requested without waiting. For calls whose csds the protocol owns, that is two of each kind: one runs while the other is
+    queued."""
     return Room(obligations=max(map(_calls_at_a_time, scenario.programs)),
                 csds=min(_MOST.csds, max(Room().csds, 3 + max(map(_own_csds, scenario.programs)))))
 

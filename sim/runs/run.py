@@ -1,4 +1,4 @@
-"""One run, carried out: the machine with its observers, then the files. All that can be refused has been (``prepare``)."""
+"""Executes one run: the machine with its observers, then the files. Everything that can be refused has been (``prepare``)."""
 
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -14,6 +14,7 @@ from sim.records import Digest, Sources
 from sim.watchdog import Watchdog
 from sim.waves.feed import STAGES, WaveFeed
 from sim.waves.gtkw import write_gtkw
+from sim.waves.surfer import write_surfer
 from sim.waves.writer import WaveWriter
 
 from .prepare import ENDLESS, Prepared
@@ -31,11 +32,11 @@ _BEFORE, _AFTER = 5000, 2000
 
 @dataclass(frozen=True)
 class Result:
-    """What came out of a run.
+    """The result of a run.
 
     clocks, ending : of the machine.  calls : every Call.  violations : by clock.  digest : of all records.
-    oracles : what each says, as plain data (``sim.oracles.oracle.Oracle.to_json``).
-    messages : what became of interrupt messages, as plain data (``sim.calls.Messages``).
+    oracles : the verdict of each, as plain data (``sim.oracles.oracle.Oracle.to_json``).
+    messages : what happened to interrupt messages, as plain data (``sim.calls.Messages``).
     facts : what the oracles measured.  unfinished : a sentence for each call that is not over.  stalls : what holds them up.
     flags : of the Monitor: name -> clock.  schedule : what was in force, if it was recorded.
     window : the clocks that are in the waves, or None.  files : what was written: kind -> path, in the order in which to name them.
@@ -73,7 +74,7 @@ class Result:
 
     @property
     def as_expected(self):
-        """Just those oracles are violated that the scenario names; and the run came to an end."""
+        """Exactly the oracles that the scenario names are violated, and the run came to an end."""
         violated = {item.oracle for item in self.violations}
         return violated == set(self.prepared.expected) and self.ending is not Ending.LIMIT
 
@@ -110,17 +111,17 @@ class Result:
 
 def run(prepared, *, engine=None, out=None, name=None, waves=True, record=False, watch=None,
         progress=lambda clock: None):
-    """Run, observe and judge. What is observed does not change the run.
+    """Run, observe and judge. Observing does not change the run.
 
     engine : to run on, of the same config; a new PySimEngine if None.  out : the folder for files; None writes none.
-    name : of the files, without suffix; that of the scenario if None.  waves : whether waves are among them: then, if the run is a
-        finding, its schedule is, too.
-    record : whether the Result has the schedule.  progress : called with the clock now and then.
+    name : of the files, without suffix; that of the scenario if None.  waves : whether waves are among them. If the run is then a
+    finding, its schedule is among them as well.
+    record : whether the Result has the schedule.  progress : called with the clock from time to time.
     watch : something whose ``add(record, tracker)`` is called with each record, or None. If it has ``on_clock``, that is called as
         a Sink's is, with the probe in every clock, after the records of the clock.
-    If the Run has no window, the waves show all of at most 100,000 clocks; of more, those around the first violation, or the last
-    ones. (Where they are is not known before, so a run that may be long is done twice.)
-    Files appear whole when the run is over; if it is interrupted, what was there before stays. Raises InputError if they
+    If the Run has no window, the waves show all clocks of a run of at most 100,000. For a longer run they show the clocks around
+    the first violation, or the last ones. (These are not known in advance, so a run that may be long is done twice.)
+    Files appear whole when the run is over. If it is interrupted, earlier files stay. Raises InputError if they
     cannot be written.
     """
     engine = engine or PySimEngine(prepared.run.config)
@@ -185,6 +186,7 @@ def _run(prepared, engine, path, window, progress, record, watch):
             window = range(window.start, min(window.stop, outcome.clocks))
             feed.close(outcome.clocks)
             write_gtkw(writer)
+            write_surfer(writer)
     return Result(prepared, engine.name, outcome.clocks, outcome.ending, tuple(observers.tracker.calls), violations,
                   observers.digest.value(), tuple(judge.to_json() for judge in observers.judges),
                   observers.tracker.messages.to_json(), observers.jury.facts(), tuple(observers.watchdog.sentences()),
@@ -239,7 +241,7 @@ class _Observers:
 
 
 def _meta(prepared):
-    """What the waves say of the run besides the machine and the image."""
+    """What the waves contain about the run, besides the machine and the image."""
     return {
         "scenario": prepared.scenario.name,
         "protocol": prepared.image.path.stem,

@@ -1,4 +1,4 @@
-"""The file that says how to repeat a run: the JSON form of a Run. It is described in ``docs/schedules.md``."""
+"""The file that repeats a run: the JSON form of a Run. ``docs/schedules.md`` describes it."""
 
 import json
 from dataclasses import asdict, fields
@@ -21,7 +21,7 @@ __all__ = ["read_run", "run_text", "write_run"]
 
 _FORMAT = "crosscall schedule"
 _VERSION = 1
-#: Runs of the recorded schedule that stand on one line.
+#: Runs of the recorded schedule per line.
 _PER_LINE = 16
 #: The largest limit.
 _MOST = 1 << 40
@@ -32,7 +32,7 @@ _LIMITS = ("max_clocks", "patience", "visits", "window")
 
 
 def run_text(run):
-    """What the file of a Run says."""
+    """The text of the file of a Run."""
     limits = {name: getattr(run, name) for name in _LIMITS if getattr(run, name) != getattr(Run, name)}
     if run.window is not None:
         limits["window"] = [run.window.start, run.window.stop]
@@ -57,7 +57,7 @@ def write_run(path, run):
 
 
 def read_run(path):
-    """The Run of a file. Raises InputError that says what is wrong, and where."""
+    """The Run of a file. Raises InputError with what is wrong, and where."""
     path = Path(path)
     document = read_json(path, cut_off="is cut off: the rest of the schedule is missing")
     if not isinstance(document, dict) or document.get("format") != _FORMAT:

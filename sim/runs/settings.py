@@ -10,7 +10,7 @@ from sim.texts import shown
 
 __all__ = [
     "MACHINE_SETTINGS", "STRAP_SETTINGS", "TEXT_SETTINGS", "Settings", "constants", "memory_assignment", "preset_config",
-    "settings",
+    "settings", "swept",
 ]
 
 
@@ -50,8 +50,8 @@ def memory_assignment(name):
 
 
 def constants(assignments, option, texts=()):
-    """``NAME=value`` texts, as the user gave them to ``option``, -> {NAME: value}, a number but for the names in ``texts``. Raises
-    InputError."""
+    """``NAME=value`` texts, as the user gave them to ``option``, -> {NAME: value}: a number, except for the names in ``texts``.
+    Raises InputError."""
     result = {}
     for text in assignments:
         name, sign, value = (part.strip() for part in text.partition("="))
@@ -66,6 +66,22 @@ def constants(assignments, option, texts=()):
             raise InputError(f"{option} {text[:100]}: the value must be a whole number, not {shown(value)}") from None
         if abs(result[name]) >> 64:
             raise InputError(f"{option} {name}: the value has more than 64 bits")
+    return result
+
+
+def swept(texts):
+    """``NAME=value,value`` of each ``--sweep`` -> {NAME: its values, as ``--set`` takes them}. Raises InputError."""
+    result = {}
+    for text in texts:
+        name, sign, values = (part.strip() for part in text.partition("="))
+        chosen = [value.strip() for value in values.split(",")]
+        if not sign or not name or not all(chosen):
+            raise InputError(f"--sweep {text}: must be written as NAME=value,value")
+        if name in result:
+            raise InputError(f"--sweep {text}: {name} is swept twice")
+        if len(set(chosen)) < len(chosen):
+            raise InputError(f"--sweep {text}: has a value twice")
+        result[name] = chosen
     return result
 
 
@@ -101,7 +117,7 @@ def settings(scenario, *, preset="default", assignments=()):
 
 
 def _replaced(base, scenario, section, own, assigned):
-    """``base`` with the scenario's own and the assigned fields, all at once, because the limit of one may hang on another."""
+    """``base`` with the scenario's own and the assigned fields, all at once, because the limit of one may depend on another."""
     try:
         return replace(base, **{**own, **assigned})
     except ValueError as error:

@@ -17,6 +17,7 @@ from rtl.events import ApicEvent, Event
 from rtl.memory.port import MemoryOp
 
 from ..files import make_folder, write_together
+from .view import Group, view_of
 from .writer import CLOCK_NS
 
 __all__ = ["write_gtkw"]
@@ -26,8 +27,6 @@ _WIDTH, _HEIGHT, _NAMES_WIDTH = 1600, 1000, 440
 _BORDER = 70
 #: GTKWave's zoom is minus the logarithm to base 2 of the time units in so many pixels.
 _ZOOM_PIXELS = 200
-#: With more cores their groups are closed, and a group above them shows what each is at.
-_OPEN_CORES = 8
 
 
 def write_gtkw(writer):
@@ -64,111 +63,28 @@ class _Save:
         save.pos()
         save.sst_expanded(False)
         save.signals_width(_NAMES_WIDTH)
-        first, last = writer.first_call or (writer.start, min(writer.end, writer.start + 200) - 1)
+        view = view_of(writer)
         # A little room on both sides.
-        length = (last + 1 - first) * 1.05
-        save.timestart(max(writer.start, int(first - length * 0.02)) * CLOCK_NS)
+        length = len(view.clocks) * 1.05
+        save.timestart(max(writer.start, int(view.clocks.start - length * 0.02)) * CLOCK_NS)
         ns_per_pixel = length * CLOCK_NS / (_WIDTH - _NAMES_WIDTH - _BORDER)
-        marker = -1 if writer.first_violation is None else writer.first_violation * CLOCK_NS
+        marker = -1 if view.marked is None else view.marked * CLOCK_NS
         save.zoom_markers(-math.log2(ns_per_pixel * _ZOOM_PIXELS), marker, a=marker)
+        self._show(view.items)
 
-        self._trace("run.clock", datafmt="dec")
-        self._trace("calls.violation_text", "violation", GTKWColor.red)
-        self._trace("calls.vanished_text", "vanished message", GTKWColor.red)
-        n_cores = writer.config.n_cores
-        if n_cores > _OPEN_CORES:
-            with save.group("stage of each core"):
-                for core in range(n_cores):
-                    self._trace(f"core{core}.stage_text", f"core {core}", GTKWColor.orange)
-        for core in range(n_cores):
-            self._core(core, n_cores > _OPEN_CORES)
-        self._fabric(n_cores > _OPEN_CORES)
-        self._arena()
-        for bank in range(writer.config.n_banks):
-            with save.group(f"bank {bank}: what became visible", closed=True):
-                for name in ("core", "op_text", "name", "old", "new", "count"):
-                    self._trace(f"bank{bank}.{name}")
+    def _show(self, items):
+        for item in items:
+            if isinstance(item, Group):
+                with self._save.group(item.title, closed=item.closed):
+                    self._show(item.items)
+            else:
+                self._trace(item)
 
-    def _core(self, core, closed):
-        save, scope, apic = self._save, f"core{core}", f"apic{core}"
-        with save.group(f"core {core}", closed):
-            self._trace(f"{scope}.stage_text", "stage", GTKWColor.orange)
-            self._trace(f"{scope}.call_text", "call", GTKWColor.yellow)
-            self._trace(f"{scope}.routine", color=GTKWColor.normal)
-            self._trace(f"{scope}.event_text", "event")
-            self._trace(f"{apic}.interrupt", "interrupt", GTKWColor.indigo)
-            self._trace(f"{scope}.interrupts_on", color=GTKWColor.normal)
-            for name, signal in self._own(core):
-                self._trace(signal, name, GTKWColor.green)
-            with save.group(f"core {core}: more", closed=True):
-                self._trace(f"{scope}.label")
-                self._trace(f"{scope}.state_text", "state")
-                with save.group(f"core {core}: microcode", closed=True):
-                    for name in ("pc", "op_text", "source", "line", "go", "depth"):
-                        self._trace(f"{scope}.{name}")
-                with save.group(f"core {core}: registers", closed=True):
-                    for number in range(8):
-                        self._trace(f"{scope}.r{number}")
-                with save.group(f"core {core}: last event, last memory operation", closed=True):
-                    for name in ("event_text", "a", "b", "count", "memory_op_text", "memory_name", "memory_result", "memory_count"):
-                        self._trace(f"{scope}.{name}")
-                with save.group(f"core {core}: memory port", closed=True):
-                    for name in ("valid", "done", "op_text", "name", "data"):
-                        self._trace(f"{scope}.port.{name}")
-                    if self._writer.config.store_buffer_depth:
-                        self._trace(f"{scope}.port.stores", datafmt="dec")
-                with save.group(f"core {core}: APIC", closed=True):
-                    for name in ("irr", "isr", "tpr", "vector", "event_text", "event_vector", "event_destination", "count"):
-                        self._trace(f"{apic}.{name}")
-                with save.group(f"core {core}: numbers", closed=True):
-                    for name, filter_name in (("stage", "stage"), ("event", "event"), ("state", "state"), ("op", "op")):
-                        self._trace(f"{scope}.{name}", filter_name=filter_name)
-                    self._trace(f"{scope}.port.op", "port op", filter_name="memory_op")
-                    self._trace(f"{apic}.event", "apic event", filter_name="apic_event")
-                    self._trace(f"{apic}.icr_mode", filter_name="mode")
-
-    def _own(self, core):
-        """(name, signal) of the flags, and of the counts of targets still to come, of what is queued for this core's calls. (Of a
-        name with dots GTKWave shows the last part.)"""
-        image, signals = self._writer.image, {signal.replace("\\", ""): signal for signal in self._writer.signals}
-        for role, suffix in (("csd.flags", "_text"), ("targets.count", "")):
-            for item, name, _ in image.places(role):
-                if item.cpu == core:
-                    yield name.replace(f"[{core}]", "", 1).replace(".", " "), signals[f"arena.{name}{suffix}"]
-
-    def _fabric(self, closed):
-        with self._save.group("fabric", closed):
-            for core in range(self._writer.config.n_cores):
-                scope = f"fabric.core{core}"
-                self._trace(f"{scope}.busy", f"core {core} sends", GTKWColor.indigo)
-                self._trace(f"{scope}.call_text", "  for call", GTKWColor.yellow)
-                self._trace(f"{scope}.destination", "  to core", GTKWColor.normal, datafmt="dec")
-                self._trace(f"{scope}.vector", "  vector")
-                self._trace(f"{scope}.delivered", f"delivered to core {core}", datafmt="dec")
-                self._trace(f"{scope}.delivered_source", "  from core", datafmt="dec")
-
-    def _arena(self):
-        """All objects, in one closed group for each declared name."""
-        bases = {item.name: item.base for item in self._writer.image.objects}
-        groups = {}
-        for signal in self._writer.signals:
-            scope, _, name = signal.partition(".")
-            if scope == "arena":
-                shown = name.replace("\\", "")
-                item = shown.partition(".")[0].removesuffix("->")
-                base = bases.get(item) or bases[item.removesuffix("_text")]
-                groups.setdefault(base, []).append((signal, shown))
-        with self._save.group("arena"):
-            for base, signals in groups.items():
-                with self._save.group(base, closed=True):
-                    for signal, shown in signals:
-                        self._trace(signal, shown)
-
-    def _trace(self, name, alias=None, color=None, datafmt="hex", filter_name=None):
-        width = self._writer.signals[name]
+    def _trace(self, trace):
+        width = self._writer.signals[trace.signal]
         # GTKWave knows a vector only with its range.
-        full = f"{name}[{width - 1}:0]" if width > 1 else name
-        alias = alias or name.rpartition(".")[2].removesuffix("_text")
+        full = f"{trace.signal}[{width - 1}:0]" if width > 1 else trace.signal
+        color = trace.color and GTKWColor[trace.color]
         # The filters know decimal numbers.
-        self._save.trace(full, alias, color, datafmt="dec" if filter_name else datafmt,
-                         translate_filter_file=filter_name and f"{self._filters}/{filter_name}.txt")
+        self._save.trace(full, trace.alias, color, datafmt="dec" if trace.meanings else trace.numbers,
+                         translate_filter_file=trace.meanings and f"{self._filters}/{trace.meanings}.txt")

@@ -26,7 +26,7 @@ from .arena import ArenaSignals, word_names
 from .header import END_MARK, header_text
 from .output import OutputFile, OutputStream
 
-__all__ = ["CLOCK_NS", "WaveWriter"]
+__all__ = ["CLOCK_NS", "ESCAPES", "WaveWriter"]
 
 #: The timescale is 1 ns: clock ``c`` is shown during [CLOCK_NS * c, CLOCK_NS * (c + 1)).
 CLOCK_NS = 10
@@ -50,7 +50,7 @@ _MODES = _names(DeliveryMode)
 _MESSAGE = {name: field.width for name, field in message_layout}
 
 #: A value ends at a space.
-_ESCAPES = {ord(" "): "\\x20", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r", ord("\\"): "\\\\"}
+ESCAPES = {ord(" "): "\\x20", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r", ord("\\"): "\\\\"}
 
 
 def _plain(text):
@@ -70,7 +70,7 @@ class _Variable:
         self.value = value
         ident = handle.ident
         if width == _TEXT:
-            self.render = lambda value: f"s{value.translate(_ESCAPES)} {ident}\n"
+            self.render = lambda value: f"s{value.translate(ESCAPES)} {ident}\n"
         elif width == 1:
             self.render = lambda value: f"{value:d}{ident}\n"
         else:

@@ -71,7 +71,7 @@ class Journey:
 
 
 @pytest.mark.parametrize("n", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 4)), 3, 8])
-@pytest.mark.parametrize("latency", [0, 1, 8])
+@pytest.mark.parametrize("latency", [0, pytest.param(1, marks=pytest.mark.slow), 8])
 @pytest.mark.parametrize("schedule", ["free", "held"])
 @pytest.mark.parametrize("several", [False, True], ids=["one", "several"])
 def test_random_messages(n, latency, schedule, several, simulate, convert):

@@ -46,7 +46,8 @@ def modules(config):
     return dict(re.findall(r"^module \\(\S+)\n(.*?)^end$", text, re.MULTILINE | re.DOTALL))
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name == "default" else ()) for name in CONFIGS])
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=pytest.mark.slow if name in ("default", "8 cores") else ()) for name in CONFIGS])
 def test_tiles_are_one_circuit(name):
     """Also: no combinational loop."""
     config = CONFIGS[name]
@@ -139,6 +140,7 @@ def digest(config, raw):
     return result.value()
 
 
+@pytest.mark.slow
 def test_load_port_and_a_late_start_change_nothing():
     """All contents through the port, and ``run`` low for as long as one likes: the same records on the same clocks."""
     prepared, engine, outcome, raw = reference()
@@ -163,7 +165,7 @@ def test_a_second_run_equals_the_first_and_the_probe_changes_nothing():
     assert simulate(engine, prepared, probe=True) == (outcome, raw)
 
 
-@pytest.mark.parametrize("xlen", [32, 64])
+@pytest.mark.parametrize("xlen", [pytest.param(32, marks=pytest.mark.slow), 64])
 def test_wider_words(xlen):
     """Wider registers do the same scenario in the same clocks, and the oracles hold."""
     prepared = scenario(f"xlen={xlen}")

@@ -770,8 +770,10 @@ def test_a_function_that_works_is_silent(watch, stream, spins, flags):
 # What a protocol does not say.
 
 @pytest.mark.parametrize("unsaid", [
-    ["DEQUEUE", "LIST_DEL"], ["CSD_UNLOCK"], ["CSD_LOCK"], ["REFS"], ["QUEUE"], ["VISIT"], ["TARGET", "TARGETS"],
-    ["CALL", "RETURN", "WAIT", "WOKEN"], ["REQUEST", "ISSUE", "RESULT", "RUN", "RAN"],
+    *(pytest.param(unsaid, marks=pytest.mark.slow) for unsaid in (
+        ["DEQUEUE", "LIST_DEL"], ["CSD_UNLOCK"], ["CSD_LOCK"], ["REFS"], ["QUEUE"], ["VISIT"], ["TARGET", "TARGETS"],
+        ["CALL", "RETURN", "WAIT", "WOKEN"])),
+    ["REQUEST", "ISSUE", "RESULT", "RUN", "RAN"],
     ["CSD_LOCK", "CSD_UNLOCK", "QUEUE", "DEQUEUE", "LIST_DEL", "REFS", "TAKE", "COMPLETE", "IPI_MASK", "HANDLE", "HANDLE_END"],
 ])
 def test_what_is_not_said_is_not_held_against_it(watch, unsaid):

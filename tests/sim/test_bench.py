@@ -93,7 +93,7 @@ def test_a_lane_that_goes_wrong_is_exit_1(monkeypatch):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (["spede"], 'there is no bench "spede", did you mean "speed"? (there is: speed)'),
+    (["spede"], "no such command 'spede'. Did you mean 'speed'?"),
     (["speed", "--cores", "1,x"], "--cores 1,x: must be numbers from 1 to 64, with commas between them"),
     (["speed", "--cores", "65"], "--cores 65: must be numbers from 1 to 64, with commas between them"),
     (["speed", "--engines", "fast"], 'there is no engine "fast" (there are: pysim, compiled, lanes, verilator)'),

@@ -101,7 +101,7 @@ def test_run_prints_a_report(crosscall, tmp_path):
     assert "clean: all " in out
     assert re.search(r"^holds +O1 \(\d+\), ", out, re.MULTILINE)
     assert sorted(path.name for path in (tmp_path / "waves").iterdir()) == [
-        "single.events.jsonl", "single.filters", "single.gtkw", "single.vcd"]
+        "single.events.jsonl", "single.filters", "single.gtkw", "single.sucl", "single.vcd"]
 
 
 def test_run_without_a_barrier(crosscall):

@@ -41,8 +41,8 @@ STRAPS = [
 # --- lockstep -------------------------------------------------------------------------------------------------------
 
 
-#: Between them they use all that the hardware has: locks, interrupts in handlers, hotplug, masks, errors.
-DIVERSE = {"demo", "enxio", "hotplug", "nested", "on-each", "storm"}
+#: Between them they use all that the hardware has: locks, interrupts in handlers, hotplug, masks.
+DIVERSE = {"hotplug", "nested", "storm"}
 
 
 @pytest.mark.parametrize("scenario", [pytest.param(name, marks=() if name in DIVERSE else pytest.mark.slow)
@@ -53,15 +53,17 @@ def test_shipped_scenarios(scenario):
     assert_same(scenario, max_clocks=1200)
 
 
-@pytest.mark.parametrize("cores", [1, 2, 3, 8])
-@pytest.mark.parametrize("plan", PLANS[:2], ids=lambda plan: plan.kind.name)
+@pytest.mark.parametrize("cores, plan", [
+    pytest.param(cores, plan, marks=() if plan is PLANS[cores in (2, 8)] else pytest.mark.slow, id=f"{plan.kind.name}-{cores}")
+    for cores in (1, 2, 3, 8) for plan in PLANS[:2]])
 def test_core_counts_and_schedules(cores, plan):
     assert_same("storm", cores=cores, seed=cores, max_clocks=2400 // cores, plan=plan, record=True, patience=300)
 
 
 @pytest.mark.parametrize("settings, numbers", [
     ((), range(4)), pytest.param(("n_banks=2",), (1, 2), marks=pytest.mark.slow),
-    (("n_banks=4", "n_vectors=256"), (0, 1)), (("xlen=32",), (2, 3)), (("xlen=64", "store_buffer_depth=0"), (1, 2)),
+    (("n_banks=4", "n_vectors=256"), (0, 1)), pytest.param(("xlen=32",), (2, 3), marks=pytest.mark.slow),
+    (("xlen=64", "store_buffer_depth=0"), (1, 2)),
     (("pso=0", "x2apic_mode=0", "task_priority=0", "error_status=0", "delay_bits=4"), (1, 2)),
 ], ids=str)
 def test_structures_and_straps(settings, numbers):
@@ -146,7 +148,8 @@ def test_many_cores(cores):
 # --- the command ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("window, clocks", [("auto", 100_000), ("0:40", 100), ("333:777", 900), ("700:", 900)])
+@pytest.mark.parametrize("window, clocks", [
+    ("auto", 100_000), ("333:777", 900), *(pytest.param(*case, marks=pytest.mark.slow) for case in (("0:40", 100), ("700:", 900)))])
 def test_waves_are_those_of_pysim_to_the_byte(crosscall, tmp_path, window, clocks):
     results = {}
     for name in ("pysim", "compiled"):

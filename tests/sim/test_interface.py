@@ -104,6 +104,13 @@ def test_page_and_trace(early, tmp_path):
     assert early.write_trace(tmp_path / "early.pftrace").stat().st_size > 1000
 
 
+def test_waves_as_fst(early, tmp_path):
+    pytest.importorskip("pylibfst")
+    assert 1000 < early.write_fst(tmp_path / "early.fst").stat().st_size < early.files["waves"].stat().st_size / 5
+    with pytest.raises(interface.InputError, match="no waves"):
+        interface.run("single").write_fst(tmp_path / "single.fst")
+
+
 def test_a_scenario_built_in_python_is_the_same_as_its_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     built = interface.Scenario("pair", **PAIR)

@@ -88,7 +88,8 @@ def _whole(folder):
             for line in path.read_text().splitlines():
                 json.loads(line)
         else:
-            assert path.is_dir() or path.suffix in (".gtkw", ".txt", ".lock") or path.name.endswith(".hunt.sqlite-journal"), path
+            assert (path.is_dir() or path.suffix in (".gtkw", ".sucl", ".txt", ".lock")
+                    or path.name.endswith(".hunt.sqlite-journal")), path
 
 
 def _check(command, folder, number, moment, everybody):

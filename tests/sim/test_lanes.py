@@ -148,7 +148,7 @@ commands = [{ call = "all", func = "work", delay = "0..200", repeat = 3 }, { cal
 
 @pytest.mark.parametrize(("config", "lanes"), [
     (MachineConfig(n_cores=1), None),
-    (MachineConfig(n_cores=2, xlen=32, n_vectors=32, n_banks=2), 16),
+    pytest.param(MachineConfig(n_cores=2, xlen=32, n_vectors=32, n_banks=2), 16, marks=pytest.mark.slow),
     pytest.param(MachineConfig(n_cores=3, xlen=64), 8, marks=pytest.mark.slow),
     pytest.param(MachineConfig(n_cores=8, arena_depth=2048, n_banks=4), None, marks=pytest.mark.slow),
 ])

@@ -365,6 +365,7 @@ def test_an_explanation_that_is_wrong_is_found(crosscall, protocol):
     assert out.count(f"\nexplained as equivalent, but killed: {_WOKEN} branch ") == 3
 
 
+@pytest.mark.slow
 def test_a_hunt_finds_what_the_run_does_not(tmp_path):
     """A store that has come out of its lock: the number that the verdict names shows it alone."""
     added = _place("@QUEUE", ".macro list_add_tail", "lists.uasm")

@@ -145,3 +145,23 @@ def test_a_page_of_many_runs_is_drawn(tmp_path):
         assert driver.execute_script("return document.querySelectorAll('#states svg .bars path').length") >= 2
         assert cells(driver, "tests") == [["SB", "allowed", "observed", "ok", "5 × x=0; 4 × x=1"]]
         assert complaints(driver) == []
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+def test_curves_of_latency_are_drawn(tmp_path, width):
+    from sim.bench.latency import bench_latency, points_of
+    from sim.report.latency import LatencyReport, curves
+
+    report = LatencyReport(tmp_path, html=True, table=False)
+    bench_latency(points_of(protocols=["v4"], memories=[None], settings={}, cores=[3], callers=[1, 2], targets=[1, 2]), calls=2,
+                  done=report.add)
+    report.write()
+    with browser(width=width) as driver:
+        opened(driver, tmp_path / "latency.html")
+        for chart in curves(report.rows):
+            drawn = driver.execute_script("return document.getElementById(arguments[0]).data.map(line => [line.name, [...line.x], "
+                                          "[...line.y]])", chart["name"])
+            assert drawn == [[line["name"], line["x"], line["y"]] for line in chart["lines"]]
+        assert len(cells(driver, "points")) == len(report.rows) == 4
+        assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+        assert complaints(driver) == []

@@ -90,19 +90,34 @@ def test_the_list(capsys):
     assert command(capsys, "list", "birds")[0] == 2
 
 
-@pytest.mark.parametrize("name", [*NAMED[:4], *(pytest.param(name, marks=pytest.mark.slow) for name in (
-    "arty_a7_35", "tang_nano_9k", "de10_lite", "mach_xo3lsk", "icesugar", "colorlight_5a75b_r7_0", "atlys"))])
-def test_it_elaborates_and_what_the_tools_need_is_written(name, tmp_path, monkeypatch):
-    """Up to the first tool. The vendors' need Verilog, which takes longer to write."""
-    called = []
-    monkeypatch.setattr("sim.boards.synth.find_tool", lambda name: [name])
+@pytest.fixture
+def called(monkeypatch):
+    """The names of the tools that are called; none of them is."""
+    names = []
+
     def pretend(name, arguments, folder, progress):
-        called.append(name)
+        names.append(name)
         (folder / "top.bit").write_text("")
 
+    monkeypatch.setattr("sim.boards.synth.find_tool", lambda name: [name])
     monkeypatch.setattr("sim.boards.synth.run_tool", pretend)
     monkeypatch.setattr("sim.boards.synth._measured", lambda folder: ({"lut": 1, "ff": 1, "bram": 1, "lc": 1, "lc_of": 2,
                                                                        "fmax_mhz": 50.0}, ()))
+    return names
+
+
+def test_json(capsys, called, tmp_path):
+    code, out, err = command(capsys, "synth", "--board", "ulx3s_85f", "--cores", 2, "--out", tmp_path, "--json")
+    assert (code, err) == (0, "")
+    said = json.loads(out)
+    assert {"board", "cores", "lut", "ff", "bram", "lc", "fmax_mhz", "clock_mhz", "bitstream", "left_out"} <= said.keys()
+    assert said["clock_mhz"] == 25 and said["bitstream"] == str(tmp_path / "top.bit") and said["left_out"]
+
+
+@pytest.mark.parametrize("name", [*NAMED[:4], *(pytest.param(name, marks=pytest.mark.slow) for name in (
+    "arty_a7_35", "tang_nano_9k", "de10_lite", "mach_xo3lsk", "icesugar", "colorlight_5a75b_r7_0", "atlys"))])
+def test_it_elaborates_and_what_the_tools_need_is_written(name, tmp_path, called):
+    """Up to the first tool. The vendors' need Verilog, which takes longer to write."""
     info = find_board(name)
     built = build(info, cores=2, assignments=LITTLE, out=tmp_path)
     assert built.cores == 2 and "store_buffer_depth 0 instead of 4" in built.left_out
@@ -111,6 +126,8 @@ def test_it_elaborates_and_what_the_tools_need_is_written(name, tmp_path, monkey
         assert called[0] == "yosys" and "seed" not in texts["top.ys"] and "COLLISION_X_MASK" in texts["top.ys"]
         assert "tile0" in texts["top.il"] and built.fmax_mhz == 50
         assert "dfu-suffix" not in called and built.run.startswith(LOADERS[name]) and str(built.bitstream) in built.run
+        constraints = texts.get("top.pcf", "") + texts.get("top.lpf", "")
+        assert "clocking.$" not in constraints and ("clocking.clock" in constraints) == (info.clocking() is not None)
         first, called[:] = called[:], []
         build(info, cores=2, assignments=LITTLE, out=tmp_path, seed=2, again=True)
         assert ["yosys", *called] == first

@@ -1,0 +1,122 @@
+"""The command file that opens a VCD in Surfer as GTKWave shows it: the same groups, names, colours and first clocks.
+
+Surfer's commands (0.7, docs/commands of its repository) name no rows. A command acts on the row that has the focus, and
+``item_focus`` counts the rows that are visible, so this file knows where each row will be. What follows from that:
+
+- A group is made around its first row, which has the focus. What is added while a row has the focus comes behind it, in its group.
+- A group is left by folding it: what is added behind a folded group is outside of it. In the end all are unfolded, and those folded
+  again that are closed.
+- A variable that is not found would be no row, and all focus would be wrong after it. Surfer splits names at every dot, so it finds
+  no signal that has one in its own name: those of the arena. They come last, as a scope, by one command.
+- There is no command for a range of clocks. ``zoom_in`` halves what is shown, and ``cursor_set`` moves it to where the cursor is.
+- ``;`` and ``#`` cannot be said.
+"""
+
+import re
+
+from ..files import write_whole
+from .view import Group, view_of
+from .writer import CLOCK_NS
+
+__all__ = ["write_surfer"]
+
+#: GTKWave's colours -> those of Surfer's themes.
+_COLOURS = {"red": "Red", "orange": "Orange", "yellow": "Yellow", "green": "Green", "indigo": "Violet"}
+_ARENA = "arena"
+
+
+def write_surfer(writer):
+    """Write the ``.sucl`` beside the VCD of a closed ``WaveWriter``: ``surfer NAME.vcd --command-file NAME.sucl``. Returns its
+    path. Raises InputError."""
+    path = writer.path.with_suffix(".sucl")
+    write_whole(path, "\n".join(_Commands(writer).lines) + "\n")
+    return path
+
+
+class _Commands:
+    """lines : the commands."""
+
+    def __init__(self, writer):
+        self._writer = writer
+        self.lines = []
+        self._rows = 0                # that are visible so far
+        self._all = 0                 # that there are, folded ones too
+        self._closed = []             # where the groups are that are closed, if all is unfolded
+        self._headers = {}            # Group -> the visible row of its title, by identity
+        view = view_of(writer)
+        self._show(_without_arena(view.items))
+        self.lines.append("group_unfold_all")
+        for row in reversed(self._closed):
+            self._focus(row)
+            self.lines.append("group_fold_recursive")
+        self.lines += ["item_unfocus", f"scope_add_as_group {_ARENA}", *self._zoom(view)]
+
+    def _show(self, items, around=(), hidden=False):
+        """around : groups that are made around the first of the items.  hidden : they are in a closed group."""
+        for item in items:
+            if isinstance(item, Group):
+                self._group(item, around, hidden)
+            else:
+                self._trace(item, around)
+            around = ()
+
+    def _group(self, group, around, hidden):
+        if group.closed and not hidden:
+            # Where its title comes, behind those of the groups that are made with it.
+            self._closed.append(self._all + len(around))
+        self._show(group.items, (*around, group), hidden or group.closed)
+        header = self._headers[id(group)]
+        self._focus(header)
+        self.lines.append("group_fold_recursive")
+        # Folding takes the focus away.
+        self._focus(header)
+        self._rows = header + 1
+
+    def _trace(self, trace, around):
+        self.lines.append(f"variable_add {trace.signal}")
+        for group in around:
+            self._focus(self._rows)
+            self.lines += ["group_marked group", f"item_rename {_sayable(group.title)}"]
+            self._headers[id(group)] = self._rows
+            self._rows += 1
+        self._all += len(around) + 1
+        self._focus(self._rows)
+        self._rows += 1
+        if trace.alias != trace.signal.rpartition(".")[2]:
+            self.lines.append(f"item_rename {_sayable(trace.alias)}")
+        if trace.color in _COLOURS:
+            self.lines.append(f"item_set_color {_COLOURS[trace.color]}")
+        if (trace.meanings or trace.numbers == "dec") and self._writer.signals[trace.signal] > 1:
+            self.lines.append("item_set_format Unsigned")
+
+    def _focus(self, row):
+        """Rows have hexadecimal numbers, with the digits a to p."""
+        self.lines.append("item_focus " + "".join(chr(ord("a") + int(digit, 16)) for digit in f"{row:x}"))
+
+    def _zoom(self, view):
+        """The window is at most twice as long as what is to fill it, and in the middle of that stands the cursor."""
+        yield "zoom_fit"
+        width = self._writer.end - self._writer.start
+        while width > 2 * len(view.clocks):
+            width /= 2
+            yield "zoom_in"
+        yield f"cursor_set {(view.clocks.start + view.clocks.stop) // 2 * CLOCK_NS}"
+        if view.marked is not None:
+            yield f"marker_set violation {view.marked * CLOCK_NS}"
+
+
+def _without_arena(items):
+    """Without signals that Surfer does not find, and without groups in which nothing is left."""
+    kept = []
+    for item in items:
+        if isinstance(item, Group):
+            inner = _without_arena(item.items)
+            if inner:
+                kept.append(Group(item.title, item.closed, inner))
+        elif not item.signal.startswith(f"{_ARENA}."):
+            kept.append(item)
+    return kept
+
+
+def _sayable(name):
+    return re.sub(r"[#;\n\r]", "_", name)
