@@ -4,7 +4,9 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass
+from math import sqrt
 from pathlib import Path
+from random import Random
 
 from sim.errors import InputError
 from sim.files import make_folder, write_whole
@@ -14,7 +16,7 @@ from sim.workers.processes import side_by_side
 from .equivalents import equivalents_of
 from .judge import Judge, Verdict
 
-__all__ = ["Campaign", "Report", "Row"]
+__all__ = ["Campaign", "Report", "Row", "Sample"]
 
 #: What brings the machine up and down: the same for every protocol, and changed only if it is asked for.
 _BOOT = ("allocate.uasm", "boot.uasm", "cfd.uasm", "csd.uasm", "csds.uasm")
@@ -38,9 +40,22 @@ class Row:
                 **verdict, "equivalent": self.equivalent}
 
 
+#: So many standard deviations to either side hold 95 % of a normal distribution.
+_DEVIATIONS = 1.96
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A random choice of the mutants that nobody has explained. seed : of the choice.  of : how many there were to choose from."""
+
+    seed: int
+    of: int
+
+
 @dataclass(frozen=True)
 class Report:
-    """rows : a Row for each mutant, in the order of the program.  here, seconds : how many were judged now, and in what time."""
+    """rows : a Row for each mutant, in the order of the program.  here, seconds : how many were judged now, and in what time.
+    sample : what the rows were chosen from, or None if they are all."""
 
     protocol: str
     scenarios: tuple[str, ...]
@@ -48,6 +63,7 @@ class Report:
     rows: tuple[Row, ...]
     here: int
     seconds: float
+    sample: Sample | None = None
 
     @property
     def equivalents(self):
@@ -72,10 +88,20 @@ class Report:
         faults = len(self.killed) + len(self.survivors)
         return 100 * len(self.killed) / faults if faults else 100.0
 
+    @property
+    def interval(self):
+        """(low, high): where the percentage of all that the sample is from lies with a confidence of 95 %: Wilson's score interval,
+        which may be trusted near 100 % as well."""
+        count = len(self.killed) + len(self.survivors)
+        share, room = self.percent / 100, _DEVIATIONS ** 2 / count
+        middle, half = share + room / 2, _DEVIATIONS * sqrt(share * (1 - share) / count + room / (4 * count))
+        return 100 * (middle - half) / (1 + room), 100 * (middle + half) / (1 + room)
+
     def to_json(self):
+        sample = {} if self.sample is None else {**asdict(self.sample), "interval": [round(end, 2) for end in self.interval]}
         return {"protocol": self.protocol, "scenarios": list(self.scenarios), "runs": self.runs, "mutants": len(self.rows),
                 "equivalent": len(self.equivalents), "killed": len(self.killed), "survived": len(self.survivors),
-                "percent": round(self.percent, 2), "here": self.here, "seconds": round(self.seconds, 1),
+                "percent": round(self.percent, 2), "sample": sample or None, "here": self.here, "seconds": round(self.seconds, 1),
                 "rows": [row.to_json() for row in self.rows]}
 
 
@@ -89,14 +115,15 @@ class Campaign:
     boot : whether what is for power-up and hotplug is changed as well.
     only : a part of the mutant's id, its line or its routine; the others are left alone.
     everything : judge those that are explained as equivalent, too.
+    sample, seed : instead of all, judge so many of those that are not explained, chosen at random; all, if there are no more.
     out : folder for the notebook.  processes : one per CPU if None.
     progress : called with (judged, of how many, killed, seconds) now and then.
 
     Raises InputError.
     """
 
-    def __init__(self, protocol, *, scenarios=(), runs=512, first=0, boot=False, only=None, everything=False, out=Path("waves"),
-                 processes=None, progress=lambda *numbers: None):
+    def __init__(self, protocol, *, scenarios=(), runs=512, first=0, boot=False, only=None, everything=False, sample=None, seed=0,
+                 out=Path("waves"), processes=None, progress=lambda *numbers: None):
         path = find_protocol(protocol)
         self._protocol, self._runs, self._out, self._progress = path.stem, runs, Path(out), progress
         self._processes = processes or len(os.sched_getaffinity(0))
@@ -111,7 +138,16 @@ class Campaign:
         if not self._mutants:
             raise InputError(f"--only {only}: no mutant has this text in its name, line or routine")
         self._reasons = {name: equivalents.reason(mutant) for name, mutant in self._mutants.items()}
+        self._sample = None if sample is None else self._choose(sample, seed)
         self._verdicts = {}           # id -> Verdict or None
+
+    def _choose(self, count, seed):
+        faults = [name for name in self._mutants if self._reasons[name] is None]
+        if not faults:
+            raise InputError("--sample: every mutant is explained as equivalent, so there is nothing to choose from")
+        chosen = set(Random(seed).sample(faults, min(count, len(faults))))
+        self._mutants = {name: mutant for name, mutant in self._mutants.items() if name in chosen}
+        return Sample(seed, len(faults))
 
     @property
     def notebook(self):
@@ -141,7 +177,8 @@ class Campaign:
                 self._progress(len(done), len(wanted), len(done) - done.count(None), time.monotonic() - started)
         rows = tuple(Row(name, mutant.place, mutant.text, mutant.routine, mutant.sentence, self._reasons[name],
                          self._verdicts.get(name)) for name, mutant in self._mutants.items())
-        return Report(self._protocol, tuple(self._judge.scenarios), self._runs, rows, len(todo), time.monotonic() - started)
+        return Report(self._protocol, tuple(self._judge.scenarios), self._runs, rows, len(todo), time.monotonic() - started,
+                      self._sample)
 
     # --- the notebook -----------------------------------------------------------------------------------------------------
 

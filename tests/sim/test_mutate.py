@@ -15,9 +15,9 @@ from rtl.events import Event
 from sim.errors import InputError
 from sim.microcode.assembler import assemble
 from sim.microcode.protocols import find_protocol, shipped_protocols
-from sim.mutate.campaign import Campaign
+from sim.mutate.campaign import Campaign, Report, Row, Sample
 from sim.mutate.equivalents import Equivalents, equivalents_of
-from sim.mutate.judge import Judge, _more_often
+from sim.mutate.judge import Judge, Verdict, _more_often
 from sim.mutate.mutants import WITNESSES, mutants_of
 from sim.mutate.words import dead_register, matters_in_order, reached, reads, writes
 from sim.scenarios.document import Document
@@ -324,6 +324,37 @@ def test_explanations_of_shared_lines_match_in_some_protocol():
     equivalents_of(shipped[0], shared).check_shared(every)
 
 
+def test_a_sample(crosscall, protocol):
+    """Of what is not explained; the seed says which."""
+    path, _ = protocol
+    command = ("mutate", "--protocol", path, "--only", "csd_wait", *_SMALL)
+    whole = json.loads(crosscall(*command, "--json")[1])
+    faults = [row["mutant"] for row in whole["rows"] if row["equivalent"] is None]
+    assert whole["sample"] is None and whole["equivalent"] > 0
+
+    def chosen(*arguments):
+        report = json.loads(crosscall(*command, *arguments, "--resume", "--json")[1])
+        assert report["here"] == report["equivalent"] == 0
+        return [row["mutant"] for row in report["rows"]], report["sample"]
+
+    names, sample = chosen("--sample", "6", "--seed", "1")
+    assert len(names) == 6 and names == [name for name in faults if name in names]
+    assert (sample["seed"], sample["of"]) == (1, len(faults))
+    assert chosen("--sample", "6", "--seed", "1")[0] == names != chosen("--sample", "6", "--seed", "2")[0]
+    assert chosen("--sample", "1000")[0] == faults
+    lines = crosscall(*command, "--sample", "6", "--seed", "1", "--resume")[1].splitlines()
+    assert lines[-2].startswith(f"a sample, with seed 1, of {len(faults)} mutants that are not explained: of all of them, ")
+
+
+@pytest.mark.parametrize("killed, survived, low, high", [(60, 0, 93.98, 100), (57, 3, 86.30, 98.29), (1, 1, 9.45, 90.55)])
+def test_what_a_sample_says_of_all(killed, survived, low, high):
+    """Wilson's interval of 57 of 60, as tables have it: 0.863 to 0.983."""
+    rows = tuple(Row("id", "line", "text", None, "", None, Verdict("O1", "single", "sc", None, "") if number < killed else None)
+                 for number in range(killed + survived))
+    report = Report("v4", ("single",), 8, rows, 0, 0, Sample(0, 1000))
+    assert report.interval == pytest.approx((low, high), abs=0.01)
+
+
 def test_an_explanation_that_is_wrong_is_found(crosscall, protocol):
     path, equivalents = protocol
     _entry(equivalents, mutants=["branch *"])
@@ -433,6 +464,9 @@ def test_explanations_of_nothing_are_refused(crosscall, protocol, entry, message
     (["--protocol", "v4", *_SMALL, "--out", "file/waves"], "file/waves: cannot be created: Not a directory"),
     (["--protocol", "v4", *_SMALL, "--resume"], "waves/v4.mutate.json: there is no campaign to resume"),
     (["--protocol", "v4", "--runs", "0"], "invalid value for '--runs'"),
+    (["--protocol", "v4", "--sample", "0"], "invalid value for '--sample'"),
+    (["--protocol", "v4", "--sample", "9", "--all"], "--sample chooses from the mutants that are not explained"),
+    (["--protocol", "v4", *_SMALL, "--only", f"{_WOKEN} constant ^ 2", "--sample", "1"], "--sample: every mutant is explained"),
 ])
 def test_bad_input(crosscall, tmp_path, arguments, message):
     (tmp_path / "file").touch()
