@@ -504,8 +504,9 @@ def test_without_a_compiler_it_says_so(crosscall, monkeypatch, tmp_path):
 
 @pytest.mark.slow
 def test_a_slice_of_v4(tmp_path):
-    """The waiting side, on all scenarios: no fault survives, and nothing that is explained is seen."""
+    """The waiting side, on all scenarios: nothing that is explained is seen, and of the faults only the one survives that
+    docs/findings.md names: a nowait call that waits all the same."""
     report = Campaign("v4", only="csd_wait", everything=True, out=tmp_path).run()
     assert len(report.rows) > 20 and len(report.scenarios) > 10
-    assert (report.survivors, report.contradictions) == ([], [])
-    assert report.equivalents and report.percent == 100
+    assert [(row.text, row.id.split(" ", 1)[1]) for row in report.survivors] == [("bne r3, 0, csd_wait", "branch always taken")]
+    assert report.equivalents and not report.contradictions
