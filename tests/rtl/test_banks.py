@@ -55,7 +55,7 @@ def busiest(run):
     return max(per_clock.values()), max(per_clock) - min(per_clock)
 
 
-@pytest.mark.parametrize("n_banks", [1, 2, 4])
+@pytest.mark.parametrize("n_banks", [1, pytest.param(2, marks=pytest.mark.slow), 4])
 @pytest.mark.parametrize("word", ["ld r4, [r3]", "st [r3], r4"])
 def test_banks_work_in_the_same_clock(word, n_banks, assembled):
     """Each core has a word of its own, in a bank of its own if there are as many: as many operations in a clock as banks. All

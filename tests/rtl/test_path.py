@@ -168,7 +168,7 @@ def drive(component, depth, memory_model, *, clocks, manners=MANNERS, strap=None
     return seen
 
 
-@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("depth", [pytest.param(depth, marks=pytest.mark.slow if depth == 4 else ()) for depth in DEPTHS])
 @pytest.mark.parametrize("memory_model", MemoryModel, ids=lambda model: model.name.lower())
 def test_random_operations(depth, memory_model):
     """In every clock what the model says; nothing lost, nothing invented, nothing out of order."""

@@ -174,7 +174,7 @@ def test_a_board_of_another_version(monkeypatch):
             Session(port, patience=5.0)
 
 
-@pytest.mark.parametrize("kind", [CompiledBoard, PySimBoard])
+@pytest.mark.parametrize("kind", [CompiledBoard, pytest.param(PySimBoard, marks=pytest.mark.slow)])
 def test_both_simulations_of_a_board_are_one(kind):
     """Loaded, run, read and stopped by single clocks; PySim is the reference."""
     with plugged_in(kind(LEAST)) as name, open_port(name) as port:

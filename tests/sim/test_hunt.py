@@ -270,6 +270,7 @@ def _following(notebook):
     return 0
 
 
+@pytest.mark.slow
 def test_a_kill_loses_nothing_that_was_printed(start, tmp_path):
     process = start("hunt", "storm", "--first", 700, "--runs", 200)
     line = process.stdout.readline()
@@ -292,6 +293,7 @@ def test_ctrl_c(start, tmp_path):
     assert os.listdir(notebook.parent) == [notebook.name]
 
 
+@pytest.mark.slow
 def test_nobody_is_left_when_only_the_head_is_killed(start, tmp_path):
     process = start("hunt", "single", "--seconds", 60)
     _wait(lambda: (tmp_path / "waves/single.hunt.sqlite").exists())

@@ -179,6 +179,7 @@ def test_the_documented_clocks(row, scenario, number, engine):
 # --- crosscall knockout -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_it_measures(crosscall):
     """A row for each name, then for pairs; the shortest run of each as waves, which can be repeated."""
     tried = (*reversed(BOTH), "csd_unlock_wmb")

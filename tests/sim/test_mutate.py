@@ -377,6 +377,7 @@ def test_a_hunt_finds_what_the_run_does_not(tmp_path):
     assert again.verdict == row.verdict
 
 
+@pytest.mark.slow
 def test_a_fence_is_judged_where_stores_are_buffered(tmp_path):
     campaign = Campaign("v4", scenarios=("broadcast",), only="spin_unlock_wmb", runs=32, out=tmp_path)
     rows = {row.id.split(" ", 1)[1]: row for row in campaign.run().rows}

@@ -44,7 +44,7 @@ class _Scalar:
 
 @settings(derandomize=True, max_examples=25, deadline=None, database=None, phases=[Phase.generate],
           suppress_health_check=list(HealthCheck))
-@pytest.mark.parametrize("group", [1, 8])
+@pytest.mark.parametrize("group", [pytest.param(1, marks=pytest.mark.slow), 8])
 @given(st.data())
 def test_scalar_code_computes_what_pysim_computes(monkeypatch, group, data):
     monkeypatch.setattr(scalar, "_GROUP", group)

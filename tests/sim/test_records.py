@@ -152,6 +152,7 @@ def test_digest_tells_runs_apart():
     assert len(values) == len(runs)
 
 
+@pytest.mark.slow
 def test_digest_does_not_depend_on_the_hash_seed():
     program = ("from sim.engines.compiled.translation import Translations; Translations.kept = False;"
                "from sim.runs.prepare import prepare; from sim.runs.run import run; result = run(prepare('single', cores=2));"
