@@ -13,7 +13,7 @@ from amaranth.lib import data
 
 from rtl.core.microword import OPERATIONS, MicroWord
 from rtl.events import Event
-from sim.files import write_whole
+from sim.kept import keep
 
 from .assembler import forms, usage
 from .events import EVENTS, SIGNATURES, comments
@@ -102,19 +102,7 @@ def update(text):
 
 def main(arguments):
     """The command; gives its exit code."""
-    stale = {}
-    for document in DOCUMENTS:
-        text = document.read_text(encoding="utf-8")
-        new = update(text)
-        if new != text:
-            stale[document] = new
-    if stale and arguments != ["--write"]:
-        names = " and ".join(document.name for document in stale)
-        print(f"not up to date: {names}; run python -m sim.microcode.reference --write", file=sys.stderr)
-        return 1
-    for document, text in stale.items():
-        write_whole(document, text)
-    return 0
+    return keep(DOCUMENTS, update, arguments, "sim.microcode.reference")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from rtl.events import ApicEvent, Event
 from rtl.memory.port import MemoryOp
 from rtl.probe import probe_layout
 from sim.engines.spec import EngineSpec
-from sim.files import write_whole
+from sim.kept import keep
 from sim.records import ApicRecord, CoreRecord, MessageRecord
 from sim.runs.prepare import prepare
 from sim.runs.run import run
@@ -120,18 +120,7 @@ def update(text):
 
 def main(arguments):
     """The command; gives its exit code."""
-    stale = {}
-    for document in DOCUMENTS:
-        text = document.read_text(encoding="utf-8")
-        if update(text) != text:
-            stale[document] = update(text)
-    if stale and arguments != ["--write"]:
-        names = " and ".join(document.name for document in stale)
-        print(f"not up to date: {names}; run python -m sim.report.timing --write", file=sys.stderr)
-        return 1
-    for document, text in stale.items():
-        write_whole(document, text)
-    return 0
+    return keep(DOCUMENTS, update, arguments, "sim.report.timing")
 
 
 if __name__ == "__main__":
