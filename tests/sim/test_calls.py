@@ -427,3 +427,9 @@ def test_any_order_of_records_is_taken():
         tracker.add(record)
         tracker.add(CommitRecord(clock, 0, MemoryOp.WRITE, 0, 40, 0, 1))
     assert {call.kind for call in tracker.calls} == {"0x3"}
+
+
+def test_a_core_that_does_not_exist_handles_nothing():
+    """A protocol that has gone wild may ask one; at the end of a run it is asked what holds the call up."""
+    tracker = CallTracker(MachineConfig(n_cores=2), lambda pc: None, hex)
+    assert [tracker.handled(core) for core in (0, 1, 2, 256)] == [None] * 4
