@@ -24,7 +24,7 @@ from .apic.message import message_layout
 from .memory.port import MemoryOp
 
 __all__ = [
-    "ApicEvent", "Event", "Whom", "apic_record_layout", "commit_record_layout", "contract_layout", "core_record_layout",
+    "ApicEvent", "Event", "Whom", "absorb", "apic_record_layout", "commit_record_layout", "contract_layout", "core_record_layout",
     "digest_words", "fold", "message_record_layout", "misr", "trace_layout",
 ]
 
@@ -249,7 +249,7 @@ def trace_layout(config):
 # Each source owns a 32-bit MISR (polynomial 0x04c11db7, the one of CRC-32, shifted left), 0 at the start of a run. Every
 # valid record is absorbed as 32-bit words: the clock (modulo 2**32; 0 is the first clock with ``run`` high), then the
 # raw record, least significant word first, zero-extended. The digest is the MISR of the sources' states, in the order
-# core, apic, message, bank, each from 0 up. Hardware computes the same with one shift-and-xor stage per word.
+# core, apic, message, bank, each from 0 up. ``rtl.digest.Digest`` computes the same in hardware.
 
 _POLYNOMIAL = 0x04C11DB7
 _MASK = 0xFFFFFFFF
@@ -266,6 +266,15 @@ def misr(state, word):
 def digest_words(layout):
     """How many 32-bit words a record of this layout takes, the clock not counted."""
     return -(-layout.size // 32)
+
+
+def absorb(state, clock, raw, words):
+    """The state of a source after a record of so many words."""
+    state = misr(state, clock & _MASK)
+    for _ in range(words):
+        state = misr(state, raw & _MASK)
+        raw >>= 32
+    return state
 
 
 def fold(states):
