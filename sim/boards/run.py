@@ -8,6 +8,7 @@ from sim.calls import Call
 from sim.engines.spec import EngineSpec
 from sim.runs.prepare import prepare
 from sim.runs.run import run as observe
+from sim.scenarios.contents import TooManyWords
 
 from .session import Summary
 
@@ -45,9 +46,18 @@ class Comparison:
 
 
 def prepare_for(config, scenario, *, assignments=(), **options):
-    """A Prepared of the scenario on just this machine. options : of ``prepare``. Raises InputError if it does not fit it."""
+    """A Prepared of the scenario on just this machine. options : of ``prepare``. Raises InputError if it does not fit it.
+
+    If the protocol has too many words for the microcode store, its optional parts are left out, except those that are assigned.
+    """
     structure = [f"{item.name}={getattr(config, item.name)}" for item in fields(MachineConfig) if item.name != "n_cores"]
-    return prepare(scenario, cores=config.n_cores, assignments=(*structure, *assignments), **options)
+    try:
+        return prepare(scenario, cores=config.n_cores, assignments=(*structure, *assignments), **options)
+    except TooManyWords as error:
+        lean = [f"define.{name}=0" for name in error.optional]
+        if not lean:
+            raise
+    return prepare(scenario, cores=config.n_cores, assignments=(*structure, *lean, *assignments), **options)
 
 
 def compare(session, prepared, *, tell=lambda line: None, progress=lambda text: None):
