@@ -8,6 +8,7 @@ from pathlib import Path
 from rtl.boards.board import Board
 from rtl.boards.collisions import FORGET_COLLISIONS
 from rtl.boards.top import Top
+from rtl.check.room import Room
 from rtl.config import MachineConfig
 from sim.errors import InputError, MissingToolError
 from sim.export import with_assignments
@@ -64,10 +65,10 @@ class Built:
         }
 
 
-def elaborated(info, *, cores=None, assignments=(), scenario="single", clock=None, baud=BAUD):
+def elaborated(info, *, cores=None, assignments=(), scenario="single", clock=None, baud=BAUD, hunter=False):
     """(platform, Top, MachineConfig, clock in Hz) for a BoardInfo. Raises InputError if the scenario does not fit the machine.
 
-    clock : in Hz, instead of the one of the board.
+    clock : in Hz, instead of the one of the board.  hunter : whether there is a Hunter, whose Monitor has the usual Room.
     """
     config = with_assignments(info.config(cores), assignments)
     clocking = info.clocking(clock)
@@ -78,21 +79,22 @@ def elaborated(info, *, cores=None, assignments=(), scenario="single", clock=Non
     contents = prepared.contents
     board = Board(config, divisor=round(frequency / baud), microcode=contents.microcode, straps=prepared.run.straps,
                   arena=[contents.arena.get(address, 0) for address in range(config.arena_depth)],
-                  image=int(contents_digest(contents)[:8], 16), clock_khz=round(frequency / 1e3))
+                  image=int(contents_digest(contents)[:8], 16), clock_khz=round(frequency / 1e3),
+                  room=Room() if hunter else None)
     platform, lights = info.platform()
     return platform, Top(board, clocking=clocking, lights=lights), config, frequency
 
 
-def build(info, *, seed=1, out=None, again=False, progress=lambda text: None, **options):
+def build(info, *, seed=1, out=None, again=False, hunter=False, progress=lambda text: None, **options):
     """Build the bitstream for a BoardInfo, or, where the vendor's tools are needed, write what they take. The Built.
 
-    out : folder; what was there of an earlier build is overwritten.  options : of ``elaborated``.
+    out : folder; what was there of an earlier build is overwritten.  hunter, options : of ``elaborated``.
     again : the same was built there before, with another seed: it is only placed and routed anew.
     Raises InputError with what a tool complains of, MissingToolError if one is missing - before it begins.
     """
     progress("elaborating")
-    platform, top, config, frequency = elaborated(info, **options)
-    folder = Path(out or Path("build") / f"{info.name}-{config.n_cores}")
+    platform, top, config, frequency = elaborated(info, hunter=hunter, **options)
+    folder = Path(out or Path("build") / f"{info.name}-{config.n_cores}{'-hunter' if hunter else ''}")
     try:
         plan = platform.build(top, name="top", do_build=False, emit_src=False,
                               script_after_read=FORGET_COLLISIONS, script_after_synth="tee -q -o cells.json stat -json",
@@ -121,7 +123,7 @@ def build(info, *, seed=1, out=None, again=False, progress=lambda text: None, **
         bitstream = next(folder / name for name in ("top.bin", "top.bit") if (folder / name).exists())
         run = _loading(info, commands, bitstream)
     return Built(info.name, config.n_cores, seed, **numbers, clock_mhz=frequency / 1e6, path=path, bitstream=bitstream,
-                 left_out=_left_out(config), folder=folder, run=run)
+                 left_out=_left_out(config, hunter), folder=folder, run=run)
 
 
 def _loading(info, commands, bitstream):
@@ -146,7 +148,7 @@ def _measured(folder):
             "lc_of": used["available"], "fmax_mhz": round(fmax, 2)}, tuple(steps(report["critical_paths"]))
 
 
-def _left_out(config):
+def _left_out(config, hunter):
     """What the machine has less of than the default one with so many cores, in words."""
     default = MachineConfig().with_cores(config.n_cores)
     said = []
@@ -154,7 +156,7 @@ def _left_out(config):
         mine, usual = getattr(config, item.name), getattr(default, item.name)
         if isinstance(mine, int) and mine < usual:
             said.append(f"{item.name} {mine} instead of {usual}")
-    return (*said, "Scheduler, Monitor and digest")
+    return (*said, "digest" if hunter else "Scheduler, Monitor and digest")
 
 
 def medians(built):

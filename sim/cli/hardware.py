@@ -65,6 +65,7 @@ def synth(
     assignments: FieldAssignments = None,
     clock: Annotated[float | None, typer.Option(min=1, max=1000, metavar="MHZ", help="The default is the board's.")] = None,
     baud: Annotated[int, typer.Option(min=300, help="Baud rate of the serial line.")] = 115_200,
+    hunter: Annotated[bool, typer.Option("--hunter", help="Also Scheduler and Monitor, for `crosscall board hunt`.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of placing and routing.")] = 1,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for all files.  [default: build/BOARD-CORES]")] = None,
     as_json: AsJson = False,
@@ -79,7 +80,7 @@ def synth(
 
     with status() as show:
         built = build(find_board(board), cores=cores, scenario=scenario, assignments=assignments or (), seed=seed, out=out,
-                      clock=None if clock is None else clock * 1e6, baud=baud, progress=show)
+                      clock=None if clock is None else clock * 1e6, baud=baud, hunter=hunter, progress=show)
     if as_json:
         print_json(built.to_json())
     else:

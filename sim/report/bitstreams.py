@@ -1,4 +1,4 @@
-"""What bitstreams cost, per board and number of cores, over several seeds: ``python -m sim.report.bitstreams BOARD:CORES ...``.
+"""What bitstreams cost, per board and number of cores, over several seeds: ``python -m sim.report.bitstreams BOARD:CORES[:hunter] ...``.
 
 Prints a row of the table of docs/fpga.md for each. Slow: placing and routing takes minutes for each seed.
 """
@@ -28,17 +28,17 @@ def row(built):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m sim.report.bitstreams", description="What bitstreams cost.")
-    parser.add_argument("boards", nargs="+", metavar="BOARD:CORES")
+    parser.add_argument("boards", nargs="+", metavar="BOARD:CORES[:hunter]")
     parser.add_argument("--seeds", type=int, nargs="+", default=_SEEDS)
     options = parser.parse_args(arguments)
     print("| board | cores | LUT | FF | block RAM | logic cells | Fmax, each seed | clock | longest step of the critical path |")
     print("|---|---|---|---|---|---|---|---|---|")
     try:
         for what in options.boards:
-            name, _, cores = what.partition(":")
+            name, cores, hunter = (*what.split(":"), "", "")[:3]
             with status() as show, tempfile.TemporaryDirectory() as folder:
                 print(row([build(find_board(name), cores=int(cores) if cores else None, seed=seed, out=folder, again=number > 0,
-                                 progress=show)
+                                 hunter=bool(hunter), progress=show)
                            for number, seed in enumerate(options.seeds)]), flush=True)
     except (InputError, MissingToolError) as error:
         note(str(error))
