@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from ..config import Straps
+from ..digest import Digest
 from ..machine import Machine
 from ..share import share
 from ..tile import Tile
@@ -35,6 +36,7 @@ class Board(wiring.Component):
     straps : Straps at power-up.
     image, clock_khz : of the Identity.
     room : of the Monitor; with one, the board has a Hunter.
+    digest : the board has a Digest.
 
     Attributes
     ----------
@@ -48,14 +50,15 @@ class Board(wiring.Component):
     violation : a core has trapped since the run began, or a hunt has found something.
     """
 
-    def __init__(self, config, *, divisor, microcode=(), arena=(), straps=Straps(), image=0, clock_khz=0, room=None):
+    def __init__(self, config, *, divisor, microcode=(), arena=(), straps=Straps(), image=0, clock_khz=0, room=None, digest=False):
         self._divisor = divisor
         tapped = iter([TappedTile])
         self.machine = Machine(config, tile=lambda config: next(tapped, Tile)(config))
         self._hunter = None if room is None else Hunter(config, room)
+        self._digest = Digest(config) if digest else None
         self._preload(microcode, arena)
         self._runner = Runner(begin=bool(microcode))
-        self._console = Console(config, Identity(config, image, clock_khz, room), straps=straps)
+        self._console = Console(config, Identity(config, image, clock_khz, room, digest), straps=straps)
         super().__init__({
             "rx": In(1, init=1),
             "tx": Out(1, init=1),
@@ -97,6 +100,11 @@ class Board(wiring.Component):
             share(console, go=runner.go, last=runner.last, hold=runner.hold)
         else:
             self._hunt(m)
+        if self._digest is not None:
+            m.submodules.digest = ResetInserter(runner.reset)(digest := self._digest)
+            share(digest, trace=machine.trace)
+            share(console, digest=digest.digest)
+            m.d.comb += digest.run.eq(runner.run & runner.enable)
         self._lights(m, console)
         return m
 

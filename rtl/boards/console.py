@@ -40,6 +40,7 @@ class Console(wiring.Component):
     tick : high for one clock now and then. If nothing comes from one to the next, the request that has begun is not heard.
     load, straps : to the machine.  tap : to its arena.  status : from the machine.
     go, last, hold, summary : as of Runner.
+    digest : of the run, if the Identity says that there is one.
     hunter : to the Hunter, if the Identity says that there is one.
     """
 
@@ -61,6 +62,7 @@ class Console(wiring.Component):
             "last": Out(32),
             "hold": Out(1),
             "summary": In(summary_layout),
+            "digest": In(32),
             "hunter": Out(HunterPort()),
         })
         octets = max(_HEADER, *self._octets.values())
@@ -213,7 +215,7 @@ class Console(wiring.Component):
     def _fetch(self, m):
         """The word to be sent next."""
         identity = Array(Const(word, 16) for word in self._identity.words())
-        seen = Array([self.summary.as_value(), *(status.as_value() for status in self.status)])
+        seen = Array([self.summary.as_value(), *(status.as_value() for status in self.status), self.digest])
         number = self._address[:8]
         with m.Switch(self._operation):
             with m.Case(Operation.IDENTIFY):

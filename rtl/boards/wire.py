@@ -44,7 +44,8 @@ class Operation(enum.Enum, shape=4):
 
     #: Reads words of the Identity.
     IDENTIFY = 0
-    #: Reads: word 0 is a ``summary_layout``, word 1 + n the ``status_layout`` of core n.
+    #: Reads: word 0 is a ``summary_layout``, word 1 + n the ``status_layout`` of core n, and the word
+    #: behind the last core's is the digest, which is complete when the run stands.
     STATUS = 1
     #: Reads words of the arena. BUSY while the machine runs.
     READ_ARENA = 2
@@ -152,30 +153,33 @@ class Identity:
 
     config : MachineConfig.  image : 32 bits of the digest of the contents that it brings along; 0: it brings none.
     clock_khz : of the machine.  room : of its Monitor; None: it has no Hunter.
+    digest : it has a Digest.
     """
 
     config: MachineConfig
     image: int = 0
     clock_khz: int = 0
     room: Room | None = None
+    digest: bool = False
 
     def words(self):
         """As 16-bit words: version, vocabulary, then the fields."""
         values = [getattr(self.config, item.name) for item in fields(MachineConfig)]
         values = [FABRICS.index(value) if isinstance(value, str) else int(value) for value in values]
         room = [0 if self.room is None else getattr(self.room, item.name) for item in fields(Room)]
-        return [VERSION, vocabulary(), self.image >> 16, self.image & 0xFFFF, self.clock_khz >> 16, self.clock_khz & 0xFFFF, *room,
-                *values]
+        return [VERSION, vocabulary(), self.image >> 16, self.image & 0xFFFF, self.clock_khz >> 16, self.clock_khz & 0xFFFF,
+                int(self.digest), *room, *values]
 
     @classmethod
     def of(cls, words):
         """The Identity of words of the same version and vocabulary."""
-        _, _, image, more_image, clock, more_clock, *values = words
+        _, _, image, more_image, clock, more_clock, digest, *values = words
         room, values = values[:len(fields(Room))], values[len(fields(Room)):]
         texts = {item.name for item in fields(MachineConfig) if isinstance(item.default, str)}
         named = {item.name: FABRICS[value] if item.name in texts else value
                  for item, value in zip(fields(MachineConfig), values, strict=True)}
-        return cls(MachineConfig(**named), image << 16 | more_image, clock << 16 | more_clock, Room(*room) if any(room) else None)
+        return cls(MachineConfig(**named), image << 16 | more_image, clock << 16 | more_clock, Room(*room) if any(room) else None,
+                   bool(digest))
 
 
 #: Words of an Identity.

@@ -26,7 +26,8 @@ def identify(port, baud):
     """What a board says of itself: name -> value."""
     with _session(port, baud) as session:
         identity = session.identity
-        return {**asdict(identity.config), "clock_mhz": identity.clock_khz / 1000, "preloaded": f"{identity.image:#010x}"}
+        return {**asdict(identity.config), "clock_mhz": identity.clock_khz / 1000, "preloaded": f"{identity.image:#010x}",
+                "digest": identity.digest}
 
 
 def run_on_board(port, baud, scenario, *, max_clocks, tell, progress, **options):

@@ -23,6 +23,7 @@ class Comparison:
     difference : the first one from the simulation, as a sentence; None: there is none.
     calls : how each call went. The arena does not say that; the simulation does, whose run ended in the same clock with the same
         arena. None are given where there is a difference.
+    digest : of the board's records; None: it has no Digest.
     repeated : requests that had to be sent again.
     """
 
@@ -31,6 +32,7 @@ class Comparison:
     status: list
     difference: str | None
     calls: tuple[Call, ...]
+    digest: int | None
     repeated: int
 
     def to_json(self):
@@ -40,6 +42,7 @@ class Comparison:
             "ending": self.summary.ending.value,
             "cores": self.identity.config.n_cores,
             "calls": [call.to_json() for call in self.calls],
+            "digest": None if self.digest is None else f"{self.digest:#010x}",
             "difference": self.difference,
             "repeated": self.repeated,
         }
@@ -71,11 +74,31 @@ def compare(session, prepared, *, tell=lambda line: None, progress=lambda text: 
     expected = next(engine.run_many([prepared.job], arena=True))
     session.load(prepared.contents, run.straps, lambda done, of: progress(f"loading word {done} of {of}"))
     summary = session.run(run.max_clocks, lambda clock: progress(f"running, clock {clock}"))
-    status = session.status()
+    status, digest = session.status(), session.digest()
     progress("reading the arena")
-    difference = _difference(summary, session.arena(), expected, prepared.image)
-    calls = () if difference else observe(prepared, engine=engine).calls
-    return Comparison(session.identity, summary, status, difference, calls, session.link.repeated)
+    difference, calls = _difference(summary, session.arena(), expected, prepared.image), ()
+    if difference is None:
+        observed = observe(prepared, engine=engine)
+        calls = observed.calls
+        if digest not in (None, observed.digest):
+            clock = _first_clock(session, prepared, engine, summary.clock, progress)
+            difference, calls = f"clock {clock} is the first whose records differ from the simulation's", ()
+    return Comparison(session.identity, summary, status, difference, calls, digest, session.link.repeated)
+
+
+def _first_clock(session, prepared, engine, clocks, progress):
+    """The number of the first clock in which the records differ, by bisection: they do in so many clocks."""
+    same, differ = 0, clocks
+    while differ - same > 1:
+        middle = (same + differ) // 2
+        progress(f"looking for the first difference between clock {same} and {differ}")
+        session.load(prepared.contents, prepared.run.straps)
+        session.run(middle)
+        if session.digest() == observe(prepared.under(max_clocks=middle), engine=engine).digest:
+            same = middle
+        else:
+            differ = middle
+    return same
 
 
 def _difference(summary, arena, expected, image):

@@ -96,6 +96,13 @@ class Session:
         return [{name: bool(data.Const(status_layout, word & (1 << status_layout.size) - 1)[name]) for name, _ in status_layout}
                 for word in words]
 
+    def digest(self):
+        """Of all records until the clock in which the run stands; None: the board has no Digest."""
+        if not self.identity.digest:
+            return None
+        [digest] = self.link.read(Operation.STATUS, 1 + self.config.n_cores, 1)
+        return digest
+
     def arena(self):
         """End the run if there is one; the words of the arena."""
         self.link.ask(Operation.HOLD)

@@ -12,7 +12,8 @@ def print_comparison(found):
     if found.repeated:
         print(f"{found.repeated} requests were damaged on the wire, and sent again")
     if found.difference is None:
-        print("equal to the simulation: clock, ending, and every word of the arena; so this is how the calls went:")
+        records = "" if found.digest is None else f", and every record ({found.digest:#010x})"
+        print(f"equal to the simulation: clock, ending, every word of the arena{records}; so this is how the calls went:")
         print_calls([call.to_json() for call in found.calls], console)
     else:
         print(f"differs from the simulation: {found.difference}")

@@ -6,9 +6,12 @@ from contextlib import contextmanager
 from functools import cache
 
 import pytest
+from amaranth.lib.data import Layout
 
 from rtl.boards.wire import SYNC, Operation
 from rtl.config import MachineConfig, Straps
+from rtl.core.microword import MicroWord
+from rtl.events import Event
 from sim.boards import link as link_module
 from sim.boards.link import BoardError, open_port
 from sim.boards.pty import plugged_in
@@ -19,6 +22,9 @@ from sim.cli import app
 from sim.engines.engine import Contents, Ending, Job
 from sim.engines.spec import EngineSpec
 from sim.errors import InputError, MissingToolError
+from sim.runs.run import run as observe
+
+from .runs import run_prepared
 
 serial = pytest.importorskip("serial", reason="pyserial is not installed")
 
@@ -63,6 +69,32 @@ def test_every_clock_is_that_of_the_simulation():
                 if part:
                     assert this.run(part).clock == part
             assert this.arena() == expected.arena, clocks
+
+
+def test_every_record_is_that_of_the_simulation():
+    """A board with a Digest says so, in a run that is stopped on the way, too; and names the first clock that is another."""
+    with plugged_in(CompiledBoard(CONFIG, digest=True)) as name, open_port(name) as port:
+        this = Session(port, patience=5.0)
+        assert this.identity.digest
+        for scenario in ("single", "storm"):
+            prepared = prepare_for(this.config, scenario)
+            found = compare(this, prepared)
+            assert found.difference is None
+            assert found.digest == observe(prepared).digest
+        this.load(prepared.contents, prepared.run.straps)
+        for clocks in (300, 700, 701, 1500):
+            assert this.run(clocks).clock == clocks
+            assert this.digest() == observe(prepared.under(max_clocks=clocks)).digest, clocks
+
+        # A word that has lost its event: nothing else becomes another for it.
+        prepared = prepare_for(this.config, "single")
+        silenced = next(record for record in run_prepared(prepared).records if getattr(record, "event", None) is Event.RAN)
+        words = list(prepared.contents.microcode)
+        words[silenced.pc] &= ~(127 << Layout.cast(MicroWord)["event"].offset)
+        load, this.load = this.load, lambda contents, *rest: load(Contents(words, contents.arena), *rest)
+        found = compare(this, prepared)
+        assert found.difference == f"clock {silenced.clock} is the first whose records differ from the simulation's"
+        assert found.calls == () and found.to_json()["equal"] is False
 
 
 def test_a_trap_ends_the_run_on_the_board_as_in_simulation():
