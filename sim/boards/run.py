@@ -11,7 +11,7 @@ from sim.runs.run import run as observe
 
 from .session import Summary
 
-__all__ = ["Comparison", "compare", "prepare_for"]
+__all__ = ["Comparison", "compare", "difference_of", "prepare_for"]
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,12 @@ def compare(session, prepared, *, tell=lambda line: None, progress=lambda text: 
     summary = session.run(run.max_clocks, lambda clock: progress(f"running, clock {clock}"))
     status = session.status()
     progress("reading the arena")
-    difference = _difference(summary, session.arena(), expected, prepared.image)
+    difference = difference_of(summary, session.arena(), expected, prepared.image)
     calls = () if difference else observe(prepared, engine=engine).calls
     return Comparison(session.identity, summary, status, difference, calls, session.link.repeated)
 
 
-def _difference(summary, arena, expected, image):
+def difference_of(summary, arena, expected, image):
     """The first difference of a board's run from the Outcome of the simulation, or None."""
     if summary.running:
         return f"the board has run for {summary.clock} clocks and goes on; the simulation ended at clock {expected.clocks}"

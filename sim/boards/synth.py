@@ -42,6 +42,7 @@ class Built:
 
     board: str
     cores: int
+    hunter: bool
     seed: int
     lut: int | None
     ff: int | None
@@ -58,8 +59,9 @@ class Built:
 
     def to_json(self):
         return {
-            "board": self.board, "cores": self.cores, "seed": self.seed, "lut": self.lut, "ff": self.ff, "bram": self.bram,
-            "lc": self.lc, "lc_of": self.lc_of, "fmax_mhz": self.fmax_mhz, "clock_mhz": self.clock_mhz,
+            "board": self.board, "cores": self.cores, "hunter": self.hunter, "seed": self.seed,
+            "lut": self.lut, "ff": self.ff, "bram": self.bram, "lc": self.lc,
+            "lc_of": self.lc_of, "fmax_mhz": self.fmax_mhz, "clock_mhz": self.clock_mhz,
             "path": [list(step) for step in self.path], "bitstream": None if self.bitstream is None else str(self.bitstream),
             "left_out": list(self.left_out), "folder": str(self.folder), "run": self.run,
         }
@@ -122,7 +124,7 @@ def build(info, *, seed=1, out=None, again=False, hunter=False, progress=lambda 
         numbers, path = _measured(folder)
         bitstream = next(folder / name for name in ("top.bin", "top.bit") if (folder / name).exists())
         run = _loading(info, commands, bitstream)
-    return Built(info.name, config.n_cores, seed, **numbers, clock_mhz=frequency / 1e6, path=path, bitstream=bitstream,
+    return Built(info.name, config.n_cores, hunter, seed, **numbers, clock_mhz=frequency / 1e6, path=path, bitstream=bitstream,
                  left_out=_left_out(config, hunter), folder=folder, run=run)
 
 

@@ -1,6 +1,7 @@
-"""What bitstreams cost, per board and number of cores, over several seeds: ``python -m sim.report.bitstreams BOARD:CORES[:hunter] ...``.
+"""What bitstreams cost, per board and number of cores, over several seeds.
 
-Prints a row of the table of docs/fpga.md for each. Slow: placing and routing takes minutes for each seed.
+``python -m sim.report.bitstreams BOARD:CORES[:hunter] ...`` prints a row of the table of docs/fpga.md for each. Slow:
+placing and routing takes minutes for each seed.
 """
 
 import argparse
@@ -22,7 +23,8 @@ def row(built):
     one = medians(built)
     fmax = " / ".join(f"{item.fmax_mhz:g}" for item in built)
     name = max(one.path, default=(0, ""))[1]
-    return (f"| {one.board} | {one.cores} | {one.lut} | {one.ff} | {one.bram} | {one.lc} of {one.lc_of} | {fmax} "
+    cores = f"{one.cores}, Hunter" if one.hunter else one.cores
+    return (f"| {one.board} | {cores} | {one.lut} | {one.ff} | {one.bram} | {one.lc} of {one.lc_of} | {fmax} "
             f"| {one.clock_mhz:g} | {name} |")
 
 
