@@ -45,7 +45,7 @@ class Board(wiring.Component):
     rx, tx : the line.
     in_handler : per core: it was in an interrupt handler not long ago.
     heartbeat : goes on and off.
-    violation : a core has trapped since the run began, or a hunt has found something.
+    violation : a core has trapped since the run began, or a hunt has found something and no run has begun since.
     """
 
     def __init__(self, config, *, divisor, microcode=(), arena=(), straps=Straps(), image=0, clock_khz=0, room=None):
