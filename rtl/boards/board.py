@@ -123,7 +123,7 @@ class Board(wiring.Component):
         m.d.comb += [
             console.tick.eq(time[:tick_bits] == 0),
             self.heartbeat.eq(time[-1]),
-            self.violation.eq(self._runner.summary.trapped | (self._hunter.found if self._hunter is not None else 0)),
+            self.violation.eq(self._runner.summary.trapped | (0 if self._hunter is None else self._hunter.found)),
         ]
         # An interrupt is over before anybody sees it: it lights from one tick to the next.
         now = Cat(status.in_handler for status in self.machine.status)
