@@ -47,7 +47,7 @@ class Board(wiring.Component):
     rx, tx : the line.
     in_handler : per core: it was in an interrupt handler not long ago.
     heartbeat : goes on and off.
-    violation : a core has trapped since the run began, or a hunt has found something.
+    violation : a core has trapped since the run began, or a hunt has found something and no run has begun since.
     """
 
     def __init__(self, config, *, divisor, microcode=(), arena=(), straps=Straps(), image=0, clock_khz=0, room=None, digest=False):
@@ -131,7 +131,7 @@ class Board(wiring.Component):
         m.d.comb += [
             console.tick.eq(time[:tick_bits] == 0),
             self.heartbeat.eq(time[-1]),
-            self.violation.eq(self._runner.summary.trapped | (self._hunter.found if self._hunter is not None else 0)),
+            self.violation.eq(self._runner.summary.trapped | (0 if self._hunter is None else self._hunter.found)),
         ]
         # An interrupt is over before anybody sees it: it lights from one tick to the next.
         now = Cat(status.in_handler for status in self.machine.status)

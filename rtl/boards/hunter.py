@@ -59,7 +59,7 @@ class Hunter(wiring.Component):
     reset : of the machine.  runs : this is a clock of a run.  run : as of Machine.
     source : what is loaded into the machine.  load : the same, and the arena anew for each run.
     status, quiet, trace : of Machine.  schedule : to it.
-    found : the last run has set a flag.
+    found : a hunt has found something, and no run has begun since. It stays when the hunt is ended.
     """
 
     def __init__(self, config, room):
@@ -92,7 +92,11 @@ class Hunter(wiring.Component):
         m.submodules.copy = copy = self._copy
         m.submodules.rounds = ResetInserter(self.end)(rounds := Rounds())
         share(copy, source=self.source, load=self.load)
-        share(rounds, running=self.running, hold=self.hold, go=self.go, found=self.found)
+        share(rounds, running=self.running, hold=self.hold, go=self.go)
+        with m.If(rounds.found):
+            m.d.sync += self.found.eq(1)
+        with m.Elif(self.runs):
+            m.d.sync += self.found.eq(0)
         hits = Cat(flag.hit for _, flag in _fields(monitor.flags))
         m.d.comb += [
             copy.restore.eq(rounds.restore), rounds.restored.eq(copy.restored),

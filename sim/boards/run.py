@@ -12,7 +12,7 @@ from sim.scenarios.contents import TooManyWords
 
 from .session import Summary
 
-__all__ = ["Comparison", "compare", "prepare_for"]
+__all__ = ["Comparison", "compare", "difference_of", "prepare_for"]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def compare(session, prepared, *, tell=lambda line: None, progress=lambda text: 
     summary = session.run(run.max_clocks, lambda clock: progress(f"running, clock {clock}"))
     status, digest = session.status(), session.digest()
     progress("reading the arena")
-    difference, calls = _difference(summary, session.arena(), expected, prepared.image), ()
+    difference, calls = difference_of(summary, session.arena(), expected, prepared.image), ()
     if difference is None:
         observed = observe(prepared, engine=engine)
         calls = observed.calls
@@ -101,7 +101,7 @@ def _first_clock(session, prepared, engine, clocks, progress):
     return same
 
 
-def _difference(summary, arena, expected, image):
+def difference_of(summary, arena, expected, image):
     """The first difference of a board's run from the Outcome of the simulation, or None."""
     if summary.running:
         return f"the board has run for {summary.clock} clocks and goes on; the simulation ended at clock {expected.clocks}"
