@@ -18,7 +18,7 @@ from sim.runs.plan import FAULTS, Plan, most
 from sim.runs.run import run as observe
 from sim.spelling import closest
 
-from .run import difference_of
+from .run import difference_of, digest_of
 from .session import Summary
 
 __all__ = ["HuntOnBoard", "all_plans", "hunt", "plan_with"]
@@ -201,7 +201,7 @@ class _Hunt:
         """As ``difference_of``, of a board that has a Digest."""
         if digest is None:
             return None
-        expected = observe(self._prepared.under(plan=plan), engine=self._engine).digest
+        expected = digest_of(self._engine, next(self._prepared.jobs([plan])))
         if digest == expected:
             return None
         return f"the digest of all records is {digest:#010x} on the board, and {expected:#010x} in the simulation"

@@ -47,7 +47,7 @@ def board():
 
 @cache
 def hunter():
-    return CompiledBoard(CONFIG, room=Room())
+    return CompiledBoard(CONFIG, room=Room(), digest=True)
 
 
 @contextmanager
@@ -84,8 +84,7 @@ def test_every_clock_is_that_of_the_simulation():
 
 def test_every_record_is_that_of_the_simulation():
     """A board with a Digest says so, in a run that is stopped on the way, too; and names the first clock that is another."""
-    with plugged_in(CompiledBoard(CONFIG, digest=True)) as name, open_port(name) as port:
-        this = Session(port, patience=5.0)
+    with session(board=hunter) as this:
         assert this.identity.digest
         for scenario in ("single", "storm"):
             prepared = prepare_for(this.config, scenario)
