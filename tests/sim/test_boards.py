@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 from contextlib import contextmanager
 from dataclasses import replace
@@ -38,6 +39,9 @@ serial = pytest.importorskip("serial", reason="pyserial is not installed")
 CONFIG = MachineConfig(n_cores=2)
 #: The smallest there is.
 LEAST = MachineConfig(n_cores=1, microcode_depth=64, arena_depth=64, stack_depth=16, store_buffer_depth=0)
+
+
+NOP = 0x01
 
 
 @cache
@@ -221,7 +225,7 @@ def test_both_simulations_of_a_board_are_one(kind):
     """Loaded, run, read and stopped by single clocks; PySim is the reference."""
     with plugged_in(kind(LEAST)) as name, open_port(name) as port:
         this = Session(port, patience=20.0)
-        contents = Contents([0x01] * 40, {20: 0xBEEF})          # NOP, then PANIC
+        contents = Contents([NOP] * 40, {20: 0xBEEF})          # NOP, then PANIC
         this.load(contents, Straps())
         expected = next(EngineSpec(LEAST, "pysim").make().run_many([Job(contents, Straps(), max_clocks=60)], arena=True))
         assert expected.ending is Ending.TRAP
@@ -232,7 +236,7 @@ def test_both_simulations_of_a_board_are_one(kind):
 
 
 def test_preloaded_contents_run_at_power_up():
-    words, arena = [0x01] * 40, [*[0] * 20, 0xBEEF]
+    words, arena = [NOP] * 40, [*[0] * 20, 0xBEEF]
     expected = EngineSpec(LEAST, "pysim").make().run(Job(Contents(words, {}), Straps(), max_clocks=60))
     with plugged_in(CompiledBoard(LEAST, microcode=words, arena=arena, image=0xABCD1234)) as name, open_port(name) as port:
         session = Session(port, patience=5.0)
@@ -294,6 +298,27 @@ def test_a_clean_hunt_compares_its_last_run(tmp_path):
             # What has had its clocks is no finding by itself, as in a hunt in simulation.
             assert found.summary.ending is (Ending.LIMIT if clocks == 2000 else Ending.QUIET)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_flags_of_a_board_are_those_of_an_engine():
+    """Of programs with one word left out: flags that are set in the middle of a run, and those that are set when all is over."""
+    engine, chance = EngineSpec(CONFIG, room=Room()).make(), random.Random(1)
+    prepared = prepare_for(CONFIG, "single")
+    job, wanted = next(prepared.jobs([plan_with("bounded", ["seed=1"])])), {"lost", "rest", "not_once"}
+    with session(board=hunter) as this:
+        for place in chance.sample(range(len(prepared.contents.microcode)), len(prepared.contents.microcode)):
+            words = list(prepared.contents.microcode)
+            words[place] = NOP
+            broken = replace(job, contents=Contents(words, prepared.contents.arena), max_clocks=9000)
+            expected = engine.run(broken)
+            if expected.ending is Ending.QUIET and wanted & expected.flags.keys():
+                wanted -= expected.flags.keys()
+                this.load(broken.contents, broken.straps)
+                found = this.hunt(broken, 3)
+                assert (found.number, found.flags, this.summary().clock) == (0, expected.flags, expected.clocks), place
+            if not wanted:
+                return
+    raise AssertionError(wanted)
 
 
 def test_plans_follow_each_other(tmp_path, monkeypatch):
@@ -397,7 +422,7 @@ def test_a_board_without_a_hunter(tmp_path):
 @pytest.mark.slow
 def test_pysim_hunts_the_same():
     """A program that traps: each run ends in the same way, and says so."""
-    contents = Contents([0x01] * 40, {20: 0xBEEF})
+    contents = Contents([NOP] * 40, {20: 0xBEEF})
     job = Job(contents, Straps(), max_clocks=60, plan=plan_with("random", ["seed=5"]))
     expected = EngineSpec(LEAST, "pysim", room=Room(2, 2, 1)).make().run(job)
     assert "trap" in expected.flags
