@@ -104,9 +104,9 @@ def _first_clock(session, prepared, engine, clocks, progress):
 
 def digest_of(engine, job):
     """The digest of a Job that nobody ends early, as the watchdog of an observed run does."""
-    digest = _Digesting(Digest(Sources(engine.config)))
-    engine.run(job, sink=digest)
-    return digest.digest.value()
+    sink = _Digesting(Digest(Sources(engine.config)))
+    engine.run(job, sink=sink)
+    return sink.digest.value()
 
 
 @dataclass(frozen=True)
