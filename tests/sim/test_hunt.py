@@ -148,8 +148,8 @@ def test_what_only_one_of_monitor_and_oracles_sees_is_said(crosscall, monkeypatc
     assert code == 1
     lines = [line.split(": ", 1)[1] for line in out.splitlines() if line.startswith("monitor and oracles disagree")]
     clock = lines[0].split("clock ")[1].split(",")[0]
-    assert lines == [f"run 0: the monitor says early_return at clock {clock}, but O2 holds",
-                     f"run 0: O1 is violated at clock {clock}, but the monitor does not say not_once"]
+    assert lines == [f"run 0: the monitor flags early_return at clock {clock}, but O2 holds",
+                     f"run 0: O1 is violated at clock {clock}, but the monitor does not flag not_once"]
 
 
 def test_without_a_compiler_it_runs_on_pysim(tmp_path):
