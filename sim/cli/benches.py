@@ -48,7 +48,7 @@ def speed(
         with status() as show:
             result = bench_speed(numbers_of(cores, "--cores"), engines=chosen, seconds=seconds, progress=show, tell=note, done=done)
     except KeyboardInterrupt:
-        # What is done is kept; in a table it has been printed.
+        # Finished rows are kept; as a table they are printed already.
         if as_json:
             print_json(so_far)
         raise
@@ -84,8 +84,8 @@ def latency(
 ):
     """Measure the latency of calls at every combination of the values, and judge each run.
 
-    Exit code 0: nothing is violated. 1: a run violates an oracle, or a call is not over. 2: bad input. 130: interrupted; the rows
-    that are done are printed and written.
+    Exit code 0: nothing is violated. 1: a run violates an oracle, or a call does not complete. 2: bad input. 130: interrupted; the
+    finished rows are printed and written.
     """
     from sim.bench.latency import bench_latency, points_of
     from sim.report.latency import LatencyReport
@@ -107,7 +107,7 @@ def latency(
             bench_latency(points, calls=calls, seed=seed, assignments=assignments or (), engine=engine, progress=show, tell=note,
                           done=report.add)
     except KeyboardInterrupt:
-        # What is done is kept.
+        # Finished rows are kept.
         finish()
         raise
     finish()

@@ -1,8 +1,8 @@
-"""The save file that opens a VCD in GTKWave as a person wants to see it, and the filters that it uses.
+"""The save file that opens a VCD in GTKWave with the useful signals in order, and the filters that it uses.
 
-All names of files in it are relative. GTKWave finds them from any working directory, and after the folder has moved,
-because the save file also names itself (``[savefile]``): GTKWave 3.3.118 resolves names relative to a save file that
-says so, and looks in the working directory otherwise [measured].
+All file names in it are relative. GTKWave finds them from any working directory, and after the folder has moved, because the save
+file also names itself (``[savefile]``): GTKWave 3.3.118 then resolves names relative to the save file, and otherwise looks in the
+working directory [measured].
 """
 
 import io
@@ -23,9 +23,9 @@ from .writer import CLOCK_NS
 __all__ = ["write_gtkw"]
 
 _WIDTH, _HEIGHT, _NAMES_WIDTH = 1600, 1000, 440
-#: What the frames, the closed signal tree and the scroll bar take.
+#: Pixels for the frames, the closed signal tree and the scroll bar.
 _BORDER = 70
-#: GTKWave's zoom is minus the logarithm to base 2 of the time units in so many pixels.
+#: GTKWave's zoom is minus the logarithm to base 2 of the time units in this many pixels.
 _ZOOM_PIXELS = 200
 
 
@@ -82,9 +82,9 @@ class _Save:
 
     def _trace(self, trace):
         width = self._writer.signals[trace.signal]
-        # GTKWave knows a vector only with its range.
+        # GTKWave finds a vector only with its range.
         full = f"{trace.signal}[{width - 1}:0]" if width > 1 else trace.signal
         color = trace.color and GTKWColor[trace.color]
-        # The filters know decimal numbers.
+        # The filters match decimal numbers.
         self._save.trace(full, trace.alias, color, datafmt="dec" if trace.meanings else trace.numbers,
                          translate_filter_file=trace.meanings and f"{self._filters}/{trace.meanings}.txt")

@@ -1,18 +1,18 @@
-"""What viewers show of a VCD at first: groups of traces, their names and colours, and the clocks that fill the window."""
+"""The initial view of a VCD: groups of traces, their names and colours, and the clocks that fill the window."""
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 __all__ = ["Group", "Trace", "View", "view_of"]
 
-#: With more cores their groups are closed, and a group above them shows what each is at.
+#: With more cores than this their groups are closed, and a group above them shows the stage of each.
 _OPEN_CORES = 8
 
 
 @dataclass(frozen=True)
 class Trace:
-    """A signal. alias : the name that is shown.  color : one of GTKWave's, or None.  numbers : "hex" or "dec".
-    meanings : the name of what its numbers mean, or None."""
+    """A signal. alias : the displayed name.  color : one of GTKWave's, or None.  numbers : "hex" or "dec".
+    meanings : the name of the list that translates its numbers, or None."""
 
     signal: str
     alias: str
@@ -23,7 +23,7 @@ class Trace:
 
 @dataclass(frozen=True)
 class Group:
-    """Traces and groups under a title. closed : at first nothing but the title is shown."""
+    """Traces and groups under a title. closed : only the title is visible at first."""
 
     title: str
     closed: bool
@@ -32,7 +32,7 @@ class Group:
 
 @dataclass(frozen=True)
 class View:
-    """items : Traces and Groups, from the top.  clocks : that fill the window, as a range.  marked : the clock with a marker, or
+    """items : Traces and Groups, from the top.  clocks : the range that fills the window.  marked : the clock of the marker, or
     None."""
 
     items: list
@@ -122,8 +122,8 @@ class _Builder:
                     self._trace(f"{apic}.icr_mode", filter_name="mode")
 
     def _own(self, core):
-        """(name, signal) of the flags, and of the counts of targets still to come, of what is queued for this core's calls. (Of a
-        name with dots GTKWave shows the last part.)"""
+        """(name, signal) of the flags and the counts of outstanding targets of this core's requests. (GTKWave shows only the last
+        part of a name with dots.)"""
         image, signals = self._writer.image, {signal.replace("\\", ""): signal for signal in self._writer.signals}
         for role, suffix in (("csd.flags", "_text"), ("targets.count", "")):
             for item, name, _ in image.places(role):
