@@ -200,7 +200,7 @@ def _own_file(run, kind, tell):
     path = Path(getattr(run.subject, kind))
     with suppress(InputError):
         if path.exists() and read_text(path) != run.files[kind]:
-            tell(f"{path}: has changed since; the run is repeated with the {kind} as it was, which is in the schedule")
+            tell(f"{path}: has changed since; the run is repeated with the {kind} in the schedule")
     return path
 
 
