@@ -1,4 +1,4 @@
-"""What a board did, as text."""
+"""The run of a board, as text."""
 
 from .table import print_calls, report_console
 
@@ -12,7 +12,7 @@ def print_comparison(found):
     if found.repeated:
         print(f"{found.repeated} requests were damaged on the wire, and sent again")
     if found.difference is None:
-        print("equal to the simulation: clock, ending, and every word of the arena; so this is how the calls went:")
+        print("equal to the simulation: clock, ending, and every word of the arena; so the calls went like this:")
         print_calls([call.to_json() for call in found.calls], console)
     else:
         print(f"differs from the simulation: {found.difference}")

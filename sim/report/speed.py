@@ -10,14 +10,14 @@ _COLUMNS = {"cores": 5, "engine": 9, "runs at once": 12, "clocks/s": 13, "x Veri
 
 
 class SpeedTable:
-    """A line per engine and number of cores, with how many times Verilator's speed it is; in the end, what was compared."""
+    """A line per engine and number of cores, with its speed as a multiple of Verilator's; at the end, what was compared."""
 
     def __init__(self, console):
         self._console = console
         self._shown = 0
 
     def show(self, result):
-        """The rows that are new."""
+        """Print the new rows."""
         rows = result["rows"][self._shown:]
         table = Table(box=None, pad_edge=False, header_style="bold", show_header=not self._shown)
         for name, width in _COLUMNS.items():

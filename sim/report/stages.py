@@ -1,5 +1,5 @@
-"""The stages of a call as people see them: a colour, which X11 (GTKWave) and CSS know by the same name, and what it means;
-in the order in which a call that waits passes them."""
+"""The stages of a call for display: a colour, which X11 (GTKWave) and CSS know by the same name, and a meaning; in the order in
+which a call that waits passes them."""
 
 from sim.calls import Stage
 
