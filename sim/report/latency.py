@@ -7,9 +7,9 @@ from rich.table import Table
 
 from sim.calls import Stage
 from sim.files import make_folder, write_whole
+from sim.stages import COLOURS, MEANINGS
 
 from .page import check_charts, escape, table, write_page
-from .stages import COLOURS, MEANINGS
 from .table import report_console
 
 __all__ = ["LatencyReport", "curves"]

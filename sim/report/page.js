@@ -125,7 +125,7 @@
     // What is drawn only where there is room for it: labels, and the heads of arrows.
     function details() {
       const [low, high] = range, scale = Math.max(200, host.clientWidth - 80) / (high - low);
-      const label = { type: "scatter", mode: "text", x: [], y: [], text: [], hoverinfo: "skip", textfont: { color: "#10141a", size: 11 }, cliponaxis: true };
+      const label = { type: "scatter", mode: "text", x: [], y: [], text: [], hoverinfo: "skip", textfont: { color: "#ffffff", size: 11 }, cliponaxis: true };
       for (const spansOf of lanes) for (const index of spansOf) {
         const start = Math.max(low, spans.start[index]), end = Math.min(high, spans.end[index]), room = (end - start) * scale;
         if (room < 26 || label.x.length >= MOST_LABELS) continue;

@@ -3,9 +3,9 @@
 from sim.calls import Stage
 from sim.latency import latency_stack
 from sim.microcode.listing import disassemble, place_of
+from sim.stages import COLOURS, MEANINGS
 
 from .page import escape, table, write_page
-from .stages import COLOURS, MEANINGS
 from .story import story
 from .table import call_columns, verdict_text
 

@@ -12,13 +12,15 @@ _OPEN_CORES = 8
 @dataclass(frozen=True)
 class Trace:
     """A signal. alias : the displayed name.  color : one of GTKWave's, or None.  numbers : "hex" or "dec".
-    meanings : the name of the list that translates its numbers, or None."""
+    meanings : the name of the list that translates its numbers, or None.
+    coded : if the signal is text, one with the numbers of these texts, for viewers that translate and colour them; or None."""
 
     signal: str
     alias: str
     color: str | None
     numbers: str
     meanings: str | None
+    coded: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,12 @@ class _Builder:
         yield
         self._open.pop()
 
-    def _trace(self, signal, alias=None, color=None, datafmt="hex", filter_name=None):
+    def _trace(self, signal, alias=None, color=None, datafmt="hex", filter_name=None, coded=None):
         alias = alias or signal.rpartition(".")[2].removesuffix("_text")
-        self._open[-1].append(Trace(signal, alias, color, datafmt, filter_name))
+        self._open[-1].append(Trace(signal, alias, color, datafmt, filter_name, coded))
+
+    def _stage(self, core, alias):
+        self._trace(f"core{core}.stage_text", alias, "orange", filter_name="stage", coded=f"core{core}.stage")
 
     def _build(self):
         self._trace("run.clock", datafmt="dec")
@@ -73,7 +78,7 @@ class _Builder:
         if n_cores > _OPEN_CORES:
             with self._group("stage of each core"):
                 for core in range(n_cores):
-                    self._trace(f"core{core}.stage_text", f"core {core}", "orange")
+                    self._stage(core, f"core {core}")
         for core in range(n_cores):
             self._core(core, n_cores > _OPEN_CORES)
         self._fabric(n_cores > _OPEN_CORES)
@@ -86,7 +91,7 @@ class _Builder:
     def _core(self, core, closed):
         scope, apic = f"core{core}", f"apic{core}"
         with self._group(f"core {core}", closed):
-            self._trace(f"{scope}.stage_text", "stage", "orange")
+            self._stage(core, "stage")
             self._trace(f"{scope}.call_text", "call", "yellow")
             self._trace(f"{scope}.routine", color="normal")
             self._trace(f"{scope}.event_text", "event")
