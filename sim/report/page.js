@@ -76,10 +76,12 @@
   const drawn = [];       // each draws a chart anew, in the colours of the moment
   const chart = (draw) => { drawn.push(draw); draw(); };
 
-  function bars(id, names, traces, title) {
+  // log : the exponents of 10 between which a logarithmic axis lies; of a linear one, undefined.
+  function bars(id, names, traces, title, log) {
     if (!$(id)) return;
+    const axis = { title: { text: title }, ...(log ? { type: "log", range: log, dtick: 1 } : {}) };
     chart(() => Plotly.react(id, traces.map((trace) => ({ type: "bar", orientation: "h", y: names, ...trace })), layout({
-      barmode: "stack", height: 70 + 22 * Math.max(2, names.length), xaxis: { title: { text: title } },
+      barmode: "stack", height: 70 + 22 * Math.max(2, names.length), xaxis: axis,
       yaxis: { type: "category", autorange: "reversed", fixedrange: true },
     }), still));
   }
@@ -238,7 +240,7 @@
   }
   if (timeline) { showTimeline(); showCalls(); showTraffic(); }
   for (const item of data.lines || []) lines(item);
-  for (const item of data.bars || []) bars(item.name, item.names, item.traces, item.title);
+  for (const item of data.bars || []) bars(item.name, item.names, item.traces, item.title, item.log);
   for (const item of data.tables) showTable($(item.name), item);
   dark.addEventListener("change", () => drawn.forEach((draw) => draw()));
   document.body.dataset.ready = "yes";
