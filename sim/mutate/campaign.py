@@ -145,7 +145,8 @@ class Campaign:
         faults = [name for name in self._mutants if self._reasons[name] is None]
         if not faults:
             raise InputError("--sample: every mutant is explained as equivalent, so there is nothing to choose from")
-        chosen = set(Random(seed).sample(faults, min(count, len(faults))))
+        # A number for each, so that a larger sample contains the smaller one, and an explanation changes no other choice.
+        chosen = set(sorted(faults, key=lambda name: Random(f"{seed} {name}").random())[:count])
         self._mutants = {name: mutant for name, mutant in self._mutants.items() if name in chosen}
         return Sample(seed, len(faults))
 

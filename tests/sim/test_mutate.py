@@ -341,6 +341,7 @@ def test_a_sample(crosscall, protocol):
     assert len(names) == 6 and names == [name for name in faults if name in names]
     assert (sample["seed"], sample["of"]) == (1, len(faults))
     assert chosen("--sample", "6", "--seed", "1")[0] == names != chosen("--sample", "6", "--seed", "2")[0]
+    assert set(chosen("--sample", "5", "--seed", "1")[0]) < set(names) < set(chosen("--sample", "12", "--seed", "1")[0])
     assert chosen("--sample", "1000")[0] == faults
     lines = crosscall(*command, "--sample", "6", "--seed", "1", "--resume")[1].splitlines()
     assert lines[-2].startswith(f"a sample, with seed 1, of {len(faults)} mutants that are not explained: of all of them, ")
