@@ -1,4 +1,4 @@
-"""What a run shows, explained: the flags of the Monitor with the oracles that see the same, and what only one of them sees."""
+"""Explains a run: the flags of the Monitor with the oracles that see the same, and what only one of them sees."""
 
 from typing import NamedTuple
 
@@ -34,9 +34,9 @@ def explain(flags, result, *, ignore=frozenset(), by_oracles=False):
         violation = next((explained[oracle] for oracle in ORACLES_OF_FLAG[flag] if oracle in explained), None)
         if violation is not None:
             seen.append((flag, clock, violation))
-        # The oracles have not seen what comes after the end of a run that is stuck.
+        # The oracles have not seen what happens after the end of a run that is stuck.
         elif clock <= result.clocks:
-            disagreements[flag] = (f"the monitor says {flag} at clock {clock}, but {' and '.join(ORACLES_OF_FLAG[flag])} "
+            disagreements[flag] = (f"the monitor flags {flag} at clock {clock}, but {' and '.join(ORACLES_OF_FLAG[flag])} "
                                    f"{'hold' if len(ORACLES_OF_FLAG[flag]) > 1 else 'holds'}")
     for oracle, violation in explained.items():
         flag = FLAG_OF_ORACLE.get(oracle)
@@ -45,7 +45,7 @@ def explain(flags, result, *, ignore=frozenset(), by_oracles=False):
         if flag is None or by_oracles or flag in PARTIAL and flag not in flags:
             seen.append((flag or oracle, violation.clock, violation))
         elif flag not in flags:
-            disagreements[flag] = f"{oracle} is violated at clock {violation.clock}, but the monitor does not say {flag}"
+            disagreements[flag] = f"{oracle} is violated at clock {violation.clock}, but the monitor does not flag {flag}"
     return Explanation(seen, disagreements)
 
 
@@ -58,7 +58,7 @@ def keep(out, prepared, number, seen, result):
 
 
 def ignored(names):
-    """The set of these flags and oracles. Raises InputError if there is no such thing."""
+    """The set of these flags and oracles. Raises InputError for an unknown name."""
     known = (*ORACLES_OF_FLAG, *JUDGES)
     for name in names:
         if name not in known:

@@ -1,12 +1,12 @@
 """The hunt: thousands of schedules of one scenario, judged by the Monitor; the first violation of each kind is explained.
 
-Each schedule is drawn by a plan, and the plan by a number, so that a hunt is repeated by its first number. The runs go through the
-lanes of one process per CPU. What a Monitor flags is run again with all records, and must be what an oracle sees: a finding that
-only one of them has is an error of ours, and is said. A run of which a Monitor cannot remember all is judged by the oracles, and so
-is every run if that is asked for.
+Plans draw the schedules, and numbers draw the plans, so the first number repeats a hunt. The runs go through the lanes of one
+process per CPU. A run that the Monitor flags is repeated with all records, and an oracle must confirm it: if only one of the two
+sees a finding, that is a defect of crosscall, and the hunt reports it. The oracles judge a run if the Monitor cannot remember all
+of it, and every run on request.
 
-Results are taken in the order of the numbers, whichever process is the first: so a hunt finds the same, however many there are and
-however often it is interrupted.
+Results are taken in the order of the numbers, whichever process finishes first. So a hunt finds the same with any number of
+processes and however often it is interrupted.
 """
 
 import os
@@ -26,22 +26,22 @@ from .work import Hunter, Work, batch_of, house, name_of
 
 __all__ = ["Hunt", "Report"]
 
-#: Runs of a hunt, if nothing is said.
+    #: The default number of runs.
 _RUNS = 20_000
-#: A process is given as much at a time as will take it about so many seconds: long enough that the lanes which are done before the
-#: last one do not count, short enough to hear of it soon. How much that is, is known only when something has been run.
+    #: Seconds of work that a process gets at a time: long enough that lanes which finish early do not matter, short enough for
+    #: timely news. How many runs that is, is known only once something has run.
 _BATCH_SECONDS = 0.5
-#: And never so many times more than the last time.
+    #: The next piece of work is at most this many times the last.
 _GROWTH = 4
-#: Lanes that an engine elsewhere may have.
+    #: Lanes that an engine on another machine may have.
 _LANES = 32
 
 
 @dataclass(frozen=True)
 class Report:
-    """engine : what ran.  runs, clocks : how many in all.  by_oracles : how many of them the oracles judged, not the Monitor.
-    here, seconds : how many runs now, and in what time.  following : the number to go on with.
-    violations : a Finding each, by number.  disagreements : what only one of Monitor and oracles has seen."""
+    """engine : what ran.  runs, clocks : totals.  by_oracles : runs that the oracles judged instead of the Monitor.
+    here, seconds : runs of this session, and the time they took.  following : the number to continue with.
+    violations : one Finding each, by number.  disagreements : what only the Monitor or only the oracles have seen."""
 
     engine: str
     runs: int
@@ -63,16 +63,16 @@ class Hunt:
 
     Parameters
     ----------
-    prepared : what is hunted.
-    ignore : flags and oracles that are looked past.  oracles : judge every run by the oracles.
+    prepared : what to hunt.
+    ignore : flags and oracles to ignore.  oracles : let the oracles judge every run.
     out : folder for schedule files and the notebook.
-    engine : of ENGINES, or None. Of the compiled one, the lanes, unless there are too many cores; any other has one run at a time
-        in each process.
-    processes : one per CPU if None.
-    cluster : "local", or the address of a Dask scheduler, whose workers are taken instead of processes; or None.
-    found : called with each Finding at once, when it is safe.
-    progress : called with (runs, clocks, seconds, how many work) now and then.
-    tell : called with what is to be said of the engine and the cluster.
+    engine : one of ENGINES, or None. The compiled engine runs in lanes, unless there are too many cores; any other does one run at
+        a time in each process.
+    processes : None: one per CPU.
+    cluster : "local", or the address of a Dask scheduler whose workers replace the processes; or None.
+    found : called with each Finding as soon as it is safe on disk.
+    progress : called with (runs, clocks, seconds, number of workers) from time to time.
+    tell : called with remarks about the engine and the cluster.
     """
 
     def __init__(self, prepared, *, ignore=(), oracles=False, out, engine=None, processes=None, cluster=None,
@@ -93,18 +93,17 @@ class Hunt:
 
     @property
     def notebook(self):
-        """The file by which a hunt is gone on with."""
+        """The file from which a hunt is resumed."""
         return self._out / f"{self.prepared.scenario.name}.hunt.sqlite"
 
     def run(self, *, runs=None, first=0, seconds=None, resume=False):
         """Run the numbers from ``first`` on. Returns the Report.
 
-        runs : how many. If nothing is said: 20,000, or without end if there are ``seconds``.
-        seconds : stop after so long, but not before something has been run.
-        resume : go on with the hunt of the notebook, which has its own ``first``. ``runs`` counts what has been run before; if it
-            is not said, what was interrupted is finished, and what was finished goes on.
-
-        Raises InputError, too, if another process hunts with the same notebook.
+        runs : how many; None: 20,000, or without limit if ``seconds`` is given.
+        seconds : stop after this time, but not before something has run.
+        resume : continue the hunt of the notebook, which has its own ``first``. ``runs`` includes the runs done before; None:
+            finish an interrupted hunt, extend a finished one.
+        Also raises InputError if another process hunts with the same notebook.
         """
         make_folder(self._out)
         with locked(self.notebook, "another hunt"), self._store:
@@ -118,7 +117,7 @@ class Hunt:
         else:
             self._state = state = State(first, first)
             if self._store.is_of_another():
-                self._tell(f"{self.notebook}: was the notebook of another hunt (protocol, scenario or machine); it is started anew")
+                self._tell(f"{self.notebook}: was the notebook of another hunt (protocol, scenario or machine); starting anew")
         if runs is not None:
             state.end = state.first + runs
         elif seconds is not None:
@@ -134,15 +133,15 @@ class Hunt:
                       tuple(state.disagreements.values()))
 
     def _workers(self):
-        """Who does the work."""
+        """The workers of this hunt."""
         if self._cluster is not None:
             from sim.workers.cluster import ClusterWorkers
 
-            # Here single runs are explained, and no others are run.
+            # This process explains single runs, and runs no others.
             self._hunter = Hunter(replace(self._work, engine=replace(self._work.engine, many=False)), self.prepared, self._tell)
             return ClusterWorkers(self._cluster, partial(batch_of, self._work, house()), count=self._processes, tell=self._tell)
         self._hunter = Hunter(self._work, self.prepared, self._tell)
-        # Built here, so that the processes have it.
+        # Built here, so that the forked processes have it.
         self._engine, self._lanes = self._hunter.engine.name, self._hunter.engine.lanes
         return Workers(self._processes, lambda task: self._hunter.batch(*task))
 
@@ -171,9 +170,9 @@ class Hunt:
             self._progress(state.following - state.first, state.clocks, time.monotonic() - started, workers.count)
 
     def _look(self, number, flags, oracles):
-        """A run that shows something: if that is new, repeat it with all records and let the oracles explain it.
+        """A run that shows something: if it is new, repeat it with all records and let the oracles explain it.
 
-        oracles : those that are violated, if the run was judged by them; else None.
+        oracles : those violated, if the oracles judged the run; else None.
         """
         names = flags if oracles is None else map(name_of, oracles)
         if all(name in self._state.findings for name in names):
@@ -190,7 +189,7 @@ class Hunt:
         if flag in self._state.findings:
             return
         self._state.findings[flag] = finding = keep(self._out, self.prepared, number, seen, result)
-        # What has been told is never lost: first the files.
+        # A reported finding must never be lost, so the files come first.
         self._store.write(self._state)
         self._found(finding)
 

@@ -1,4 +1,4 @@
-"""What a board did, as text."""
+"""The run of a board, as text."""
 
 from .table import print_calls, report_console
 
@@ -13,7 +13,7 @@ def print_comparison(found):
         print(f"{found.repeated} requests were damaged on the wire, and sent again")
     if found.difference is None:
         records = "" if found.digest is None else f", and every record ({found.digest:#010x})"
-        print(f"equal to the simulation: clock, ending, every word of the arena{records}; so this is how the calls went:")
+        print(f"equal to the simulation: clock, ending, every word of the arena{records}; so the calls went like this:")
         print_calls([call.to_json() for call in found.calls], console)
     else:
         print(f"differs from the simulation: {found.difference}")

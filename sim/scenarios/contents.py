@@ -1,4 +1,4 @@
-"""A scenario and an assembled protocol -> what is in the memories when the run starts."""
+"""A scenario and an assembled protocol -> the initial contents of the memories."""
 
 from contextlib import suppress
 
@@ -28,7 +28,7 @@ class TooManyWords(InputError):
                          file=image.path)
 
 
-#: The fields of the protocol's ``struct command``, and where each comes from. Others are the protocol's own, and start as 0.
+#: The fields of the protocol's ``struct command``, and their sources. Others are the protocol's own, and start as 0.
 _FIELDS = {
     "routine": lambda command, image: image.symbols[f"cmd_{command.call}"],
     "func": lambda command, image: image.symbols[f"func_{command.func}"],
@@ -42,15 +42,15 @@ _FIELDS = {
     "frozen": lambda command, image: image.constants.get("CPU_TASKS_FROZEN", 1) if command.frozen else 0,
     "data": lambda command, image: 0,
 }
-#: The field that says what a call owes. Of a protocol with a command loop of its own, which need not have it, no call is judged.
+#: The field with what a call owes. A protocol with its own command loop may lack it; then none of its calls is judged.
 _CONTRACT = "contract"
 
 
 def contents(scenario, image, config):
     """The Contents of a machine of this config that runs ``scenario`` with the protocol ``image``.
 
-    The command blocks stand on the heap, core after core, each list ended by a block of zeros; ``program[core]`` says where
-    it starts. Raises InputError if the protocol lacks something that the scenario uses, or if it does not fit the machine.
+    The command blocks are on the heap, core after core, each list ended by a block of zeros; ``program[core]`` holds where it
+    starts. Raises InputError if the protocol lacks something that the scenario uses, or if it does not fit the machine.
     """
     assert (image.n_cores, image.xlen) == (scenario.n_cores, config.xlen) == (config.n_cores, image.xlen)
     image.check_registers(config)
@@ -86,7 +86,7 @@ def _offsets(image):
         raise InputError("the protocol does not declare struct command, which the cores' programs consist of", file=image.path)
     offsets = {}
     for item in image.structs["command"].fields:
-        # The mask may be a struct of its own: it begins with its first word.
+        # The mask may be a struct: it begins with its first word.
         offsets.setdefault(item.path.split(".")[0], item.offset)
     for name in _FIELDS:
         if name not in offsets:
@@ -112,7 +112,7 @@ def _check_entry(scenario, command, image, key, prefix):
     name = getattr(command, key)
     if prefix + name not in image.entries:
         known = sorted(entry.removeprefix(prefix) for entry in image.entries if entry.startswith(prefix))
-        # A func that the scenario leaves out is not in the file: point at the command.
+        # A func that the scenario omits is not in the file: point at the command.
         path = (*command.path, key) if scenario.document.has((*command.path, key)) else command.path
         raise scenario.document.refusal(path, f'names the {key} "{name}", which the protocol {image.path.name} does not have'
                                               f"{closest(name, known)} (it has: {', '.join(known)})")

@@ -218,7 +218,7 @@ def test_what_counts_depends_on_the_scenario_and_on_the_memory_model():
 
 def test_what_the_protocol_does_by_itself_is_not_counted(crosscall):
     code, out, err = crosscall("knockout", "--protocol", "v4", "early-return", "--memory", "tso", "--runs", 1, "--judged", 0)
-    assert (code, err) == (0, "") and "\nNot counted where the protocol does so by itself: O1" in out
+    assert (code, err) == (0, "") and "\nNot counted, because the complete protocol does so too: O1" in out
     assert "O1 in early-return" not in out and "early_return" not in out.partition("left out")[2].partition("carry weight")[0]
     assert not list(Path("waves/knockout").glob("v4.handler_mb*"))
 
