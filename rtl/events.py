@@ -24,7 +24,7 @@ from .apic.message import message_layout
 from .memory.port import MemoryOp
 
 __all__ = [
-    "ApicEvent", "Event", "Whom", "apic_record_layout", "commit_record_layout", "contract_layout", "core_record_layout",
+    "ApicEvent", "Event", "Whom", "absorb", "apic_record_layout", "commit_record_layout", "contract_layout", "core_record_layout",
     "digest_words", "fold", "message_record_layout", "misr", "trace_layout",
 ]
 
@@ -249,7 +249,8 @@ def trace_layout(config):
 # Each source owns a 32-bit MISR (polynomial 0x04c11db7, the one of CRC-32, shifted left), 0 at the start of a run. Every
 # valid record is absorbed as 32-bit words: the clock (modulo 2**32; 0 is the first clock with ``run`` high), then the
 # raw record, least significant word first, zero-extended. The digest is the MISR of the sources' states, in the order
-# core, apic, message, bank, each from 0 up. Hardware computes the same with one shift-and-xor stage per word.
+# core, apic, message, bank, each from 0 up. The functions take numbers or signals: ``rtl.digest.Digest`` is made of them,
+# with a ``step`` that gives each state a signal.
 
 _POLYNOMIAL = 0x04C11DB7
 _MASK = 0xFFFFFFFF
@@ -257,10 +258,7 @@ _MASK = 0xFFFFFFFF
 
 def misr(state, word):
     """One step of the 32-bit multiple-input signature register."""
-    state <<= 1
-    if state > _MASK:
-        state = (state & _MASK) ^ _POLYNOMIAL
-    return state ^ word
+    return state << 1 & _MASK ^ -(state >> 31 & 1) & _POLYNOMIAL ^ word
 
 
 def digest_words(layout):
@@ -268,11 +266,20 @@ def digest_words(layout):
     return -(-layout.size // 32)
 
 
-def fold(states):
+def absorb(state, clock, raw, words, step=misr):
+    """The state of a source after a record of so many words."""
+    state = step(state, clock & _MASK)
+    for _ in range(words):
+        state = step(state, raw & _MASK)
+        raw >>= 32
+    return state
+
+
+def fold(states, step=misr):
     """The digest of a run from the final states of its sources."""
     result = 0
     for state in states:
-        result = misr(result, state)
+        result = step(result, state)
     return result
 
 

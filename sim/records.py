@@ -6,13 +6,13 @@ from rtl.apic.message import BROADCAST, Shorthand
 from rtl.events import (
     ApicEvent,
     Event,
+    absorb,
     apic_record_layout,
     commit_record_layout,
     core_record_layout,
     digest_words,
     fold,
     message_record_layout,
-    misr,
 )
 from rtl.memory.port import MemoryOp
 
@@ -216,11 +216,7 @@ class Digest:
         self._words = [digest_words(sources.layouts[kind]) for kind in sources.kinds]
 
     def add(self, clock, index, raw):
-        state = misr(self._states[index], clock & 0xFFFFFFFF)
-        for _ in range(self._words[index]):
-            state = misr(state, raw & 0xFFFFFFFF)
-            raw >>= 32
-        self._states[index] = state
+        self._states[index] = absorb(self._states[index], clock, raw, self._words[index])
 
     def value(self):
         return fold(self._states)

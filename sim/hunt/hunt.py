@@ -17,16 +17,12 @@ from math import inf
 from pathlib import Path
 
 from sim.engines.spec import EngineSpec
-from sim.errors import InputError
 from sim.files import locked, make_folder
-from sim.runs.monitor import ORACLES_OF_FLAG, PARTIAL
-from sim.runs.schedule import write_run
-from sim.spelling import closest
-from sim.watchdog import JUDGES
 from sim.workers.processes import Workers
 
+from .explanation import explain, ignored, keep
 from .store import Finding, State, Store
-from .work import FLAG_OF_ORACLE, Hunter, Work, batch_of, house, name_of
+from .work import Hunter, Work, batch_of, house, name_of
 
 __all__ = ["Hunt", "Report"]
 
@@ -82,7 +78,7 @@ class Hunt:
     def __init__(self, prepared, *, ignore=(), oracles=False, out, engine=None, processes=None, cluster=None,
                  found=lambda finding: None, progress=lambda *numbers: None, tell=lambda line: None):
         self.prepared = prepared
-        self._work = Work(prepared.recorded(), EngineSpec(prepared.run.config, engine, prepared.room, many=True), _known(ignore),
+        self._work = Work(prepared.recorded(), EngineSpec(prepared.run.config, engine, prepared.room, many=True), ignored(ignore),
                           oracles)
         self._out = Path(out)
         self._processes = processes or len(os.sched_getaffinity(0))
@@ -182,37 +178,17 @@ class Hunt:
         if all(name in self._state.findings for name in names):
             return
         result = self._hunter.judged(number, record=True)
-        explained = {}
-        for violation in result.violations:
-            explained.setdefault(violation.oracle, violation)
-        for flag, clock in flags.items():
-            seen = next((explained[oracle] for oracle in ORACLES_OF_FLAG[flag] if oracle in explained), None)
-            if seen is not None:
-                self._keep(flag, number, clock, seen, result)
-            # The oracles have not seen what happens after the end of a run that is stuck.
-            elif clock <= result.clocks:
-                self._disagree(flag, number, f"the monitor flags {flag} at clock {clock}, but "
-                               f"{' and '.join(ORACLES_OF_FLAG[flag])} {'hold' if len(ORACLES_OF_FLAG[flag]) > 1 else 'holds'}")
-        for oracle, violation in explained.items():
-            flag = FLAG_OF_ORACLE.get(oracle)
-            if {oracle, flag} & self._work.ignore:
-                continue
-            if flag is None or oracles is not None or flag in PARTIAL and flag not in flags:
-                self._keep(flag or oracle, number, violation.clock, violation, result)
-            elif flag not in flags:
-                self._disagree(flag, number,
-                               f"{oracle} is violated at clock {violation.clock}, but the monitor does not flag {flag}")
+        explanation = explain(flags, result, ignore=self._work.ignore, by_oracles=oracles is not None)
+        for seen in explanation.seen:
+            self._keep(number, seen, result)
+        for name, sentence in explanation.disagreements.items():
+            self._state.disagreements.setdefault(name, f"run {number}: {sentence}")
 
-    def _disagree(self, flag, number, sentence):
-        self._state.disagreements.setdefault(flag, f"run {number}: {sentence}")
-
-    def _keep(self, flag, number, clock, violation, result):
+    def _keep(self, number, seen, result):
+        flag = seen[0]
         if flag in self._state.findings:
             return
-        path = self._out / f"{self.prepared.scenario.name}.{flag}.schedule"
-        finding = Finding(violation.oracle, flag, number, clock, violation.sentence, str(path))
-        write_run(path, result.prepared.recorded(schedule=result.schedule, violation=(flag, clock)))
-        self._state.findings[flag] = finding
+        self._state.findings[flag] = finding = keep(self._out, self.prepared, number, seen, result)
         # A reported finding must never be lost, so the files come first.
         self._store.write(self._state)
         self._found(finding)
@@ -220,15 +196,3 @@ class Hunt:
     def _identity(self):
         run = self._work.run
         return {"contents": run.contents, "config": asdict(run.config), "straps": asdict(run.straps)}
-
-
-def _known(names):
-    """The set of these flags and oracles. Raises InputError for an unknown name."""
-    known = (*ORACLES_OF_FLAG, *JUDGES)
-    for name in names:
-        if name not in known:
-            raise InputError(f"--ignore {name}: there is no such flag or oracle{closest(name, known)} "
-                             f"(there are: {', '.join(known)})")
-    # A flag and its oracles are one finding.
-    return frozenset(names) | {FLAG_OF_ORACLE.get(name, name) for name in names} | {
-        oracle for name in names for oracle in ORACLES_OF_FLAG.get(name, ())}

@@ -46,7 +46,7 @@ _DEVIATIONS = 1.96
 
 @dataclass(frozen=True)
 class Sample:
-    """A random choice of the unexplained mutants. seed : of the choice.  of : how many there were to choose from."""
+    """A random choice of the mutants. seed : of the choice.  of : how many there were to choose from."""
 
     seed: int
     of: int
@@ -93,6 +93,8 @@ class Report:
         """(low, high): the 95 % confidence interval of the percentage over all mutants that the sample was chosen from: Wilson's
         score interval, which is sound near 100 % as well."""
         count = len(self.killed) + len(self.survivors)
+        if not count:
+            return 0.0, 100.0
         share, room = self.percent / 100, _DEVIATIONS ** 2 / count
         middle, half = share + room / 2, _DEVIATIONS * sqrt(share * (1 - share) / count + room / (4 * count))
         return 100 * (middle - half) / (1 + room), 100 * (middle + half) / (1 + room)
@@ -115,7 +117,7 @@ class Campaign:
     boot : also mutate the sources for power-up and hotplug.
     only : judge only mutants with this text in their id, line or routine.
     everything : also judge mutants explained as equivalent.
-    sample, seed : judge this many unexplained mutants, chosen at random, instead of all; all, if there are no more.
+    sample, seed : judge this many of them, chosen at random, instead of all; all, if there are no more.
     out : folder for the notebook.  processes : None: one per CPU.
     progress : called with (judged, of how many, killed, seconds) from time to time.
 
@@ -142,12 +144,13 @@ class Campaign:
         self._verdicts = {}           # id -> Verdict or None
 
     def _choose(self, count, seed):
-        faults = [name for name in self._mutants if self._reasons[name] is None]
-        if not faults:
+        those = [name for name in self._mutants if self._everything or self._reasons[name] is None]
+        if not those:
             raise InputError("--sample: every mutant is explained as equivalent, so there is nothing to choose from")
-        chosen = set(Random(seed).sample(faults, min(count, len(faults))))
-        self._mutants = {name: mutant for name, mutant in self._mutants.items() if name in chosen}
-        return Sample(seed, len(faults))
+        # A number for each, so that a larger sample contains the smaller one, and an explanation changes no other choice.
+        chosen = sorted(those, key=lambda name: Random(f"{seed} {name}").random())[:count]
+        self._mutants = {name: self._mutants[name] for name in chosen}
+        return Sample(seed, len(those))
 
     @property
     def notebook(self):
@@ -176,7 +179,7 @@ class Campaign:
                 done = [self._verdicts[name] for name in wanted if name in self._verdicts]
                 self._progress(len(done), len(wanted), len(done) - done.count(None), time.monotonic() - started)
         rows = tuple(Row(name, mutant.place, mutant.text, mutant.routine, mutant.sentence, self._reasons[name],
-                         self._verdicts.get(name)) for name, mutant in self._mutants.items())
+                         self._verdicts.get(name)) for name, mutant in self._judge.mutants.items() if name in self._mutants)
         return Report(self._protocol, tuple(self._judge.scenarios), self._runs, rows, len(todo), time.monotonic() - started,
                       self._sample)
 

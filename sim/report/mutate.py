@@ -31,8 +31,8 @@ def print_campaign(report, notebook):
                   f"{len(report.killed)} killed, {len(report.survivors)} not: {report.percent:.1f} % of the faults")
     if report.sample is not None:
         low, high = report.interval
-        console.print(f"a sample, with seed {report.sample.seed}, of {report.sample.of} mutants that are not explained: of all of "
-                      f"them, {low:.1f} to {high:.1f} % are killed (95 % confidence)")
+        console.print(f"a sample, with seed {report.sample.seed}, of {report.sample.of} mutants: of all faults among "
+                      f"these, {low:.1f} to {high:.1f} % are killed (95 % confidence)")
     console.print(f"{len(report.scenarios)} scenarios, {report.runs} schedules of each; this time {report.here} mutants in "
                   f"{report.seconds:.0f} s (--resume continues from {notebook})")
 

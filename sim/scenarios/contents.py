@@ -11,7 +11,22 @@ from sim.texts import shown
 
 from .contracts import contract_of
 
-__all__ = ["contents"]
+__all__ = ["OPTIONAL", "TooManyWords", "contents"]
+
+#: Parts of a protocol that most scenarios do not use: constant -> what is missing if it is 0.
+OPTIONAL = {"CONFIG_HOTPLUG_CPU": "cpu_down", "CALLING": "functions that call"}
+
+
+class TooManyWords(InputError):
+    """The microcode store is too small for the image. ``optional``: the image's parts that may be left out (``OPTIONAL``)."""
+
+    def __init__(self, image, depth):
+        self.optional = tuple(name for name in OPTIONAL if image.constants.get(name))
+        advice = [f"--set microcode_depth={1 << ceil_log2(len(image.words))}",
+                  *(f"--set define.{name}=0 leaves out {what}" for name, what in OPTIONAL.items() if name in self.optional)]
+        super().__init__(f"the protocol has {len(image.words)} microwords, but the machine stores {depth} ({'; '.join(advice)})",
+                         file=image.path)
+
 
 #: The fields of the protocol's ``struct command``, and their sources. Others are the protocol's own, and start as 0.
 _FIELDS = {
@@ -105,8 +120,7 @@ def _check_entry(scenario, command, image, key, prefix):
 
 def _check_fit(scenario, image, config, arena_words):
     if len(image.words) > config.microcode_depth:
-        raise InputError(f"the protocol has {len(image.words)} microwords, but the machine stores {config.microcode_depth} "
-                         f"(--set microcode_depth={1 << ceil_log2(len(image.words))})", file=image.path)
+        raise TooManyWords(image, config.microcode_depth)
     if arena_words > config.arena_depth:
         raise InputError(f"the scenario and its protocol need {arena_words} words of arena, but the machine has "
                          f"{config.arena_depth} (--set arena_depth={1 << ceil_log2(arena_words)})", file=scenario.document.path)

@@ -141,8 +141,8 @@ def test_nothing_found_is_exit_0(crosscall):
 
 
 def test_what_only_one_of_monitor_and_oracles_sees_is_said(crosscall, monkeypatch):
-    monkeypatch.setattr("sim.hunt.hunt.ORACLES_OF_FLAG", {"early_return": ("O2",), "not_once": ("O1",)})
-    monkeypatch.setattr("sim.hunt.hunt.FLAG_OF_ORACLE", {"O2": "early_return", "O1": "not_once"})
+    monkeypatch.setattr("sim.hunt.explanation.ORACLES_OF_FLAG", {"early_return": ("O2",), "not_once": ("O1",)})
+    monkeypatch.setattr("sim.hunt.explanation.FLAG_OF_ORACLE", {"O2": "early_return", "O1": "not_once"})
     code, out, _ = crosscall("hunt", "early-return", "--runs", 1)
     assert code == 1
     lines = [line.split(": ", 1)[1] for line in out.splitlines() if line.startswith("monitor and oracles disagree")]
