@@ -140,7 +140,7 @@ class Image:
         it."""
         for register, name in (("TPR", "task_priority"), ("ESR", "error_status")):
             if not getattr(config, name) and (pc := self._access(getattr(ApicRegister, register))) is not None:
-                raise InputError(f"accesses APIC_{register} at {self.label(pc) or pc}, and this machine has none "
+                raise InputError(f"accesses APIC_{register} at {self.label(pc) or pc}, but this machine has none "
                                  f"({name}=0)", file=self.path)
 
     def _access(self, register: ApicRegister) -> int | None:

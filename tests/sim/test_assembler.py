@@ -710,7 +710,7 @@ def test_a_machine_without_a_register_refuses_who_accesses_it(word, field, build
     image.check_fits(MachineConfig(n_cores=2))
     with pytest.raises(InputError) as caught:
         image.check_fits(MachineConfig(n_cores=2, **{field: 0}))
-    assert str(caught.value) == f"p.uasm: accesses {word.split()[-1]} at start+1, and this machine has none ({field}=0)"
+    assert str(caught.value) == f"p.uasm: accesses {word.split()[-1]} at start+1, but this machine has none ({field}=0)"
 
 
 def test_parameters_are_those_of_a_machine(build):

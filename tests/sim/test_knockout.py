@@ -243,7 +243,7 @@ def test_a_protocol_of_ones_own_and_no_waves(crosscall):
     (("--protocol", "v4", "mani"), 'there is no scenario "mani", did you mean "many"?'),
     (("--protocol", "v4", "--memory", "rmo"), "--memory rmo: must be one of sc, tso, pso"),
     (("--protocol", "v4", "--set", "memory_model=1"), "--set memory_model: memory models are chosen with --memory"),
-    (("--protocol", "v4", "--set", "pso=0"), "memory_model=2 needs pso=1, and this machine has pso=0"),
+    (("--protocol", "v4", "--set", "pso=0"), "memory_model=2 needs pso=1, but this machine has pso=0"),
     (("--protocol", "v4", "--set", "depth=1"), "--set depth=1: there is no such setting"),
     (("--protocol", "mailbox", "back-to-back"), 'names the call "each"'),
     (("--protocol", "v4", "--only", "handler_rmb"), 'no barrier or lock named handler_rmb, did you mean "handler_mb"?'),
