@@ -21,7 +21,7 @@ def print_comparison(found):
 
 def print_hunt(found):
     """A ``sim.boards.hunt.HuntOnBoard``, whose findings have been printed."""
-    print(f"board with {found.identity.config.n_cores} cores: {found.runs} runs in {found.seconds:.1f} s "
+    print(f"board with {found.identity.config.n_cores} cores: {found.runs} run{'s' * (found.runs > 1)} in {found.seconds:.1f} s "
           f"({found.runs / found.seconds:.0f} per second)")
     if found.by_oracles:
         print(f"{found.by_oracles} of them judged by the oracles: the Monitor has no room for all that happens in them")
@@ -31,7 +31,8 @@ def print_hunt(found):
     if found.difference is not None:
         print(f"{where}: differs from the simulation: {found.difference}")
         return
-    print(f"{where}: equal to the simulation: clock, ending, every word of the arena, and the flags of the Monitor")
+    records = ", every record" if found.identity.digest else ""
+    print(f"{where}: equal to the simulation: clock, ending, every word of the arena{records}, and the flags of the Monitor")
     for sentence in found.disagreements:
         print(f"monitor and oracles disagree: {sentence}")
     if found.clean:
