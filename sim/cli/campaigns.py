@@ -128,7 +128,7 @@ def litmus(
     if html:
         from sim.report.page import check_charts
         check_charts()
-    # The machines of tests with more threads are made like the first one, and what there is to say of that is said once.
+    # The machines of tests with more threads are made like the first one; its remarks are printed once.
     once = cache(note)
     report = show(paths or [], memory=memory, runs=runs, seed=seed, expected=expected, out=out, as_json=as_json,
                   processes=processes, resume=resume, engine=engine, note=once)
@@ -247,8 +247,8 @@ def mutate(
         metavar="TEXT", help="Only mutants with this text in their name, line or routine.")] = None,
     boot: Annotated[bool, typer.Option("--boot", help="Also put faults into power-up and hotplug.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Also try the mutants that are explained as equivalent.")] = False,
-    sample: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only N mutants, chosen at random from those that are not "
-                                               "explained.")] = None,
+    sample: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only N mutants, chosen at random. With --all, also from "
+                                               "explained ones.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the choice that --sample makes.")] = 0,
     first: Annotated[int, typer.Option(min=0, help="Number of the first schedule.")] = 0,
     processes: Processes = None,
@@ -264,8 +264,6 @@ def mutate(
     from sim.mutate.campaign import Campaign
     from sim.report.mutate import print_campaign
 
-    if sample is not None and everything:
-        raise InputError("--sample chooses from the mutants that are not explained, so it does not go with --all")
     with status() as show:
         campaign = Campaign(protocol, scenarios=tuple(scenario or ()), runs=runs, first=first, boot=boot, only=only,
                             everything=everything, sample=sample, seed=seed, out=out, processes=processes,

@@ -1,4 +1,4 @@
-"""All mutants of a protocol, judged in several processes, with a notebook by which a campaign that was interrupted goes on."""
+"""All mutants of a protocol, judged in several processes, with a notebook from which an interrupted campaign resumes."""
 
 import json
 import os
@@ -18,13 +18,13 @@ from .judge import Judge, Verdict
 
 __all__ = ["Campaign", "Report", "Row", "Sample"]
 
-#: What brings the machine up and down: the same for every protocol, and changed only if it is asked for.
+#: The sources for power-up and power-down: the same for every protocol, and mutated only on request.
 _BOOT = ("allocate.uasm", "boot.uasm", "cfd.uasm", "csd.uasm", "csds.uasm")
 
 
 @dataclass(frozen=True)
 class Row:
-    """What came of a mutant. equivalent : why it is no fault, or None.  verdict : None if nothing has seen it."""
+    """The result of a mutant. equivalent : why it is no fault, or None.  verdict : None if it survived."""
 
     id: str
     line: str
@@ -40,13 +40,13 @@ class Row:
                 **verdict, "equivalent": self.equivalent}
 
 
-#: So many standard deviations to either side hold 95 % of a normal distribution.
+#: Standard deviations to either side that hold 95 % of a normal distribution.
 _DEVIATIONS = 1.96
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A random choice of the mutants that nobody has explained. seed : of the choice.  of : how many there were to choose from."""
+    """A random choice of the mutants. seed : of the choice.  of : how many there were to choose from."""
 
     seed: int
     of: int
@@ -54,8 +54,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class Report:
-    """rows : a Row for each mutant, in the order of the program.  here, seconds : how many were judged now, and in what time.
-    sample : what the rows were chosen from, or None if they are all."""
+    """rows : a Row for each mutant, in the order of the program.  here, seconds : how many this session judged, and in what time.
+    sample : what the rows were chosen from; None: they are all of them."""
 
     protocol: str
     scenarios: tuple[str, ...]
@@ -79,20 +79,22 @@ class Report:
 
     @property
     def contradictions(self):
-        """Those that are explained as equivalent, and were seen all the same."""
+        """The mutants explained as equivalent that were killed all the same."""
         return [row for row in self.equivalents if row.verdict is not None]
 
     @property
     def percent(self):
-        """How many of those that are faults were killed."""
+        """The percentage of faults that were killed."""
         faults = len(self.killed) + len(self.survivors)
         return 100 * len(self.killed) / faults if faults else 100.0
 
     @property
     def interval(self):
-        """(low, high): where the percentage of all that the sample is from lies with a confidence of 95 %: Wilson's score interval,
-        which may be trusted near 100 % as well."""
+        """(low, high): the 95 % confidence interval of the percentage over all mutants that the sample was chosen from: Wilson's
+        score interval, which is sound near 100 % as well."""
         count = len(self.killed) + len(self.survivors)
+        if not count:
+            return 0.0, 100.0
         share, room = self.percent / 100, _DEVIATIONS ** 2 / count
         middle, half = share + room / 2, _DEVIATIONS * sqrt(share * (1 - share) / count + room / (4 * count))
         return 100 * (middle - half) / (1 + room), 100 * (middle + half) / (1 + room)
@@ -111,13 +113,13 @@ class Campaign:
     Parameters
     ----------
     protocol : name of a shipped protocol, or path of a ``.uasm`` file.
-    scenarios, runs, first : as of Judge.
-    boot : whether what is for power-up and hotplug is changed as well.
-    only : a part of the mutant's id, its line or its routine; the others are left alone.
-    everything : judge those that are explained as equivalent, too.
-    sample, seed : instead of all, judge so many of those that are not explained, chosen at random; all, if there are no more.
-    out : folder for the notebook.  processes : one per CPU if None.
-    progress : called with (judged, of how many, killed, seconds) now and then.
+    scenarios, runs, first : as for Judge.
+    boot : also mutate the sources for power-up and hotplug.
+    only : judge only mutants with this text in their id, line or routine.
+    everything : also judge mutants explained as equivalent.
+    sample, seed : judge this many of them, chosen at random, instead of all; all, if there are no more.
+    out : folder for the notebook.  processes : None: one per CPU.
+    progress : called with (judged, of how many, killed, seconds) from time to time.
 
     Raises InputError.
     """
@@ -142,23 +144,24 @@ class Campaign:
         self._verdicts = {}           # id -> Verdict or None
 
     def _choose(self, count, seed):
-        faults = [name for name in self._mutants if self._reasons[name] is None]
-        if not faults:
+        those = [name for name in self._mutants if self._everything or self._reasons[name] is None]
+        if not those:
             raise InputError("--sample: every mutant is explained as equivalent, so there is nothing to choose from")
-        chosen = set(Random(seed).sample(faults, min(count, len(faults))))
-        self._mutants = {name: mutant for name, mutant in self._mutants.items() if name in chosen}
-        return Sample(seed, len(faults))
+        # A number for each, so that a larger sample contains the smaller one, and an explanation changes no other choice.
+        chosen = sorted(those, key=lambda name: Random(f"{seed} {name}").random())[:count]
+        self._mutants = {name: self._mutants[name] for name in chosen}
+        return Sample(seed, len(those))
 
     @property
     def notebook(self):
-        """The file by which a campaign is gone on with."""
+        """The file from which a campaign resumes."""
         return self._out / f"{self._protocol}.mutate.json"
 
     def run(self, *, resume=False):
         """Judge all mutants. Returns the Report.
 
-        resume : go on with the campaign of the notebook.
-        Raises InputError if there is none, or if it is of something else, and MissingToolError if there is no C compiler.
+        resume : continue the campaign of the notebook.
+        Raises InputError if there is none or it belongs to another campaign, and MissingToolError without a C compiler.
         """
         make_folder(self._out)
         if resume:
@@ -176,7 +179,7 @@ class Campaign:
                 done = [self._verdicts[name] for name in wanted if name in self._verdicts]
                 self._progress(len(done), len(wanted), len(done) - done.count(None), time.monotonic() - started)
         rows = tuple(Row(name, mutant.place, mutant.text, mutant.routine, mutant.sentence, self._reasons[name],
-                         self._verdicts.get(name)) for name, mutant in self._mutants.items())
+                         self._verdicts.get(name)) for name, mutant in self._judge.mutants.items() if name in self._mutants)
         return Report(self._protocol, tuple(self._judge.scenarios), self._runs, rows, len(todo), time.monotonic() - started,
                       self._sample)
 

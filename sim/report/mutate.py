@@ -8,7 +8,7 @@ __all__ = ["print_campaign"]
 
 
 def print_campaign(report, notebook):
-    """What happened to every mutant, what has killed how many, and the survivors at the end, where they are noticed."""
+    """What happened to every mutant, which checks killed how many, and the survivors at the end, where they are noticed."""
     console = report_console()
     for row in report.killed:
         console.print(f"{row.id}: {_where(row.verdict)}: {row.verdict.sentence}")
@@ -31,8 +31,8 @@ def print_campaign(report, notebook):
                   f"{len(report.killed)} killed, {len(report.survivors)} not: {report.percent:.1f} % of the faults")
     if report.sample is not None:
         low, high = report.interval
-        console.print(f"a sample, with seed {report.sample.seed}, of {report.sample.of} mutants that are not explained: of all of "
-                      f"them, {low:.1f} to {high:.1f} % are killed (95 % confidence)")
+        console.print(f"a sample, with seed {report.sample.seed}, of {report.sample.of} mutants: of all faults among "
+                      f"these, {low:.1f} to {high:.1f} % are killed (95 % confidence)")
     console.print(f"{len(report.scenarios)} scenarios, {report.runs} schedules of each; this time {report.here} mutants in "
                   f"{report.seconds:.0f} s (--resume continues from {notebook})")
 

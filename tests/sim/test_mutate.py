@@ -341,9 +341,26 @@ def test_a_sample(crosscall, protocol):
     assert len(names) == 6 and names == [name for name in faults if name in names]
     assert (sample["seed"], sample["of"]) == (1, len(faults))
     assert chosen("--sample", "6", "--seed", "1")[0] == names != chosen("--sample", "6", "--seed", "2")[0]
+    assert set(chosen("--sample", "5", "--seed", "1")[0]) < set(names) < set(chosen("--sample", "12", "--seed", "1")[0])
     assert chosen("--sample", "1000")[0] == faults
     lines = crosscall(*command, "--sample", "6", "--seed", "1", "--resume")[1].splitlines()
-    assert lines[-2].startswith(f"a sample, with seed 1, of {len(faults)} mutants that are not explained: of all of them, ")
+    assert lines[-2].startswith(f"a sample, with seed 1, of {len(faults)} mutants: of all faults among these, ")
+
+
+def test_a_sample_with_explained_ones(crosscall, protocol):
+    """With --all they are chosen like the others, and run; the percentage is without them."""
+    path, _ = protocol
+    command = ("mutate", "--protocol", path, "--only", "csd_wait", *_SMALL, "--all", "--seed", "1", "--json")
+    whole = json.loads(crosscall(*command)[1])
+    report = json.loads(crosscall(*command, "--sample", "20", "--resume")[1])
+    assert report["sample"]["of"] == whole["mutants"] > 20 == report["mutants"]
+    assert 0 < report["equivalent"] == 20 - report["killed"] - report["survived"]
+    assert report["rows"] == [row for row in whole["rows"] if row in report["rows"]]
+
+
+def test_a_sample_of_nothing_but_explained_ones_says_nothing():
+    row = Row("id", "line", "text", None, "", "because", None)
+    assert Report("v4", ("single",), 8, (row,), 0, 0, Sample(0, 1000)).interval == (0, 100)
 
 
 @pytest.mark.parametrize("killed, survived, low, high", [(60, 0, 93.98, 100), (57, 3, 86.30, 98.29), (1, 1, 9.45, 90.55)])
@@ -436,7 +453,7 @@ def test_a_machine_without_pso_is_refused(tmp_path):
     text = find_scenario("single").read_text()
     path = tmp_path / "single.toml"
     path.write_text(f"{text}\n[machine]\npso = 0\n")
-    with pytest.raises(InputError, match="single: memory_model=2 needs pso=1, and this machine has pso=0"):
+    with pytest.raises(InputError, match="single: memory_model=2 needs pso=1, but this machine has pso=0"):
         Judge("v4", scenarios=(str(path),), runs=1)
 
 
@@ -466,7 +483,6 @@ def test_explanations_of_nothing_are_refused(crosscall, protocol, entry, message
     (["--protocol", "v4", *_SMALL, "--resume"], "waves/v4.mutate.json: there is no campaign to resume"),
     (["--protocol", "v4", "--runs", "0"], "invalid value for '--runs'"),
     (["--protocol", "v4", "--sample", "0"], "invalid value for '--sample'"),
-    (["--protocol", "v4", "--sample", "9", "--all"], "--sample chooses from the mutants that are not explained"),
     (["--protocol", "v4", *_SMALL, "--only", f"{_WOKEN} constant ^ 2", "--sample", "1"], "--sample: every mutant is explained"),
 ])
 def test_bad_input(crosscall, tmp_path, arguments, message):
