@@ -115,7 +115,7 @@ class Core(wiring.Component):
         # Whether the request is made is known later than what it is. While CAS waits, ``left`` is the value to compare with.
         compares = datapath.compares
         m.d.comb += [
-            compares.eq((sequencer.state == CoreState.MEMORY) & (word.op == Op.CAS)),
+            compares.eq(sequencer.compares),
             self.request.op.eq(op),
             self.request.address.eq(datapath.address),
             self.request.data.eq(datapath.data),

@@ -58,6 +58,7 @@ class Sequencer(wiring.Component):
     init, startup : pulses from the local APIC.
     issue : the word starts a memory operation in this clock.  outside : ``address`` is none of the arena's, if it does.
     withdraw : the operation that was issued in the clock before is withdrawn. A register.
+    compares : the word is a CAS that waits for memory. A register, because much depends on it.
     apic : the word accesses an APIC register in this clock.
     index, step : PUSHA and POPA move register ``index`` (POPA counts from the last one down) in this clock.
     completes : the word completes in this clock.
@@ -96,6 +97,7 @@ class Sequencer(wiring.Component):
             "issue": Out(1),
             "outside": Out(1),
             "withdraw": Out(1),
+            "compares": Out(1),
             "apic": Out(1),
             "index": Out(3),
             "step": Out(1),
@@ -232,6 +234,10 @@ class Sequencer(wiring.Component):
         with m.Else():
             m.d.comb += following.eq(state)
         m.d.sync += state.eq(following)
+        with m.If(self.restart | self.memory_done | self.withdraw):
+            m.d.sync += self.compares.eq(0)
+        with m.Elif(starts & (self.word.op == Op.CAS)):
+            m.d.sync += self.compares.eq(1)
 
     def _next(self, m, beside):
         """The address of the next word."""

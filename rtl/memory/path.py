@@ -105,6 +105,11 @@ class MemoryPath(wiring.Component):
         valid = [self.stores > number for number in range(depth)]
         draining = Signal()                                  # a store is at the port
         index = Signal(range(depth))                         # which
+        # Whether a READ is forwarded is known late in the clock of ``issue``. So it goes to the port as if it were not. In the next
+        # clock, if it is forwarded, it is not there; but a store is, if one could have gone there instead.
+        forwarded, went, began, instead = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [at_port.eq(went & ~forwarded), draining.eq(began | instead & forwarded)]
+        m.d.sync += [went.eq(at_port), began.eq(draining), instead.eq(0)]
 
         # The youngest store in the buffer to the address that is issued.
         found, known = Signal(), Signal(config.xlen)
@@ -125,7 +130,7 @@ class MemoryPath(wiring.Component):
         ]
 
         # The operation that the core waits for.
-        forwarded, value = Signal(), Signal(config.xlen)
+        value = Signal(config.xlen)
         m.d.comb += [self.done.eq(forwarded), self.old.eq(Mux(forwarded, value, self.port.old))]
         with m.If(forwarded):
             m.d.sync += [forwarded.eq(0), self.busy.eq(0)]
@@ -133,19 +138,16 @@ class MemoryPath(wiring.Component):
         takes = Signal()                                     # the operation goes to the port
         m.d.comb += [free.eq(~draining | self.port.done), empties.eq(self.stores == draining)]
         with m.If(self.issue & ~push):
-            m.d.sync += [self.busy.eq(1), *takes_over]
-            with m.If(found & (self.request.op == MemoryOp.READ)):
-                m.d.sync += [forwarded.eq(1), value.eq(known)]
-            with m.Else():
-                m.d.comb += takes.eq(free & ((self.request.op == MemoryOp.READ) | store | empties))
+            m.d.sync += [self.busy.eq(1), *takes_over, forwarded.eq(found & (self.request.op == MemoryOp.READ)), value.eq(known)]
+            m.d.comb += takes.eq(free & ((self.request.op == MemoryOp.READ) | store | empties))
         with m.Elif(self.busy & ~at_port & ~forwarded & ~self.withdraw):
             m.d.comb += takes.eq(free & (~atomic | empties))
         with m.If(at_port & self.port.done):
             m.d.comb += self.done.eq(1)
         with m.If(at_port & self.port.done | self.withdraw):
-            m.d.sync += [at_port.eq(0), self.busy.eq(0)]
+            m.d.sync += [went.eq(0), self.busy.eq(0)]
         with m.If(takes):
-            m.d.sync += at_port.eq(1)
+            m.d.sync += went.eq(1)
 
         # Drains. Without PSO always the oldest store.
         chosen = Signal(range(depth))
@@ -155,9 +157,9 @@ class MemoryPath(wiring.Component):
                 with m.If(valid[number] & ~same.any()):
                     m.d.comb += chosen.eq(number)
         with m.If(draining & self.port.done):
-            m.d.sync += draining.eq(0)
-        with m.Elif(~draining & (self.stores != 0) & ~self.hold & ~takes & (~at_port | self.port.done) & ~self.withdraw):
-            m.d.sync += [draining.eq(1), index.eq(chosen)]
+            m.d.sync += began.eq(0)
+        with m.Elif(~draining & (self.stores != 0) & ~self.hold & (~at_port | self.port.done) & ~self.withdraw):
+            m.d.sync += [began.eq(~takes), instead.eq(takes), index.eq(chosen)]
 
         # The buffer: a drained store leaves, those after it move up, and a new one is appended. The last one may be withdrawn.
         leaves = Signal()
