@@ -15,12 +15,13 @@ from sim.export import with_assignments
 from sim.files import make_folder
 from sim.report.area import steps
 from sim.runs.description import contents_digest
+from sim.scenarios.contents import OPTIONAL
 
 from .link import BAUD
 from .run import prepare_for
 from .tools import find_tool, run_tool
 
-__all__ = ["Built", "build", "elaborated", "medians"]
+__all__ = ["Built", "build", "elaborated", "left_out", "medians"]
 
 #: What of nextpnr's and Yosys' names each number is the sum of.
 _LUTS = ("SB_LUT4", "LUT4")
@@ -70,7 +71,7 @@ class Built:
 
 def elaborated(info, *, cores=None, assignments=(), scenario="single", clock=None, baud=BAUD, hunter=False,
                digest=False):
-    """(platform, Top, MachineConfig, clock in Hz) for a BoardInfo. Raises InputError if the scenario does not fit the machine.
+    """(platform, Top, the Prepared that it contains, clock in Hz) for a BoardInfo. Raises InputError if the scenario does not fit.
 
     clock : in Hz, instead of the one of the board.
     hunter : whether there is a Hunter, whose Monitor has the usual Room.  digest : whether there is a Digest.
@@ -87,7 +88,7 @@ def elaborated(info, *, cores=None, assignments=(), scenario="single", clock=Non
                   image=int(contents_digest(contents)[:8], 16), clock_khz=round(frequency / 1e3),
                   room=Room() if hunter else None, digest=digest)
     platform, lights = info.platform()
-    return platform, Top(board, clocking=clocking, lights=lights), config, frequency
+    return platform, Top(board, clocking=clocking, lights=lights), prepared, frequency
 
 
 def build(info, *, seed=1, out=None, again=False, hunter=False, digest=False, progress=lambda text: None, **options):
@@ -98,7 +99,8 @@ def build(info, *, seed=1, out=None, again=False, hunter=False, digest=False, pr
     Raises InputError with what a tool complains of, MissingToolError if one is missing - before it begins.
     """
     progress("elaborating")
-    platform, top, config, frequency = elaborated(info, hunter=hunter, digest=digest, **options)
+    platform, top, prepared, frequency = elaborated(info, hunter=hunter, digest=digest, **options)
+    config = prepared.run.config
     extras = "-hunter" * hunter + "-digest" * digest
     folder = Path(out or Path("build") / f"{info.name}-{config.n_cores}{extras}")
     try:
@@ -129,7 +131,7 @@ def build(info, *, seed=1, out=None, again=False, hunter=False, digest=False, pr
         bitstream = next(folder / name for name in ("top.bin", "top.bit") if (folder / name).exists())
         run = _loading(info, commands, bitstream)
     return Built(info.name, config.n_cores, hunter, digest, seed, **numbers, clock_mhz=frequency / 1e6, path=path,
-                 bitstream=bitstream, left_out=_left_out(config, hunter, digest), folder=folder, run=run)
+                 bitstream=bitstream, left_out=left_out(prepared, hunter=hunter, digest=digest), folder=folder, run=run)
 
 
 def _loading(info, commands, bitstream):
@@ -154,10 +156,11 @@ def _measured(folder):
             "lc_of": used["available"], "fmax_mhz": round(fmax, 2)}, tuple(steps(report["critical_paths"]))
 
 
-def _left_out(config, hunter, digest):
+def left_out(prepared, *, hunter=False, digest=False):
     """What the machine has less of than the default one with so many cores, in words."""
+    config = prepared.run.config
     default = MachineConfig().with_cores(config.n_cores)
-    said = []
+    said = [what for name, what in OPTIONAL.items() if prepared.settings.defines.get(name) == 0]
     for item in fields(MachineConfig):
         mine, usual = getattr(config, item.name), getattr(default, item.name)
         if isinstance(mine, int) and mine < usual:

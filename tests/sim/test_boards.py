@@ -4,10 +4,11 @@ import json
 import os
 import random
 import re
+import tty
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
-from threading import Event
+from threading import Event, Thread
 
 import pytest
 from amaranth.lib.data import Layout
@@ -20,7 +21,7 @@ from rtl.core.microword import MicroWord
 from sim.boards import link as link_module
 from sim.boards.hunt import all_plans, hunt, plan_with
 from sim.boards.link import BoardError, open_port
-from sim.boards.pty import plugged_in
+from sim.boards.pty import plugged_in, serve
 from sim.boards.run import compare, prepare_for
 from sim.boards.session import Session
 from sim.boards.terminal import CompiledBoard, PySimBoard
@@ -399,12 +400,42 @@ def test_a_flipped_bit_in_a_hunt_is_sent_again(tmp_path):
         assert found.repeated > 0
 
 
-def test_a_board_that_goes_away_in_a_hunt(tmp_path):
-    gone = Event()
-    with session(board=hunter, patience=0.2, wire=lambda octets: b"" if gone.is_set() else octets) as this:
+def test_a_board_that_falls_silent_in_a_hunt(tmp_path):
+    silent = Event()
+    with session(board=hunter, wire=lambda octets: b"" if silent.is_set() else octets) as this:
+
+        def fall_silent(text):
+            if text.startswith("run "):
+                silent.set()
+                this.link._patience = 0.1
+
         with pytest.raises(BoardError) as said:
-            hunted(this, runs=1000, out=tmp_path, progress=lambda text: gone.set() if text.startswith("run ") else None)
+            hunted(this, runs=1000, out=tmp_path, progress=fall_silent)
+        assert silent.is_set()
         assert str(said.value) == f"{this.link.name}: the board does not answer (nothing comes from it; tried 5 times)"
+
+
+def test_a_board_that_is_unplugged_in_a_hunt(tmp_path):
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    unplugged = Event()
+    server = Thread(target=serve, args=(hunter(), master, unplugged.is_set))
+    server.start()
+
+    def unplug(text):
+        if text.startswith("run ") and not unplugged.is_set():
+            unplugged.set()
+            server.join()
+            os.close(master)
+
+    name = os.ttyname(slave)
+    try:
+        with open_port(name) as port, pytest.raises(BoardError) as said:
+            hunted(Session(port, patience=5.0), runs=1000, out=tmp_path, progress=unplug)
+    finally:
+        unplugged.set()
+        os.close(slave)
+    assert str(said.value).startswith(f"{name}: the board is gone") and "\n" not in str(said.value)
 
 
 def test_a_board_without_a_hunter(tmp_path):

@@ -3,6 +3,9 @@
 import pytest
 
 from rtl.config import MachineConfig
+from sim.boards.boards import find_board
+from sim.boards.run import prepare_for
+from sim.boards.synth import elaborated, left_out
 from sim.errors import InputError
 from sim.microcode.protocols import shipped_protocols
 
@@ -49,3 +52,24 @@ def test_what_is_left_out_cannot_be_called():
         prepare_text(program("v4", call="cpu_down", more=""))
     with pytest.raises(InputError, match='names the func "call_single", which the protocol v4.uasm does not have'):
         prepare_text(program("v4", more=', func = "call_single", nested = 0, wait = true'))
+
+
+SMALL = MachineConfig(n_cores=2, microcode_depth=512)
+
+
+def test_a_board_leaves_out_what_it_has_no_room_for():
+    """And only then, and nothing that the user wants to have."""
+    assert prepare_for(SMALL, "single").settings.defines == {"CONFIG_HOTPLUG_CPU": 0, "CALLING": 0}
+    assert prepare_for(MachineConfig(n_cores=2), "single").settings.defines == {}
+    with pytest.raises(InputError, match=r"the protocol has 525 microwords.*define.CONFIG_HOTPLUG_CPU=0 leaves out cpu_down"):
+        prepare_for(SMALL, "single", assignments=["define.CONFIG_HOTPLUG_CPU=1"])
+    with pytest.raises(InputError, match='names the call "cpu_down"'):
+        prepare_for(SMALL.with_cores(3), "hotplug")
+
+
+def test_a_bitstream_says_what_it_leaves_out():
+    board = find_board("ice40_hx8k_b_evn")
+    _, _, prepared, _ = elaborated(board, cores=2, assignments=["microcode_depth=512"])
+    assert {"cpu_down", "functions that call"} < set(left_out(prepared))
+    _, _, prepared, _ = elaborated(board, cores=2, assignments=["microcode_depth=1024"])
+    assert not {"cpu_down", "functions that call"} & set(left_out(prepared))
