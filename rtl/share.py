@@ -1,6 +1,6 @@
 """Connects components by giving them the same signals, instead of an assignment from one to the other.
 
-A simulator in Python pays for assignments: in each delta, for each one in a process whose inputs have changed. In a hierarchy of
+Assignments slow a simulator in Python: in each delta it runs every one in a process whose inputs have changed. In a hierarchy of
 five levels most of them would only pass ports on.
 """
 
@@ -23,18 +23,17 @@ class Bundle(wiring.Signature):
 def share(component, **ports):
     """Make ports of a component the same as those of its parent, or of a sibling: what ``wiring.connect`` does, without a copy.
 
-    Each port becomes the Signal, or the interface object, that is given for it. (One that a sibling shows from its other side is
-    turned round, as ``connect`` would do it; an array of them is a list.) So what is given must be what ``signature`` says: a whole
-    Signal of the same shape and initial value, not a part of one. A part is assigned in the ordinary way. The component complies
-    with its signature as before.
+    Each port becomes the given Signal or interface object. (One that a sibling shows from its other side is flipped, as ``connect``
+    would do; an array of them is a list.) So the given object must match ``signature``: a whole Signal of the same shape and
+    initial value, not a part of one. Assign a part in the ordinary way. The component still complies with its signature.
 
-    A parent calls this in its ``elaborate``, which Amaranth runs before that of its children: each component finds in its own
-    ``elaborate`` the ports that it has for good. Two drivers of a shared signal are refused by Amaranth, as everywhere.
+    A parent calls this in its ``elaborate``, which Amaranth runs before that of its children: each component finds its final ports
+    in its own ``elaborate``. Amaranth refuses two drivers of a shared signal, as everywhere.
 
     Raises
     ------
     AttributeError : the component has no such port.
-    ConnectionError : what is given for it does not comply. No port has been changed then.
+    ConnectionError : the given object does not comply. Then no port has been changed.
     """
     members = component.signature.members
     for name in ports:
@@ -62,6 +61,6 @@ def _face(member, value):
 
 
 def _is_other_view(member, value):
-    """It has the width of a struct or enum, but not its fields: to ``is_compliant`` that is the same."""
+    """Whether it has the width of a struct or enum, but not its fields: ``is_compliant`` does not distinguish them."""
     return (member.is_port and not member.dimensions and isinstance(member.shape, ShapeCastable)
             and value.shape() != member.shape)

@@ -32,7 +32,7 @@ class Shared(wiring.Component):
 
     Members
     -------
-    run, straps, fault, hold_message : as of Machine.
+    run, straps, fault, hold_message : see Machine.
     load_valid, load_address, load_data : load port of the arena, for use while ``run`` is low.
     memory, sources, targets : one of each per Tile, seen from here: requests and messages come in, deliveries go out.
     now : clocks since ``run`` rose, modulo 2**xlen.

@@ -8,11 +8,11 @@ __all__ = ["Travel"]
 
 
 class Travel(wiring.Component):
-    """Holds each of ``n`` requests back for ``latency`` clocks.
+    """Holds each of ``n`` requests for ``latency`` clocks.
 
     A request whose ``valid`` rose in clock t is ``ready`` from clock t + ``latency`` on, until its ``done``: with latency 0
     in the clock in which it rises. ``hold`` is sampled at the clock edge: in the clock after it, those requests are not
-    ready. They travel on meanwhile.
+    ready. They still travel meanwhile.
 
     ``ready`` depends on ``valid`` in the same clock only if ``latency`` is 0, and changes only when a request arrives, ends
     or is held: the counters behind it do not disturb its readers.
@@ -24,10 +24,10 @@ class Travel(wiring.Component):
     Members
     -------
     latency : in clocks; constant while anything travels.
-    hold : who is held back in the next clock.
-    valid : who has a request; high from its start to its ``done``.
-    done : whose request ends with this clock.
-    ready : whose request has arrived and is not held.
+    hold : requests to hold in the next clock.
+    valid : requests in progress; each is high from its start to its ``done``.
+    done : requests that end with this clock.
+    ready : requests that have arrived and are not held.
     """
 
     def __init__(self, n):

@@ -42,7 +42,7 @@ class Crossbar(Fabric):
                 target.message.eq(Mux(self.injected[number], extra | self.faults.vector,
                                       messages[arbiter.index].as_value())),
             ]
-            # The message that ends here without a delivery, if there is one.
+            # A message that ends here without a delivery, if there is one.
             carried = Mux(target.valid, target.message.as_value(), source.message.as_value())
             with m.If(target.valid | source.done & ~self._delivers(arbiters, number).any()):
                 sender = Mux(arbiter.requests.any(), arbiter.index, number)[:record.source.shape().width]

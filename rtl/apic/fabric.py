@@ -31,12 +31,12 @@ class Fabric(wiring.Component):
     Members
     -------
     latency : the strap ``fabric_latency``, in clocks.
-    hold : what is not delivered in the next clock; sampled at the clock edge. A message that names one core, or none, is held by
+    hold : deliveries to hold in the next clock; sampled at the clock edge. A message that names one core, or none, is held by
         the bit of its source. The deliveries of one that may name several are held one by one: that from source s to target t by
         bit (s + t) modulo n.
     faults : the faults of this clock; see ``faults_layout``. 0: none, as above. A dropped message ends like one that names no
         core; a late one has not arrived yet.
-    injected : by target: what ``faults`` injects is delivered in this clock, and nothing else is. Its record has the target as
+    injected : by target: an interrupt from ``faults`` is delivered in this clock, and nothing else is. Its record has the target as
         source as well.
     sources : the ports by which the local APICs send.
     targets : the ports by which they receive.
@@ -58,7 +58,7 @@ class Fabric(wiring.Component):
 
 
 def names_several(message):
-    """It may name more than one core."""
+    """Whether it may name more than one core."""
     return Mux(message.shorthand == Shorthand.NONE, message.logical | (message.destination == BROADCAST),
                message.shorthand != Shorthand.SELF)
 

@@ -1,4 +1,4 @@
-"""Faults of an interrupt fabric: one message that is lost, delivered twice or late, and an interrupt that no core has sent."""
+"""Faults of an interrupt fabric: one message that is lost, duplicated or late, and an interrupt that no core has sent."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, enum, wiring
@@ -22,7 +22,7 @@ class FaultKind(enum.Enum, shape=2):
 #: Which faults a run has; held during it. All 0: none.
 fault_layout = data.StructLayout({
     "fault": FaultKind,
-    "fault_source": 8,      # whose interrupt (a message of mode FIXED)
+    "fault_source": 8,      # the sender of the interrupt (a message of mode FIXED)
     "fault_number": 16,     # how many interrupts that core has sent before it
     "fault_delay": 16,      # LATE: by how many clocks
     "resend_clock": 32,     # in this clock of the run, or as soon as nothing else arrives there,
@@ -37,9 +37,9 @@ def faults_layout(n):
 
 
 class FaultInjector(wiring.Component):
-    """Finds the message that the plan means, and the clock.
+    """Finds the plan's message, and its clock.
 
-    ``faults`` is combinational of ``plan`` and state. If ``plan`` is 0, ``faults`` is 0, and synthesis removes all of this.
+    ``faults`` is combinational in ``plan`` and state. If ``plan`` is 0, ``faults`` is 0, and synthesis removes all of this.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class FaultInjector(wiring.Component):
     -------
     run : counts clocks while it is high.
     plan : see ``fault_layout``; held during a run.
-    valid : by source: it has an interrupt in transit.  done : by source: which ends in this clock.
+    valid : by source: it has an interrupt in transit.  done : by source: it ends in this clock.
     injected : by target: the injected interrupt is delivered in this clock.
     faults : see ``faults_layout``.
     """

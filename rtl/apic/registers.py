@@ -18,7 +18,7 @@ class ApicRegister(enum.IntEnum, shape=8):
     EOI = 0x0B
     #: First of 8: vectors in service, 32 per register.
     ISR = 0x10
-    #: First of 8: vectors requested, 32 per register.
+    #: First of 8: pending vectors, 32 per register.
     IRR = 0x20
     ESR = 0x28
     #: Interrupt command. Writing it sends. In an x2APIC it has 64 bits, with the destination in bits 63:32.
@@ -28,8 +28,8 @@ class ApicRegister(enum.IntEnum, shape=8):
 
 
 class ApicRegisterPort(Bundle):
-    """The core's port to its local APIC, seen from the core. 64 bits wide whatever ``xlen`` is; only the ICR of an
-    x2APIC has so many.
+    """The core's port to its local APIC, seen from the core. 64 bits wide for any ``xlen``; only the ICR of an x2APIC uses all
+    of them.
 
     With ``valid`` high for one clock: a write takes effect at the end of the clock, a read (``write`` low) answers
     in ``read_data`` in the same clock. Registers that do not exist read 0 and ignore writes. A write that is not ``wide`` has

@@ -1,4 +1,4 @@
-"""A copy of what the arena of a board has been loaded with, from which it is restored."""
+"""A copy of the arena's loaded contents, from which a board restores it."""
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
@@ -11,8 +11,8 @@ __all__ = ["ArenaCopy"]
 
 
 class ArenaCopy(wiring.Component):
-    """Stands between what loads a machine and the machine. It passes on what is loaded, keeps the words of the arena, and loads
-    them again if it is asked to, one per clock.
+    """Between the loader and the machine. It passes loaded words on, keeps those of the arena, and loads them again on request, one
+    per clock.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class ArenaCopy(wiring.Component):
 
     Members
     -------
-    source : what is loaded; nothing while it restores.
+    source : the words to load; nothing while it restores.
     restore : for one clock: load all words again, from the next clock on.
     restored : for one clock: the last word is being loaded.
     load : to the machine.

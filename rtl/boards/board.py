@@ -1,4 +1,4 @@
-"""Board: a Machine with its console on a serial line, and lights. What all boards have in common; it knows no pins."""
+"""Board: a Machine with its console on a serial line, and lights. Common to all boards; it knows no pins."""
 
 from amaranth.hdl import Cat, EnableInserter, Module, Mux, ResetInserter, Signal
 from amaranth.lib import wiring
@@ -19,9 +19,9 @@ from .wire import Identity
 
 __all__ = ["Board"]
 
-#: A request may stop for as long as so many octets take, and is given up after twice that.
+#: A request may pause for the time of this many octets, and is dropped after twice that.
 _PATIENCE = 256
-#: The heartbeat goes on or off with so many such times: some half second at 115200 baud.
+#: The heartbeat toggles after this many such times: about half a second at 115200 baud.
 _BEAT = 16
 
 
@@ -32,11 +32,11 @@ class Board(wiring.Component):
     ----------
     config : MachineConfig
     divisor : clocks per bit of the line.
-    microcode, arena : words that the memories have at power-up, from address 0. If there are any, they run at once.
+    microcode, arena : words of the memories at power-up, from address 0. If there are any, they run at once.
     straps : Straps at power-up.
-    image, clock_khz : of the Identity.
+    image, clock_khz : see Identity.
     room : of the Monitor; with one, the board has a Hunter.
-    digest : the board has a Digest.
+    digest : whether the board has a Digest.
 
     Attributes
     ----------
@@ -45,8 +45,8 @@ class Board(wiring.Component):
     Members
     -------
     rx, tx : the line.
-    in_handler : per core: it was in an interrupt handler not long ago.
-    heartbeat : goes on and off.
+    in_handler : per core: it was recently in an interrupt handler.
+    heartbeat : toggles.
     violation : a core has trapped since the run began, or a hunt has found something and no run has begun since.
     """
 
@@ -109,7 +109,7 @@ class Board(wiring.Component):
         return m
 
     def _hunt(self, m):
-        """The Hunter works beside the Console, and loads the machine in its stead."""
+        """The Hunter works beside the Console, and loads the machine in its place."""
         machine, runner, console, hunter = self.machine, self._runner, self._console, self._hunter
         m.submodules.hunter = hunter
         share(console, hunter=hunter.port)
@@ -133,7 +133,7 @@ class Board(wiring.Component):
             self.heartbeat.eq(time[-1]),
             self.violation.eq(self._runner.summary.trapped | (0 if self._hunter is None else self._hunter.found)),
         ]
-        # An interrupt is over before anybody sees it: it lights from one tick to the next.
+        # An interrupt is too short to see: its light stays on from one tick to the next.
         now = Cat(status.in_handler for status in self.machine.status)
         seen = Signal(len(now))
         m.d.sync += seen.eq(seen | now)

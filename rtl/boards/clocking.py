@@ -1,4 +1,4 @@
-"""The clock of a board, if it is not to be the one of its oscillator."""
+"""The clock of a board, if it differs from the oscillator's."""
 
 from amaranth.hdl import ClockDomain, ClockSignal, Const, Instance, Module, ResetSignal, Signal
 from amaranth.lib import io, wiring
@@ -12,8 +12,8 @@ _SETTLE_SECONDS = 20e-6
 
 
 def ice40_pll(source, target):
-    """DIVR, DIVF, DIVQ and FILTER_RANGE of an iCE40's PLL, and the frequency that they give, which is the nearest not above the
-    target. In Hz. Raises ValueError if there is none."""
+    """DIVR, DIVF, DIVQ and FILTER_RANGE of an iCE40's PLL, and the resulting frequency, the nearest not above the target. In Hz.
+    Raises ValueError if there is none."""
     found = []
     for divr in range(16):
         compared = source / (divr + 1)
@@ -33,7 +33,7 @@ def ice40_pll(source, target):
 
 
 def ecp5_pll(source, target):
-    """CLKI_DIV, CLKFB_DIV and CLKOP_DIV of an ECP5's PLL, and the frequency that they give, as ``ice40_pll`` does."""
+    """CLKI_DIV, CLKFB_DIV and CLKOP_DIV of an ECP5's PLL, and the resulting frequency, as for ``ice40_pll``."""
     found = []
     for into in range(1, 129):
         if not 3.125e6 <= source / into <= 400e6:
@@ -52,7 +52,7 @@ def ecp5_pll(source, target):
 
 
 def halvings(source, target):
-    """How often a clock is halved to be no faster than the target, and what it is then."""
+    """How often to halve a clock so that it is no faster than the target, and the result."""
     number = max(0, ceil_log2(-(-int(source) // int(target))))
     return number, source / (1 << number)
 
@@ -64,8 +64,8 @@ class Clocking(wiring.Component):
     Parameters
     ----------
     family : "ice40" and "ecp5" have their PLL; any other, and None, divides by a power of two.
-    source, target : in Hz.  ``frequency`` is what comes of it.
-    pad : the oscillator's pin is the one that belongs to the PLL (iCE40).
+    source, target : in Hz.  ``frequency`` is the result.
+    pad : the oscillator is on the PLL's own pin (iCE40).
     """
 
     def __init__(self, family, source, target, *, pad=False):
@@ -78,7 +78,7 @@ class Clocking(wiring.Component):
         m = Module()
         m.domains.start = ClockDomain(reset_less=True, local=True)
         oscillator = platform.request(platform.default_clk, dir="-")
-        clock = Signal()        # on a line of its own it gets a name, by which its constraint finds it
+        clock = Signal()        # assigned on its own line, it gets a name, by which its constraint finds it
         stable = Signal()
         if self._family == "ice40" and self._pad:
             self._ice40(m, clock, stable, "SB_PLL40_PAD", i_PACKAGEPIN=oscillator.io)

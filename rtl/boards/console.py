@@ -1,4 +1,4 @@
-"""The console: what a host asks over the wire, done to a machine."""
+"""The console: carries out a host's requests on a machine."""
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
@@ -17,17 +17,18 @@ __all__ = ["Console"]
 _HEADER = 6
 _CRC = 2
 _READS = (Operation.IDENTIFY, Operation.STATUS, Operation.READ_ARENA, Operation.READ_HUNT)
-#: What would disturb a run.
+#: Operations that would disturb a run.
 _NOT_IN_A_RUN = (Operation.READ_ARENA, Operation.WRITE_ARENA, Operation.WRITE_MICROCODE, Operation.WRITE_STRAPS,
                  Operation.WRITE_ORDERS)
-#: What only a Hunter does.
+#: Operations that need a Hunter.
 _HUNTS = (Operation.WRITE_ORDERS, Operation.HUNT, Operation.READ_HUNT)
 
 
 class Console(wiring.Component):
-    """Takes requests (``rtl.boards.wire``), carries them out and replies, one after the other. What comes while it replies is lost.
+    """Takes requests (``rtl.boards.wire``), carries them out and replies, one after the other. Octets that arrive during a reply
+    are lost.
 
-    Words are written as they come, before it is known whether their CRC is right. A header whose CRC is wrong does nothing.
+    Words are written as they come, before their CRC is checked. A header with a wrong CRC does nothing.
 
     Parameters
     ----------
@@ -35,11 +36,11 @@ class Console(wiring.Component):
 
     Members
     -------
-    valid, octet : what has come; taken at once.
-    reply_valid, reply_ready, reply_octet : what is to be sent, as UartTransmitter takes it.
-    tick : high for one clock now and then. If nothing comes from one to the next, the request that has begun is not heard.
+    valid, octet : an octet has come; taken at once.
+    reply_valid, reply_ready, reply_octet : the next octet to send, as UartTransmitter takes it.
+    tick : high for one clock now and then. If no octet comes between two ticks, the request in progress is dropped.
     load, straps : to the machine.  tap : to its arena.  status : from the machine.
-    go, last, hold, summary : as of Runner.
+    go, last, hold, summary : see Runner.
     digest : of the run, if the Identity says that there is one.
     hunter : to the Hunter, if the Identity says that there is one.
     """
@@ -66,12 +67,12 @@ class Console(wiring.Component):
             "hunter": Out(HunterPort()),
         })
         octets = max(_HEADER, *self._octets.values())
-        self._word = Signal(8 * octets, name="word")        # shifted towards its high end, in and out: there is one for both
-        self._left = Signal(range(octets + 1), name="left")         # octets of it that are to come, or to be sent
+        self._word = Signal(8 * octets, name="word")        # shifted towards its high end, in and out: one register for both
+        self._left = Signal(range(octets + 1), name="left")         # its octets still to receive or send
         self._operation = Signal(Operation, name="operation")
         self._tag = Signal(8, name="tag")
         self._address = Signal(max(len(self.load.address), 8), name="address")
-        self._count = Signal(8, name="count")               # words to come, or to be sent
+        self._count = Signal(8, name="count")               # words still to receive or send
         self._reply = Signal(Reply, name="reply")
         self._crc = CRC.create()
 
@@ -79,7 +80,7 @@ class Console(wiring.Component):
         m = Module()
         m.submodules.crc = self._crc
         self._silent = Signal()         # nothing has come since the last tick
-        self._store = Signal()          # ``word`` is whole
+        self._store = Signal()          # ``word`` is complete
         self._size = Signal.like(self._left)
         self._reads, self._refused, self._absent = Signal(), Signal(), Signal()
         hunts, run = self.hunter.begun, self.summary.begun
@@ -102,7 +103,7 @@ class Console(wiring.Component):
         return Cat(self._operation == kind for kind in kinds).any()
 
     def _write(self, m):
-        """What is written word by word, as it comes, and what is read from ``word`` when a request is carried out."""
+        """Registers and memories that are written word by word, as the words come, and what a request reads from ``word``."""
         store = Signal()
         m.d.comb += [
             store.eq(self._store & ~self._refused),
@@ -120,7 +121,7 @@ class Console(wiring.Component):
             m.d.sync += self.straps.as_value().eq(self._word)
 
     def _receive(self, m, *, then, shift=True):
-        """Take ``left`` octets in, then go on; or hunt again, if they break off."""
+        """Receive ``left`` octets, then continue; or wait for a new frame, if they break off."""
         with m.If(self.valid):
             m.d.comb += [self._crc.valid.eq(1), self._crc.data.eq(self.octet)]
             m.d.sync += self._left.eq(self._left - 1)
@@ -213,7 +214,7 @@ class Console(wiring.Component):
                 m.next = "SEND"
 
     def _fetch(self, m):
-        """The word to be sent next."""
+        """The next word to send."""
         identity = Array(Const(word, 16) for word in self._identity.words())
         seen = Array([self.summary.as_value(), *(status.as_value() for status in self.status), self.digest])
         number = self._address[:8]
@@ -228,6 +229,7 @@ class Console(wiring.Component):
                 m.d.sync += self._fill(self.tap.word, Operation.READ_ARENA)
 
     def _fill(self, value, operation=None):
-        """Put into ``word`` what is to be sent: a value as wide as it is, or in as many octets as a word of the operation has."""
+        """Put the next data to send into ``word``: a value in its own width, or in as many octets as a word of the operation
+        has."""
         width = len(value) if operation is None else 8 * self._octets[operation]
         return self._word.eq(value << len(self._word) - width)

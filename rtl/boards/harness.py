@@ -1,4 +1,4 @@
-"""A Tile by itself on an FPGA, to measure it: a pin in, a pin out, and flip-flops around it."""
+"""A Tile alone on an FPGA, to measure it: a pin in, a pin out, and flip-flops around it."""
 
 from functools import reduce
 from operator import xor
@@ -19,7 +19,7 @@ _OBSERVE = ("core_record", "apic_record", "probe")
 
 
 class UnseenTile(wiring.Component):
-    """A Tile whose records and probe nobody sees, as on a board that has no room for them. Its ports are the others of a Tile."""
+    """A Tile with unused records and probe, as on a board without room for them. It has the other ports of a Tile."""
 
     def __init__(self, config):
         self._tile = Tile(config)

@@ -1,4 +1,4 @@
-"""The Hunter of a board: it runs the machine under one schedule after another, and stops at a run that the Monitor objects to."""
+"""The Hunter of a board: it runs the machine under one schedule after another, and stops at a run that the Monitor flags."""
 
 from amaranth.hdl import Array, Cat, Module, ResetInserter, Signal
 from amaranth.lib import data, wiring
@@ -18,10 +18,10 @@ __all__ = ["Hunter", "HunterPort"]
 
 
 class HunterPort(Bundle):
-    """What a host asks of a Hunter, seen from the Console.
+    """A host's requests to a Hunter, seen from the Console.
 
-    write : ``data`` is the word ``address`` of the orders.  begin : begin a hunt, or go on with it, until run number ``data``.
-    word : the word ``address`` of what it has found (``rtl.boards.wire.Operation.READ_HUNT``), two clocks later.
+    write : ``data`` is the word ``address`` of the orders.  begin : begin a hunt, or continue it, until run number ``data``.
+    word : the word ``address`` of the result (``rtl.boards.wire.Operation.READ_HUNT``), two clocks later.
     begun : a hunt has begun, and has not been ended.
     """
 
@@ -37,11 +37,11 @@ class HunterPort(Bundle):
 
 
 class Hunter(wiring.Component):
-    """Scheduler, Monitor, the copy of the arena, and the Rounds that use them. What it does to the machine is to load it and to
-    give it a schedule; all else comes through the Runner. Outside of a hunt the schedule is 0 and the Monitor hears nothing.
+    """Scheduler, Monitor, the copy of the arena, and the Rounds that use them. It loads the machine and gives it a schedule;
+    everything else goes through the Runner. Outside a hunt the schedule is 0 and the Monitor gets no records.
 
-    The Monitor hears of a clock one clock later, through registers, because its logic begins where that of the machine ends. A
-    run does not end because of a flag: so its flags are all those that an engine sees.
+    The Monitor sees a clock one clock later, through registers, because its logic begins where that of the machine ends. A run does
+    not end because of a flag, so its flags are all those that an engine sees.
 
     Parameters
     ----------
@@ -55,9 +55,9 @@ class Hunter(wiring.Component):
     -------
     port : HunterPort.
     end : end the hunt.
-    go, last, hold : of Runner.  running : as its summary has it.
-    reset : of the machine.  runs : this is a clock of a run.  run : as of Machine.
-    source : what is loaded into the machine.  load : the same, and the arena anew for each run.
+    go, last, hold : of Runner.  running : as in its summary.
+    reset : of the machine.  runs : this is a clock of a run.  run : see Machine.
+    source : what is loaded into the machine.  load : the same, and the arena again for each run.
     status, quiet, trace : of Machine.  schedule : to it.
     found : a hunt has found something, and no run has begun since. It stays when the hunt is ended.
     """
@@ -127,7 +127,7 @@ class Hunter(wiring.Component):
         share(scheduler, status=self.status, schedule=self.schedule)
         m.d.comb += scheduler.run.eq(self.run & rounds.begun)
         m.d.comb += [scheduler.plan[name].eq(value) for name, value in _fields(orders) if name in plan_layout.members]
-        # A register, so that the sum is not before the first step of the streams. The run begins many clocks later.
+        # A register, to keep the sum out of the path to the first step of the streams. The run begins many clocks later.
         seed = Signal(32)
         m.d.sync += seed.eq(orders.seed + rounds.number)
         m.d.comb += scheduler.plan.seed.eq(seed)

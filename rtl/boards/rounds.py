@@ -1,4 +1,4 @@
-"""Rounds: run after run by itself, each from the same contents and with the next seed, until one of them shows something."""
+"""Rounds: run after run without the host, each from the same contents and with the next seed, until one of them sets a flag."""
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
@@ -13,20 +13,20 @@ _SETTLE = Monitor.LATENCY + 1
 
 
 class Rounds(wiring.Component):
-    """A round drops the run before it, restores the arena, begins a run, waits for its end and for the flags, and looks at them.
-    If one is set, or the round was the last, the machine stands at the end of that run; otherwise the next round begins.
+    """A round drops the previous run, restores the arena, begins a run, waits for its end and for the flags, and checks them. If
+    one is set, or the round was the last, the machine stands at the end of that run; otherwise the next round begins.
 
     Members
     -------
-    begin : begin with run 0, or go on with the hunt that has begun, until the run with the number ``last``. A hunt that has found
+    begin : begin with run 0, or continue the hunt that has begun, until the run with the number ``last``. A hunt that has found
         something stays as it is, so this can be repeated.
     last : read with ``begin``.
-    running : a run goes on, as ``Runner.summary`` has it.
-    restored : high for one clock: the arena is as it was.
+    running : a run is in progress, as in ``Runner.summary``.
+    restored : high for one clock: the arena is restored.
     hit : a flag is set.
     hold, restore, go : pulses: drop the run, restore the arena, begin a run.
     begun : a hunt has begun.  going : it makes runs.  found : its last run has a flag.
-    number : of the run. What comes of it is known when ``going`` is low.
+    number : of the run. Its result is known when ``going`` is low.
     """
 
     def __init__(self):

@@ -1,4 +1,4 @@
-"""What begins a run of the machine on a board, counts its clocks and stops them."""
+"""Begins a run of the machine on a board, counts its clocks and stops them."""
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
@@ -10,10 +10,10 @@ __all__ = ["Runner"]
 
 
 class Runner(wiring.Component):
-    """A run begins with a clock of ``reset``, in which ``enable`` is low, so that no memory operation that is under way is carried
-    out; then comes one with ``run`` low, as Machine wants it. The clocks of the run are those with ``run`` and ``enable`` high. The
-    last one is the first in which the machine is quiet or trapped, as it is for an engine, or the one that ``last`` says. After it
-    ``enable`` stays low, so that the machine keeps the state of that clock, until the run goes on or ends.
+    """A run begins with a clock of ``reset``, in which ``enable`` is low, so that no memory operation in progress is carried out;
+    then comes one with ``run`` low, which Machine requires. The clocks of the run are those with ``run`` and ``enable`` high. The
+    last one is the first in which the machine is quiet or trapped, as for an engine, or the one with the number ``last``. After it
+    ``enable`` stays low, so that the machine keeps the state of that clock, until the run continues or ends.
 
     Parameters
     ----------
@@ -21,12 +21,12 @@ class Runner(wiring.Component):
 
     Members
     -------
-    go : begin a run, or go on with the one that has begun, until the clock with the number ``last``; one that is over stays so.
+    go : begin a run, or continue the one that has begun, until the clock with the number ``last``; one that has ended stays so.
     last : read with ``go``.
     hold : end the run, with a clock of ``reset``.
     run, quiet, trapped : of the machine.
     reset, enable : of all of its registers and memories.
-    summary : of the run; when it has ended, what it was.
+    summary : of the run; after its end, of the last one.
     """
 
     def __init__(self, *, begin=False):

@@ -35,12 +35,12 @@ class TappedTile(wiring.Component):
 
     Attributes
     ----------
-    microcode : as of Tile.
+    microcode : see Tile.
 
     Members
     -------
     tap : TapPort.
-    Others are as of Tile.
+    The other members are those of Tile.
     """
 
     def __init__(self, config):

@@ -28,7 +28,7 @@ class UartReceiver(wiring.Component):
     Members
     -------
     rx : the line, which may change at any time.
-    valid : for one clock: ``octet`` has come. Who does not take it then has lost it.
+    valid : for one clock: ``octet`` has come. It is lost if it is not taken then.
     octet : valid with ``valid``.
     """
 
@@ -80,7 +80,7 @@ class UartTransmitter(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        bits = Signal(_BITS - 1, init=-1)       # those behind the one on the line
+        bits = Signal(_BITS - 1, init=-1)       # those after the one on the line
         left = Signal(range(_BITS + 1))
         wait = Signal(range(self._divisor))
         m.d.comb += self.ready.eq(left == 0)

@@ -1,11 +1,11 @@
-"""What goes over the wire between a board and the host: operations, frames, words. ``docs/fpga.md`` has it for people.
+"""What goes over the wire between a board and the host: operations, frames, words. ``docs/fpga.md`` describes it for people.
 
-Whatever has several octets goes highest first.
+Values of several octets begin with the highest.
 
 A request is SYNC, operation, tag, address (2), count (2), CRC (2). If it writes, ``count`` words follow, and their CRC (2).
 A reply is SYNC, Reply, the tag of its request, if it is DONE and the request reads ``count`` words, and a CRC (2).
-Each CRC is CRC-16/IBM-3740 of what comes before it, from behind SYNC, or of the words alone, which then starts from 0
-(CRC-16/XMODEM). A request whose first CRC is wrong is not heard, and neither is one in whose middle nothing comes for a while.
+Each CRC is CRC-16/IBM-3740 of everything before it, after SYNC, or of the words alone, which then starts from 0
+(CRC-16/XMODEM). The board drops a request whose first CRC is wrong, or that pauses for too long.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ __all__ = [
 
 #: The first octet of a frame.
 SYNC = 0xCC
-#: Of all that this file says. It is the first word of the identity, in all versions.
+#: The version of everything in this file. It is the first word of the identity, in all versions.
 VERSION = 2
 #: Words in a request.
 MAX_COUNT = 255
@@ -39,8 +39,8 @@ CRC = CRC16_IBM_3740(data_width=8)
 
 
 class Operation(enum.Enum, shape=4):
-    """What a request asks for. ``address`` counts words, from 0 if nothing else is said. BUSY while the machine runs means: from
-    the begin of a run or hunt until HOLD."""
+    """The operation of a request. ``address`` counts words, from 0 by default. BUSY while the machine runs means: from the
+    beginning of a run or hunt until HOLD."""
 
     #: Reads words of the Identity.
     IDENTIFY = 0
@@ -55,25 +55,25 @@ class Operation(enum.Enum, shape=4):
     WRITE_MICROCODE = 4
     #: Writes one word, the straps. BUSY while the machine runs.
     WRITE_STRAPS = 5
-    #: Writes one word: the number of the last clock to run. Begins a run from reset, or goes on with the one that has begun; one
-    #: that is over stays as it is. So this can be repeated. BUSY during a hunt.
+    #: Writes one word: the number of the last clock to run. Begins a run from reset, or continues the one that has begun; one that
+    #: has ended stays as it is. So this can be repeated. BUSY during a hunt.
     RUN = 6
     #: Ends the run or hunt that has begun. ``count`` is 0.
     HOLD = 7
     #: Writes words of an ``orders_layout``, HUNT_BITS each, from its lowest bits on. BUSY while the machine runs.
     WRITE_ORDERS = 8
-    #: Writes one word: the number of the last run to make. Begins a hunt with run 0, or goes on with the one that has begun; one
-    #: that has found something stays as it is. So this can be repeated. BUSY during a run that is not of a hunt.
+    #: Writes one word: the number of the last run to make. Begins a hunt with run 0, or continues the one that has begun; one that
+    #: has found something stays as it is. So this can be repeated. BUSY during a run that is not of a hunt.
     HUNT = 9
-    #: Reads what came of a hunt: word 0 is a ``hunt_layout``, word 1 the number of the run, word 2 + n the clock of flag number n.
+    #: Reads the result of a hunt: word 0 is a ``hunt_layout``, word 1 the number of the run, word 2 + n the clock of flag number n.
     READ_HUNT = 10
 
 
 class Reply(enum.Enum, shape=2):
-    """What became of a request."""
+    """The result of a request."""
 
     DONE = 0
-    #: The words did not come as they were sent: nothing has been done, but for memories, which have to be written again.
+    #: The words did not arrive as sent: nothing has been done, except to memories, which must be written again.
     DAMAGED = 1
     #: Not while a run or hunt has begun; nothing has been done.
     BUSY = 2
@@ -81,32 +81,32 @@ class Reply(enum.Enum, shape=2):
     ABSENT = 3
 
 
-#: Word 0 of STATUS. It says of the last run what it says of one that goes on.
+#: Word 0 of STATUS. It describes the last run like one in progress.
 summary_layout = data.StructLayout({
     "begun": 1,           # a run has begun, and has not been ended by HOLD
     "running": 1,         # its clocks go on
     "quiet": 1,           # it came to rest: every core sleeps, nothing is under way
     "trapped": 1,         # a core has trapped
     "reserved": 4,
-    "clock": 32,          # how many clocks have been run
+    "clock": 32,          # how many clocks have run
 })
 
-#: Bits of a word of what concerns a hunt.
+#: Bits of a word of a hunt's data.
 HUNT_BITS = 32
 
 #: Word 0 of READ_HUNT.
 hunt_layout = data.StructLayout({
     "begun": 1,           # a hunt has begun, and has not been ended by HOLD
-    "going": 1,           # it makes runs; what is said of the run is not yet complete
+    "going": 1,           # it makes runs; the data of the run are not yet complete
     "found": 1,           # its last run has set a flag: the machine stands at the end of that run
     "reserved": 5,
-    "hits": len(FLAGS),   # which, in the order of FLAGS
+    "hits": len(FLAGS),   # its flags, in the order of FLAGS
 })
 
 
 def orders_layout(config):
-    """What a board must know to hunt: of a plan, all but its faults; and what the Monitor must know. Flags that are not judged are
-    not set."""
+    """What a board must know to hunt: the plan, except for its faults; and what the Monitor must know. Flags that are not judged
+    are not set."""
     return data.StructLayout({
         **{name: field.shape for name, field in plan_layout if name not in fault_layout.members},
         "last": 32,           # the number of the last clock of a run
@@ -116,7 +116,7 @@ def orders_layout(config):
 
 
 def octets_of(width):
-    """Octets of a number of so many bits."""
+    """Octets of a number with ``width`` bits."""
     return -(-width // 8)
 
 
@@ -138,8 +138,8 @@ def word_octets(config):
 
 
 def vocabulary():
-    """16 bits that tell one version of microword, events, straps, orders and MachineConfig from another. Where they differ, neither
-    contents nor Identity mean the same."""
+    """16 bits that distinguish versions of microword, events, straps, orders and MachineConfig. Where they differ, neither contents
+    nor Identity have the same meaning."""
     said = [[item.name for item in fields(kind)] for kind in (MachineConfig, Room)] + [FABRICS, list(FLAGS)]
     layouts = (MicroWord.as_shape(), straps_layout, orders_layout(MachineConfig()))
     said += [[(name, shape.offset, shape.width) for name, shape in layout] for layout in layouts]
@@ -149,9 +149,9 @@ def vocabulary():
 
 @dataclass(frozen=True)
 class Identity:
-    """What a bitstream says it was built from.
+    """A bitstream's description of what it was built from.
 
-    config : MachineConfig.  image : 32 bits of the digest of the contents that it brings along; 0: it brings none.
+    config : MachineConfig.  image : 32 bits of the digest of its contents; 0: it has none.
     clock_khz : of the machine.  room : of its Monitor; None: it has no Hunter.
     digest : it has a Digest.
     """

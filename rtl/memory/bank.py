@@ -106,7 +106,7 @@ class Bank(wiring.Component):
             self.record.core.eq(core),
             self.record.address.eq(request.address),
         ]
-        # Before its first access a RAM gives nothing; in a Verilog simulator that is X.
+        # Before its first access a RAM outputs nothing; in a Verilog simulator that is X.
         with m.If(self.done.any()):
             m.d.comb += [self.record.old.eq(self.old), self.record.new.eq(new)]
         return m

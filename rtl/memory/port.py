@@ -57,7 +57,7 @@ class MemoryPort(Bundle):
     The requester raises ``valid`` and holds it, with ``request``, unchanged until the clock in which ``done`` is high;
     in the clock after that ``valid`` is low or a new request. ``valid`` and ``request`` are functions of state alone:
     they never depend on ``done`` of the same clock. ``done`` is high for one clock, the one at whose end the operation
-    is visible to everybody, and ``old`` is the word's value before it. A memory without contention answers in the clock
+    is visible to all cores, and ``old`` is the word's value before it. A memory without contention answers in the clock
     after the one in which ``valid`` rose.
     """
 

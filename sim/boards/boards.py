@@ -1,6 +1,6 @@
-"""The boards that there are: those of amaranth-boards, and what is known here of each.
+"""The boards: those of amaranth-boards, and what is known about each.
 
-A board of one's own is an amaranth-boards platform. What a new one may need besides is a row in ``_KNOWN``.
+Your own board is an amaranth-boards platform. Anything else that a new one needs is a row in ``_KNOWN``.
 """
 
 import pkgutil
@@ -25,12 +25,12 @@ _CELLS = {
     "LFE5U-12F": 24288, "LFE5U-25F": 24288, "LFE5U-45F": 43848, "LFE5UM-45F": 43848, "LFE5UM5G-45F": 43848, "LFE5U-85F": 83640,
     "LFE5UM5G-85F": 83640,
 }
-#: Toolchain of the platform -> what builds with it, for those whose tools do not come from PyPI.
+#: Toolchain of the platform -> its tools, for those that do not come from PyPI.
 _VENDOR = {"Vivado": "Vivado", "Quartus": "Quartus", "Diamond": "Lattice Diamond", "ISE": "Xilinx ISE", "QLSymbiflow": "Symbiflow",
            "Apicula": "yosys, nextpnr-himbaechel and gowin_pack"}
-#: Toolchain -> family, for those that are built here.
+#: Toolchain -> family, for those whose bitstreams are built here.
 _FAMILIES = {"IceStorm": "ice40", "Trellis": "ecp5"}
-#: A board without a number of cores of its own has so many, of the default machine.
+#: A board without its own number of cores has this many, of the default machine.
 _CORES, _CLOCK = 2, 25e6
 
 
@@ -38,7 +38,7 @@ _CORES, _CLOCK = 2, 25e6
 class _Known:
     """cores, machine : what fits, where it is not the default.  clock : wanted, in Hz; None: the oscillator's.
     pad : as of Clocking.
-    uart : of a board that has no such resource: pins (rx, tx), the connector that they are on, and what to call them."""
+    uart : for a board without that resource: pins (rx, tx), their connector, and what to call them."""
 
     cores: int = _CORES
     machine: tuple[tuple[str, int], ...] = ()
@@ -62,7 +62,7 @@ _KNOWN = {
 class BoardInfo:
     """A board. ``reason`` says why there is no machine for it, or is None.
 
-    family : "ice40", "ecp5", or None: its bitstream is built with ``tool``.  cells : logic cells, if that is known.
+    family : "ice40", "ecp5", or None: its bitstream is built with ``tool``.  cells : logic cells, if known.
     cores, config : what fits, and the machine with that many.  wanted : the clock, in Hz.  pins : where the serial line is.
     """
 
@@ -84,7 +84,7 @@ class BoardInfo:
                 "uart": self.pins, "reason": self.reason}
 
     def config(self, cores=None):
-        """The MachineConfig with so many cores, or those that fit."""
+        """The MachineConfig with this many cores; None: as many as fit."""
         return MachineConfig(**self.machine).with_cores(cores or self.cores)
 
     def platform(self):
@@ -100,7 +100,7 @@ class BoardInfo:
         return platform, sorted(lights)
 
     def clocking(self, target=None):
-        """The Clocking for a clock in Hz, or None: the oscillator's own does. Raises InputError if there is no such clock."""
+        """The Clocking for a clock in Hz; None: the oscillator's own suffices. Raises InputError if there is no such clock."""
         target = target or self.wanted
         if target == self.source:
             return None

@@ -26,7 +26,7 @@ def _session(port, baud):
 
 
 def identify(port, baud):
-    """What a board says of itself: name -> value."""
+    """A board's description of itself: name -> value."""
     with _session(port, baud) as session:
         identity = session.identity
         return {**asdict(identity.config), "clock_mhz": identity.clock_khz / 1000, "preloaded": f"{identity.image:#010x}",
@@ -56,7 +56,7 @@ def hunt_on_board(port, baud, scenario, plans, *, max_clocks, hunted, **options)
 
 
 def simulate(cores, assignments, hunter, digest):
-    """Be a board behind a pseudo-terminal, until Ctrl-C: says where it is."""
+    """Be a board behind a pseudo-terminal, until Ctrl-C; print where it is."""
     from .terminal import CompiledBoard
 
     config = with_assignments(MachineConfig(arena_depth=512).with_cores(cores), assignments)

@@ -1,4 +1,4 @@
-"""A hunt on a board: it makes the runs by itself, and what it finds is run again in simulation, which must be the same."""
+"""A hunt on a board: the board makes the runs, and a simulation repeats its finding and must agree."""
 
 import time
 from dataclasses import asdict, dataclass, replace
@@ -23,10 +23,10 @@ from .session import Summary
 
 __all__ = ["HuntOnBoard", "all_plans", "hunt", "plan_with"]
 
-#: A board is given another plan after so many runs: a hunt wants many plans and many seeds, and a plan costs two dozen requests.
+#: A board gets another plan after this many runs: a hunt wants many plans and many seeds, and a plan costs two dozen requests.
 _ROW = 4096
 _SEEDS = 1 << 32
-#: A plan of each kind, if nothing more is said of it.
+#: A plan of each kind, by default.
 _PLANS = {
     "random": Plan(kind=ScheduleKind.RANDOM, stall=24, hold_drain=8, hold_interrupt=8, hold_message=8),
     "pct": Plan(kind=ScheduleKind.PCT, hold_drain=8, hold_interrupt=8, hold_message=8, changes=3, horizon=11),
@@ -37,12 +37,12 @@ _FIELDS = [name for name in Plan.__dataclass_fields__ if name not in ("kind", *F
 
 @dataclass(frozen=True)
 class HuntOnBoard:
-    """What came of a hunt.
+    """The result of a hunt.
 
     identity : of the board.  runs, seconds : how many it made, and in what time.  by_oracles : how many of them the oracles judged.
-    number, plan, summary, flags : of the last run, as the board says; if the board has found something, it is the one.
+    number, plan, summary, flags : of the last run, from the board; if the board has found something, this is the run.
     difference : the first one of that run from its simulation, as a sentence; None: there is none.
-    violations, disagreements : as of ``sim.hunt.hunt.Report``; none are given where there is a difference.
+    violations, disagreements : as in ``sim.hunt.hunt.Report``; empty if there is a difference.
     repeated : requests that had to be sent again.
     """
 
@@ -61,7 +61,7 @@ class HuntOnBoard:
 
     @property
     def clean(self):
-        """Nothing was found, and the last run is that of the simulation."""
+        """Whether nothing was found, and the last run equals its simulation."""
         return self.difference is None and not self.violations and not self.disagreements
 
     def to_json(self):
@@ -101,7 +101,7 @@ def plan_with(kind, assignments):
 
 
 def all_plans(first):
-    """What ``hunt`` takes: the plans that a hunt in simulation draws, from the one with this number on."""
+    """Plans for ``hunt``: those that a hunt in simulation draws, from the one with this number on."""
     return ((plan_of(number), _ROW) for number in count(first))
 
 
@@ -111,10 +111,10 @@ def hunt(session, prepared, plans, *, runs, out, ignore=(), found=lambda finding
 
     plans : (Plan, how many runs it is for), one after the other. The seed of the plan is that of its first run; each further run
         has the next one.
-    runs : how many in all, at the most: the hunt ends at the first run with a violation.
-    out : folder for the schedules of findings.  ignore : flags and oracles that are looked past.
-    found : called with each Finding, when its file is there.
-    tell, progress : are told what is to be said, and how far it has come.
+    runs : at most this many in all: the hunt ends at the first run with a violation.
+    out : folder for the schedules of findings.  ignore : flags and oracles to ignore.
+    found : called with each Finding, once its file is written.
+    tell, progress : called with remarks, and with what is in progress.
     Raises InputError if the board has no Hunter, BoardError if it stops answering.
     """
     if session.identity.room is None:
@@ -129,7 +129,7 @@ class _Hunt:
     def __init__(self, session, prepared, ignore, tell, progress):
         self._session, self._prepared, self._progress = session, prepared, progress
         self._ignore, self._flags = ignore, frozenset(ignore) & FLAGS.keys() - {OVERFLOW}
-        # With the room of the board, so that its Monitor sees no less and no more.
+        # With the board's room, so that its Monitor sees no less and no more.
         self._engine = EngineSpec(session.config, room=session.identity.room).make(tell)
         self._done = self._by_oracles = 0
 
@@ -151,8 +151,7 @@ class _Hunt:
                            session.link.repeated)
 
     def _rows(self, plans, runs):
-        """Yield (Plan, Hunted) of each run that is to be looked at, at whose end the board stands: those with flags, and the last
-        one."""
+        """Yield (Plan, Hunted) of each run to look at, while the board stands at its end: those with flags, and the last one."""
         for plan, left in plans:
             while left:
                 hunted = self._row(plan, min(left, runs - self._done))
@@ -166,7 +165,7 @@ class _Hunt:
                     return
 
     def _row(self, plan, runs):
-        """The Hunted of so many runs."""
+        """The Hunted of this many runs."""
         began, before = time.monotonic(), self._done
 
         def told(number):
@@ -198,7 +197,7 @@ class _Hunt:
         return None
 
     def _difference_of_records(self, digest, plan):
-        """As ``difference_of``, of a board that has a Digest."""
+        """As ``difference_of``, for a board with a Digest."""
         if digest is None:
             return None
         expected = digest_of(self._engine, next(self._prepared.jobs([plan])))
@@ -208,9 +207,9 @@ class _Hunt:
 
 
 def _said(who, flag, clock):
-    return f"the Monitor of {who} does not say {flag}" if clock is None else f"the Monitor of {who} says {flag} at clock {clock}"
+    return f"the Monitor of {who} does not flag {flag}" if clock is None else f"the Monitor of {who} flags {flag} at clock {clock}"
 
 
 def _later(plan, runs):
-    """The Plan of a run so many runs later."""
+    """The Plan of a run this many runs later."""
     return replace(plan, seed=(plan.seed + runs) % _SEEDS)

@@ -1,4 +1,4 @@
-"""The host's end of the wire: requests that are repeated until they are answered (``rtl.boards.wire`` says what they are)."""
+"""The host's end of the wire: requests, repeated until they are answered (``rtl.boards.wire`` defines them)."""
 
 import termios
 import time
@@ -11,17 +11,17 @@ from sim.errors import MissingToolError
 __all__ = ["BAUD", "BoardError", "Link", "open_port"]
 
 BAUD = 115_200
-#: What CRC-16/IBM-3740 starts from.
+#: The initial value of CRC-16/IBM-3740.
 _START = 0xFFFF
 _TRIES = 5
 
 
 class BoardError(MissingToolError):
-    """The board, or the way to it, does not do what it should; the message is one sentence."""
+    """The board, or the connection to it, does not work as it should; the message is one sentence."""
 
 
 class _Damaged(Exception):
-    """What came is not a reply, or too little came: worth another try."""
+    """No reply, or an incomplete one: worth another try."""
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def open_port(name, *, baud=BAUD):
 
 @contextmanager
 def _unplugged(name):
-    """What goes wrong with the port itself, in one sentence."""
+    """An error of the port itself, in one sentence."""
     import serial
     try:
         yield
@@ -57,8 +57,8 @@ def _unplugged(name):
 class Link:
     """Requests over a port, each repeated if its reply does not come or is damaged.
 
-    port : as ``open_port`` gives it.  octets : Operation -> octets of a word, of the board (``rtl.boards.wire.word_octets``).
-    patience : seconds without an octet after which a reply is given up. A board gives a request up in less than 0.1 s.
+    port : as from ``open_port``.  octets : Operation -> octets of a word on this board (``rtl.boards.wire.word_octets``).
+    patience : seconds without an octet after which the host gives up a reply. A board drops a request in less than 0.1 s.
     """
 
     def __init__(self, port, octets, *, patience=1.0):
@@ -70,11 +70,11 @@ class Link:
 
     @property
     def name(self):
-        """Of the port."""
+        """The name of the port."""
         return self._port.port
 
     def read(self, operation, address, count):
-        """So many words from an address on."""
+        """``count`` words from an address on."""
         words = []
         while len(words) < count:
             some = min(MAX_COUNT, count - len(words))
@@ -126,7 +126,7 @@ class Link:
                 pass
             start = self._take(2)
             if start[0] >= len(Reply) or start[1] != self._tag:
-                continue                # of a request that was given up; or no frame at all
+                continue                # a reply to a request that was given up; or not a frame at all
             reply = Reply(start[0])
             octets = self._take(expected if reply is Reply.DONE else 0)
             if crc_hqx(start + octets, _START) != int.from_bytes(self._take(2), "big"):
@@ -134,7 +134,7 @@ class Link:
             return reply, octets
 
     def _take(self, count):
-        """The next octets. Each may let itself be waited for."""
+        """The next octets; waits ``patience`` for each."""
         taken = b""
         last = time.monotonic()
         while len(taken) < count:

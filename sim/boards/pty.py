@@ -12,7 +12,7 @@ from .terminal import DIVISOR
 __all__ = ["plugged_in", "serve"]
 
 #: Clocks of the board between two looks at the terminal, beyond those that octets take: few enough that a request which comes in
-#: two pieces has not been given up. And seconds to wait there if nothing goes on.
+#: two pieces is not dropped. And seconds to wait there if nothing happens.
 _CLOCKS = 2000
 _IDLE = 0.002
 
@@ -21,14 +21,14 @@ def serve(board, master, stop=lambda: False, wire=lambda octets: octets):
     """Let a board (CompiledBoard or PySimBoard) run, and join its serial line with the master's end of a pseudo-terminal, until
     ``stop()``.
 
-    wire : what becomes of octets on the way from the host to the board; tests damage them.
+    wire : changes octets on the way from the host to the board; tests damage them.
     """
     waiting = b""
     while not stop():
         if select.select([master], [], [], 0 if waiting else _IDLE)[0]:
             try:
                 waiting += wire(os.read(master, 4096))
-            except OSError:             # nobody has it open
+            except OSError:             # no process has it open
                 time.sleep(_IDLE)
         sent, came = board.run(waiting, _CLOCKS + 10 * DIVISOR * len(waiting))
         waiting = waiting[sent:]
@@ -45,7 +45,7 @@ def plugged_in(board, **options):
     server = Thread(target=serve, args=(board, master), kwargs={**options, "stop": unplugged.is_set}, daemon=True)
     server.start()
     try:
-        # The slave stays open here, so that one host after the other may come.
+        # The slave stays open here, so that hosts may come one after the other.
         yield os.ttyname(slave)
     finally:
         unplugged.set()

@@ -13,7 +13,7 @@ def main(arguments=None):
     parser.add_argument("-l", metavar="LOG")
     parser.add_argument("script")
     options = parser.parse_args(arguments)
-    # Yosys ends the process by itself at an error, so what it says goes to the log by redirection.
+    # Yosys ends the process at an error, so its messages go to the log by redirection.
     if options.l:
         log = os.open(options.l, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         sys.stdout.flush()

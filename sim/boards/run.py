@@ -18,12 +18,12 @@ __all__ = ["Comparison", "compare", "difference_of", "digest_of", "prepare_for"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a board did with a scenario.
+    """A board's run of a scenario.
 
     identity : of the board.  summary : of its run.  status : per core, in the last clock.
     difference : the first one from the simulation, as a sentence; None: there is none.
-    calls : how each call went. The arena does not say that; the simulation does, whose run ended in the same clock with the same
-        arena. None are given where there is a difference.
+    calls : how each call went. The arena does not tell; the simulation does, whose run ended in the same clock with the same arena.
+        Empty if there is a difference.
     digest : of the board's records; None: it has no Digest.
     repeated : requests that had to be sent again.
     """
@@ -50,7 +50,7 @@ class Comparison:
 
 
 def prepare_for(config, scenario, *, assignments=(), **options):
-    """A Prepared of the scenario on just this machine. options : of ``prepare``. Raises InputError if it does not fit it.
+    """A Prepared of the scenario on exactly this machine. options : of ``prepare``. Raises InputError if it does not fit.
 
     If the protocol has too many words for the microcode store, its optional parts are left out, except those that are assigned.
     """
@@ -65,9 +65,9 @@ def prepare_for(config, scenario, *, assignments=(), **options):
 
 
 def compare(session, prepared, *, tell=lambda line: None, progress=lambda text: None):
-    """Run a Prepared on a board, from loading to reading back, and simulate it. The Comparison.
+    """Run a Prepared on a board, from loading to reading back, and simulate it. Returns the Comparison.
 
-    tell, progress : are told what is to be said, and how far it has come. Raises BoardError if the board stops answering.
+    tell, progress : called with remarks, and with what is in progress. Raises BoardError if the board stops answering.
     """
     run = prepared.run
     progress("simulating")
@@ -88,7 +88,7 @@ def compare(session, prepared, *, tell=lambda line: None, progress=lambda text: 
 
 
 def _first_clock(session, prepared, engine, clocks, progress):
-    """The number of the first clock in which the records differ, by bisection: they do in so many clocks."""
+    """The number of the first clock in which the records differ, by bisection: they do within this many clocks."""
     same, differ = 0, clocks
     while differ - same > 1:
         middle = (same + differ) // 2
@@ -103,7 +103,7 @@ def _first_clock(session, prepared, engine, clocks, progress):
 
 
 def digest_of(engine, job):
-    """The digest of a Job that nobody ends early, as the watchdog of an observed run does."""
+    """The digest of a Job that is not ended early, as the watchdog of an observed run might."""
     sink = _Digesting(Digest(Sources(engine.config)))
     engine.run(job, sink=sink)
     return sink.digest.value()
@@ -124,7 +124,7 @@ class _Digesting:
 def difference_of(summary, arena, expected, image):
     """The first difference of a board's run from the Outcome of the simulation, or None."""
     if summary.running:
-        return f"the board has run for {summary.clock} clocks and goes on; the simulation ended at clock {expected.clocks}"
+        return f"the board has run for {summary.clock} clocks and continues; the simulation ended at clock {expected.clocks}"
     if (summary.clock, summary.ending) != (expected.clocks, expected.ending):
         return (f"the board's run ended at clock {summary.clock} ({summary.ending.value}), the simulation's at clock "
                 f"{expected.clocks} ({expected.ending.value})")

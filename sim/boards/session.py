@@ -1,4 +1,4 @@
-"""What a board is asked to do: say what it is, load, run, and be read."""
+"""The requests to a board: identify, load, run, and read."""
 
 import time
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ _ENDLESS = (1 << 32) - 1
 
 @dataclass(frozen=True)
 class Summary:
-    """What a board says of a run: ``rtl.boards.wire.summary_layout``."""
+    """A board's description of a run: ``rtl.boards.wire.summary_layout``."""
 
     begun: bool
     running: bool
@@ -43,15 +43,15 @@ class Summary:
 
     @property
     def ending(self):
-        """As an engine has it."""
+        """The Ending, as for an engine."""
         return Ending.TRAP if self.trapped else Ending.QUIET if self.quiet else Ending.LIMIT
 
 
 @dataclass(frozen=True)
 class Hunted:
-    """What a board says of a hunt: ``rtl.boards.wire.Operation.READ_HUNT``.
+    """A board's description of a hunt: ``rtl.boards.wire.Operation.READ_HUNT``.
 
-    number : of the run that is going on, or was the last.  flags : what its Monitor has found: name -> clock.
+    number : of the run in progress, or the last one.  flags : what its Monitor has found: name -> clock.
     """
 
     going: bool
@@ -60,12 +60,12 @@ class Hunted:
 
 
 class Session:
-    """A board that has been asked who it is.
+    """A board that has identified itself.
 
-    Raises InputError if it was built by a crosscall whose contents or words mean something else; BoardError, here and in all that
-    follows, if the board does not answer.
+    Raises InputError if it was built by a crosscall to which contents or words mean something else; BoardError, here and in all
+    methods, if the board does not answer.
 
-    identity : what it says. ``identity.config`` is its MachineConfig.  link : Link.
+    identity : of the board. ``identity.config`` is its MachineConfig.  link : Link.
     """
 
     def __init__(self, port, *, patience=1.0):
@@ -85,7 +85,7 @@ class Session:
         return self.identity.config
 
     def load(self, contents, straps, progress=lambda done, of: None):
-        """End the run if there is one, and fill the memories: what is not named is 0."""
+        """End a run in progress, and fill the memories: words that are not listed are 0."""
         config = self.config
         self.link.ask(Operation.HOLD)
         self.link.write(Operation.WRITE_STRAPS, 0, [straps_layout.const(straps.as_const()).as_value().value])
@@ -99,8 +99,8 @@ class Session:
                 done += len(words[start:start + 64])
 
     def run(self, max_clocks=_ENDLESS, progress=lambda clock: None, seconds=60.0):
-        """Begin a run, or go on with the one that has begun, until it is over or has had so many clocks. Its Summary, which says
-        ``running`` if that is not so after these seconds."""
+        """Begin a run, or continue the one that has begun, until it has ended or has had this many clocks. Returns its Summary,
+        which has ``running`` set if neither is so after these seconds."""
         self.link.write(Operation.RUN, 0, [max_clocks - 1])
         until = time.monotonic() + seconds
         while True:
@@ -115,26 +115,26 @@ class Session:
         return Summary(*(bool(fields[name]) for name in ("begun", "running", "quiet", "trapped")), fields["clock"])
 
     def status(self):
-        """Per core what ``rtl.core.seen.status_layout`` says: field -> bool."""
+        """Per core the ``rtl.core.seen.status_layout``: field -> bool."""
         words = self.link.read(Operation.STATUS, 1, self.config.n_cores)
         return [{name: bool(data.Const(status_layout, word & (1 << status_layout.size) - 1)[name]) for name, _ in status_layout}
                 for word in words]
 
     def digest(self):
-        """Of all records until the clock in which the run stands; None: the board has no Digest."""
+        """The digest of all records until the clock in which the run stands; None: the board has no Digest."""
         if not self.identity.digest:
             return None
         [digest] = self.link.read(Operation.STATUS, 1 + self.config.n_cores, 1)
         return digest
 
     def arena(self):
-        """End the run if there is one; the words of the arena."""
+        """End a run in progress; return the words of the arena."""
         self.link.ask(Operation.HOLD)
         return tuple(self.link.read(Operation.READ_ARENA, 0, self.config.arena_depth))
 
     def hunt(self, job, runs, *, ignore=frozenset(), progress=lambda number: None):
-        """Run what has been loaded under the plan of a Job, and again with the next seed, so many times, or until a flag is set.
-        The Hunted; the board stands at the end of its run, so ``summary`` is of that. A hunt takes as long as it takes.
+        """Run what has been loaded under the plan of a Job, and again with the next seed, this many times, or until a flag is set.
+        Returns the Hunted; the board stands at the end of its run, so ``summary`` is about that. A hunt has no time limit.
 
         job : its contents and straps are those that were loaded; its plan has no faults.  ignore : flags that are not judged.
         """

@@ -10,9 +10,9 @@ from sim.engines.pysim import simulator
 
 __all__ = ["DIVISOR", "CompiledBoard", "PySimBoard"]
 
-#: Clocks per bit, as Board takes it: the fewest.
+#: Clocks per bit, as Board takes it: the minimum.
 DIVISOR = 2
-#: Octets that wait for the line at most, either way.
+#: The most octets that wait for the line, in either direction.
 _QUEUE = 1 << 16
 
 #: What sends octets to the board and takes those that it sends, a bit at a time, and what is seen of its lights.
@@ -81,7 +81,7 @@ class CompiledBoard:
         self._lights = (ctypes.c_uint64 * len(self._names))()
 
     def run(self, octets, clocks):
-        """Send octets, and run so many clocks. (how many octets went out, the octets that came)."""
+        """Send octets, and run this many clocks. Returns (how many octets were sent, the received octets)."""
         octets = bytes(octets[:_QUEUE])
         came, count = ctypes.create_string_buffer(_QUEUE), ctypes.c_int64()
         sent = self._library.desk_run(self._state, ctypes.c_int64(clocks), octets, ctypes.c_int64(len(octets)), came,

@@ -32,9 +32,9 @@ def find_tool(name):
 
 
 def run_tool(name, arguments, folder, progress=lambda text: None):
-    """Run a tool in a folder. What it says is kept in ``NAME.log`` there. Raises InputError with the first error that it says.
+    """Run a tool in a folder. Its output is kept in ``NAME.log`` there. Raises InputError with its first error message.
 
-    progress : is told the tool and how long it has run.
+    progress : called with the tool and how long it has run.
     """
     command = [*find_tool(name), *arguments]
     log = folder / f"{name}.log"
@@ -54,11 +54,11 @@ def run_tool(name, arguments, folder, progress=lambda text: None):
 
 
 def _error(folder, log):
-    """What a tool says of its error, here or in a log of its own."""
+    """The error message of a tool, from its output or its own log."""
     logs = sorted((path for path in (*folder.glob("*.rpt"), *folder.glob("*.tim"), log)), key=lambda path: path.stat().st_mtime)
     for path in reversed(logs):
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("ERROR:"):
                 return line.removeprefix("ERROR:").strip().rstrip(".")
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it says nothing"
+    return lines[-1] if lines else "it printed nothing"

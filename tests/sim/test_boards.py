@@ -356,8 +356,8 @@ def test_what_differs_from_simulation_is_said(tmp_path):
         ask, this.hunt = this.hunt, lambda job, *rest, **options: ask(replace(job, patience=300), *rest, **options)
         found = hunted(this, **STUCK, plan=[f"seed={SEED}"], runs=3, out=tmp_path)
         assert found.number == 0 and "stuck" in found.flags and not found.violations
-        assert re.fullmatch("the Monitor of the board says stuck at clock [0-9]+, and the Monitor of the simulation says stuck at "
-                            "clock [0-9]+", found.difference)
+        assert re.fullmatch("the Monitor of the board flags stuck at clock [0-9]+, and the Monitor of the simulation flags stuck "
+                            "at clock [0-9]+", found.difference)
     assert not list(tmp_path.iterdir())
 
 

@@ -173,7 +173,7 @@ def test_a_missing_tool_is_said_before_anything_is_written(monkeypatch, tmp_path
 @pytest.mark.parametrize(("script", "sentence"), [
     ("echo Info: all is well; echo ERROR: Unable to place cell \\'a.b\\'.; exit 1", "tool fails: Unable to place cell 'a.b'"),
     ("echo it broke; exit 3", "tool fails: it broke"),
-    ("exit 1", "tool fails: it says nothing"),
+    ("exit 1", "tool fails: it printed nothing"),
 ])
 def test_the_error_of_a_tool_is_one_sentence(monkeypatch, tmp_path, script, sentence):
     monkeypatch.setattr(tools, "find_tool", lambda name: ["sh", "-c", script])
