@@ -30,8 +30,8 @@ _WIDTH, _NAMES, _BORDER, _TOP, _ROW = 1300, 230, 40, 125, 23
 _ZOOM_PIXELS = 200
 #: The largest picture that git takes, in bytes.
 _MOST = 150_000
-#: Colours of a picture. It has few, and its file is a third as large if it says so.
-_PALETTE = 48
+#: Colours of a picture: enough to keep those of the stages apart. A picture with a palette is a smaller file.
+_PALETTE = 256
 
 _COLOURS = {"stage": GTKWColor.orange, "call": GTKWColor.yellow, "interrupt": GTKWColor.indigo, "flags": GTKWColor.red,
             "core 0 sends": GTKWColor.indigo}
@@ -101,8 +101,12 @@ def waves_picture(name, waves, vcd):
         if signal is None:
             save.blank(row)
         else:
+            # GTKWave colours the numbers of the stages, not their texts.
+            stage = signal.endswith(".stage_text")
+            signal = signal.removesuffix("_text") if stage else signal
             width = int(signals[signal].size)
-            save.trace(f"{signal}[{width - 1}:0]" if width > 1 else signal, row, _COLOURS.get(row.partition(" of ")[0]), "dec")
+            save.trace(f"{signal}[{width - 1}:0]" if width > 1 else signal, row, _COLOURS.get(row.partition(" of ")[0]), "dec",
+                       translate_filter_file=f"{vcd.stem}.filters/stage.txt" if stage else None)
     (vcd.parent / f"{name}.gtkw").write_text(text.getvalue(), encoding="utf-8")
     picture = vcd.parent / f"{name}.png"
     (vcd.parent / "grab.tcl").write_text(f"after 500\ngtkwave::/File/Grab_To_File {picture.name}\nexit\n", encoding="utf-8")

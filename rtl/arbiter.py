@@ -9,7 +9,7 @@ __all__ = ["RoundRobin", "number_of"]
 
 
 def number_of(one_hot):
-    """The number of the bit that is set; 0 if none is."""
+    """The number of the set bit; 0 if none is set."""
     n = len(one_hot)
     return Cat((one_hot & sum(1 << i for i in range(n) if i >> bit & 1)).any() for bit in range(max(1, ceil_log2(n))))
 
@@ -30,8 +30,8 @@ class RoundRobin(wiring.Component):
     Members
     -------
     requests : the requesters.
-    grant : one-hot, or 0 if nobody asks.
-    index : number of the bit in ``grant``; 0 if nobody asks.
+    grant : one-hot, or 0 without requests.
+    index : number of the bit in ``grant``; 0 without requests.
     """
 
     def __init__(self, n):
@@ -47,7 +47,7 @@ class RoundRobin(wiring.Component):
         above = Signal(n)             # the requesters above the one granted last
         preferred = self.requests & above
         candidates = Mux(preferred.any(), preferred, self.requests)
-        # All of it under one condition, so that a simulator that computes only what is needed has nothing to do most of the time.
+        # All of it under one condition, so that a simulator that computes only what is needed is idle most of the time.
         with m.If(self.requests.any()):
             m.d.comb += [
                 self.grant.eq(candidates & -candidates),

@@ -11,7 +11,7 @@ from amaranth.utils import ceil_log2, exact_log2
 __all__ = ["FABRICS", "FULL", "PRESETS", "MachineConfig", "Straps", "lacking", "straps_layout"]
 
 
-#: The fabrics that there are; ``rtl.shared.FABRICS`` has their components.
+#: The available fabrics; ``rtl.shared.FABRICS`` has their components.
 FABRICS = ("crossbar",)
 
 
@@ -39,7 +39,7 @@ class MachineConfig:
     arena_depth : words of the shared arena, all banks together; a power of two, 64 to 32768. The addresses from
         ``arena_depth`` up are never memory: an access there is a fault. (Half of the addresses that an immediate can name must
         fault.)
-    store_buffer_depth : stores that a core may have executed and no other core sees yet; 0 to 8. With 0 every memory model is SC.
+    store_buffer_depth : executed stores of a core that no other core sees yet; 0 to 8. With 0 every memory model is SC.
     n_banks : banks of the arena, interleaved by the low address bits; a power of two, 1 to 16.
     n_vectors : interrupt vectors that exist, counted down from 0xff (16: 0xf0-0xff); a power of two, 16 to 256.
     fabric : how interrupt messages travel: one of FABRICS.
@@ -50,7 +50,7 @@ class MachineConfig:
     x2apic_mode : a local APIC can be an x2APIC, whose ICR has 64 bits; without it, it is an xAPIC.
     task_priority : a local APIC has TPR; without it, TPR reads 0 and ignores writes.
     error_status : the same for ESR.
-    delay_bits : not 1 or 0, but 1 to 8: bits of what counts the clocks of ``interrupt_entry`` and ``interrupt_return``.
+    delay_bits : not 1 or 0, but 1 to 8: bits of the counter for the clocks of ``interrupt_entry`` and ``interrupt_return``.
     """
 
     n_cores: int = 4
@@ -168,14 +168,14 @@ class Straps:
 
 
 def lacking(config, straps):
-    """What a machine must have for these straps and has not: [(name of the strap, field of MachineConfig, sentence), ...]."""
+    """What a machine needs for these straps but lacks: [(name of the strap, field of MachineConfig, sentence), ...]."""
     needs = [
         ("memory_model", "pso", 1, straps.memory_model != 2 or config.pso),
         ("x2apic", "x2apic_mode", 1, not straps.x2apic or config.x2apic_mode),
         *((strap, "delay_bits", getattr(straps, strap).bit_length(), not getattr(straps, strap) >> config.delay_bits)
           for strap in ("interrupt_entry", "interrupt_return")),
     ]
-    return [(strap, field, f"{strap}={getattr(straps, strap)} needs {field}={need}, and this machine has {field}={has}")
+    return [(strap, field, f"{strap}={getattr(straps, strap)} needs {field}={need}, but this machine has {field}={has}")
             for strap, field, need, suffices in needs if not suffices for has in [getattr(config, field)]]
 
 

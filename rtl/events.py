@@ -8,8 +8,8 @@ source         how many  emits
 ``core``       n_cores   CoreRecord, in the clock in which a microword completes, if it carries an event or is a
                          memory operation (or traps)
 ``apic``       n_cores   ApicRecord, when this core's local APIC sends, hands out or ends an interrupt
-``message``    n_cores   MessageRecord, when the fabric delivers a message to this core; or when it ends the journey of a message
-                         of this core that has reached nobody
+``message``    n_cores   MessageRecord, when the fabric delivers a message to this core; or when a message of this core ends
+                         without reaching a core
 ``bank``       n_banks   CommitRecord, when an operation becomes visible in the arena
 =============  ========  =====================================================================================
 
@@ -24,7 +24,7 @@ from .apic.message import message_layout
 from .memory.port import MemoryOp
 
 __all__ = [
-    "ApicEvent", "Event", "Whom", "apic_record_layout", "commit_record_layout", "contract_layout", "core_record_layout",
+    "ApicEvent", "Event", "Whom", "absorb", "apic_record_layout", "commit_record_layout", "contract_layout", "core_record_layout",
     "digest_words", "fold", "message_record_layout", "misr", "trace_layout",
 ]
 
@@ -140,14 +140,14 @@ class Event(enum.Enum, shape=7):
     # What is allocated.
     #: An object is allocated. a: its address.
     ALLOC = 44
-    #: An object is freed: nobody may access it until it is allocated again. a: its address.
+    #: An object is freed: no core may access it until it is allocated again. a: its address.
     FREE = 45
 
 
 class Whom(enum.Enum, shape=2):
     """Which cores a call is for, apart from its caller."""
 
-    #: Nobody.
+    #: No core.
     NOBODY = 0
     #: One core: ``target``.
     TARGET = 1
@@ -157,8 +157,8 @@ class Whom(enum.Enum, shape=2):
     OTHERS = 3
 
 
-#: What a call owes. Only cores that are online count: one that is online from ISSUE to RESULT must run the function once, one
-#: that is online for part of that time may.
+#: What a call owes. Only online cores count: one that is online from ISSUE to RESULT must run the function once, one that is online
+#: for part of that time may.
 contract_layout = data.StructLayout({
     "known": 1,       # 0: it is not known what this routine owes, and nothing of the call is judged
     "whom": Whom,
@@ -180,7 +180,7 @@ class ApicEvent(enum.Enum, shape=3):
     ACCEPT = 1
     #: A write to EOI ended the vector in service.
     EOI = 2
-    #: A write to ICR was not carried out (ICR busy, or no message that this APIC sends). What was asked for is in the record.
+    #: A write to ICR was not carried out (ICR busy, or no message that this APIC sends). The refused message is in the record.
     REFUSE = 3
 
 
@@ -191,7 +191,7 @@ def core_record_layout(config):
         "event": Event,
         "enabled": 1,                 # interrupts are on, as the word found them
         "pc": config.pc_bits,         # address of the microword
-        "a": config.xlen,             # value of register ra (with PUSHA: of the one it pushes), as it stands in this clock
+        "a": config.xlen,             # value of register ra (for PUSHA, of the one it pushes) in this clock
         "b": config.xlen,             # value of register rb, or the immediate
         "memory": 1,                  # the word was a memory operation, and so:
         "op": MemoryOp,
@@ -209,7 +209,7 @@ def apic_record_layout(config):
 
 
 def message_record_layout(config):
-    """A message is delivered; the target is the number of the record. Of a message to several there is a record for each."""
+    """A message is delivered; the target is the number of the record. A message to several cores has a record for each."""
     return data.StructLayout({
         "valid": 1,
         "accepted": 1,                # 0: it has reached no core, and the number of the record is that of the source
@@ -249,7 +249,8 @@ def trace_layout(config):
 # Each source owns a 32-bit MISR (polynomial 0x04c11db7, the one of CRC-32, shifted left), 0 at the start of a run. Every
 # valid record is absorbed as 32-bit words: the clock (modulo 2**32; 0 is the first clock with ``run`` high), then the
 # raw record, least significant word first, zero-extended. The digest is the MISR of the sources' states, in the order
-# core, apic, message, bank, each from 0 up. Hardware computes the same with one shift-and-xor stage per word.
+# core, apic, message, bank, each from 0 up. The functions take numbers or signals: ``rtl.digest.Digest`` is made of them,
+# with a ``step`` that gives each state a signal.
 
 _POLYNOMIAL = 0x04C11DB7
 _MASK = 0xFFFFFFFF
@@ -257,10 +258,7 @@ _MASK = 0xFFFFFFFF
 
 def misr(state, word):
     """One step of the 32-bit multiple-input signature register."""
-    state <<= 1
-    if state > _MASK:
-        state = (state & _MASK) ^ _POLYNOMIAL
-    return state ^ word
+    return state << 1 & _MASK ^ -(state >> 31 & 1) & _POLYNOMIAL ^ word
 
 
 def digest_words(layout):
@@ -268,11 +266,20 @@ def digest_words(layout):
     return -(-layout.size // 32)
 
 
-def fold(states):
+def absorb(state, clock, raw, words, step=misr):
+    """The state of a source after a record of so many words."""
+    state = step(state, clock & _MASK)
+    for _ in range(words):
+        state = step(state, raw & _MASK)
+        raw >>= 32
+    return state
+
+
+def fold(states, step=misr):
     """The digest of a run from the final states of its sources."""
     result = 0
     for state in states:
-        result = misr(result, state)
+        result = step(result, state)
     return result
 
 

@@ -43,17 +43,17 @@ class Machine(wiring.Component):
     Parameters
     ----------
     config : MachineConfig
-    tile : what makes the repeated unit from the config. (The fast engines put a black box with the ports of a Tile in its place.)
+    tile : makes the repeated unit from the config. (The fast engines put a black box with the ports of a Tile in its place.)
 
     Members
     -------
     straps : held during a run.
     run : the machine runs. When low, it finishes what it has begun and stops.
     load : LoadPort.
-    schedule : what is held back; sampled at the clock edge. 0 is the plain machine.
+    schedule : what is held; sampled at the clock edge. 0 is the plain machine.
     fault : a fault on the path of interrupt messages; held during a run. 0: none.
     status : per core, what a schedule may look at.
-    quiet : nothing will happen any more: every core sleeps, no interrupt will wake it, and nothing is in progress.
+    quiet : nothing more will happen: every core sleeps, no interrupt will wake it, and nothing is in progress.
     trapped : a core has trapped.
     trace : all records of this clock.  probe : for waves.  Nothing in the machine reads them.
     """

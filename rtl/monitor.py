@@ -19,38 +19,38 @@ from .share import share
 
 __all__ = ["FLAGS", "Monitor", "flag_layout", "flags_layout", "profile_layout"]
 
-#: What a Monitor looks for: name of the flag -> when it is set.
+#: What a Monitor detects: name of the flag -> when it is set.
 FLAGS = {
-    "early_return": "a call is over, and where it must have the function has not ended",
+    "early_return": "a call returns before the function has ended where it must have",
     "not_once": "a core runs a function that no call owes it",
-    "lost": "all has come to rest, and a call has not returned, or a function that must run has not run to its end",
-    "list": "a csd is queued that is queued, or unlinked that is not; or a handler is left in the middle of the queue",
+    "lost": "everything has come to rest, and a call has not returned, or a function that must run has not run to its end",
+    "list": "a csd is queued that is queued already, or unlinked that is not; or a handler is left in the middle of the queue",
     "refs": "the count of targets falls below 0, or is not 0 when an entry is unlinked",
     "unlock": "a csd is unlocked that is not locked",
-    "touch": "a csd is touched that its owner has back",
-    "interrupt": "all has come to rest, and a core that must run a function has accepted no interrupt since the call began",
-    "walk": "a walk looks at more than `visits` entries",
-    "owner": "a csd is locked that is locked, or that another call uses",
-    "mask": "the mask given to the APIC is empty or names a core that is not online; or an interrupt goes to one, or to nobody",
+    "touch": "a csd is accessed that is its owner's again",
+    "interrupt": "everything has come to rest, and a core that must run a function has accepted no interrupt since the call began",
+    "walk": "a walk visits more than `visits` entries",
+    "owner": "a csd is locked that is locked already, or that another call uses",
+    "mask": "the mask given to the APIC is empty or names an offline core; or an interrupt goes to an offline core, or to no core",
     "where": "a function begins with interrupts on, or in the middle of another that has not called for it",
-    "result": "a call returns what it must not",
-    "rest": "all has come to rest, and a csd is locked or a spin lock held",
-    "lock": "a spin lock is taken that is held, or given back by a core that does not hold it",
+    "result": "a call returns a wrong result",
+    "rest": "everything has come to rest, and a csd is locked or a spin lock held",
+    "lock": "a spin lock is taken that is held, or released by a core that does not hold it",
     "warn": "a WARN_ON is hit",
     "trap": "a core stops",
-    "stuck": "for more clocks than `patience` no event was said, no interrupt moved and no word changed; and no function works",
+    "stuck": "for more than `patience` clocks there was no event, no interrupt moved and no word changed; and no function works",
     "overflow": "there is more to remember than there is room for: no flag of a later clock proves anything",
 }
 
 #: One flag. It stays set; ``clock`` is that of the record that set it.
 flag_layout = data.StructLayout({"hit": 1, "clock": 32})
 
-#: What a Monitor has found.
+#: The findings of a Monitor.
 flags_layout = data.StructLayout(dict.fromkeys(FLAGS, flag_layout))
 
 
 def profile_layout(config):
-    """What a Monitor must know of a protocol and its scenario. Held during a run."""
+    """What a Monitor must know about a protocol and its scenario. Held during a run."""
     return data.StructLayout({
         "judged": data.StructLayout(dict.fromkeys(FLAGS, 1)),       # the flags for which the protocol reports enough
         "visits": VISITS_BITS,                                      # see ``walk``
@@ -63,18 +63,18 @@ def profile_layout(config):
 class Monitor(wiring.Component):
     """Judges a run by its records, clock by clock.
 
-    There is a CoreMonitor per core. If its core has done something that others may have to know, an operation, it requests the bus
+    There is a CoreMonitor per core. If its core has done something that others may need to know, an operation, it requests the bus
     in the clock after the record. One core is granted the bus in a clock: the one that has waited longest, so that operations come
     in the order of their records; among several, the lowest. (More than one request in a clock is rare: operations accompany
-    accesses to memory.) All CoreMonitors see the operation, and report in the next clock what they know of it.
+    accesses to memory.) All CoreMonitors see the operation, and report in the next clock what they know about it.
 
     ``overflow`` means that the room does not suffice. Context and Obligations document what else is not followed.
 
     A function counts as working if its core is in it and has had no record for half of the patience. The patience then begins
     anew. (A function that only works is silent; one that spins reads memory.)
 
-    The clock of ``lost``, ``interrupt`` and ``rest`` is the number of clocks that were run. The flags are complete ``LATENCY``
-    clocks after the last clock with ``run`` high. Before another run the clock domain is reset.
+    The clock of ``lost``, ``interrupt`` and ``rest`` is the number of clocks in the run. The flags are complete ``LATENCY``
+    clocks after the last clock with ``run`` high. Before another run, reset the clock domain.
 
     Parameters
     ----------
@@ -84,14 +84,14 @@ class Monitor(wiring.Component):
 
     Members
     -------
-    run : as of Machine; records are judged while it is high.
-    trace : all records of this clock.  quiet : as of Machine.
+    run : see Machine; records are judged while it is high.
+    trace : all records of this clock.  quiet : see Machine.
     patience : see ``stuck``; held during a run.  profile : likewise.
     flags : registers.
     """
 
     LATENCY = DELAY + 3
-    #: Number of csds whose return to their owner is remembered.
+    #: Number of returned csds to remember.
     _RETURNED = 1
 
     def __init__(self, config, *, room=Room(), core_monitor=CoreMonitor):
@@ -126,22 +126,22 @@ class Monitor(wiring.Component):
             with m.If(found & profile.judged[name] & ~self.flags[name].hit):
                 m.d.sync += [self.flags[name].hit.eq(1), self.flags[name].clock.eq(clock)]
 
-        # What was found in the record of the last clock, ...
+        # The findings in the records of the last clock, ...
         for name in findings_layout.members:
             flag(name, self._some("findings", name), now - 1)
         flag("touch", returned.touched, now - 1)
-        # ... of the operation that had the bus in the last clock, ...
+        # ... about the operation that had the bus in the last clock, ...
         with m.If(last.valid):
             self._look(flag, last, last_by, unknown, now - 2 - last.age)
-        # ... of what ends later, ...
+        # ... about what ends later, ...
         flag("early_return", self._some("verdict", "early"), now - DELAY - 1)
         flag("result", self._some("verdict", "wrong"), now - DELAY - 1)
-        # ... of messages, ...
+        # ... about messages, ...
         refused, missed = self._messages(m, online)
         with m.If(profile.online):
             flag("mask", refused, now - 1)
             flag("mask", missed, now - DELAY - 1)
-        # ... and when all is over.
+        # ... and at the end of everything.
         rests = Signal(DELAY + 1)
         m.d.sync += rests.eq(Cat(self.run & self.quiet, rests))
         with m.If(rests[-1]):
@@ -159,8 +159,8 @@ class Monitor(wiring.Component):
         return self._every(port, part).any()
 
     def _bus(self, m):
-        """Joins the CoreMonitors: (the operation that has the bus; the one that had it in the last clock; whose that was, as a bit;
-        the cores that are online; a call has begun whose contract nobody knows)."""
+        """Connect the CoreMonitors. Returns (the operation that has the bus; the one that had it in the last clock; the core of the
+        latter, as a bit; the online cores; whether a call with an unknown contract has begun)."""
         n, trace, cores, profile = self._config.n_cores, self.trace, self._cores, self.profile
         operation, by = Signal(operation_layout(self._config)), Signal(n)
         last, last_by = Signal(operation_layout(self._config)), Signal(n)
@@ -212,7 +212,7 @@ class Monitor(wiring.Component):
         return operation, last, last_by, online, unknown
 
     def _look(self, flag, last, by, unknown, clock):
-        """What the CoreMonitors know of the operation that had the bus."""
+        """What the CoreMonitors know about the operation that had the bus."""
         done, every, some = last.operation, self._every, self._some
         linked, locked = some("state", "linked"), some("state", "locked")
         held, deletes = every("holding", "held"), done.as_value().matches(Operation.DEQUEUE, Operation.DELETE)
@@ -227,7 +227,7 @@ class Monitor(wiring.Component):
         flag("overflow", some("verdict", "full") | some("state", "full") | some("holding", "full"), clock)
 
     def _terms(self, m, operation, by, online):
-        """Of the ISSUE on the bus."""
+        """The terms of the ISSUE on the bus."""
         n = self._config.n_cores
         terms = Signal(terms_layout(self._config))
         contract, others = contract_layout(operation.a[:contract_layout.size]), Signal(n)
@@ -250,13 +250,13 @@ class Monitor(wiring.Component):
         return terms
 
     def _messages(self, m, online):
-        """(an interrupt has reached nobody; one has, ``DELAY`` clocks ago, reached a core that was online neither when it was sent
+        """(an interrupt has reached no core; one has, ``DELAY`` clocks ago, reached a core that was online neither when it was sent
         nor since it arrived)."""
         n, trace = self._config.n_cores, self.trace
         missed = [Signal(n, name=f"missed{step}") for step in range(DELAY + 1)]
         refused = Signal()
         nobody, strangers = [], []
-        then = Signal(data.ArrayLayout(n, n))     # by source: who was online when its last message was sent
+        then = Signal(data.ArrayLayout(n, n))     # by source: the online cores when its last message was sent
         for core in range(n):
             message, sent = trace.message[core], trace.apic[core]
             interrupt = self.run & message.valid & (message.mode == DeliveryMode.FIXED)
@@ -270,10 +270,10 @@ class Monitor(wiring.Component):
         return refused, missed[-1].any()
 
     def _is_stuck(self, m):
-        """What has moved is known a clock later, as everything else."""
+        """Movement is known a clock later, like everything else."""
         moved, ran = Signal(), Signal()
         still = Signal(32)                # clocks since something moved
-        spoke = Signal(self._config.n_cores)      # who has had a record since half of the patience has passed
+        spoke = Signal(self._config.n_cores)      # cores with a record since half of the patience has passed
         m.d.sync += ran.eq(self.run)
         with m.If(self.run):
             m.d.sync += moved.eq(Cat(

@@ -19,10 +19,10 @@ def tile_probe_layout(config):
         "irr": config.n_vectors,      # bit i: vector first_vector + i
         "isr": config.n_vectors,
         "tpr": 8,
-        "interrupt": 1,               # an interrupt above the priority in force is requested
-        "vector": 8,                  # which; valid with interrupt
+        "interrupt": 1,               # an interrupt above the priority in force is pending
+        "vector": 8,                  # its vector; valid with interrupt
         "icr_busy": 1,                # delivery status
-        "icr": message_layout,        # the message sent last
+        "icr": message_layout,        # the last message sent
     })
 
 

@@ -26,7 +26,7 @@ class Rig(wiring.Component):
     Parameters
     ----------
     config : MachineConfig
-    tile : as of Machine.  room, core_monitor : as of Monitor.
+    tile : see Machine.  room, core_monitor : see Monitor.
 
     Attributes
     ----------
@@ -34,11 +34,11 @@ class Rig(wiring.Component):
 
     Members
     -------
-    straps, run, load, status, quiet, trapped, trace, probe : as of Machine.
-    plan, replay : as of Scheduler; ``plan`` says ``Machine.fault``, too. ``plan`` is held from the last clock with ``run`` low on.
-    patience, profile : as of Monitor.
+    straps, run, load, status, quiet, trapped, trace, probe : see Machine.
+    plan, replay : see Scheduler; ``plan`` includes ``Machine.fault``. ``plan`` is held from the last clock with ``run`` low on.
+    patience, profile : see Monitor.
     schedule : the one in force in this clock, for recording.
-    flags : as of Monitor.
+    flags : see Monitor.
     """
 
     def __init__(self, config, *, tile=Tile, room=Room(), core_monitor=CoreMonitor):

@@ -1,6 +1,6 @@
-"""The schedule: which cores are held back in which clock, and the generators that draw one. All zero is the plain machine.
+"""The schedule: which cores are held in which clock, and the generators that draw one. All zero is the plain machine.
 
-Probabilistic concurrency testing (PCT) is of Burckhardt, Kothari, Musuvathi and Nagarakatte, "A randomized scheduler with
+Probabilistic concurrency testing (PCT) is due to Burckhardt, Kothari, Musuvathi and Nagarakatte, "A randomized scheduler with
 probabilistic guarantees of finding bugs", ASPLOS 2010. The streams are Marsaglia's xorshift ("Xorshift RNGs", 2003) with a
 constant added in each step.
 """
@@ -17,13 +17,13 @@ __all__ = ["ScheduleKind", "Scheduler", "plan_layout", "schedule_layout"]
 
 def schedule_layout(config):
     """The ``schedule`` port of a Machine, one bit per core (or source) and kind. Each is sampled at the clock edge and
-    holds back what would *start* in the clock after it; what has started goes on.
+    holds what would *start* in the clock after it; what has started continues.
 
-    stall : no new microinstruction starts. Memory, drains and fabric go on.
+    stall : no new microinstruction starts. Memory, drains and fabric continue.
     hold_drain : the store buffer starts no new drain.
-    reorder_drain : under PSO, a drain that starts takes the youngest store that may go instead of the oldest.
+    reorder_drain : under PSO, a drain that starts takes the youngest allowed store instead of the oldest.
     hold_interrupt : no interrupt is accepted.
-    hold_message : the message of this source is not delivered; of one to several, each delivery has its bit (see Fabric).
+    hold_message : the message of this source is not delivered; for one to several cores, each delivery has its bit (see Fabric).
     """
     return data.StructLayout({
         "stall": config.n_cores,
@@ -37,15 +37,15 @@ def schedule_layout(config):
 class ScheduleKind(enum.Enum, shape=3):
     """How a Scheduler obtains its schedule."""
 
-    #: Nobody is ever held back.
+    #: Nothing is ever held.
     NONE = 0
-    #: Each clock each core (source) is held back with the plan's rates.
+    #: In each clock each core (source) is held at the plan's rates.
     RANDOM = 1
-    #: Priorities: only the first core runs that can; at the change points it becomes the last.
+    #: Priorities: only the first core that can run does; at the change points it becomes the last.
     PCT = 2
-    #: As RANDOM, but who is held back stays so for 1 to ``2**delay`` clocks.
+    #: As RANDOM, but a hold lasts for 1 to ``2**delay`` clocks.
     BOUNDED = 3
-    #: What the ``replay`` port says.
+    #: The ``replay`` port.
     REPLAY = 4
 
 
@@ -53,13 +53,13 @@ class ScheduleKind(enum.Enum, shape=3):
 plan_layout = data.StructLayout({
     "kind": ScheduleKind,
     "seed": 32,
-    "start": 32,            # the first clock in which anything may be held back; at least Scheduler.warm_up + 1
+    "start": 32,            # the first clock in which anything may be held; at least Scheduler.warm_up + 1
     "stall": 8,             # rate (RANDOM, BOUNDED)
     "hold_drain": 8,        # rates (RANDOM, BOUNDED, PCT)
     "hold_interrupt": 8,
     "hold_message": 8,
     "delay": 4,             # BOUNDED: the longest hold is 2**delay clocks
-    "changes": 3,           # PCT: how many change points
+    "changes": 3,           # PCT: number of change points
     "horizon": 5,           # PCT: they are drawn from the 2**horizon clocks that follow ``start``
     # Faults; the Scheduler ignores them.
     **{name: field.shape for name, field in fault_layout},

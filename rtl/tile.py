@@ -81,8 +81,8 @@ class Tile(wiring.Component):
               straps=self.straps, load_valid=self.load_valid, load_address=self.load_address, load_word=self.load_word,
               record=self.core_record, status=self.status)
         share(path, hold=self.hold_drain, reorder=self.reorder_drain, port=self.memory,
-              issue=core.issue, request=core.request, done=core.memory_done, old=core.memory_old, posts=core.posts,
-              room=core.room, fence=core.fence, ordered=core.ordered, drained=core.drained)
+              issue=core.issue, request=core.request, withdraw=core.withdraw, done=core.memory_done, old=core.memory_old,
+              posts=core.posts, room=core.room, fence=core.fence, ordered=core.ordered, drained=core.drained)
         share(apic, core_id=self.core_id, registers=core.registers, out=self.out, delivery=self.delivery, accept=core.accept,
               interrupt=core.interrupt, vector=core.pending_vector, init=core.init, startup=core.startup,
               record=self.apic_record)

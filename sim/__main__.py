@@ -1,4 +1,4 @@
-"""The entry point of the process. Importing the command takes a while, in which a signal ends it at once."""
+"""The entry point of the process. Importing the command takes a while; a signal ends it at once during that time."""
 
 from sim.interruption import at_once
 

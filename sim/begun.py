@@ -1,6 +1,6 @@
 """How often each microword was begun.
 
-The probe shows that: in RUN, and not held back, a core begins the word at its pc, unless it takes an interrupt instead, which the
+The probe shows it: in RUN, when it is not held, a core begins the word at its pc, unless it takes an interrupt instead, which the
 next clock shows. What the last clock of a run begins is not counted.
 """
 
@@ -13,13 +13,13 @@ __all__ = ["SEEN", "Begun", "Seen", "seen_in"]
 
 _RUN = CoreState.RUN.value
 _WAIT_STARTUP = CoreState.WAIT_STARTUP.value
-#: What is looked at of a core, as the probe names it: ``(state, go, pc, depth)``.
+#: The fields of a core that matter, as the probe names them: ``(state, go, pc, depth)``.
 Seen = tuple[int, int, int, int]
 SEEN = ("state", "go", "pc", "depth")
 
 
 def seen_in(config):
-    """A function that takes the probe apart: raw -> the Seen of each core."""
+    """A function that decodes the probe: raw -> the Seen of each core."""
     tiles = probe_layout(config)["tile"]
     core = tiles.shape.elem_shape["core"]
     bases = [tiles.offset + number * tiles.shape.elem_shape.size + core.offset for number in range(config.n_cores)]
@@ -32,9 +32,9 @@ def seen_in(config):
 
 
 class Begun:
-    """Counts. A Sink that must be given the probe, or told what it shows by ``add``.
+    """Counts. A Sink that needs the probe, or is told what it shows by ``add``.
 
-    counts : address of a word -> how often cores have begun it, all together.
+    counts : address of a word -> how often all cores together have begun it.
     """
 
     def __init__(self, config):
@@ -48,7 +48,7 @@ class Begun:
         return False
 
     def add(self, core: int, seen: Seen, clocks=1):
-        """A core is seen like this for so many clocks."""
+        """A core looks like this for this many clocks."""
         state, go, pc, depth = seen
         if self._pending[core] is not None:
             before, level = self._pending[core]

@@ -1,13 +1,13 @@
 """Typed records -> calls with an identity.
 
-A call is followed from the moment when the command loop asks for it (ISSUE) to the last function that ran for it. What it owes, and
-which function ran for it, is kept in ``sim.obligations``. The protocol's own events only explain: how it was sent, who took it.
+A call is followed from the moment the command loop requests it (ISSUE) to the last function that ran for it. ``sim.obligations``
+records what it owes, and which function ran for it. The protocol's own events only explain: how it was sent, who took it.
 
-For them its identity is not an address: a csd is used again as soon as it is unlocked, in v4 *before* the function of the earlier
-call has run. So a handler is bound to a call once, when it takes its bit or dequeues the entry, and whatever it does until it
+For them an address does not identify a call: a csd is reused as soon as it is unlocked, in v4 *before* the function of the earlier
+call has run. So a handler is bound to a call once, when it takes its bit or dequeues the entry, and everything it does until it
 looks at the next entry belongs to that call.
 
-What a core is busy with is a stack of frames, because each activity may be interrupted, or may call, and is then gone on with:
+The activities of a core form a stack of frames, because each may be interrupted, or may call, and then continues:
 
 =============  ==========================================  ===============================================================
 frame          pushed by                                   popped by
@@ -20,7 +20,7 @@ frame          pushed by                                   popped by
 ``FUNCTION``   RUN; of a function without it FUNC_ENTRY    RAN; FUNC_EXIT
 =============  ==========================================  ===============================================================
 
-The top frame alone tells to which call a record belongs. A ``CALL`` frame is a call that no command of a known contract asked for.
+The top frame alone determines the call of a record. A ``CALL`` frame is a call that no command of a known contract requested.
 """
 
 from collections import deque
@@ -40,12 +40,12 @@ __all__ = [
     "TEST_AND_SET", "Activity", "Call", "CallTracker", "Entry", "Frame", "Interrupt", "Message", "Messages", "Stage", "Visit",
 ]
 
-#: What takes a spin lock, of which LOCK_TRY tells by its result whether it was taken.
+#: What takes a spin lock. For LOCK_TRY the result decides whether it was taken.
 TEST_AND_SET = (MemoryOp.SWAP, MemoryOp.CAS, MemoryOp.OR)
 
 
 class Stage(IntEnum):
-    """How far a call has come: at its caller, at one of its targets, or (for waves) on the core that is busy with it."""
+    """How far a call has come: at its caller, at one of its targets, or (for waves) on the core that works on it."""
 
     #: No call.
     NONE = 0
@@ -56,7 +56,7 @@ class Stage(IntEnum):
     QUEUE = 3
     #: An interrupt was sent for this target.
     IPI = 4
-    #: None was needed: the target's queue was not empty.
+    #: No interrupt was needed: the target's queue was not empty.
     NOIPI = 5
     WAIT = 6
     WOKEN = 7
@@ -79,7 +79,7 @@ class Stage(IntEnum):
 
     @property
     def text(self):
-        """As it is shown: nothing for NONE."""
+        """As displayed: empty for NONE."""
         return self.name.lower() if self else ""
 
 
@@ -91,7 +91,7 @@ TARGET_STAGES = (Stage.IPI, Stage.NOIPI, Stage.DELIVERED, Stage.GOTIPI, Stage.EM
 class Visit:
     """What one core did with one call.
 
-    core : its number.  stages : the clock of each stage reached, in the order in which they were.
+    core : its number.  stages : the clock of each stage it reached, in that order.
     runs : how often the core entered the call's function.
     """
 
@@ -103,7 +103,7 @@ class Visit:
         self.runs = 0
 
     def at(self, stage: Stage) -> int | None:
-        """The clock at which a stage was reached first, or None."""
+        """The clock at which a stage was first reached, or None."""
         return self.stages.get(stage)
 
     @property
@@ -119,7 +119,7 @@ class Entry(NamedTuple):
     """A csd was queued for a call. (owner, csd, generation) is the identity that handlers bind to.
 
     generation : which QUEUE of this csd, counted from 1.
-    target : the core it is for, as the TARGET event before it said; None for all targets of the call.
+    target : its core, from the preceding TARGET event; None: all targets of the call.
     """
 
     call: "Call"
@@ -134,17 +134,17 @@ class Call:
     """One use of a routine of the smp_call_function family.
 
     id : "caller.ordinal", both counted from 0.
-    kind : the routine that the caller entered, as CALL says; before a CALL, or without one, what is asked for.
-    name : what scenarios call that, if the protocol says it; else the kind.
-    obligation : what it owes; None if nobody knows.
-    func, info : what is to be called, with what.  function : the name of func.
-    targets : the cores it is for.  visits : a Visit for each of them, and for each other core that touched the call.
+    kind : the routine that the caller entered, from CALL; before or without a CALL, the requested kind.
+    name : its name in scenarios, if the protocol declares it; else the kind.
+    obligation : what it owes; None if that is unknown.
+    func, info : the function to call, and its argument.  function : the name of func.
+    targets : its target cores.  visits : a Visit for each of them, and for each other core that touched the call.
     entries : what was queued for it, in order.  csds : each csd that it locked or queued.
     wait : the caller may rely on the function having ended when the routine returns. Without an obligation: it has started to wait.
     waiting : it does so now.
     stages : clocks of the caller's stages: the first of each, but the last WOKEN of a caller that waits for one csd after another.
-    result : what the routine returned, signed, 0 if it returns nothing; None while it has not.
-    lost : a sentence for each of its interrupt messages that was refused or reached nobody.
+    result : what the routine returned, signed, 0 if it returns nothing; None before that.
+    lost : a sentence for each of its interrupt messages that was refused or reached no core.
     """
 
     __slots__ = ("_targets", "caller", "csds", "entries", "func", "function", "id", "info", "kind", "lost", "name", "obligation",
@@ -174,7 +174,7 @@ class Call:
         return self._targets if self.obligation is None else set(cores_of(self.obligation.may))
 
     def add_targets(self, cores: Iterable[int]) -> None:
-        """What the protocol says of its targets: of a call without an obligation it is all that is known."""
+        """Add targets from the protocol's events: for a call without an obligation nothing else is known."""
         if self.obligation is None:
             for core in cores:
                 self._targets.add(core)
@@ -187,7 +187,7 @@ class Call:
         return f"call {self.id} {self.kind} from core {self.caller}"
 
     def at(self, stage: Stage) -> int | None:
-        """The clock at which the caller reached a stage first, or None."""
+        """The clock at which the caller first reached a stage, or None."""
         return self.stages.get(stage)
 
     def visit(self, core: int) -> Visit:
@@ -213,14 +213,14 @@ class Call:
 
     @property
     def unfinished(self) -> list[int]:
-        """The targets that have not run the function to its end, in ascending order."""
+        """The targets that have not completed the function, in ascending order."""
         if self.obligation is not None:
             return self.obligation.unfinished
         return [core for core in sorted(self.targets) if not self.exited(core)]
 
     @property
     def over(self) -> bool:
-        """Nothing is left to be done: the routine has returned, and failed or every target has run the function."""
+        """Whether nothing is left to do: the routine has returned, and failed or every target has run the function."""
         return self.returned and (self.error is not None or not self.unfinished)
 
     @property
@@ -258,7 +258,7 @@ class Call:
 
 
 class Message(NamedTuple):
-    """An interrupt message, on its way or requested at the cores that it names. ``call`` is None if it was sent for no call."""
+    """An interrupt message, in flight or pending at the cores that it names. ``call`` is None if it was sent for no call."""
 
     source: int
     vector: int
@@ -268,11 +268,11 @@ class Message(NamedTuple):
 
 @dataclass
 class Messages:
-    """What became of the interrupt messages of a run, INIT and STARTUP among them. A message to several cores is sent once, and
+    """What happened to the interrupt messages of a run, including INIT and STARTUP. A message to several cores is sent once, and
     delivered to each of them.
 
     sent : written to ICR.  refused : not carried out.  delivered : arrivals.  nobody : there was no such core.
-    merged : arrived while the same vector was requested already.  unaccepted : arrived, and not accepted by the core so far.
+    merged : arrived while the same vector was already pending.  unaccepted : arrived, and not yet accepted by the core.
     """
 
     sent: int = 0
@@ -290,7 +290,7 @@ class Interrupt(NamedTuple):
     """An interrupt that a core has accepted and not left.
 
     level : 1 for one that interrupted the program, 2 for one that interrupted that, ...
-    messages : the messages that asked for it; several when they were merged in IRR.
+    messages : the messages that caused it; several if they were merged in IRR.
     """
 
     level: int
@@ -299,7 +299,8 @@ class Interrupt(NamedTuple):
     messages: tuple[Message, ...]
 
 
-#: What is asked for by the contract (for whom, and here, too) -> kind of a call that says no CALL. What asks nobody is no call.
+#: What the contract asks for (which cores, and whether the caller too) -> kind of a call without CALL. What asks no core is no
+#: call.
 _KINDS = {
     (Whom.NOBODY, True): "local", (Whom.TARGET, False): "single", (Whom.TARGET, True): "single", (Whom.MASK, False): "many",
     (Whom.MASK, True): "many", (Whom.OTHERS, False): "all", (Whom.OTHERS, True): "each",
@@ -307,7 +308,7 @@ _KINDS = {
 
 
 class Activity(Enum):
-    """What a Frame is; the table above says when it begins and ends."""
+    """The kind of a Frame; the table above says when it begins and ends."""
 
     PROGRAM = 0
     INTERRUPT = 1
@@ -327,8 +328,8 @@ class Frame:
     """One activity of a core, the same object from its beginning to its end. ``interrupt`` is the innermost one around it.
 
     kind : its Activity.  call, stage : what it works on, and how far that is.  visit : of the call, if a target works on it.
-    depth : CALLs in a call that have not returned.  target : what its last TARGET said.
-    request, obligation : of a COMMAND: (func, info), and from ISSUE on what it owes.  runs : of a FUNCTION: it says RAN.
+    depth : CALLs within a call that have not returned.  target : from its last TARGET.
+    request, obligation : of a COMMAND: (func, info), and from ISSUE on what it owes.  runs : of a FUNCTION: it emits RAN.
     """
 
     __slots__ = ("call", "depth", "interrupt", "kind", "obligation", "request", "runs", "stage", "target", "visit")
@@ -354,22 +355,22 @@ class CallTracker:
     config : the MachineConfig.
     routine_of_pc : microcode address -> name of the routine (``Image.routine``).
     function_name : value of func -> its name.
-    book : the Book in which obligations are kept; an empty one if None.
-    arena : what is in the arena at first: address -> word.
-    names : routine -> what scenarios call it (``Image.call_names``).
+    book : the Book of obligations; None: an empty one.
+    arena : the initial arena: address -> word.
+    names : routine -> its name in scenarios (``Image.call_names``).
 
     Members
     -------
     book : as given.
-    arena : what is visible in the arena now: address -> word, for words that are not 0 or have been.
-    held : address of a spin lock that is held -> (core, clock since when).  messages : Messages.
+    arena : what is visible in the arena now: address -> word, for words that are or have been nonzero.
+    held : address of a held spin lock -> (core, clock since when).  messages : Messages.
     calls : every call, in the order in which they began.
-    call : the call that the record added last belongs to, or None.
-    run : the ``sim.obligations.Run`` that the record added last began or ended, or None.
-    obligation : the Obligation that it began or ended by ISSUE or RESULT, or None.
-    vectors : core -> the vector of the interrupt that it was sent last for a call.
-    origin : if the record added last is the commit of a store or an atomic operation: the CoreRecord that executed it (earlier,
-        under a store buffer). Else None.
+    call : the call of the last record, or None.
+    run : the ``sim.obligations.Run`` that the last record began or ended, or None.
+    obligation : the Obligation that the last record began or ended by ISSUE or RESULT, or None.
+    vectors : core -> the vector of the last interrupt that it was sent for a call.
+    origin : if the last record is the commit of a store or an atomic operation: the CoreRecord that executed it (earlier, under a
+        store buffer). Else None.
     """
 
     def __init__(self, config, routine_of_pc, function_name, book=None, arena=(), names=None):
@@ -391,7 +392,7 @@ class CallTracker:
         self._ordinals = [0] * config.n_cores
         self._generations = {}        # csd -> how often it was queued
         self._queued = {}             # csd -> the Entry of its last generation
-        # per source: (Message, cores it has not been delivered to)
+        # per source: (Message, cores that it has not reached)
         self._travelling: list[list[tuple[Message, set[int]]]] = [[] for _ in range(config.n_cores)]
         self._requested = {}          # (core, vector) -> Messages that arrived and are not yet accepted
         self._stores = {}             # (core, address) -> (CoreRecord, Call) executed, not yet visible
@@ -434,13 +435,13 @@ class CallTracker:
 
     @classmethod
     def for_image(cls, config, image, arena=()):
-        """A tracker with the names of an assembled protocol. arena : with what the scenario adds to the image's."""
+        """A tracker with the names of an assembled protocol. arena : the scenario's additions to the image's."""
         functions = {image.symbols[name]: name for name in sorted(image.entries, reverse=True)}
         return cls(config, image.routine, lambda func: functions.get(func, f"{func:#x}"), Book.for_image(config, image),
                    {**image.arena, **dict(arena)}, image.call_names)
 
     def add(self, record: Record) -> Call | None:
-        """Take the next record, in the order of clocks and sources. Returns the call that it belongs to, or None."""
+        """Process the next record, in the order of clocks and sources. Returns its call, or None."""
         self.origin = self.run = self.obligation = None
         if isinstance(record, CoreRecord):
             stack = self._cores[record.core]
@@ -456,7 +457,7 @@ class CallTracker:
                 self.arena[record.address] = record.new
             executed = None if record.op is MemoryOp.READ else self._stores.get((record.core, record.address))
             if executed:
-                # Whatever the store buffer does, the stores of one core to one address become visible in their order.
+                # Whatever the store buffer does, the stores of one core to one address become visible in order.
                 self.origin, call = executed.popleft()
             else:
                 call = self._cores[record.core][-1].call
@@ -476,12 +477,12 @@ class CallTracker:
         return self._cores[core][-1].interrupt
 
     def context_of(self, core: int) -> tuple[str | None, Stage]:
-        """(id of the call that a core is busy with or None, Stage): what waves show."""
+        """(id of the call that a core works on or None, Stage), as waves show it."""
         top = self._cores[core][-1]
         return top.call and top.call.id, top.stage
 
     def frames_of(self, core: int) -> tuple[Frame, ...]:
-        """What a core is busy with, the outermost first: of several, each interrupts or was called by the one before it."""
+        """What a core works on, the outermost first: each frame interrupts the one before it or was called by it."""
         return tuple(self._cores[core])
 
     # Spin locks.
@@ -542,13 +543,13 @@ class CallTracker:
     def _message(self, record):
         message = self._arrives(record)
         if message is None:
-            # Once more, or sent by nobody: a fault.
+            # A duplicate, or without a sender: a fault.
             self.messages.delivered += record.target is not None
             return None
         if record.target is None:
             self.messages.nobody += 1
             if message.call is not None:
-                message.call.lost.append(f"its interrupt {record.vector:#x} to {record.destination:#x} reached nobody at clock "
+                message.call.lost.append(f"its interrupt {record.vector:#x} to {record.destination:#x} reached no core at clock "
                                          f"{record.clock}")
             return message.call
         self.messages.delivered += 1
@@ -563,12 +564,12 @@ class CallTracker:
 
     def handled(self, core):
         """The call that a core handles, in its handler or in the function: the innermost one, or None. A protocol that has gone
-        wild may ask a core that does not exist."""
+        wild may name a core that does not exist."""
         frames = reversed(self._cores[core]) if core < len(self._cores) else ()
         return next((frame.call for frame in frames if frame.kind in _HANDLING and frame.call is not None), None)
 
     def _arrives(self, record):
-        """The oldest Message that this may be the delivery of, or None. It is over when nobody is left, or none was reached."""
+        """The oldest Message that this may deliver, or None. It ends when it has reached all its cores, or none exists."""
         travelling = self._travelling[record.source]
         for index, (message, left) in enumerate(travelling):
             if message.vector == record.vector and (record.target is None or record.target in left):
@@ -588,7 +589,7 @@ class CallTracker:
     # The program and the sender.
 
     def _command(self, record, stack, top):
-        # A core that starts a command is in no call and no interrupt: whatever was left open never ends.
+        # A core that starts a command is in no call and no interrupt: frames left open never end.
         del stack[1:]
         return None
 
@@ -612,7 +613,7 @@ class CallTracker:
         index = next((index for index in range(len(stack) - 1, 0, -1) if stack[index].kind is Activity.COMMAND), 0)
         if not index or stack[index].obligation is not None:
             return top.call
-        # What came between, an interrupt perhaps whose end nobody has said, is over.
+        # Frames in between, perhaps an interrupt without an end, are over.
         del stack[index + 1:]
         top = stack[index]
         func, info, spared = top.request
@@ -625,7 +626,7 @@ class CallTracker:
         return top.call
 
     def _result(self, record, stack, top):
-        # What the routine has left open never ends.
+        # Frames that the routine has left open never end.
         index = next((index for index in range(len(stack) - 1, 0, -1) if stack[index].kind is Activity.COMMAND), 0)
         if not index:
             return top.call
@@ -719,7 +720,7 @@ class CallTracker:
         if top.call is None or top.kind not in _CALLING:
             return top.call
         top.depth -= 1
-        # Of a call that a command asked for, RESULT tells what its caller gets.
+        # For a call that a command requested, RESULT holds what its caller gets.
         if not top.depth and top.kind is Activity.CALL:
             value = record.a
             top.call.result = value - 2 * self._sign if value & self._sign else value
@@ -754,7 +755,7 @@ class CallTracker:
         visit = entry.call.visit(record.core)
         if Stage.HANDLE not in visit.stages:
             if top.interrupt is not None:
-                # The interrupt whose handler took the call, which need not be the one that was sent for it.
+                # The interrupt whose handler took the call; not necessarily the one that was sent for it.
                 visit.stages[Stage.GOTIPI] = top.interrupt.clock
             visit.stages[Stage.HANDLE] = record.clock
         stack.append(Frame(Activity.HANDLER, top.interrupt, Stage.HANDLE, entry.call, visit))
@@ -773,12 +774,12 @@ class CallTracker:
         run = self.run = self.book.run(record.core, record.pc, record.a, record.clock, enabled=record.enabled, level=level)
         call, visit = self._visit(record, top, run)
         if visit is not None and top.interrupt is not None and Stage.HANDLE not in visit.stages:
-            # No handler has said that it takes the call.
+            # No handler has taken the call explicitly.
             visit.stages.setdefault(Stage.GOTIPI, top.interrupt.clock)
         return self._function(record, stack, top, call, visit, runs=True)
 
     def _visit(self, record, top, run=None):
-        """(Call, Visit) of a function: for the call that is owed it; else it is explained by what the core is busy with."""
+        """(Call, Visit) of a function: of the call that is owed it; else what the core works on explains it."""
         if run is not None and run.obligation is not None:
             call = self._call_of[run.obligation]
             return call, call.visit(record.core)
@@ -797,7 +798,7 @@ class CallTracker:
 
     def _ran(self, record, stack, top):
         self.run = self.book.ran(record.core, record.clock)
-        # What the function has left open never ends.
+        # Frames that the function has left open never end.
         while self.run is not None and not (top.kind is Activity.FUNCTION and top.runs) and len(stack) > 1:
             stack.pop()
             top = stack[-1]

@@ -13,7 +13,7 @@ __all__ = ["Comparison", "Side", "compare"]
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two.
+    """One of the two protocols.
 
     result : of its run.  traffic : plain data (``sim.traffic.Traffic.to_json``).
     """
@@ -32,7 +32,7 @@ class Side:
 
     @property
     def stages(self):
-        """Stage -> how many clocks after the call it is reached, on average: of callers, and of targets."""
+        """Stage -> how many clocks after the call it is reached, on average: for callers, and for targets."""
         clocks: dict[str, list[int]] = {}
         for call in self.result.calls:
             start = next(iter(call.stages.values()))
@@ -43,7 +43,7 @@ class Side:
 
     @property
     def verdicts(self):
-        """Oracle -> what it says."""
+        """Oracle -> its verdict."""
         return {item["name"]: item["verdict"] for item in self.result.oracles}
 
     def to_json(self):

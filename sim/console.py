@@ -1,4 +1,4 @@
-"""The terminal, on which results, notes and the status line meet: whoever prints takes the status line away first."""
+"""The terminal, which results, notes and the status line share: whoever prints clears the status line first."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 __all__ = ["clear_status", "note", "printable", "status"]
 
-#: The status line is drawn at most so often, in seconds.
+#: The least time between two updates of the status line, in seconds.
 _PACE = 0.1
 #: Back to the start of the line, which is then empty.
 _CLEAR = "\r\x1b[K"
@@ -21,20 +21,20 @@ def printable(text):
 
 
 def note(line):
-    """Say something beside the results."""
+    """Print a remark beside the results."""
     clear_status()
     print(f"crosscall: {printable(line)}", file=sys.stderr)
 
 
 class _Status:
-    """The one status line of the one terminal: what it says, or None, and when it was drawn last."""
+    """The status line of the terminal: its text, or None, and when it was last drawn."""
 
     shown = None
     drawn = 0.0
 
 
 def clear_status():
-    """Take the status line away, so that something can be printed. It comes back with the next ``show``."""
+    """Clear the status line before something is printed. It comes back with the next ``show``."""
     if _Status.shown is not None:
         _Status.shown = None
         _Status.drawn = 0.0
@@ -43,7 +43,7 @@ def clear_status():
 
 @contextmanager
 def status():
-    """A function that shows a text for as long as the work goes on; on a terminal, and nothing in a pipe."""
+    """A function that shows a text during the work; on a terminal, and nothing in a pipe."""
     if not sys.stderr.isatty():
         yield lambda text: None
         return

@@ -1,6 +1,6 @@
-"""What holds a call up: for each target that is not done with it, how far it has come there, and, by trying it, whose fault it is.
+"""What holds a call up: for each target that is not done with it, how far it has come there, and, by experiment, the cause.
 
-The words are those of the kernel's csd-lock debugging (CONFIG_CSD_LOCK_WAIT_DEBUG), which says which of the three it is, and sends
+The words are those of the kernel's csd-lock debugging (CONFIG_CSD_LOCK_WAIT_DEBUG), which reports the same three states, and sends
 the interrupt again.
 """
 
@@ -12,14 +12,14 @@ from sim.engines.engine import Ending
 
 __all__ = ["Cause", "Stall", "Target", "causes", "stalls"]
 
-#: Stalls whose cause is looked for: each takes a run.
+#: At most this many stalls are diagnosed: each takes a run.
 _TRIED = 8
 
 
 class Target(Enum):
     """What a target does."""
 
-    #: The call has not come to it: it waits for something else.
+    #: The call has not reached it: the call waits for something else.
     UNASKED = "not asked yet"
     THIS = "handling this request"
     PRIOR = "handling prior request"
@@ -27,22 +27,22 @@ class Target(Enum):
 
 
 class Cause(Enum):
-    """What it comes to if the target is interrupted once more."""
+    """The outcome if the target is interrupted once more."""
 
-    #: It goes on.
+    #: It continues.
     INTERRUPT = "the interrupt was lost"
-    #: It does not: the handler finds nothing, or does not come to it.
+    #: It does not continue: the handler finds nothing, or is not reached.
     QUEUE = "the queue or list is at fault"
 
 
 @dataclass(frozen=True)
 class Stall:
-    """A target of a call that is not over.
+    """A target of an unfinished call.
 
-    call : its id.  stage, clock : the last one that was reached there, and when; None: none.
+    call : its id.  stage, clock : the last stage reached there, and when; None: none.
     does : what the target does.  other : the call that it handles instead.
-    vector : of the interrupt that it was sent last, for whatever call; None: none.
-    cause : None: not known.
+    vector : of the last interrupt that it was sent, for whatever call; None: none.
+    cause : None: unknown.
     """
 
     call: str
@@ -70,7 +70,7 @@ _TOLD = {Cause.INTERRUPT: f"it continues: {Cause.INTERRUPT.value}", Cause.QUEUE:
 
 
 def stalls(tracker: CallTracker) -> tuple[Stall, ...]:
-    """The Stalls of all calls that are not over, at the end of a run."""
+    """The Stalls of all unfinished calls, at the end of a run."""
     found = []
     for call in tracker.calls:
         for target in () if call.over else call.unfinished:
@@ -104,7 +104,7 @@ def causes(result, engine, run):
 
 
 def _interrupted(result, stall):
-    """The same run, with one interrupt more."""
+    """The same run, with one more interrupt."""
     prepared = result.prepared
     quiet = result.ending is Ending.QUIET
     clock = max(0, result.clocks - (2 if quiet else prepared.patience // 2))

@@ -1,12 +1,12 @@
-"""The two ways in which a command refuses: the input is bad (exit code 2), or the environment lacks something (3)."""
+"""The two kinds of refusal of a command: the input is bad (exit code 2), or the environment lacks something (3)."""
 
 from pathlib import Path
 
 __all__ = ["InputError", "MissingToolError"]
 
-#: Characters that are shown of a line.
+#: Characters shown of a line.
 _WINDOW = 160
-#: Characters of a message: names in it may be of any length.
+#: Characters of a message: names in it may have any length.
 _LONGEST = 1200
 
 
@@ -36,7 +36,7 @@ class InputError(Exception):
         lines = [f"{place}: {message}" if place else message]
         if self.text is not None:
             text, column = self._window()
-            # Tabs are kept in front of the caret, so that it stands under its character in any terminal.
+            # Tabs are kept in front of the caret, so that it is under its character in any terminal.
             lines.append(f"    {text}")
             if column is not None:
                 margin = "".join("\t" if char == "\t" else " " for char in text[:column - 1])
@@ -46,7 +46,7 @@ class InputError(Exception):
 
 
     def _window(self):
-        """(what is shown of the line, the column in that): a long line is cut."""
+        """(the visible part of the line, the column in it): a long line is cut."""
         if len(self.text) <= _WINDOW:
             return self.text, self.column
         start = max(0, (self.column or 1) - 1 - _WINDOW // 2)

@@ -15,7 +15,7 @@ __all__ = ["EventLog", "Namer"]
 
 
 class Namer:
-    """Typed records -> plain data, by the names of an image."""
+    """Typed records -> plain data, with the names of an image."""
 
     def __init__(self, image):
         self._label = image.label
@@ -46,7 +46,7 @@ class Namer:
 
 
 def _message(record):
-    """What a record says of an interrupt message; of one that was accepted or has ended, there is no more than its vector."""
+    """The message fields of a record; an accepted or ended interrupt has only its vector."""
     whole = type(record) is MessageRecord or record.event in (ApicEvent.SEND, ApicEvent.REFUSE)
     return {name: getattr(record, name) for name in (MESSAGE if whole else MESSAGE[:1])}
 
@@ -54,7 +54,7 @@ def _message(record):
 class EventLog:
     """Writes ``events.jsonl``: whole, or not at all.
 
-    A context manager. What was there before is replaced when the block ends without an exception, and kept otherwise.
+    A context manager. The previous file is replaced when the block ends without an exception, and kept otherwise.
     Raises InputError if the file cannot be written.
     """
 
@@ -68,7 +68,7 @@ class EventLog:
         return self
 
     def add(self, record, call):
-        """The next record, and the Call it belongs to (what ``CallTracker.add`` returned)."""
+        """Write the next record, and its Call (from ``CallTracker.add``)."""
         self._file.write(self._encode(self._namer.to_json(record, call)).encode() + b"\n")
 
     def __exit__(self, kind, error, traceback):

@@ -22,7 +22,7 @@ __all__ = ["PARTS", "export", "port_list", "with_assignments"]
 PARTS = {"tile": Tile, "shared": Shared, "machine": Machine, "apic": LocalApic}
 
 
-#: What `verilator -Wall` says of Verilog that Yosys has written, and why it is nothing. Everything else is a fault.
+#: Warnings of `verilator -Wall` about Verilog from Yosys, and why they are harmless. All others are faults.
 _WAIVED = {
     "DECLFILENAME": "one file has all modules",
     "WIDTH": "operands are extended with zeros, as Verilog does by itself",
@@ -34,7 +34,7 @@ _WAIVED = {
 
 
 def with_assignments(config, assignments):
-    """A MachineConfig with ``field=value`` as ``--set`` has them. Raises InputError."""
+    """A MachineConfig with the ``field=value`` of ``--set``. Raises InputError."""
     values = constants(assignments, "--set", texts=TEXT_SETTINGS)
     for name, value in values.items():
         if name in ("cores", "n_cores"):
@@ -49,10 +49,10 @@ def with_assignments(config, assignments):
 
 
 def export(part, config, out):
-    """Write the Verilog of a part to the file ``out``; beside it, its ports as Markdown, and what Verilator is not to complain of.
-    All whole, or none.
+    """Write the Verilog of a part to the file ``out``; beside it, its ports as Markdown, and Verilator's waivers. All files whole,
+    or none.
 
-    Returns {"module", "files", "ports"}. Raises InputError, and MissingToolError if there is no Yosys.
+    Returns {"module", "files", "ports"}. Raises InputError, and MissingToolError without Yosys.
     """
     if part not in PARTS:
         raise InputError(f'there is no part "{part}"{closest(part, PARTS)} (there are: {", ".join(PARTS)})')
@@ -79,7 +79,7 @@ def port_list(component):
 
 
 def _members(text):
-    """name -> what the section Members of a docstring says of it."""
+    """name -> its entry in the section Members of a docstring."""
     section = re.search(r"^Members\n-+\n(.*?)(?=^\S+\n-+\n|\Z)", text, re.MULTILINE | re.DOTALL)
     meanings = {}
     for entry in re.split(r"\n(?! )", section[1].strip()) if section else ():
@@ -97,6 +97,6 @@ def _markdown(part, config, ports):
 
 
 def _waivers(out):
-    """What Verilator reads before the Verilog: ``verilator --lint-only -Wall FILE.vlt FILE.v``."""
+    """The file for Verilator to read before the Verilog: ``verilator --lint-only -Wall FILE.vlt FILE.v``."""
     rules = [line for rule, why in _WAIVED.items() for line in (f"// {why}", f'lint_off -rule {rule} -file "*{out.name}"')]
     return "\n".join(["`verilator_config", *rules, ""])

@@ -1,7 +1,7 @@
-"""Files that are written whole or not at all, and the lock of a file that one process at a time may write.
+"""Files that are written whole or not at all, and a lock for a file that one process at a time may write.
 
-Until all of a file is there, nothing has its name, or what had it still does. What is not finished has no name at all, where the
-system can do that (Linux), so that even a process that is killed leaves nothing; elsewhere it has one that nobody else takes.
+Until a file is complete, its name does not exist or still belongs to the previous file. An unfinished file has no name at all where
+the system supports that (Linux), so even a killed process leaves nothing; elsewhere it has a unique temporary name.
 """
 
 import fcntl
@@ -16,7 +16,7 @@ __all__ = ["WholeFile", "locked", "make_folder", "write_together", "write_whole"
 
 
 def make_folder(path):
-    """The folder, and those that it is in. Raises InputError."""
+    """Make the folder, and its parents. Raises InputError."""
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -42,12 +42,12 @@ def write_together(*files):
 
 
 class WholeFile:
-    """A file into which octets are written, and which appears with ``keep``. A context manager: left without ``keep``, nothing has
-    happened. Whatever goes wrong with the disk is an InputError that names the file."""
+    """A file to write octets to; it appears with ``keep``. A context manager: left without ``keep``, nothing has happened. Any disk
+    error is an InputError that names the file."""
 
     def __init__(self, path):
         self.path = Path(path)
-        self._name = None             # of what is not finished
+        self._name = None             # of the unfinished file
         with self._refusing():
             if self.path.exists() and not self.path.is_file():
                 raise ValueError("it is there, and no file")
@@ -65,17 +65,17 @@ class WholeFile:
             self._file.write(octets)
 
     def flush(self):
-        """All is written: it is on the disk, which has had the room."""
+        """Everything is written: put it on the disk, to be sure of the room."""
         with self._refusing():
             self._file.flush()
 
     def keep(self):
-        """All is written: the file appears."""
+        """Everything is written: the file appears."""
         self.flush()
         with self._refusing():
             if self._name is None:
                 self._name = self._free_name()
-                # A descriptor of a folder, whichever, is what makes Python follow the link in /proc.
+                # Any descriptor of a folder makes Python follow the link in /proc.
                 folder = os.open(self.path.parent, os.O_RDONLY)
                 try:
                     os.link(f"/proc/self/fd/{self._file.fileno()}", self._name, src_dir_fd=folder)
@@ -86,7 +86,7 @@ class WholeFile:
             self._name = None
 
     def drop(self):
-        """Give up, unless it was kept. A full disk, which is perhaps the reason, is no news."""
+        """Give up, unless it was kept. A full disk may be the reason, so errors are ignored."""
         with suppress(OSError):
             self._file.close()
         if self._name is not None:
@@ -95,13 +95,13 @@ class WholeFile:
             self._name = None
 
     def _unnamed(self):
-        """A descriptor of a file without a name, or None where there are none."""
+        """A descriptor of a file without a name, or None if that is not supported."""
         if not hasattr(os, "O_TMPFILE") or not os.path.isdir("/proc/self/fd"):
             return None
         try:
             return os.open(self.path.parent, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666)
         except OSError:
-            # Not every file system has them; what else there may be to say, says the next attempt.
+            # Not every file system supports it; the next attempt reports any other error.
             return None
 
     def _named(self):
@@ -124,9 +124,9 @@ class WholeFile:
 
 @contextmanager
 def locked(path, what):
-    """Hold the lock of what is written at ``path``. Raises InputError if another process has it, and says which.
+    """Hold the lock of the file at ``path``. Raises an InputError that names the process that has it.
 
-    what : what the other is, in the message.
+    what : the other process's work, in the message.
     """
     path = Path(path)
     lock = path.with_name(f".{path.name}.lock")
@@ -151,14 +151,14 @@ def _holder(lock):
 
 
 def _lock(path):
-    """The open file that holds the lock. It belongs to this process alone: those that it forks do not have it."""
+    """The open file that holds the lock. It belongs to this process alone: forked processes do not have it."""
     while True:
         file = open(path, "a+", encoding="ascii")
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Who had it before has perhaps taken the file away in between: then it is nobody's lock any more.
+            # The previous holder may have removed the file in between: then it is a lock no longer.
             if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                with suppress(OSError):         # a full disk does not keep it from being a lock
+                with suppress(OSError):         # it is a lock even on a full disk
                     os.ftruncate(file.fileno(), 0)
                     os.write(file.fileno(), f"{os.getpid()}\n".encode())
                 return file

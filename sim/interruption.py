@@ -1,4 +1,4 @@
-"""How Ctrl-C and SIGTERM end the command: as exceptions that unwind it, so that nothing is left behind, and without noise."""
+"""How Ctrl-C and SIGTERM end the command: as exceptions that unwind it, leaving nothing behind, without noise."""
 
 import os
 import signal
@@ -11,25 +11,25 @@ __all__ = ["SIGNALS", "Terminated", "at_once", "exit_code", "heard", "settle", "
 
 
 class Terminated(KeyboardInterrupt):
-    """What Ctrl-C is, from SIGTERM."""
+    """The counterpart of KeyboardInterrupt for SIGTERM."""
 
 
-#: Signal -> what it raises.
+#: Signal -> its exception.
 SIGNALS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
-#: Seconds after which an exception that nobody could take is raised once more.
+#: Seconds after which a swallowed exception is raised again.
 _AGAIN = 0.01
 #: The exceptions that were raised.
 _raised = []
 
 
 def exit_code(error):
-    """What the command exits with, as if the signal had ended it: 130 or 143."""
+    """The exit code of the command, as if the signal had ended it: 130 or 143."""
     return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
 
 
 @contextmanager
 def at_once():
-    """As long as there is nothing to clean up: the signals end the process here and now."""
+    """As long as there is nothing to clean up: the signals end the process at once."""
     if current_thread() is not main_thread():
         yield
         return
@@ -42,25 +42,25 @@ def at_once():
 
 
 def unwind():
-    """From now on each signal raises its exception; once. What comes while that is under way is not heard."""
+    """From now on each signal raises its exception; once. Signals during the unwinding are ignored."""
     _install(_raise)
     sys.unraisablehook = _swallowed
 
 
 def heard():
-    """The exception that was raised, or None. What it is in the middle of may make another one of it."""
+    """The exception that was raised, or None. The code that it interrupts may turn it into another one."""
     return _raised[-1] if _raised else None
 
 
 def settle():
-    """Nothing is left to unwind: a signal that is the first one ends the process, as it does by itself."""
+    """Nothing is left to unwind: the first signal ends the process, as by default."""
     for number in SIGNALS:
         if signal.getsignal(number) is _raise:
             signal.signal(number, signal.SIG_DFL)
 
 
 def _install(handler):
-    """Set the handler of each signal that is not ignored (``nohup``); those that were there before."""
+    """Set the handler of each signal that is not ignored (``nohup``); returns the previous ones."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
     before = {number: known for number, known in before.items() if known is not signal.SIG_IGN}
     for number in before:
@@ -69,7 +69,7 @@ def _install(handler):
 
 
 def _raise(number, frame):
-    # Of half a machine Amaranth would say that it was never used.
+    # Amaranth would warn that half a machine was never used.
     warnings.simplefilter("ignore")
     for other in SIGNALS:
         signal.signal(other, signal.SIG_IGN)
@@ -78,7 +78,7 @@ def _raise(number, frame):
 
 
 def _swallowed(unraisable):
-    """Python drops an exception that comes in the middle of a destructor."""
+    """Python drops an exception that arrives in a destructor."""
     number = next((number for number, error in SIGNALS.items() if error is unraisable.exc_type), None)
     if number is None:
         sys.__unraisablehook__(unraisable)

@@ -1,4 +1,4 @@
-"""Parts of documents that are made from the code: a command tells which are stale, or writes them anew."""
+"""Parts of documents that are made from the code: a command lists stale ones, or rewrites them."""
 
 import sys
 
@@ -10,7 +10,7 @@ __all__ = ["keep"]
 def keep(documents, update, arguments, module):
     """The exit code of ``python -m module [--write]``.
 
-    documents : paths.  update : gives the text of a document as it should be.  arguments : of the command.
+    documents : paths.  update : returns the text of a document as it should be.  arguments : of the command.
     """
     texts = {document: document.read_text(encoding="utf-8") for document in documents}
     stale = {document: new for document, text in texts.items() if (new := update(text)) != text}

@@ -5,18 +5,18 @@ from .calls import Stage
 __all__ = ["latency_stack"]
 
 _ORDER = {stage.text: stage.value for stage in Stage}
-#: What only says that the call was made.
+#: This stage only says that the call was made.
 _BEGIN, _END = Stage.CALL.text, Stage.RETURN.text
 
 
 def latency_stack(call):
-    """Stage -> clocks of the latency spent in it, in the order in which they were reached; None if the call has not returned.
-    Together they are the latency.
+    """Stage -> clocks of the latency spent in it, in the order in which they were reached; None if the call has not returned. Their
+    sum is the latency.
 
     A clock belongs to the stage reached last: by the caller, or, if it waits, by the target that it waited for longest. (That is
     the last one to complete, or else to end the function, before the caller was woken.)
 
-    call : as ``sim.calls.Call.to_json`` gives it.
+    call : as from ``sim.calls.Call.to_json``.
     """
     if call["latency"] is None:
         return None
@@ -33,7 +33,7 @@ def latency_stack(call):
 
 
 def _waited_for(call):
-    """What the target did that ended the caller's wait."""
+    """What the target did to end the caller's wait."""
     woken = call["stages"][Stage.WOKEN.text]
     best, last = {}, -1
     for visit in call["per_target"].values():

@@ -1,8 +1,8 @@
 """What calls owe and what was done for them, seen from outside the protocol.
 
-The command loop and the functions belong to no protocol, and say by themselves what a call is judged by: what was asked for
-(REQUEST, ISSUE), which function began and ended where (RUN, RAN), and what came back (RESULT). What the protocol says of itself
-only explains. The hardware form of the same is in ``rtl/check/``.
+The command loop and the functions belong to no protocol. They report everything that a call is judged by: what was requested
+(REQUEST, ISSUE), which function began and ended where (RUN, RAN), and what was returned (RESULT). The protocol's own events only
+explain. ``rtl/check/`` is the same in hardware.
 """
 
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ def cores_of(mask):
 
 
 def judged_functions(image):
-    """The microcode addresses of the functions of an image that say RUN at their entry point, if all is there that goes with it."""
+    """The microcode addresses of the functions of an image that emit RUN at their entry point, if everything they need is there."""
     said = image.events
     if not {Event.REQUEST, Event.ISSUE, Event.RESULT, Event.RAN} <= said.keys():
         return frozenset()
@@ -30,7 +30,7 @@ def judged_functions(image):
 
 
 class Contract(NamedTuple):
-    """The contract of a call, as ``rtl.events.contract_layout`` says."""
+    """The contract of a call, as in ``rtl.events.contract_layout``."""
 
     known: bool
     whom: Whom
@@ -50,7 +50,7 @@ class Contract(NamedTuple):
         return contract_layout.const(self._asdict()).as_bits()
 
     def asked(self, caller, mask, n_cores):
-        """The other cores it is for, and for TARGET maybe the caller, as a mask."""
+        """The other cores that it is for, and for TARGET maybe the caller, as a mask."""
         everybody = (1 << n_cores) - 1
         return {
             Whom.NOBODY: 0,
@@ -64,12 +64,12 @@ class Contract(NamedTuple):
 class Run:
     """A function that a core runs.
 
-    func, info : which one, with what.  begun, ended : clocks; ``ended`` is None while it runs.
+    func, info : the function and its argument.  begun, ended : clocks; ``ended`` is None while it runs.
     enabled : interrupts were on when it began.  level : how many interrupts the core was in.
-    inside : another function of this core had begun and not ended, and made no call that this one could be for.
-    obligation : what it was run for; None if nobody was owed it.
-    excused : it may belong to a call whose contract nobody knows.
-    calls : the call that it made itself, the last one.
+    inside : it began inside another function of this core, which had made no call that this could be for.
+    obligation : what it was run for; None if it is owed to no call.
+    excused : it may belong to a call with an unknown contract.
+    calls : the last call that it made itself.
     """
 
     core: int
@@ -89,12 +89,12 @@ class Run:
 class Obligation:
     """What one call owes.
 
-    func, info : what is to be run.  asked : for whom, as a mask; with ``contract.here`` the caller is in it.
-    issued, returned : clocks; ``returned`` is None before.  result : what came back, signed.
-    must : cores that must run the function: asked for, and online ever since the call began, until it returned. (Nor has a
-        function cleared their bits meanwhile.)
+    func, info : what to run.  asked : the cores to run it, as a mask; with ``contract.here`` including the caller.
+    issued, returned : clocks; ``returned`` is None before.  result : what was returned, signed.
+    must : cores that must run the function: asked for, and online from the beginning of the call until it returned. (Also, no
+        function has cleared their bits meanwhile.)
     may : cores that may run it: asked for, and online at some moment of the call.
-    results : what may come back; None before it does, and if that is not judged.
+    results : what may be returned; None before it is, and if that is not judged.
     runs : core -> the Run for this call.  begun : the cores in ``runs``, as a mask.
     """
 
@@ -119,31 +119,32 @@ class Obligation:
 
     @property
     def unfinished(self):
-        """Cores that have begun and not ended, or have not begun and must, in ascending order."""
+        """Cores that have begun but not ended, or have not begun but must, in ascending order."""
         return [core for core in cores_of(self.may)
                 if (self.runs[core].ended is None if core in self.runs else self.must >> core & 1)]
 
     @property
     def late(self):
-        """Cores that should have ended when the call returned, and have not: all if it waits, else the caller's own part."""
+        """Cores that should have ended when the call returned, and have not: all if it waits, else only the caller."""
         return self.unfinished if self.contract.wait else [core for core in self.unfinished
                                                            if self.contract.here and core == self.caller]
 
 
 class Book:
-    """The obligations of a run. The tracker tells it what the common sources say, in the order of the records.
+    """The obligations of a run. The tracker passes on what the common sources report, in the order of the records.
 
     Parameters
     ----------
     n_cores, xlen : of the machine.
-    functions : microcode addresses of the functions that say RUN and RAN. Of a call of any other nothing can be judged.
+    functions : microcode addresses of the functions that emit RUN and RAN. Calls of any other function are not judged.
 
     Members
     -------
     online : mask of the cores that are online.
-    unknown : a call has begun whose contract nobody knows. What runs from then on for no call may be its business.
-    obligations : all of them, in the order in which they began.  runs : likewise; ``latest`` is the one that the record added last
-        began or ended, or None.
+    unknown : a call with an unknown contract has begun. Any later function that is owed to no call may belong to it.
+    obligations : all of them, in the order in which they began.  runs : likewise; ``latest`` is the one that the last record began
+    or
+        ended, or None.
     """
 
     def __init__(self, n_cores, xlen, functions):
@@ -153,11 +154,11 @@ class Book:
         self.runs = []
         self._n_cores = n_cores
         self._sign = 1 << xlen - 1
-        self._known = {}              # (func, info) -> obligations, in their order
+        self._known = {}              # (func, info) -> obligations, in order
         self.unknown = False
         self._running = [[] for _ in range(n_cores)]      # per core: Runs, the innermost last
         self._under_way = []          # obligations that have not returned
-        self._asked = []              # [mask of the cores that are spared] of each call that is asked for and has not begun
+        self._asked = []              # [mask of the spared cores] of each call that is requested and has not begun
 
     def set_online(self, mask):
         """These cores have entered the online mask."""
@@ -171,7 +172,7 @@ class Book:
         self._spare(mask)
 
     def unmask(self, core):
-        """A core has cleared its bit in a mask. Whoever calls with it just now may have read it before or after."""
+        """A core has cleared its bit in a mask. A call that uses the mask just now may have read it before or after."""
         self._spare(1 << core)
 
     def _spare(self, mask):
@@ -181,13 +182,13 @@ class Book:
             spared[0] |= mask
 
     def request(self):
-        """A call is asked for. Returns what ``issue`` is to be given of it. The mask that ISSUE says was read in between, so who is
-        spared from now on owes it nothing."""
+        """A call is requested. Returns the ``spared`` of ``issue``. The mask in ISSUE was read in between, so a core that is spared
+        from now on owes it nothing."""
         self._asked.append([0])
         return self._asked[-1]
 
     def issue(self, core, func, info, word, mask, clock, spared=(0,)):
-        """A call begins. Returns its Obligation, or None if nobody knows what it owes."""
+        """A call begins. Returns its Obligation, or None if its contract is unknown."""
         self._asked = [other for other in self._asked if other is not spared]
         contract = Contract.decode(word)
         if not contract.known or func not in self.functions:
@@ -201,12 +202,12 @@ class Book:
         self._known.setdefault((func, info), []).append(item)
         self._under_way.append(item)
         if self._running[core]:
-            # A function that calls on: what it calls may be run in its middle, if it is for this core.
+            # A function that makes a call: the called function may run in its middle, if it is for this core.
             self._running[core][-1].calls = item
         return item
 
     def result(self, item, value, clock):
-        """The routine of a call is back with this word."""
+        """The routine of a call has returned this word."""
         item.returned, item.result = clock, value - 2 * self._sign if value & self._sign else value
         self._under_way.remove(item)
         if item.contract.returns:
@@ -214,14 +215,14 @@ class Book:
         elif item.contract.fails:
             item.results = frozenset({0} if item.may else ()) | frozenset(() if item.must else {-ENXIO})
         if item.contract.fails and item.result:
-            # It says that nobody runs the function, so nobody may.
+            # The result promises that no core runs the function, so none may.
             item.must = item.may = item.begun
         elif item.contract.wait:
-            # Who came online too late to be waited for comes too late.
+            # A core that came online too late to be waited for is too late.
             item.may &= item.must | item.begun
 
     def run(self, core, func, info, clock, *, enabled, level):
-        """A function begins. Returns its Run: for the oldest call that is owed it, or if none is, the oldest that it may be for."""
+        """A function begins. Returns its Run: for the oldest call that is owed it, or else the oldest that it may be for."""
         open_ones = [item for item in self._known.get((func, info), ()) if item.open >> core & 1]
         item = next((item for item in open_ones if item.must >> core & 1), open_ones[0] if open_ones else None)
         outer = self._running[core][-1] if self._running[core] else None

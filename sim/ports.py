@@ -1,5 +1,5 @@
-"""The ports of a component as its module has them: flat, with names as Amaranth's backends make them; and black boxes with the
-same ports."""
+"""The ports of a component as its module has them: flat, with the names of Amaranth's backends; and black boxes with the same
+ports."""
 
 from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value, ValueCastable
 from amaranth.lib import wiring
@@ -18,11 +18,11 @@ def flat_ports(component):
 
 
 class Boxed(wiring.Component):
-    """Stands for a component that is translated by itself: a black box with its ports.
+    """Stands for a component that is translated separately: a black box with its ports.
 
     Parameters
     ----------
-    signature : the component's.  kind : name of the module.  clocked : whether the module has ``clk`` and ``rst``, too.
+    signature : the component's.  kind : name of the module.  clocked : whether the module also has ``clk`` and ``rst``.
     """
 
     def __init__(self, signature, kind, *, clocked=False):

@@ -6,13 +6,13 @@ from rtl.apic.message import BROADCAST, Shorthand
 from rtl.events import (
     ApicEvent,
     Event,
+    absorb,
     apic_record_layout,
     commit_record_layout,
     core_record_layout,
     digest_words,
     fold,
     message_record_layout,
-    misr,
 )
 from rtl.memory.port import MemoryOp
 
@@ -36,8 +36,8 @@ class CoreRecord(NamedTuple):
 
 
 class ApicRecord(NamedTuple):
-    """A core's local APIC sent, handed out or ended an interrupt. All but the vector is of a message that was sent or refused, as
-    ``rtl.apic.message`` lays it out."""
+    """A core's local APIC sent, handed out or ended an interrupt. All fields but the vector describe a message that was sent or
+    refused, in the layout of ``rtl.apic.message``."""
 
     clock: int
     core: int
@@ -68,8 +68,8 @@ class ApicRecord(NamedTuple):
 
 
 class MessageRecord(NamedTuple):
-    """A message of ``source`` was delivered to ``target``; or, if that is None, its journey is over and it has reached nobody. Of a
-    message that names several cores there is a record for each delivery."""
+    """A message of ``source`` was delivered to ``target``; or, if that is None, it has ended without reaching a core. A message
+    that names several cores has a record for each delivery."""
 
     clock: int
     source: int
@@ -95,13 +95,13 @@ class CommitRecord(NamedTuple):
     new: int
 
 
-#: What ``Sources.decode`` gives.
+#: The result of ``Sources.decode``.
 Record = CoreRecord | ApicRecord | MessageRecord | CommitRecord
 
 _EVENTS = {event.value: event for event in Event}
 _APIC_EVENTS = {event.value: event for event in ApicEvent}
 _OPS = {op.value: op for op in MemoryOp}
-#: What records say of a message, in their order.
+#: The message fields of records, in order.
 MESSAGE = ("vector", "destination", "mode", "logical", "level", "trigger", "shorthand")
 
 
@@ -216,11 +216,7 @@ class Digest:
         self._words = [digest_words(sources.layouts[kind]) for kind in sources.kinds]
 
     def add(self, clock, index, raw):
-        state = misr(self._states[index], clock & 0xFFFFFFFF)
-        for _ in range(self._words[index]):
-            state = misr(state, raw & 0xFFFFFFFF)
-            raw >>= 32
-        self._states[index] = state
+        self._states[index] = absorb(self._states[index], clock, raw, self._words[index])
 
     def value(self):
         return fold(self._states)

@@ -1,4 +1,4 @@
-"""Texts that people and programs have written: read, and refused with the place of what is no text, or no JSON."""
+"""Texts from people and programs: read, or refused with the place of the error if they are not text, or not JSON."""
 
 import json
 import re
@@ -8,13 +8,13 @@ from .errors import InputError
 
 __all__ = ["decode", "integer", "nested", "read_json", "read_text", "shown"]
 
-#: A value in a message has at most so many characters.
+#: The most characters of a value in a message.
 _LONGEST = 60
 _TOO_LARGE = 10**1000
 
 
 def read_text(path):
-    """The text of a file, its line ends as ``\\n``. Raises InputError if it cannot be read, or is no UTF-8."""
+    """The text of a file, its line ends as ``\\n``. Raises InputError if it cannot be read, or is not UTF-8."""
     path = Path(path)
     try:
         octets = path.read_bytes()
@@ -26,7 +26,7 @@ def read_text(path):
 
 
 def decode(octets, path):
-    """The same from what is in the file."""
+    """The same from the octets of the file."""
     try:
         text = octets.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -38,7 +38,7 @@ def decode(octets, path):
 
 
 def read_json(path, *, cut_off=None):
-    """What a JSON file says. Raises InputError. cut_off : the message if the text ends too soon."""
+    """The contents of a JSON file. Raises InputError. cut_off : the message if the text ends too soon."""
     text = read_text(path)
     try:
         return json.loads(text, parse_int=integer)
@@ -52,7 +52,7 @@ def read_json(path, *, cut_off=None):
 
 
 def nested(text, path):
-    """The InputError about a text whose brackets are nested too deeply, where they are the deepest."""
+    """The InputError about a text with too deeply nested brackets, at the deepest place."""
     depth = deepest = place = 0
     for found in re.finditer(r"[][{}()]", text):
         depth += 1 if found[0] in "[{(" else -1
@@ -65,8 +65,7 @@ def nested(text, path):
 
 
 def integer(text):
-    """A whole number in decimal. For one of thousands of digits, which Python does not take and nobody has a use for, another that
-    is too large."""
+    """A whole number in decimal. One of thousands of digits, which Python refuses, becomes another number that is too large."""
     try:
         return int(text)
     except ValueError:
@@ -76,7 +75,7 @@ def integer(text):
 
 
 def shown(value):
-    """A value as a message shows it: as Python writes it, and not without end."""
+    """A value as a message shows it: as Python writes it, and not too long."""
     try:
         text = repr(value)
     except (RecursionError, ValueError):        # ValueError: a number of thousands of digits

@@ -1,7 +1,7 @@
-"""What a run looks like over time: what each core was busy with, the messages, what was said, how often each word ran.
+"""A run over time: what each core worked on, the messages, the events, how often each word ran.
 
-Pages, traces and the Python interface are made from it, and from the calls. It is filled either by the run, as its ``watch``, or
-from its waves (``sim.waves.reader``): both give the same.
+Pages, traces and the Python interface are made from it, and from the calls. Either the run fills it, as its ``watch``, or its waves
+do (``sim.waves.reader``): both give the same.
 """
 
 from typing import NamedTuple
@@ -23,7 +23,7 @@ STAGE, ROUTINE = "stage", "routine"
 
 
 class Span(NamedTuple):
-    """A core works on a call (its id), at one stage of it, from ``start`` to before ``end``: what waves show as its stage."""
+    """A core works on a call (its id), at one stage of it, from ``start`` to before ``end``: its stage in the waves."""
 
     core: int
     start: int
@@ -33,7 +33,7 @@ class Span(NamedTuple):
 
 
 class Slice(NamedTuple):
-    """A core is busy with something from ``start`` to before ``end``. Slices of a core lie in each other or apart.
+    """A core is busy with something from ``start`` to before ``end``. Slices of a core are nested or disjoint.
 
     kind : an Activity's name in small letters, "stage" or "routine".
     """
@@ -47,7 +47,7 @@ class Slice(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """An interrupt message. ``delivered`` : target -> clock.  call : the id of the one that it was sent for."""
+    """An interrupt message. ``delivered`` : target -> clock.  call : the id of the call that it was sent for."""
 
     source: int
     vector: int
@@ -57,10 +57,11 @@ class Sent(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """Something that a core or its APIC has said.
+    """An event of a core or its APIC.
 
-    pc : of the word that said it, or at which the core was then; None if that is not known.  a, b : of an APIC vector and
-    destination.  address : of the memory operation of the same word, or None.  call : the id of the one that it belongs to.
+    pc : of the word that emitted it, or where the core was then; None if that is unknown.  a, b : for an APIC, vector and
+    destination.
+    address : of the memory operation of the same word, or None.  call : the id of the call that it belongs to.
     """
 
     clock: int
@@ -74,7 +75,7 @@ class Moment(NamedTuple):
 
 
 class Timeline:
-    """Collects.
+    """Collects a run over time.
 
     Parameters
     ----------
@@ -82,8 +83,8 @@ class Timeline:
 
     Members
     -------
-    spans, slices, sent : each by the clock of its end (messages: of being sent); whole after ``finish``.
-    moments : what cores and APICs have said, by clock.
+    spans, slices, sent : each by the clock of its end (messages: of being sent); complete after ``finish``.
+    moments : the events of cores and APICs, by clock.
     begun : Begun.  traffic : Traffic.  clocks : of the run, after ``finish``.
     """
 
@@ -103,7 +104,7 @@ class Timeline:
         self._cores = [_Core(core, self) for core in range(config.n_cores)]
 
     def add(self, record, tracker):
-        """The next record, which the tracker has taken."""
+        """The next record, after the tracker has processed it."""
         self.traffic.add(record, tracker)
         kind = type(record)
         if kind is CommitRecord:
@@ -130,20 +131,20 @@ class Timeline:
             self.see(clock, core, seen)
 
     def see(self, clock, core, seen: Seen):
-        """A core is seen like this in this clock; after the records of the clock."""
+        """A core looks like this in this clock; after the records of the clock."""
         self.begun.add(core, seen)
         state, _, pc, _ = seen
         self._pcs[core] = pc
         self._cores[core].runs(clock, None if state in _NOWHERE else self.image.routine(pc))
 
     def finish(self, clocks):
-        """The run is over, after so many clocks."""
+        """The run has ended, after this many clocks."""
         self.clocks = clocks
         for core in self._cores:
             core.end(clocks)
 
     def _delivered(self, record):
-        """It is of the oldest message that it may be a delivery of."""
+        """It belongs to the oldest message that it may deliver."""
         travelling = self._travelling[record.source]
         for index, (sent, left) in enumerate(travelling):
             if sent.vector == record.vector and (record.target is None or record.target in left):
@@ -156,7 +157,7 @@ class Timeline:
 
 
 class _Core:
-    """The slices of one core that are open, the outermost first."""
+    """The open slices of one core, the outermost first."""
 
     def __init__(self, number, timeline):
         self._number = number
@@ -167,7 +168,7 @@ class _Core:
         self._context = (None, Stage.NONE), 0
 
     def at(self, clock, frames):
-        """The core is busy with these Frames from this clock on."""
+        """The core works on these Frames from this clock on."""
         self._leave(clock, frames[1:])
         for index, frame in enumerate(frames[1:]):
             if index == len(self._frames):
@@ -194,7 +195,7 @@ class _Core:
         self._end_span(clock)
 
     def _leave(self, clock, frames):
-        """Close what is no longer there."""
+        """Close what has ended."""
         same = 0
         while same < min(len(frames), len(self._frames)) and frames[same] is self._frames[same][0]:
             same += 1
@@ -227,7 +228,7 @@ class _Core:
 
 
 def _name(frame):
-    """What a person calls a Frame."""
+    """The displayed name of a Frame."""
     match frame.kind:
         case Activity.INTERRUPT:
             return f"interrupt {frame.interrupt.vector:#x}"

@@ -1,4 +1,4 @@
-"""What a run costs: memory operations, words that go from core to core, locks, interrupts; from the first request for a call on."""
+"""What a run costs: memory operations, words that move between cores, locks, interrupts; from the first request for a call on."""
 
 from collections import Counter, defaultdict
 
@@ -13,26 +13,26 @@ __all__ = ["Traffic"]
 class Traffic:
     """Counts, as the records come.
 
-    A word *bounces* when a core uses it that another has stored into since, or stores into one that another has used since: what
+    A word *bounces* when a core uses it after another core has stored into it, or stores into it after another has used it: this
     would move a cache line if each word had one.
 
     Parameters
     ----------
-    image : that runs.
+    image : of the run.
     """
 
     def __init__(self, image):
         self._image = image
         self._begun = False
         self._operations = Counter()
-        self._users = {}                  # address -> (who has stored last, all who have used it since)
+        self._users = {}                  # address -> (last core to store, all cores that have used it since)
         self._bounces = Counter()         # address -> how often
         self._locks = defaultdict(_Lock)
         self._held = {}                   # address -> clock since which it is held
         self._sent = self._saved = 0
 
     def add(self, record, tracker: CallTracker):
-        """The next record, which the tracker has taken."""
+        """The next record, after the tracker has processed it."""
         kind = type(record)
         if kind is CoreRecord:
             self._begun |= record.event is Event.REQUEST
@@ -71,7 +71,7 @@ class Traffic:
         self._users[record.address] = (record.core, frozenset({record.core})) if stores else (owner, users | {record.core})
 
     def to_json(self):
-        """As plain data; words and locks by their names, those that bounce most and are held longest first."""
+        """As plain data; words and locks by name, those that bounce most and are held longest first."""
         name = self._image.name_of
         return {
             "operations": {kind: self._operations[kind] for kind in ("loads", "stores", "atomic")},
@@ -85,7 +85,7 @@ class Traffic:
 
 
 class _Lock:
-    """How often a lock was taken, how often a try has failed, for how many clocks it was held in all, and at most."""
+    """How often a lock was taken, how often a try failed, for how many clocks it was held in total, and the longest time."""
 
     def __init__(self):
         self.taken = self.failed = self.clocks = self.longest = 0

@@ -1,6 +1,6 @@
 """Verilog of the machine and of its parts, by Amaranth's own backend.
 
-Where a component has Tiles, they may be instances of one module (``hollow``): the Verilog of ``tile`` then belongs beside it.
+Tiles in a component may be instances of one module (``hollow``): the Verilog of ``tile`` then belongs beside it.
 """
 
 import re
@@ -14,12 +14,12 @@ from sim.ports import Boxed
 
 __all__ = ["component_verilog", "hollow"]
 
-#: A register as Yosys declares it, with its first value: of which Verilator warns, since it is also assigned elsewhere.
+#: A register as Yosys declares it, with its initial value; Verilator warns about that, since it is also assigned elsewhere.
 _REGISTER = re.compile(r"^  reg (\[\d+:0\] )?(\w+|\\\S+) +(= .*;)$", re.MULTILINE)
 
 
 def component_verilog(component, name, *, rename=None):
-    """The Verilog of a component as the module ``name``, with ``clk`` and ``rst`` beside the ports of its signature.
+    """The Verilog of a component as the module ``name``, with ``clk`` and ``rst`` besides the ports of its signature.
 
     rename : port -> another name for it.  Raises MissingToolError.
     """

@@ -1,4 +1,4 @@
-"""Decides that a run is stuck, and says which calls are, and how far each of their targets has come."""
+"""Decides that a run is stuck, and reports which calls are, and how far each of their targets has come."""
 
 from rtl.events import Event
 
@@ -11,24 +11,25 @@ __all__ = ["JUDGES", "Watchdog"]
 
 
 class Watchdog:
-    """A run makes progress while there are events and words change. A try for a spin lock that failed is no progress.
+    """A run makes progress while there are events and words change. A failed try for a spin lock is no progress.
 
     The progress of a function counts: when ``patience`` clocks without progress have passed, and some core is in a function (RUN
-    without RAN) and has had no record since half of them had passed, that is progress, and the count starts again. (A function that
-    only works is silent; one that spins reads memory.)
+    without RAN) and has had no record during the second half of them, that is progress, and the count starts again. (A function
+    that only works is silent; one that spins reads memory.)
 
-    It is fed after the tracker, and has ``violations`` as an oracle has. What goes round for ever and changes words on the way (a
-    walker in a ring) is progress here: O10 sees it, and ``sentences()`` says what is not over when the run's clocks end.
+    It is fed after the tracker, and has ``violations`` like an oracle. An endless loop that changes words (a walker in a ring) is
+    progress here: O10 detects it, and ``sentences()`` lists what is unfinished when the run's clocks end.
 
     Parameters
     ----------
     tracker : the CallTracker of the run.
     patience : clocks without progress until the run is stuck. Longer than the longest delay of the scenario: a core that lets
-        clocks pass is silent all the while.
+    clocks
+        pass is silent all the while.
 
     Members
     -------
-    violations, verdict, exercised, lacks : as of an Oracle. What it is exercised by are clocks.
+    violations, verdict, exercised, lacks : as for an Oracle. ``exercised`` counts clocks.
     """
 
     name = "WATCHDOG"
@@ -49,7 +50,7 @@ class Watchdog:
         return Verdict.VIOLATED if self.violations else Verdict.HOLDS
 
     def add(self, record):
-        """The next record. Returns True as soon as the run is stuck, which is what ends it (see ``Sink.on_clock``)."""
+        """The next record. Returns True as soon as the run is stuck, which ends it (see ``Sink.on_clock``)."""
         if self.violations:
             return True
         kind = type(record)
@@ -57,7 +58,7 @@ class Watchdog:
             progress = record.event is not Event.NONE and not (record.event is Event.LOCK_TRY and record.result)
         else:
             progress = kind is not CommitRecord or record.old != record.new
-        # A silence that was too long is not mended by its end.
+        # The end of a silence that was too long does not undo it.
         if record.clock - self._progress > self.patience and self._silent(record.clock - progress):
             self._stuck()
             return True
@@ -70,7 +71,7 @@ class Watchdog:
         return False
 
     def finish(self, outcome):
-        """The run has ended. If not in quiet, it may have been stuck without a single record since."""
+        """The run has ended. Unless it is quiet, it may have been stuck without a single record since."""
         self.exercised = outcome.clocks
         if not self.violations and outcome.ending is not Ending.QUIET and self._silent(outcome.clocks - 1):
             self._stuck()
@@ -79,7 +80,7 @@ class Watchdog:
         return {"name": self.name, "title": self.title, "verdict": self.verdict.value, "exercised": self.exercised, "lacks": []}
 
     def _silent(self, clock):
-        """Whether there was no progress for too long before this clock."""
+        """Whether the time without progress before this clock was too long."""
         while clock - self._progress > self.patience:
             half = self._progress + self.patience // 2
             if not any(count and last <= half for count, last in zip(self._functions, self._last, strict=True)):
@@ -88,7 +89,7 @@ class Watchdog:
         return False
 
     def sentences(self):
-        """One for each call that is not over: how far it has come."""
+        """One for each unfinished call: how far it has come."""
         return [self._sentence(call) for call in self._tracker.calls if not call.over]
 
     def _stuck(self):

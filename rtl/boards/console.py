@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from ..config import straps_layout
 from ..core.seen import status_layout
 from ..machine import LoadPort
+from .hunter import HunterPort
 from .tap import TapPort
 from .wire import CRC, SYNC, Operation, Reply, summary_layout, word_octets
 
@@ -15,9 +16,12 @@ __all__ = ["Console"]
 #: Octets of a header without its CRC: operation, tag, address, count.
 _HEADER = 6
 _CRC = 2
-_READS = (Operation.IDENTIFY, Operation.STATUS, Operation.READ_ARENA)
+_READS = (Operation.IDENTIFY, Operation.STATUS, Operation.READ_ARENA, Operation.READ_HUNT)
 #: What would disturb a run.
-_NOT_IN_A_RUN = (Operation.READ_ARENA, Operation.WRITE_ARENA, Operation.WRITE_MICROCODE, Operation.WRITE_STRAPS)
+_NOT_IN_A_RUN = (Operation.READ_ARENA, Operation.WRITE_ARENA, Operation.WRITE_MICROCODE, Operation.WRITE_STRAPS,
+                 Operation.WRITE_ORDERS)
+#: What only a Hunter does.
+_HUNTS = (Operation.WRITE_ORDERS, Operation.HUNT, Operation.READ_HUNT)
 
 
 class Console(wiring.Component):
@@ -36,6 +40,8 @@ class Console(wiring.Component):
     tick : high for one clock now and then. If nothing comes from one to the next, the request that has begun is not heard.
     load, straps : to the machine.  tap : to its arena.  status : from the machine.
     go, last, hold, summary : as of Runner.
+    digest : of the run, if the Identity says that there is one.
+    hunter : to the Hunter, if the Identity says that there is one.
     """
 
     def __init__(self, config, identity, *, straps):
@@ -56,6 +62,8 @@ class Console(wiring.Component):
             "last": Out(32),
             "hold": Out(1),
             "summary": In(summary_layout),
+            "digest": In(32),
+            "hunter": Out(HunterPort()),
         })
         octets = max(_HEADER, *self._octets.values())
         self._word = Signal(8 * octets, name="word")        # shifted towards its high end, in and out: there is one for both
@@ -73,13 +81,17 @@ class Console(wiring.Component):
         self._silent = Signal()         # nothing has come since the last tick
         self._store = Signal()          # ``word`` is whole
         self._size = Signal.like(self._left)
-        self._reads, self._refused = Signal(), Signal()
+        self._reads, self._refused, self._absent = Signal(), Signal(), Signal()
+        hunts, run = self.hunter.begun, self.summary.begun
         m.d.sync += self._silent.eq((self._silent | self.tick) & ~self.valid)
         m.d.comb += [
             self._size.eq(Array(self._octets[kind] for kind in Operation)[self._operation.as_value()]),
             self._reads.eq(self._is(*_READS)),
-            self._refused.eq(self.summary.begun & self._is(*_NOT_IN_A_RUN)),
+            self._refused.eq((run | hunts) & self._is(*_NOT_IN_A_RUN) | hunts & self._is(Operation.RUN)
+                             | run & ~hunts & self._is(Operation.HUNT)),
         ]
+        if self._identity.room is None:
+            m.d.comb += self._absent.eq(self._is(*_HUNTS))
         self._write(m)
         with m.FSM():
             self._receiving(m)
@@ -100,6 +112,9 @@ class Console(wiring.Component):
             self.load.data.eq(self._word),
             self.tap.address.eq(self._address),
             self.last.eq(self._word),
+            self.hunter.write.eq(store & self._is(Operation.WRITE_ORDERS)),
+            self.hunter.address.eq(self._address),
+            self.hunter.data.eq(self._word),
         ]
         with m.If(store & self._is(Operation.WRITE_STRAPS)):
             m.d.sync += self.straps.as_value().eq(self._word)
@@ -153,11 +168,14 @@ class Console(wiring.Component):
         with m.State("EXECUTE"):
             with m.If(~crc.match_detected):
                 m.d.sync += self._reply.eq(Reply.DAMAGED)
+            with m.Elif(self._absent):
+                m.d.sync += self._reply.eq(Reply.ABSENT)
             with m.Elif(self._refused):
                 m.d.sync += self._reply.eq(Reply.BUSY)
             with m.Else():
                 m.d.sync += self._reply.eq(Reply.DONE)
-                m.d.comb += [self.go.eq(self._is(Operation.RUN)), self.hold.eq(self._is(Operation.HOLD))]
+                m.d.comb += [self.go.eq(self._is(Operation.RUN)), self.hold.eq(self._is(Operation.HOLD)),
+                             self.hunter.begin.eq(self._is(Operation.HUNT))]
             m.next = "REPLY"
 
     def _replying(self, m):
@@ -197,13 +215,15 @@ class Console(wiring.Component):
     def _fetch(self, m):
         """The word to be sent next."""
         identity = Array(Const(word, 16) for word in self._identity.words())
-        seen = Array([self.summary.as_value(), *(status.as_value() for status in self.status)])
+        seen = Array([self.summary.as_value(), *(status.as_value() for status in self.status), self.digest])
         number = self._address[:8]
         with m.Switch(self._operation):
             with m.Case(Operation.IDENTIFY):
                 m.d.sync += self._fill(identity[number], Operation.IDENTIFY)
             with m.Case(Operation.STATUS):
                 m.d.sync += self._fill(seen[number], Operation.STATUS)
+            with m.Case(Operation.READ_HUNT):
+                m.d.sync += self._fill(self.hunter.word, Operation.READ_HUNT)
             with m.Default():
                 m.d.sync += self._fill(self.tap.word, Operation.READ_ARENA)
 

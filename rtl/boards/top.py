@@ -1,5 +1,9 @@
 """The top of a bitstream: a Board on the pins of a platform."""
 
+from contextlib import suppress
+from itertools import islice
+
+from amaranth.build import ResourceError
 from amaranth.hdl import ClockDomain, Elaboratable, Module
 from amaranth.lib import io
 
@@ -30,17 +34,24 @@ class Top(Elaboratable):
         m.submodules.rx, m.submodules.tx = rx, tx = io.Buffer("i", uart.rx), io.Buffer("o", uart.tx)
         m.d.comb += [board.rx.eq(rx.i), tx.o.eq(board.tx)]
         shown = [board.violation, board.heartbeat, *board.in_handler]
-        if len(self._lights) == 1:
+        lights = [*islice(self._requested(platform), len(shown))]
+        if len(lights) == 1:
             shown = [board.violation | board.heartbeat]
-        requested = {}
-        for number, ((name, index, pin), value) in enumerate(zip(self._lights, shown, strict=False)):
-            if (name, index) not in requested:
-                pins = "-" if pin is None else _every_pin(platform, name, index)
-                requested[name, index] = platform.request(name, index, dir=pins)
-            light = requested[name, index]
-            m.submodules[f"light{number}"] = buffer = io.Buffer("o", light if pin is None else getattr(light, pin))
+        for number, (light, value) in enumerate(zip(lights, shown, strict=False)):
+            m.submodules[f"light{number}"] = buffer = io.Buffer("o", light)
             m.d.comb += buffer.o.eq(value)
         return m
+
+    def _requested(self, platform):
+        """The pin of one light after the other, without those that the serial line has."""
+        requested = {}
+        for name, number, pin in self._lights:
+            with suppress(ResourceError):
+                if (name, number) not in requested:
+                    pins = "-" if pin is None else _every_pin(platform, name, number)
+                    requested[name, number] = platform.request(name, number, dir=pins)
+                light = requested[name, number]
+                yield light if pin is None else getattr(light, pin)
 
 
 def _every_pin(platform, name, number):

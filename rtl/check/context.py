@@ -15,7 +15,7 @@ _MAX_FRAMES = 6
 #: Width of the count of entries that a walk has visited.
 VISITS_BITS = 16
 
-#: What a Context finds by itself, each for one clock.
+#: The findings of a Context itself, each for one clock.
 findings_layout = data.StructLayout(dict.fromkeys(("refs", "list", "walk", "mask", "where", "warn", "trap", "overflow"), 1))
 
 #: What ends, ``DELAY`` clocks after its record.
@@ -23,7 +23,7 @@ end_layout = data.StructLayout({
     "function": 1,        # RAN
     "call": 1,            # RESULT
     "failed": 1,          # ... with a result that is not 0
-    "program": 1,         # COMMAND: whatever was left open never ends
+    "program": 1,         # COMMAND: frames left open never end
 })
 
 
@@ -31,12 +31,12 @@ class Context(wiring.Component):
     """Follows one core through its calls and interrupts, which may be nested.
 
     REQUEST begins a call and RESULT ends it; ACCEPT begins an interrupt and IRET ends it; COMMAND ends all. The outputs of clock
-    ``t + 1`` are about the records of clock ``t``, but ``ends`` and ``accepted``, which are ``DELAY`` clocks late. An operation
+    ``t + 1`` are about the records of clock ``t``, except ``ends`` and ``accepted``, which are ``DELAY`` clocks late. An operation
     stays until it is granted the bus.
 
-    These are an overflow: an operation that waits for more than MAX_WAIT clocks or until the next one comes (what depends on each
-    other is at least one access to memory apart); too many calls, or calls and interrupts; a call or a function that begins before
-    the end of the last one has taken effect; a RESULT that leaves an interrupt, and an IRET that leaves a call.
+    These are an overflow: an operation that waits for more than MAX_WAIT clocks or until the next one comes (dependent operations
+    are at least one access to memory apart); too many calls, or calls and interrupts; a call or a function that begins before the
+    end of the last one has taken effect; a RESULT that leaves an interrupt, and an IRET that leaves a call.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class Context(wiring.Component):
         m.d.sync += self.findings.overflow.eq(1)
 
     def _follow(self, m):
-        """Calls and interrupts. (The innermost is a call; the calls, as many ones.)"""
+        """Calls and interrupts. (Returns whether the innermost is a call, and the calls in unary.)"""
         record = self.record
         # A frame is a call (1) or an interrupt (0); bit 0 is the innermost.
         frames, used = Signal(_MAX_FRAMES), Signal(_MAX_FRAMES)
@@ -95,7 +95,7 @@ class Context(wiring.Component):
         def pop():
             m.d.sync += [frames.eq(frames[1:]), used.eq(used[1:])]
 
-        # What goes over no bus moves on through a line.
+        # What does not go over the bus moves through a delay line.
         lines = {name: Signal(DELAY, name=f"{name}_line") for name in (*end_layout.members, "accepted")}
         starts = {name: Signal(name=f"{name}_starts") for name in lines}
         m.d.sync += [line.eq(Cat(starts[name], line)) for name, line in lines.items()]
@@ -103,7 +103,7 @@ class Context(wiring.Component):
         m.d.comb += [self.accepted.eq(lines["accepted"][-1]), starts["accepted"].eq(self._accepts)]
 
         def is_after(*names):
-            """What begins here must not be overtaken by these."""
+            """These must not be overtaken by what begins here."""
             with m.If(Cat(lines[name].any() for name in names).any()):
                 self._overflow(m)
 
@@ -140,7 +140,7 @@ class Context(wiring.Component):
         return in_call, calls
 
     def _walk(self, m):
-        """The walk over the queue. An interrupt in the middle of it may have one of its own."""
+        """The walk over the queue. An interrupt during it may have its own walk."""
         record, findings = self.record, self.findings
         inside = Signal(_MAX_FRAMES)      # it is at an entry, not at the head; bit 0 is the innermost
         seen = Signal(VISITS_BITS)        # entries; forgotten when an interrupt begins or ends, so it may be too low
@@ -161,7 +161,7 @@ class Context(wiring.Component):
                 m.d.sync += [inside[0].eq(0), findings.list.eq(inside[0])]
 
     def _look(self, m):
-        """What a single record shows."""
+        """The findings in a single record."""
         record, findings = self.record, self.findings
         with m.Switch(record.event):
             with m.Case(Event.RUN):
@@ -176,12 +176,12 @@ class Context(wiring.Component):
                 m.d.sync += findings.trap.eq(1)
 
     def _operate(self, m, in_call, calls):
-        """What other cores may have to know."""
+        """Operations that other cores may need to know."""
         record, operation = self.record, self.operation
         acts, deletes, again = Signal(), Signal(), Signal()
-        # A DEQUEUE and a LIST_DEL of one entry are one deletion.
+        # DEQUEUE and LIST_DEL of one entry are one deletion.
         deleted = Signal(self._config.xlen)
-        half = Signal()                   # of ``deleted`` only one was said: ...
+        half = Signal()                   # only one event of ``deleted`` has occurred: ...
         listed = Signal()                 # ... LIST_DEL
         with m.If(deletes):
             m.d.comb += again.eq(half & (deleted == record.a) & (listed != (record.event == Event.LIST_DEL)))

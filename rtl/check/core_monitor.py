@@ -26,17 +26,17 @@ class CoreMonitor(wiring.Component):
 
     Members
     -------
-    run : as of Monitor.
+    run : see Monitor.
     record, interrupt : this core's records; 0 with ``run`` low.
     me : this core, as one bit; held.  below : the cores of lower number; held.
     visits, scope : see Context and Csds; held.
-    request : what this core has done.  granted : it has the bus.
-    operation, by : what has the bus, and whose it is, as one bit.
+    request : this core has an operation for the bus.  granted : it has the bus.
+    operation, by : the operation on the bus, and its core, as one bit.
     terms, comes, spared, exit, exits, accepted, verdict, rest : see Obligations.  accepts : see Context, ``accepted``.
     state, holding, findings : see Csds, Locks and Context.
-    over : a call of this core is over.
+    over : a call of this core has ended.
     locked : a csd of this core is locked, or it holds a spin lock.
-    moved : it said an event that is no failed try of a lock, or an interrupt moved, in the last clock with ``run`` high.
+    moved : it emitted an event other than a failed try of a lock, or an interrupt moved, in the last clock with ``run`` high.
     spoke : it had a record then.
     """
 

@@ -10,18 +10,18 @@ __all__ = ["Csds", "scope_layout", "state_layout"]
 
 #: The state before the operation, each for one clock.
 state_layout = data.StructLayout({
-    "known": 1,           # there is an entry of this address
+    "known": 1,           # there is an entry for this address
     "locked": 1,          # it was locked
-    "used": 1,            # another call of the owner that is not over has locked it
+    "used": 1,            # another unfinished call of the owner has locked it
     "linked": 1,          # it was queued, and not unlinked since
     "counted": 1,         # its count was not 0
     "full": 1,            # there is no room for it
 })
 
-#: Which of this to keep: a state whose end the protocol does not report would never end. Held.
+#: Which of these to track: a state whose end the protocol does not report would never end. Held.
 scope_layout = data.StructLayout({
     "locks": 1,           # LOCK, until UNLOCK
-    "calls": 1,           # who uses it, until RESULT
+    "calls": 1,           # the call that uses it, until RESULT
     "links": 1,           # QUEUE, until DEQUEUE or DELETE
     "takes": 1,           # TAKE unlinks, because the protocol does not report DELETE
 })
@@ -31,7 +31,7 @@ class Csds(wiring.Component):
     """The csds that one core owns. The owner is the core that locks or queues a csd. A csd that is not locked, used or linked is
     forgotten once its entry is needed.
 
-    The state of clock ``t + 1`` is what the operation of clock ``t`` has found.
+    The state of clock ``t + 1`` is what the operation of clock ``t`` found.
 
     Parameters
     ----------
@@ -40,11 +40,11 @@ class Csds(wiring.Component):
 
     Members
     -------
-    operation : what a core does; valid in the clock in which it has the bus.  own : it is the owner.
+    operation : of any core; valid in the clock in which it has the bus.  own : this core is the owner.
     scope : see ``scope_layout``.
-    over : a call of this core is over.  calls : in how many it was, that one among them, as many ones.
+    over : a call of this core has ended.  calls : how many calls it was in, including that one, in unary.
     state : see ``state_layout``.
-    locked : a csd is.
+    locked : a csd is locked.
     """
 
     def __init__(self, config, n_entries):

@@ -11,7 +11,7 @@ __all__ = ["Locks", "holding_layout"]
 #: The state before the lock was taken or released, each for one clock.
 holding_layout = data.StructLayout({
     "held": 1,            # this core held it
-    "known": 1,           # it was seen to take it
+    "known": 1,           # this core was seen to take it
     "full": 1,            # there is no room for it
 })
 
@@ -20,7 +20,7 @@ class Locks(wiring.Component):
     """The spin locks that one core holds, and, as far as there is room, those that it has held. A lock that is taken while it is
     held belongs to the core that took it last.
 
-    The holding of clock ``t + 1`` is what the operation of clock ``t`` has found.
+    The holding of clock ``t + 1`` is what the operation of clock ``t`` found.
 
     Parameters
     ----------
@@ -29,9 +29,9 @@ class Locks(wiring.Component):
 
     Members
     -------
-    operation : what a core does; valid in the clock in which it has the bus.  own : it is this core.
+    operation : of any core; valid in the clock in which it has the bus.  own : it is this core's.
     holding : see ``holding_layout``.
-    held : it holds one.
+    held : this core holds a lock.
     """
 
     def __init__(self, config, n_entries):

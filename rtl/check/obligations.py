@@ -12,16 +12,16 @@ from .operation import MAX_CALLS, Operation, operation_layout, terms_layout
 
 __all__ = ["Obligations", "rest_layout", "verdict_layout"]
 
-#: What is found, each for one clock.
+#: The findings, each for one clock.
 verdict_layout = data.StructLayout({
     "owed": 1,            # the function that began was owed by a call of this core
-    "inside": 1,          # the function that began on this core is in the middle of one that has not called for it
-    "early": 1,           # a call is over before the function has ended where it must have
-    "wrong": 1,           # ... with a result that it must not have
+    "inside": 1,          # the function that began on this core is inside another one that has not called for it
+    "early": 1,           # a call ended before the function ended where it must have
+    "wrong": 1,           # ... with a wrong result
     "full": 1,            # there is no room for a call, or for what it calls
 })
 
-#: What is left undone.
+#: What is unfinished.
 rest_layout = data.StructLayout({
     "lost": 1,            # a call has not returned, or a core that must run its function has not run it to its end
     "uninterrupted": 1,   # ... has not begun it, and has accepted no interrupt since the call began
@@ -32,13 +32,13 @@ rest_layout = data.StructLayout({
 class Obligations(wiring.Component):
     """The calls of one caller: which cores must and may run which function, which have begun it, and which are inside it.
 
-    The hardware form of ``sim.obligations.Book``. A call is forgotten once its entry is needed, if it is over, no core is in its
+    The hardware form of ``sim.obligations.Book``. A call is forgotten once its entry is needed, if it has ended, no core is in its
     function and none may begin it. If a core owes several calls of the same function with the same info, the oldest is served
     first.
 
     A function inside another that has not called for it is not followed: it is ``inside``, and ``full``.
 
-    The verdicts of clock ``t + 1`` are on what is done, and what ends, in clock ``t``.
+    The verdicts of clock ``t + 1`` are about the operation of clock ``t``, and what ends in it.
 
     Parameters
     ----------
@@ -47,12 +47,12 @@ class Obligations(wiring.Component):
 
     Members
     -------
-    operation : what a core does; valid in the clock in which it has the bus.  by : which one, as one bit.  own : this one.
+    operation : of any core; valid in the clock in which it has the bus.  by : that core, as one bit.  own : it is this one.
     terms : of an ISSUE.  comes : cores that come online.
     spared : cores that need not run what is being requested: they go offline, or have cleared their bits in a mask.
     me : this core, as one bit; held.
     ends : what ends on this core.
-    calls : in how many calls it is, as many ones.
+    calls : how many calls it is in, in unary.
     exit : it has ended a function, and is in none now.  exits : the cores that have.
     earlier : those of them that come before this core in the order of records.
     accepted : cores that have accepted an interrupt.
@@ -85,10 +85,10 @@ class Obligations(wiring.Component):
         m = Module()
         m.d.sync += self.verdict.eq(0)
         count = self._n_entries
-        # The calls that this core is in, the innermost first; all 0 where there is none.
+        # The calls that this core is in, the innermost first; unused ones are 0.
         frame_layout = data.StructLayout({"entry": count, "issued": 1, "call": 1, "here": 1, "wait": 1, "fails": 1, "returns": 1})
         frames = Signal(data.ArrayLayout(frame_layout, MAX_CALLS))
-        # The functions that it is in, as many ones, and the last call that each has made.
+        # The functions that it is in, in unary, and the last call that each has made.
         running, made = Signal(MAX_CALLS), Signal(data.ArrayLayout(count, MAX_CALLS))
         entries = [_Entry(self._config, index) for index in range(count)]
         older = [Signal(count, name=f"older{index}") for index in range(count)]       # of each entry: the others that are
@@ -109,7 +109,7 @@ class Obligations(wiring.Component):
         for index, entry in enumerate(entries):
             current = frames[0].entry[index]
             comes = Mux(under_way[index], self.comes, 0)
-            # The mask that ISSUE says was read before, so cores are spared as soon as the call is requested.
+            # The mask in ISSUE was read earlier, so cores are spared as soon as the call is requested.
             spared = Mux(asked[index], self.spared, 0)
             kept = Mux(current, keep, ~0)
             with m.If(chosen[index]):
@@ -117,7 +117,7 @@ class Obligations(wiring.Component):
             with m.Else():
                 m.d.sync += older[index].eq(older[index] & ~chosen)
             with m.If(chosen[index]):
-                # Nobody may begin yet, and nobody owes anything.
+                # No core may begin yet, and none owes anything.
                 m.d.sync += [entry.must.eq(~0), entry.begun.eq(~0)]
             with m.Elif(issues & current):
                 m.d.sync += [entry.asked.eq(terms.asked), entry.may.eq(terms.online), entry.must.eq(terms.online & entry.must),
@@ -133,7 +133,7 @@ class Obligations(wiring.Component):
         return m
 
     def _serve(self, m, entries, older, running, made):
-        """A function begins on any core: the entry that it is for, as one bit."""
+        """A function begins on any core: returns the entry that it is for, as one bit."""
         operation, verdict = self.operation, self.verdict
         serves, served = Signal(len(entries)), Signal(len(entries))
         with m.If(operation.valid & (operation.operation == Operation.RUN)):
@@ -154,7 +154,7 @@ class Obligations(wiring.Component):
         return served
 
     def _begin(self, m, entries, frames, made):
-        """This core asks: (the entry of the call that is requested, as one bit; that which was requested last begins)."""
+        """This core's calls: (the entry of the requested call, as one bit; whether the last requested call begins)."""
         operation, terms, frame, count = self.operation, self.terms, frames[0], len(entries)
         free, chosen, issues = Signal(count), Signal(count), Signal()
         with m.If(operation.valid & self.own):
@@ -179,11 +179,11 @@ class Obligations(wiring.Component):
         return chosen, issues
 
     def _end(self, m, entries, frames, running, made):
-        """Functions, calls and all: the cores that may still do what the innermost call has asked for."""
+        """Ends of functions, calls and everything. Returns the cores that may still run what the innermost call requested."""
         ends, frame, verdict, n = self.ends, frames[0], self.verdict, self._config.n_cores
 
         def current(name):
-            """Of the innermost call."""
+            """A field of the innermost call."""
             return _merge(Mux(frame.entry[index], getattr(entry, name), 0) for index, entry in enumerate(entries))
 
         with m.If(ends.function):
@@ -197,7 +197,8 @@ class Obligations(wiring.Component):
                 begun.eq(current("begun")),
                 must.eq(current("must")),
                 refused.eq(frame.fails & ends.failed),
-                # Who refuses says that nobody runs it; who has waited does not expect those who came too late to be waited for.
+                # A refusal means that no core runs it; a call that has waited does not expect cores that came too late to be
+                # waited for.
                 keep.eq(Mux(refused, begun, Mux(frame.wait, must | begun, ~0))),
                 late.eq(current("active") & ~self.earlier | must & ~begun & keep),
                 judged.eq(Mux(frame.wait, ~0, Mux(frame.here, self.me, 0))),
@@ -221,7 +222,7 @@ class Obligations(wiring.Component):
 
 
 class _Entry:
-    """Registers of one call. asked, may, must, begun : as of ``sim.obligations.Obligation``.
+    """Registers of one call. asked, may, must, begun : as in ``sim.obligations.Obligation``.
     active : cores that are in its function.  uninterrupted : those that had to run it at first, and have accepted no interrupt
     since."""
 

@@ -1,4 +1,4 @@
-"""An operation: something a core has done that other cores may have to know, as its Context puts it on the Monitor's bus."""
+"""An operation: an action of a core that other cores may need to know, as its Context puts it on the Monitor's bus."""
 
 from amaranth.lib import data, enum
 
@@ -10,14 +10,15 @@ __all__ = ["DELAY", "MAX_CALLS", "MAX_WAIT", "SOURCES", "Operation", "operation_
 MAX_CALLS = 3
 #: Clocks that an operation can wait for the bus.
 MAX_WAIT = 3
-#: What goes over no bus takes effect so many clocks after its record: after every operation of the same clock and of those before.
+#: What does not go over the bus takes effect this many clocks after its record: after every operation of that clock and of earlier
+#: ones.
 DELAY = 2 + MAX_WAIT
 
 
 class Operation(enum.Enum, shape=4):
     """The kinds of operations. ``a`` and ``b`` are operands."""
 
-    # By the command loop and the functions.
+    # From the command loop and the functions.
     #: A call is requested. a: func, b: info.
     REQUEST = 0
     #: ... and begins. a: its contract, b: mask.
@@ -32,7 +33,7 @@ class Operation(enum.Enum, shape=4):
     # To a csd: a.
     #: LOCK is taken.
     LOCK = 5
-    #: ... and given back. b: flags.
+    #: ... and released. b: flags.
     UNLOCK = 6
     #: It becomes reachable for others.
     QUEUE = 7
@@ -42,7 +43,7 @@ class Operation(enum.Enum, shape=4):
     DEQUEUE = 9
     #: It is unlinked.
     DELETE = 10
-    #: The count of targets still to come is stored. b: count.
+    #: The count of remaining targets is stored. b: count.
     COUNT = 11
     #: WAIT is cleared. b: flags.
     COMPLETE = 12
@@ -50,10 +51,10 @@ class Operation(enum.Enum, shape=4):
     # To a spin lock: a.
     #: It is taken.
     HOLD = 13
-    #: ... and given back.
+    #: ... and released.
     RELEASE = 14
 
-    #: A function clears its core's bit in a mask that somebody may be calling with.
+    #: A function clears its core's bit in a mask that a call may be using.
     UNMASK = 15
 
 
@@ -80,11 +81,11 @@ SOURCES = {
 
 
 def terms_layout(config):
-    """What an ISSUE comes to: its contract, with the cores that are meant. All 0 if nobody knows."""
+    """The meaning of an ISSUE: its contract, with the cores concerned. All 0 if its contract is unknown."""
     return data.StructLayout({
         "known": 1,
-        "call": 1,                    # somebody is asked
-        "here": 1,                    # of the contract, as the next three
+        "call": 1,                    # some core is asked
+        "here": 1,                    # from the contract, like the next three
         "wait": 1,
         "fails": 1,
         "returns": 1,
@@ -96,11 +97,11 @@ def terms_layout(config):
 def operation_layout(config):
     return data.StructLayout({
         "valid": 1,
-        "age": range(MAX_WAIT + 1),   # it has waited so many clocks
+        "age": range(MAX_WAIT + 1),   # clocks that it has waited
         "operation": Operation,
         "a": config.xlen,
         "b": config.xlen,
-        "calls": MAX_CALLS,           # calls that its core is in: as many ones from bit 0
+        "calls": MAX_CALLS,           # calls that its core is in: in unary, from bit 0
         "calling": 1,                 # the innermost of them has not been interrupted
         "again": 1,                   # DEQUEUE, DELETE: the other half of the core's last one
     })

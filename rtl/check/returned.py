@@ -1,4 +1,4 @@
-"""Csds that their owner has back, and accesses to them by other cores."""
+"""Csds that have returned to their owner, and accesses to them by other cores."""
 
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, wiring
@@ -16,16 +16,16 @@ def places_layout(config):
     return data.StructLayout({
         "payload": 8,             # offset in a csd from which no other core may access it
         "length": 8,              # words
-        "flags": config.xlen,     # bits that a csd has as long as it is not its owner's
-        "percpu": config.xlen,    # start of what there is one of for each core
-        "shift": 4,               # its length for a core, as a power of 2
+        "flags": config.xlen,     # bits that are set in a csd until it is its owner's again
+        "percpu": config.xlen,    # start of the per-core objects
+        "shift": 4,               # their length for one core, as a power of 2
     })
 
 
 class Returned(wiring.Component):
-    """The csds that came back to their owners last: another core has cleared the last of their flags. A csd that is queued by more
-    than one core, or declared for one core and queued by another, has no owner. Other cores may fill the csds of a core that goes
-    offline.
+    """The csds that were last returned to their owners: another core has cleared the last of their flags. A csd that more than one
+    core queues, or that is declared for one core and queued by another, has no owner. Other cores may fill the csds of a core that
+    goes offline.
 
     A store must be visible in the clock of its record: there must be no store buffer.
 
@@ -36,9 +36,9 @@ class Returned(wiring.Component):
 
     Members
     -------
-    operation, by : what had the bus in the last clock, and whose it was, as one bit.  owners : cores that know the csd.
+    operation, by : the operation that had the bus in the last clock, and its core, as one bit.  owners : cores that know the csd.
     places : see ``places_layout``.
-    records : of all cores.  run : they are to be looked at.
+    records : of all cores.  run : whether they count.
     touched : in the last clock.
     """
 

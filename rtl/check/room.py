@@ -9,8 +9,8 @@ __all__ = ["Room"]
 class Room:
     """Structure of a Monitor.
 
-    obligations : calls of a core that are not over, or still owe something.
-    csds : csds of a core that are locked, or queued, or in use by a call that is not over.
+    obligations : calls of a core that have not ended, or still owe something.
+    csds : csds of a core that are locked, or queued, or in use by an unfinished call.
     locks : spin locks that a core holds.
     """
 

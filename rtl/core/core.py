@@ -35,7 +35,7 @@ class Core(wiring.Component):
     run, stall, hold_interrupt : sampled at the clock edge (see Sequencer).
     straps : held during a run.
     load_valid, load_address, load_word : write port of the microcode store, for use while ``run`` is low.
-    issue, request, memory_done, memory_old, posts, room, fence, ordered, drained : the memory path.
+    issue, request, withdraw, memory_done, memory_old, posts, room, fence, ordered, drained : the memory path.
     registers : the local APIC's register port.
     interrupt, pending_vector, accept, init, startup : the local APIC's interrupts.
     record : in the clock in which a word completes, if it reports something; otherwise all 0.
@@ -57,6 +57,7 @@ class Core(wiring.Component):
             "load_address": In(config.pc_bits),
             "load_word": In(MicroWord.as_shape().size),
             "issue": Out(1),
+            "withdraw": Out(1),
             "request": Out(memory_request_layout(config)),
             "memory_done": In(1),
             "memory_old": In(config.xlen),
@@ -88,10 +89,10 @@ class Core(wiring.Component):
 
         word = MicroWord(fetch.data)
         share(sequencer, run=self.run, stall=self.stall, hold_interrupt=self.hold_interrupt,
-              word=word, next_pc=fetch.addr, a=datapath.a, b=datapath.b, address=datapath.address, taken=datapath.taken,
+              word=word, next_pc=fetch.addr, moved=datapath.moved, address=datapath.address, taken=datapath.taken,
               memory_done=self.memory_done, posts=self.posts, room=self.room, ordered=self.ordered, drained=self.drained,
               serializes=self.registers.serializes, interrupt=self.interrupt, pending_vector=self.pending_vector,
-              accept=self.accept, init=self.init, startup=self.startup, issue=self.issue)
+              accept=self.accept, init=self.init, startup=self.startup, issue=self.issue, withdraw=self.withdraw)
         share(datapath, word=word, core_id=self.core_id, now=self.now, vector=sequencer.vector,
               interrupts_on=sequencer.interrupts_on, memory_old=self.memory_old, popped=sequencer.popped,
               apic_read=self.registers.read_data, index=sequencer.index)
@@ -111,19 +112,15 @@ class Core(wiring.Component):
             for micro in MEMORY_OPS:
                 with m.Case(micro):
                     m.d.comb += [op.eq(OPERATIONS[micro].memory), is_memory.eq(1)]
-        # Whether the request is made is known later than what it is. While CAS waits, port a has the value to compare with; only
-        # the record still needs the value that was there before.
+        # Whether the request is made is known later than what it is. While CAS waits, ``left`` is the value to compare with.
         compares = datapath.compares
-        first_a, first_address = Signal(self._config.xlen), Signal(self._config.xlen)
         m.d.comb += [
             compares.eq((sequencer.state == CoreState.MEMORY) & (word.op == Op.CAS)),
             self.request.op.eq(op),
             self.request.address.eq(datapath.address),
-            self.request.data.eq(Mux(word.op == Op.FANDN, ~datapath.b, datapath.b)),
-            self.request.compare.eq(datapath.a),
+            self.request.data.eq(datapath.data),
+            self.request.compare.eq(datapath.left),
         ]
-        with m.If(sequencer.issue & (word.op == Op.CAS)):
-            m.d.sync += [first_a.eq(datapath.a), first_address.eq(datapath.address)]
 
         # The APIC's registers have 32 or 64 bits. Bits above the low 16 are staged, from the top; writing the low 16 commits all.
         # parts: as many ones, up to two; an xAPIC does not ask how many there were.
@@ -131,7 +128,7 @@ class Core(wiring.Component):
         with m.If(sequencer.restart):
             m.d.sync += [staged.eq(0), parts.eq(0)]
         with m.Elif(sequencer.completes & (word.op == Op.APICWRH)):
-            m.d.sync += [staged.eq(Cat(datapath.b[:16], staged)), parts.eq(Cat(1, parts))]
+            m.d.sync += [staged.eq(Cat(datapath.moved[:16], staged)), parts.eq(Cat(1, parts))]
         with m.Elif(sequencer.apic & (word.op == Op.APICWR)):
             m.d.sync += [staged.eq(0), parts.eq(0)]
         with m.If(sequencer.apic):
@@ -143,31 +140,37 @@ class Core(wiring.Component):
                 m.d.comb += [
                     self.registers.write.eq(1),
                     self.registers.wide.eq(parts[1]),
-                    self.registers.write_data.eq(Cat(datapath.b[:16], staged)),
+                    self.registers.write_data.eq(Cat(datapath.moved[:16], staged)),
                 ]
 
-        # The record. A conditional branch emits its event only when taken.
+        # The record. A conditional branch emits its event only when taken. For a CAS that waits and for an operation that is
+        # withdrawn, it shows what was there in the clock of ``issue``. A store that will be withdrawn has not completed.
+        shown = {"pc": sequencer.pc, "a": datapath.a, "b": datapath.b, "address": datapath.address}
+        first = {name: Signal.like(value, name=f"first_{name}") for name, value in shown.items()}
+        with m.If(sequencer.issue):
+            m.d.sync += [first[name].eq(value) for name, value in shown.items()]
+        shown = {name: Mux(compares | self.withdraw, first[name], value) for name, value in shown.items()}
+        completes = Signal()
+        m.d.comb += completes.eq(sequencer.completes & ~(sequencer.issue & sequencer.outside))
         conditional = Signal()
         event = Signal(Event)
         trapped = Signal()
         m.d.comb += trapped.eq(sequencer.trap != Event.NONE)
         with m.If(trapped):
             m.d.comb += event.eq(sequencer.trap)
-        with m.Elif(sequencer.completes & (~conditional | datapath.taken)):
+        with m.Elif(completes & (~conditional | datapath.taken)):
             m.d.comb += event.eq(word.event)
         with m.Switch(word.op), m.Case(*CONDITIONAL_OPS):
             m.d.comb += conditional.eq(1)
-        with m.If((event != Event.NONE) | (sequencer.completes & is_memory)):
+        with m.If((event != Event.NONE) | (completes & is_memory)):
             m.d.comb += [
                 self.record.valid.eq(1),
                 self.record.event.eq(event),
                 self.record.enabled.eq(sequencer.interrupts_on),
-                self.record.pc.eq(sequencer.pc),
-                self.record.a.eq(Mux(compares, first_a, datapath.a)),
-                self.record.b.eq(datapath.b),
+                *(self.record[name].eq(shown[name]) for name in ("pc", "a", "b")),
             ]
-            with m.If(is_memory & (~trapped | (event == Event.FAULT))):
-                m.d.comb += self.record.address.eq(Mux(compares, first_address, datapath.address))
+            with m.If(is_memory & ~trapped | self.withdraw):
+                m.d.comb += self.record.address.eq(shown["address"])
             with m.If(is_memory & ~trapped):
                 m.d.comb += [
                     self.record.memory.eq(1),

@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from .microword import LOAD_OPS, MEMORY_BLOCK, SAVED_REGISTERS, MicroWord, Op
+from .microword import LOAD_OPS, MEMORY_BLOCK, OPERATIONS, SAVED_REGISTERS, MicroWord, Op
 
 __all__ = ["Datapath"]
 
@@ -39,8 +39,10 @@ def _count_set(value):
 class Datapath(wiring.Component):
     """Combinational from the word and the registers to its outputs; one register written at the end of a clock.
 
-    There is one adder, one logic unit and one shifter. They do every operation that is a case of theirs: a comparison is a
-    difference of which only the carry is used, or an exclusive or; an address is a sum; a move adds 0.
+    There is one adder, one logic unit and one shifter. Adder and logic unit have the same two inputs, ``left`` and ``right``, and
+    each does every operation that is a case of its own: a comparison is a difference of which only the carry is used, or an
+    exclusive or; an address is a sum; a move is an OR with 0. ``moved`` is what every unit but the adder gives, so what goes
+    elsewhere than into a register need not wait for the adder.
 
     Parameters
     ----------
@@ -52,12 +54,15 @@ class Datapath(wiring.Component):
     core_id, now, vector, interrupts_on : what CPUID, TIME, VECTOR and GETIF read.
     memory_old, popped, apic_read : what memory operations, POP and APICRD(H) read; sampled when ``write`` is high.
     index : step of PUSHA and POPA.
-    compares : ``a`` is the value of register ``rd``, which CAS compares with.
+    compares : ``left`` is the value of register ``rd``, which CAS compares with.
     write : the word (or a step of POPA) completes: if its operation writes a register, ``result`` goes to ``rd`` at the end of
         this clock.
-    a, b : the operands.
+    a, b : the operands, as a record shows them.
+    left : what CAS compares with.
+    data : of a memory operation.
     address : the effective address, ``xlen`` bits, not checked; undefined for operations that have none, and with
         ``compares``.
+    moved : what PUSH, PUSHA and IRQSAVE push, where ICALL, RET and IRET go, what APICWR(H) writes.
     taken : the word is a conditional branch and its condition holds.
     result : what is written.
     registers : r0 to r7.
@@ -80,7 +85,10 @@ class Datapath(wiring.Component):
             "write": In(1),
             "a": Out(xlen),
             "b": Out(xlen),
+            "left": Out(xlen),
+            "data": Out(xlen),
             "address": Out(xlen),
+            "moved": Out(xlen),
             "taken": Out(1),
             "result": Out(xlen),
             "registers": Out(data.ArrayLayout(xlen, 8)),
@@ -88,121 +96,117 @@ class Datapath(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        word, a, b, result, taken = self.word, self.a, self.b, self.result, self.taken
-        memory = word.op.as_value()[4:] == MEMORY_BLOCK
+        xlen = self._config.xlen
+        right, carry, total = Signal(xlen), Signal(), Signal(xlen + 1)
+        self._operands(m, right, carry)
         m.d.comb += [
-            a.eq(self.registers[Mux(word.op == Op.PUSHA, self.index, Mux(self.compares, word.rd, word.ra))]),
-            # In a memory operation use_imm concerns the address; b is still the data.
-            b.eq(Mux(word.op == Op.STC, Cat(word.rb, word.rd),
-                     Mux(word.use_imm & ~memory, word.imm, self.registers[word.rb]))),
+            # With the carry as a bit below, it is one chain.
+            total.eq((Cat(1, self.left) + Cat(carry, right))[1:]),
+            self.address.eq(total),
         ]
-        total, borrows = self._add(m, memory)
-        logic = self._logic(m)
-        shifted = self._shift(m)
-        m.d.comb += self.address.eq(total)
-
-        writes = Signal()
-        rd = Signal(3)
-        m.d.comb += [
-            writes.eq(1),
-            rd.eq(Mux(word.op == Op.POPA, SAVED_REGISTERS - 1 - self.index, word.rd)),
-        ]
-        with m.Switch(word.op):
-            with m.Case(*LOAD_OPS):
-                m.d.comb += result.eq(self.memory_old)
-                with m.Switch(word.op):
-                    with m.Case(Op.LDZ):
-                        m.d.comb += taken.eq(self.memory_old == 0)
-                    with m.Case(Op.LDNZ):
-                        m.d.comb += taken.eq(self.memory_old != 0)
-            with m.Case(Op.ADD, Op.SUB, Op.MOV, Op.NOT, Op.JMP, Op.CALL):
-                m.d.comb += result.eq(total)
-            with m.Case(Op.LOOP):
-                m.d.comb += [result.eq(total), taken.eq(a != 1)]
-            with m.Case(Op.AND, Op.OR, Op.XOR, Op.ANDN):
-                m.d.comb += result.eq(logic)
-            with m.Case(Op.SHL, Op.BIT, Op.SELF):
-                m.d.comb += result.eq(shifted)
-            with m.Case(Op.FFS):
-                m.d.comb += result.eq(_first_set(a))
-            with m.Case(Op.POPCNT):
-                m.d.comb += result.eq(_count_set(a))
-            with m.Case(Op.POP, Op.POPA):
-                m.d.comb += result.eq(self.popped)
-            with m.Case(Op.CPUID):
-                m.d.comb += result.eq(self.core_id)
-            with m.Case(Op.TIME):
-                m.d.comb += result.eq(self.now)
-            with m.Case(Op.VECTOR):
-                m.d.comb += result.eq(self.vector)
-            with m.Case(Op.GETIF):
-                m.d.comb += result.eq(self.interrupts_on)
-            with m.Case(Op.APICRD):
-                m.d.comb += result.eq(self.apic_read[:16])
-            with m.Case(Op.APICRDH):
-                m.d.comb += result.eq(self.apic_read[16:32])
-            with m.Default():
-                m.d.comb += writes.eq(0)
-                with m.Switch(word.op):
-                    with m.Case(Op.BEQ, Op.BTC):
-                        m.d.comb += taken.eq(~logic.any())
-                    with m.Case(Op.BNE, Op.BTS):
-                        m.d.comb += taken.eq(logic.any())
-                    with m.Case(Op.BLT):
-                        m.d.comb += taken.eq(borrows)
-                    with m.Case(Op.BGE):
-                        m.d.comb += taken.eq(~borrows)
-        with m.If(self.write & writes):
-            m.d.sync += self.registers[rd].eq(result)
+        self._move(m, right)
+        self._branch(m, ~total[xlen])
+        self._write(m, total[:xlen])
         return m
 
-    def _add(self, m, memory):
-        """(The sum, it is a difference below 0.)"""
-        word, xlen = self.word, self._config.xlen
-        addresses, from_zero = Signal(), Signal()
-        left, right, total = Signal(xlen), Signal(xlen), Signal(xlen + 1)
-        carry = Signal()
+    def _operands(self, m, right, carry):
+        """What record, memory, adder and logic unit get. carry : into the adder."""
+        word, a, b, xlen = self.word, self.a, self.b, self._config.xlen
+        memory = word.op.as_value()[4:] == MEMORY_BLOCK
+        constant = Cat(word.rb, word.rd)
+        stored = Signal(xlen)         # register rb
+        m.d.comb += [
+            a.eq(self.registers[Mux(word.op == Op.PUSHA, self.index, Mux(self.compares, word.rd, word.ra))]),
+            stored.eq(self.registers[word.rb]),
+            # In a memory operation use_imm concerns the address; b is still the data.
+            b.eq(Mux(word.op == Op.STC, constant, Mux(word.use_imm & ~memory, word.imm, stored))),
+            self.data.eq(Mux(word.op == Op.STC, constant, Mux(word.op == Op.FANDN, ~stored, stored))),
+        ]
+        addresses, alone, no_right, inverts = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             addresses.eq(memory | (word.op == Op.JMP) | (word.op == Op.CALL)),
-            from_zero.eq(addresses & word.use_imm),
-            left.eq(Mux(from_zero, 0, self.a)),
-            right.eq(Mux(addresses, word.imm, self.b)),
+            alone.eq(addresses & word.use_imm & ~self.compares),
         ]
         with m.Switch(word.op):
-            with m.Case(Op.MOV):
-                m.d.comb += left.eq(0)
-            with m.Case(Op.NOT):
-                m.d.comb += [left.eq(0), right.eq(~self.b)]
+            with m.Case(Op.MOV, Op.NOT, Op.PUSH, Op.APICWR, Op.APICWRH):
+                m.d.comb += alone.eq(1)
+        with m.Switch(word.op):
+            with m.Case(Op.LOOP, Op.PUSHA, Op.ICALL):
+                m.d.comb += no_right.eq(1)
+        with m.Switch(word.op):
+            with m.Case(Op.NOT, Op.ANDN, Op.LOOP):
+                m.d.comb += inverts.eq(1)
             with m.Case(Op.SUB, Op.BLT, Op.BGE):
-                m.d.comb += [right.eq(~self.b), carry.eq(1)]
-            with m.Case(Op.LOOP):
-                m.d.comb += right.eq(-1)
-        # With the carry as a bit below, it is one chain.
-        m.d.comb += total.eq((Cat(1, left) + Cat(carry, right))[1:])
-        return total[:xlen], ~total[xlen]
+                m.d.comb += [inverts.eq(1), carry.eq(1)]
+        m.d.comb += [
+            self.left.eq(Mux(alone, 0, a)),
+            right.eq(Mux(no_right, 0, Mux(word.use_imm | addresses, word.imm, stored)) ^ inverts.replicate(xlen)),
+        ]
 
-    def _logic(self, m):
-        """One function of two bits, for each bit."""
-        function, result = Signal(2), Signal(self._config.xlen)
-        with m.Switch(self.word.op):
-            with m.Case(Op.OR):
-                m.d.comb += function.eq(1)
+    def _move(self, m, right):
+        """What every unit but the adder gives."""
+        word, left, moved = self.word, self.left, self.moved
+        with m.Switch(word.op):
+            with m.Case(*LOAD_OPS):
+                m.d.comb += moved.eq(self.memory_old)
+            with m.Case(Op.AND, Op.ANDN, Op.BTS, Op.BTC):
+                m.d.comb += moved.eq(left & right)
             with m.Case(Op.XOR, Op.BEQ, Op.BNE):
-                m.d.comb += function.eq(2)
-            with m.Case(Op.ANDN):
-                m.d.comb += function.eq(3)
-        with m.Switch(function):
-            with m.Case(0):
-                m.d.comb += result.eq(self.a & self.b)
-            with m.Case(1):
-                m.d.comb += result.eq(self.a | self.b)
-            with m.Case(2):
-                m.d.comb += result.eq(self.a ^ self.b)
-            with m.Case(3):
-                m.d.comb += result.eq(self.a & ~self.b)
-        return result
+                m.d.comb += moved.eq(left ^ right)
+            with m.Case(Op.OR, Op.MOV, Op.NOT, Op.PUSH, Op.PUSHA, Op.ICALL, Op.APICWR, Op.APICWRH):
+                m.d.comb += moved.eq(left | right)
+            with m.Case(Op.SHL, Op.BIT, Op.SELF):
+                m.d.comb += moved.eq(self._shift(right))
+            with m.Case(Op.FFS):
+                m.d.comb += moved.eq(_first_set(left))
+            with m.Case(Op.POPCNT):
+                m.d.comb += moved.eq(_count_set(left))
+            with m.Case(Op.POP, Op.POPA, Op.RET, Op.IRET):
+                m.d.comb += moved.eq(self.popped)
+            with m.Case(Op.CPUID):
+                m.d.comb += moved.eq(self.core_id)
+            with m.Case(Op.TIME):
+                m.d.comb += moved.eq(self.now)
+            with m.Case(Op.VECTOR):
+                m.d.comb += moved.eq(self.vector)
+            with m.Case(Op.GETIF, Op.IRQSAVE):
+                m.d.comb += moved.eq(self.interrupts_on)
+            with m.Case(Op.APICRD):
+                m.d.comb += moved.eq(self.apic_read[:16])
+            with m.Case(Op.APICRDH):
+                m.d.comb += moved.eq(self.apic_read[16:32])
 
-    def _shift(self, m):
+    def _shift(self, right):
         """What is shifted to the left: an operand, or a single bit."""
         word, bits = self.word, exact_log2(self._config.xlen)
-        return Mux(word.op == Op.SHL, self.a, 1) << Mux(word.op == Op.SELF, self.core_id[:bits], self.b[:bits])
+        return Mux(word.op == Op.SHL, self.left, 1) << Mux(word.op == Op.SELF, self.core_id[:bits], right[:bits])
+
+    def _branch(self, m, borrows):
+        """Whether the condition holds. Of all but three it is that ``moved`` is 0, or is not."""
+        taken, zero = self.taken, Signal()
+        m.d.comb += zero.eq(self.moved == 0)
+        with m.Switch(self.word.op):
+            with m.Case(Op.BEQ, Op.BTC, Op.LDZ):
+                m.d.comb += taken.eq(zero)
+            with m.Case(Op.BNE, Op.BTS, Op.LDNZ):
+                m.d.comb += taken.eq(~zero)
+            with m.Case(Op.BLT):
+                m.d.comb += taken.eq(borrows)
+            with m.Case(Op.BGE):
+                m.d.comb += taken.eq(~borrows)
+            with m.Case(Op.LOOP):
+                m.d.comb += taken.eq(self.left != 1)
+
+    def _write(self, m, total):
+        word, result = self.word, self.result
+        adds, writes, rd = Signal(), Signal(), Signal(3)
+        with m.Switch(word.op), m.Case(Op.ADD, Op.SUB, Op.JMP, Op.CALL, Op.LOOP):
+            m.d.comb += adds.eq(1)
+        with m.Switch(word.op), m.Case(Op.POPA, *(op for op, operation in OPERATIONS.items() if operation.writes)):
+            m.d.comb += writes.eq(1)
+        m.d.comb += [
+            result.eq(self.moved | Mux(adds, total, 0)),
+            rd.eq(Mux(word.op == Op.POPA, SAVED_REGISTERS - 1 - self.index, word.rd)),
+        ]
+        with m.If(self.write & writes):
+            m.d.sync += self.registers[rd].eq(result)

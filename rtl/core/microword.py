@@ -112,9 +112,10 @@ class MicroWord(data.Struct):
     imm: IMMEDIATE_BITS
     #: Microcode address of a branch or call.
     target: TARGET_BITS
-    event: Event
     #: An indirect call may land here.
     entry: 1
+    # Last: where nobody sees the records, nobody reads it, and the block RAMs that hold nothing else are left out.
+    event: Event
 
 
 @dataclass(frozen=True)

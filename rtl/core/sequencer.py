@@ -38,6 +38,10 @@ class Sequencer(wiring.Component):
     INIT (see Start) resets everything except the registers and what VECTOR reads; then the core waits for STARTUP. A trap stops
     the core until INIT.
 
+    A memory operation is issued before its address is checked, because an address is known late in a clock. If there is no such
+    word, the operation is withdrawn in the clock after, which is that of the FAULT: then nothing else starts, be it that the word
+    was a store that has completed.
+
     Parameters
     ----------
     config : MachineConfig
@@ -48,11 +52,12 @@ class Sequencer(wiring.Component):
     run, stall, hold_interrupt : sampled at the clock edge.
     interrupt_entry, interrupt_return : straps, in clocks.
     word : the microword at ``pc``.  next_pc : address for the synchronous microcode store.
-    a, b, address, taken : from the datapath.
+    moved, address, taken : from the datapath.
     memory_done, posts, room, ordered, drained : from the memory path.
     serializes, interrupt, pending_vector : from the local APIC.  accept : to it, in the clock of acceptance.
     init, startup : pulses from the local APIC.
-    issue : the word starts a memory operation in this clock.
+    issue : the word starts a memory operation in this clock.  outside : ``address`` is none of the arena's, if it does.
+    withdraw : the operation that was issued in the clock before is withdrawn. A register.
     apic : the word accesses an APIC register in this clock.
     index, step : PUSHA and POPA move register ``index`` (POPA counts from the last one down) in this clock.
     completes : the word completes in this clock.
@@ -74,8 +79,7 @@ class Sequencer(wiring.Component):
             "interrupt_return": In(8),
             "word": In(MicroWord),
             "next_pc": Out(config.pc_bits),
-            "a": In(config.xlen),
-            "b": In(config.xlen),
+            "moved": In(config.xlen),
             "address": In(config.xlen),
             "taken": In(1),
             "memory_done": In(1),
@@ -90,6 +94,8 @@ class Sequencer(wiring.Component):
             "init": In(1),
             "startup": In(1),
             "issue": Out(1),
+            "outside": Out(1),
+            "withdraw": Out(1),
             "apic": Out(1),
             "index": Out(3),
             "step": Out(1),
@@ -114,7 +120,11 @@ class Sequencer(wiring.Component):
         last = self.index == SAVED_REGISTERS - 1
         starts = Signal()
         m.d.sync += self.go.eq(self.run & ~self.stall)
-        m.d.comb += starts.eq((self.state == CoreState.RUN) & self.go & ~self.accept)
+        m.d.comb += [
+            starts.eq((self.state == CoreState.RUN) & self.go & ~self.accept & ~self.withdraw),
+            self.outside.eq(self.address[self._config.address_bits:].any() | (self.address < self._config.NULL_WORDS)),
+        ]
+        m.d.sync += self.withdraw.eq(self.issue & self.outside)
         with m.If(self.restart):
             m.d.sync += self.index.eq(0)
         with m.Elif(self.step):
@@ -122,9 +132,11 @@ class Sequencer(wiring.Component):
         landing, strays = self._land(m)
         self._join(m, stack, interrupts, start, landing)
         self._execute(m, stack, starts, strays, last)
-        self._push(m, stack)
+        following = Signal(self._config.pc_bits + 1)
+        m.d.comb += following.eq(self.pc + self.completes)
+        self._push(m, stack, following)
         self._state(m, interrupts, start, starts)
-        self._next(m)
+        self._next(m, following)
         return m
 
     def _land(self, m):
@@ -133,7 +145,7 @@ class Sequencer(wiring.Component):
         with m.If(self.restart):
             m.d.sync += landing.eq(0)
         with m.Elif(self.completes):
-            m.d.sync += [landing.eq(self.word.op == Op.ICALL), beyond.eq(self.a[self._config.pc_bits:].any())]
+            m.d.sync += [landing.eq(self.word.op == Op.ICALL), beyond.eq(self.moved[self._config.pc_bits:].any())]
         return landing, landing & (beyond | ~self.word.entry)
 
     def _join(self, m, stack, interrupts, start, landing):
@@ -146,7 +158,8 @@ class Sequencer(wiring.Component):
         share(start, bootstrap=self.bootstrap, go=self.go, init=self.init, startup=self.startup, restart=self.restart,
               pending=self.starting)
         m.d.comb += [
-            interrupts.between.eq(self.go & ~landing & (self.index == 0) & ((state == CoreState.RUN) | (state == CoreState.HALT))),
+            interrupts.between.eq(self.go & ~landing & ~self.withdraw & (self.index == 0)
+                                  & ((state == CoreState.RUN) | (state == CoreState.HALT))),
             interrupts.op.eq(word.op),
             interrupts.popped.eq(Mux(word.op == Op.IRET, self.popped[self._config.pc_bits], self.popped[0])),
             start.waits.eq(state == CoreState.WAIT_STARTUP),
@@ -156,23 +169,17 @@ class Sequencer(wiring.Component):
     def _execute(self, m, stack, starts, strays, last):
         """What the word does in this clock if it executes, and whether it completes. An acceptance pushes."""
         word, completes, trap = self.word, self.completes, self.trap
-        address = self.address
-        outside = address[self._config.address_bits:].any() | (address < self._config.NULL_WORDS)
-        with m.If(self.accept):
+        with m.If(self.withdraw):
+            m.d.comb += trap.eq(Event.FAULT)
+        with m.Elif(self.accept):
             m.d.comb += [stack.push.eq(~stack.full), trap.eq(Mux(stack.full, Event.STACK_FAULT, Event.NONE))]
         with m.Elif(starts & strays):
             m.d.comb += trap.eq(Event.PANIC)
         with m.Elif(starts), m.Switch(word.op):
             with m.Case(*STORE_OPS):
-                with m.If(outside):
-                    m.d.comb += trap.eq(Event.FAULT)
-                with m.Else():
-                    m.d.comb += [self.issue.eq(self.room | ~self.posts), completes.eq(self.room & self.posts)]
+                m.d.comb += [self.issue.eq(self.room | ~self.posts), completes.eq(self.room & self.posts)]
             with m.Case(*LOAD_OPS):
-                with m.If(outside):
-                    m.d.comb += trap.eq(Event.FAULT)
-                with m.Else():
-                    m.d.comb += self.issue.eq(1)
+                m.d.comb += self.issue.eq(1)
             with m.Case(Op.FENCE):
                 m.d.comb += completes.eq(self.ordered)
             with m.Case(Op.CALL, Op.ICALL, Op.PUSH, Op.PUSHA, Op.IRQSAVE):
@@ -197,19 +204,15 @@ class Sequencer(wiring.Component):
         with m.Elif(self.state == CoreState.MEMORY):
             m.d.comb += completes.eq(self.memory_done)
 
-    def _push(self, m, stack):
-        """The word to push, if any."""
+    def _push(self, m, stack, following):
+        """The word to push, if any. following : the word at ``pc`` if it does not complete, else the next one."""
         with m.If(self.accept):
-            m.d.comb += stack.word.eq(Cat(self.pc, self.interrupts_on))
+            m.d.comb += stack.word.eq(Cat(following[:-1], self.interrupts_on))
         with m.Else(), m.Switch(self.word.op):
             with m.Case(Op.CALL, Op.ICALL):
-                m.d.comb += stack.word.eq(self.pc + 1)
-            with m.Case(Op.PUSHA):
-                m.d.comb += stack.word.eq(self.a)
-            with m.Case(Op.PUSH):
-                m.d.comb += stack.word.eq(self.b)
-            with m.Case(Op.IRQSAVE):
-                m.d.comb += stack.word.eq(self.interrupts_on)
+                m.d.comb += stack.word.eq(following)
+            with m.Default():
+                m.d.comb += stack.word.eq(self.moved)
 
     def _state(self, m, interrupts, start, starts):
         """INIT and STARTUP take precedence over everything, a trap over what the word would have done."""
@@ -230,22 +233,17 @@ class Sequencer(wiring.Component):
             m.d.comb += following.eq(state)
         m.d.sync += state.eq(following)
 
-    def _next(self, m):
+    def _next(self, m, beside):
         """The address of the next word."""
-        word, pc, following = self.word, self.pc, self.next_pc
+        word, following = self.word, self.next_pc
         with m.If(self.restart):
             m.d.comb += following.eq(ENTRY_RESET)
         with m.Elif(self.accept):
             m.d.comb += following.eq(ENTRY_INTERRUPT)
-        with m.Elif(self.completes):
-            with m.If(reduce(or_, (word.op == op for op in JUMP_OPS), self.taken)):
-                m.d.comb += following.eq(word.target)
-            with m.Elif((word.op == Op.RET) | (word.op == Op.IRET)):
-                m.d.comb += following.eq(self.popped)
-            with m.Elif(word.op == Op.ICALL):
-                m.d.comb += following.eq(self.a)
-            with m.Else():
-                m.d.comb += following.eq(pc + 1)
+        with m.Elif(self.completes & reduce(or_, (word.op == op for op in JUMP_OPS), self.taken)):
+            m.d.comb += following.eq(word.target)
+        with m.Elif(self.completes & ((word.op == Op.RET) | (word.op == Op.IRET) | (word.op == Op.ICALL))):
+            m.d.comb += following.eq(self.moved)
         with m.Else():
-            m.d.comb += following.eq(pc)
-        m.d.sync += pc.eq(following)
+            m.d.comb += following.eq(beside)
+        m.d.sync += self.pc.eq(following)

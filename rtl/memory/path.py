@@ -21,6 +21,9 @@ class MemoryPath(wiring.Component):
       port's. Without contention ``done`` comes two clocks after ``issue``.
     - an atomic operation goes to the port when the buffer is empty: in the clock after ``issue``, or after the last drain.
 
+    ``withdraw`` in the clock after ``issue`` takes the operation back: it has not been at the port and never will be, and it is not
+    in the buffer. Nothing is issued in that clock, and ``done`` says nothing.
+
     A drain starts at the end of a clock in which the buffer is not empty and the port is free, or the operation at it is done,
     unless an operation goes to the port then. So a core that only loads does not keep its stores from the others: one
     drains after each load. In a drain one store goes to the port; it leaves the buffer when it is done. Under TSO it is the
@@ -36,14 +39,14 @@ class MemoryPath(wiring.Component):
     Members
     -------
     memory_model : the strap.  hold, reorder : of the schedule.
-    issue, request, busy, done, old : as above. ``request`` counts in the clock of ``issue``; but its ``compare`` is passed on, and
-        stands from the clock after that until ``done``, as at the port.
+    issue, request, withdraw, busy, done, old : as above. ``request`` counts in the clock of ``issue``; but its ``compare`` is
+        passed on, and stands from the clock after that until ``done``, as at the port.
     posts : a WRITE that is issued now is executed at once.  room : there is room for one.
     fence, ordered : a fence of this kind may complete now; while not ``busy``. FULL: when the buffer is empty. WRITE: so under PSO,
         else always, because stores drain in order. READ: always, because loads are executed in order.
     drained : everything issued is visible to all.
     stores : how many stores are in the buffer.
-    port : MemoryPort; ``valid`` and ``request`` are functions of state.
+    port : MemoryPort; ``valid`` and ``request`` are functions of state, and of ``withdraw``, which is one too.
     """
 
     def __init__(self, config):
@@ -54,6 +57,7 @@ class MemoryPath(wiring.Component):
             "reorder": In(1),
             "issue": In(1),
             "request": In(memory_request_layout(config)),
+            "withdraw": In(1),
             "busy": Out(1),
             "done": Out(1),
             "old": Out(config.xlen),
@@ -85,7 +89,7 @@ class MemoryPath(wiring.Component):
 
         if not depth:
             m.d.comb += [
-                self.port.valid.eq(self.busy),
+                self.port.valid.eq(self.busy & ~self.withdraw),
                 self.done.eq(self.port.done),
                 self.old.eq(self.port.old),
                 self.drained.eq(~self.busy),
@@ -93,7 +97,7 @@ class MemoryPath(wiring.Component):
             ]
             with m.If(self.issue):
                 m.d.sync += [self.busy.eq(1), *takes_over]
-            with m.Elif(self.port.done):
+            with m.Elif(self.port.done | self.withdraw):
                 m.d.sync += self.busy.eq(0)
             return m
 
@@ -134,10 +138,11 @@ class MemoryPath(wiring.Component):
                 m.d.sync += [forwarded.eq(1), value.eq(known)]
             with m.Else():
                 m.d.comb += takes.eq(free & ((self.request.op == MemoryOp.READ) | store | empties))
-        with m.Elif(self.busy & ~at_port & ~forwarded):
+        with m.Elif(self.busy & ~at_port & ~forwarded & ~self.withdraw):
             m.d.comb += takes.eq(free & (~atomic | empties))
         with m.If(at_port & self.port.done):
             m.d.comb += self.done.eq(1)
+        with m.If(at_port & self.port.done | self.withdraw):
             m.d.sync += [at_port.eq(0), self.busy.eq(0)]
         with m.If(takes):
             m.d.sync += at_port.eq(1)
@@ -151,21 +156,21 @@ class MemoryPath(wiring.Component):
                     m.d.comb += chosen.eq(number)
         with m.If(draining & self.port.done):
             m.d.sync += draining.eq(0)
-        with m.Elif(~draining & (self.stores != 0) & ~self.hold & ~takes & (~at_port | self.port.done)):
+        with m.Elif(~draining & (self.stores != 0) & ~self.hold & ~takes & (~at_port | self.port.done) & ~self.withdraw):
             m.d.sync += [draining.eq(1), index.eq(chosen)]
 
-        # The buffer: a drained store leaves, those after it move up, and a new one is appended.
+        # The buffer: a drained store leaves, those after it move up, and a new one is appended. The last one may be withdrawn.
         leaves = Signal()
         last = Signal.like(self.stores)
         m.d.comb += [leaves.eq(draining & self.port.done), last.eq(self.stores - leaves)]
-        m.d.sync += self.stores.eq(last + push)
+        m.d.sync += self.stores.eq(last + push - (self.withdraw & ~self.busy))
         for number in range(depth):
             with m.If(leaves & (index <= number)):
                 m.d.sync += buffer[number].eq(buffer[number + 1] if number + 1 < depth else 0)
             with m.If(push & (last == number)):
                 m.d.sync += [buffer[number].address.eq(self.request.address), buffer[number].data.eq(self.request.data)]
 
-        m.d.comb += self.port.valid.eq(at_port | draining)
+        m.d.comb += self.port.valid.eq(at_port & ~self.withdraw | draining)
         with m.If(draining):
             m.d.comb += [
                 self.port.request.op.eq(MemoryOp.WRITE),

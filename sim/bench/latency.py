@@ -1,9 +1,9 @@
 """How a call's latency grows: with the number of its targets and of its callers, and on which machine.
 
 At each point of a sweep a machine runs one scenario. The callers are the cores with the lowest numbers; each makes the same number
-of calls, with the routine that takes a mask of targets, and waits. The targets of all callers are the same cores, those with the
-highest numbers; a core does not call itself. A few clocks, drawn by the seed, are between the calls of a caller. Every run is
-judged. Latencies are in clocks of the machine, so they are the same wherever they are measured.
+of calls, with the routine that takes a mask of targets, and waits. All callers call the same targets, the cores with the highest
+numbers; a core does not call itself. A caller waits a few clocks, drawn from the seed, between its calls. Every run is judged.
+Latencies are in clocks of the machine, so they do not depend on where they are measured.
 """
 
 from dataclasses import asdict, dataclass
@@ -22,14 +22,14 @@ from sim.scenarios.text import scenario_text
 
 __all__ = ["Point", "bench_latency", "points_of"]
 
-#: Clocks between the calls of a caller; of so many different lengths.
+#: Clocks between the calls of a caller, and how many different lengths.
 _DELAY, _DELAYS = "0..100", 4
 
 
 @dataclass(frozen=True)
 class Point:
-    """Where a latency is measured. memory : name of the memory model, or None: the machine's.  settings : (name, value) of each
-    ``--set`` that is swept."""
+    """Where to measure a latency. memory : name of the memory model; None: the machine's.  settings : (name, value) of each swept
+    ``--set``."""
 
     protocol: str
     memory: str | None
@@ -39,7 +39,7 @@ class Point:
     targets: int
 
     def scenario(self, calls):
-        """The text of the scenario in which each caller makes so many calls."""
+        """The text of the scenario in which each caller makes this many calls."""
         repeats = [calls // _DELAYS + (number < calls % _DELAYS) for number in range(min(calls, _DELAYS))]
         return scenario_text({
             "title": f"{self.callers} callers, {self.targets} targets", "cores": self.cores,
@@ -59,9 +59,9 @@ def _powers(most):
 
 
 def points_of(*, protocols, memories, settings, cores, callers=None, targets=None):
-    """All Points of a sweep for which there are enough cores; those of one machine beside each other.
+    """All Points of a sweep that have enough cores; those of one machine are adjacent.
 
-    settings : name -> values.  callers, targets : numbers, or None: the powers of 2, and as many as there can be.
+    settings : name -> values.  callers, targets : numbers; None: the powers of 2 and the maximum.
     Raises InputError if there is none.
     """
     chosen = [tuple(zip(settings, values, strict=True)) for values in product(*settings.values())]
@@ -70,7 +70,7 @@ def points_of(*, protocols, memories, settings, cores, callers=None, targets=Non
               for n_callers, n_targets in product(callers or _powers(n_cores), targets or _powers(n_cores - 1))
               if n_callers <= n_cores and n_targets < n_cores]
     if not points:
-        raise InputError("there is nothing to measure: a call needs a core more than it has targets, and each caller is a core")
+        raise InputError("there is nothing to measure: a call needs one core more than it has targets, and each caller is a core")
     return points
 
 
@@ -79,9 +79,9 @@ def bench_latency(points, *, calls, seed=0, assignments=(), engine=None, progres
     """Measure at each Point. Returns the rows.
 
     calls : of each caller.  seed : of the clocks between them.  assignments : ``--set`` for all points.  engine : of ENGINES.
-    progress, tell : told what is being done, and what is to be said of the engine.  done : called with each row at once.
+    progress, tell : called with what is in progress, and with remarks about the engine.  done : called with each row at once.
 
-    Raises InputError before anything is run.
+    Raises InputError before anything runs.
     """
     ready = []
     for number, point in enumerate(points):
@@ -110,7 +110,7 @@ def _prepared(point, calls, seed, assignments):
 
 
 def _row(point, calls, result):
-    """Plain data. stages : stage -> its clocks of the latency, on average: together they are the mean."""
+    """Plain data. stages : stage -> its clocks of the latency, on average; their sum is the mean."""
     told = [call.to_json() for call in result.calls]
     stacks = [stack for stack in map(latency_stack, told) if stack is not None]
     latencies = [sum(stack.values()) for stack in stacks]

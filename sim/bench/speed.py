@@ -1,10 +1,10 @@
-"""How fast the engines run one workload, all in one table and one run.
+"""How fast the engines run the same workload, all in one table and one session.
 
-What is measured is processor time, not time on the wall: every engine here is one thread, and somebody else's load on the machine
-is not the engine's. The clocks of all runs count that go on at once. The engines take turns, slice by slice, and the median of its
-slices is an engine's figure, so that a noisy minute is nobody's loss. Engines of native code run without records, PySim with a sink
-that looks at nothing. A build counts with everything that an edit of the hardware makes necessary: elaboration, generation, and the
-compiler, whose time is remembered with what it built.
+It measures processor time, not wall-clock time: every engine here is one thread, and other load on the machine should not count.
+Runs that go on at once all count their clocks. The engines take turns, slice by slice, and an engine's figure is the median of its
+slices, so that a noisy minute hurts none of them. Engines of native code run without records, PySim with a sink that ignores them.
+A build includes everything that an edit of the hardware makes necessary: elaboration, generation and the compiler, whose time is
+remembered with its output.
 """
 
 import time
@@ -24,21 +24,21 @@ __all__ = ["CONTENDERS", "bench_speed"]
 
 _WORKLOAD = Path(__file__).with_name("contended.toml")
 _SLICES = 7
-#: Clocks after which all engines must agree; and those of native code once more, later.
+#: All engines must agree after this many clocks, and those of native code once more, later.
 _AGREE, _AGREE_LATER = 2000, 100_000
 
 
 def _plans(count):
-    """What makes runs of the one workload differ."""
+    """What makes the runs of the one workload differ."""
     return [Plan(kind=ScheduleKind.RANDOM, seed=seed, stall=8, hold_drain=8, hold_interrupt=8, hold_message=8)
             for seed in range(count)]
 
 
 def _speed(seconds, chunk, advance, begin):
-    """(clocks per second over about so many seconds, the chunk to go on with).
+    """(clocks per second over about ``seconds``, the next chunk).
 
-    advance : runs so many clocks; how many there were, or less if the program is over, even this one, after some millions of
-        clocks: then it begins again.
+    advance : runs this many clocks and returns how many there were; fewer if the program ended, as even this one does after some
+        millions of clocks: then it begins again.
     """
     clocks, spent = 0, 0.0
     while spent < seconds:
@@ -49,12 +49,12 @@ def _speed(seconds, chunk, advance, begin):
         if ran < chunk:
             begin()
         elif spent < seconds / 20:
-            chunk *= 2                          # until the looks at the watch do not count
+            chunk *= 2                          # until reading the clock no longer matters
     return clocks / spent, chunk
 
 
 class _Contender:
-    """Runs that go on from slice to slice, or begin again with each. Loading is not counted."""
+    """Runs that continue from slice to slice, or start over with each. Loading does not count."""
 
     def __init__(self, engine, prepared):
         self.build_seconds = engine.build_seconds
@@ -64,22 +64,22 @@ class _Contender:
         self._chunk = 1000
 
     def _jobs(self, plans, clocks):
-        # Nothing but the end of the program, or of the slice, ends these.
+        # Only the end of the program, or of the slice, ends these.
         return [Job(self._prepared.contents, self._prepared.run.straps, max_clocks=clocks, plan=plan) for plan in plans]
 
     def arenas(self, clocks, plans):
-        """For each plan, how many clocks were run, and the arena then."""
+        """For each plan, the number of clocks run, and the arena after them."""
         return [(outcome.clocks, outcome.arena) for outcome in self._engine.run_many(self._jobs(plans, clocks), arena=True)]
 
     def begin(self):
         """Load."""
 
     def slice(self, seconds):
-        """Clocks per second, of all runs together, over about so many seconds."""
+        """Clocks per second, of all runs together, over about ``seconds``."""
 
 
 class _Native(_Contender):
-    """One run of an engine of native code."""
+    """One run of a native engine."""
 
     def begin(self):
         self._control = self._engine.start(*self._jobs([PLAIN], ENDLESS))
@@ -90,7 +90,7 @@ class _Native(_Contender):
 
 
 class _Lanes(_Contender):
-    """A run in each lane, all with plans of their own."""
+    """A run in each lane, each with its own plan."""
 
     def begin(self):
         self._engine.start(self._jobs(_plans(self.runs), ENDLESS))
@@ -101,7 +101,7 @@ class _Lanes(_Contender):
 
 
 class _PySim(_Contender):
-    """One run in PySim, which begins again with every slice."""
+    """One run in PySim, which starts over with every slice."""
 
     def slice(self, seconds):
         self._first, self._until = None, seconds
@@ -117,7 +117,7 @@ class _PySim(_Contender):
         return now - self._first[1] >= self._until
 
 
-#: Every row of the table: name -> what runs it. The place to enter a new one.
+#: Every row of the table: name -> what runs it. Add new engines here.
 CONTENDERS = {"pysim": _PySim, "compiled": _Native, "lanes": _Lanes, "verilator": _Native}
 
 
@@ -130,10 +130,11 @@ def bench_speed(cores, *, engines=tuple(CONTENDERS), seconds=5.0, progress=lambd
                 done=lambda result: None):
     """Measure each engine at each number of cores.
 
-    seconds : of processor time for each row.  progress : told what is being done.  tell : told what is left out, and why.
-    done : called after each number of cores with what is returned in the end, as far as it is there.
-    Returns {"rows": [...], "checks": [...]}: a check says whether all engines had run the same clocks of so many runs to the same
-    arenas.
+    seconds : of processor time for each row.  progress : called with what is in progress.  tell : called with what is left out, and
+    why.
+    done : called after each number of cores with the result so far.
+    Returns {"rows": [...], "checks": [...]}: a check says whether all engines ran the same clocks of the same number of runs to
+    equal arenas.
     """
     rows, checks = [], []
     result = {"workload": _WORKLOAD.stem, "time": "cpu", "rows": rows, "checks": checks}

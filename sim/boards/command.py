@@ -5,15 +5,18 @@ import tty
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 
+from rtl.boards.wire import Operation
+from rtl.check.room import Room
 from rtl.config import MachineConfig
 from sim.export import with_assignments
 
-from .link import open_port
+from .hunt import hunt
+from .link import BoardError, open_port
 from .pty import serve
 from .run import compare, prepare_for
 from .session import Session
 
-__all__ = ["identify", "run_on_board", "simulate"]
+__all__ = ["hunt_on_board", "identify", "run_on_board", "simulate"]
 
 
 @contextmanager
@@ -26,7 +29,8 @@ def identify(port, baud):
     """What a board says of itself: name -> value."""
     with _session(port, baud) as session:
         identity = session.identity
-        return {**asdict(identity.config), "clock_mhz": identity.clock_khz / 1000, "preloaded": f"{identity.image:#010x}"}
+        return {**asdict(identity.config), "clock_mhz": identity.clock_khz / 1000, "preloaded": f"{identity.image:#010x}",
+                "hunter": None if identity.room is None else asdict(identity.room), "digest": identity.digest}
 
 
 def run_on_board(port, baud, scenario, *, max_clocks, tell, progress, **options):
@@ -36,12 +40,27 @@ def run_on_board(port, baud, scenario, *, max_clocks, tell, progress, **options)
         return compare(session, prepared, tell=tell, progress=progress)
 
 
-def simulate(cores, assignments):
+def hunt_on_board(port, baud, scenario, plans, *, max_clocks, hunted, **options):
+    """The HuntOnBoard of a scenario on the board at a port; if it is interrupted, the board is stopped.
+
+    plans : as ``sim.boards.hunt.hunt`` takes them.  hunted : its other options.  options : of ``prepare_for``.
+    """
+    with _session(port, baud) as session:
+        prepared = prepare_for(session.config, scenario, **options).under(max_clocks=max_clocks)
+        try:
+            return hunt(session, prepared, plans, **hunted)
+        except KeyboardInterrupt:
+            with suppress(BoardError):
+                session.link.ask(Operation.HOLD)
+            raise
+
+
+def simulate(cores, assignments, hunter, digest):
     """Be a board behind a pseudo-terminal, until Ctrl-C: says where it is."""
     from .terminal import CompiledBoard
 
     config = with_assignments(MachineConfig(arena_depth=512).with_cores(cores), assignments)
-    board = CompiledBoard(config)
+    board = CompiledBoard(config, room=Room() if hunter else None, digest=digest)
     master, slave = os.openpty()
     try:
         tty.setraw(slave)

@@ -68,6 +68,11 @@ class Link:
         #: How many requests have been sent again.
         self.repeated = 0
 
+    @property
+    def name(self):
+        """Of the port."""
+        return self._port.port
+
     def read(self, operation, address, count):
         """So many words from an address on."""
         words = []
@@ -96,7 +101,7 @@ class Link:
             self._tag = (self._tag + 1) % 256
             header = bytes([operation.value, self._tag]) + address.to_bytes(2, "big") + count.to_bytes(2, "big")
             frame = bytes([SYNC]) + header + crc_hqx(header, _START).to_bytes(2, "big") + words
-            with _unplugged(self._port.port):
+            with _unplugged(self.name):
                 self._port.reset_input_buffer()
                 self._port.write(frame)
                 try:
@@ -107,10 +112,12 @@ class Link:
             if reply is Reply.DAMAGED:
                 reason = "what is sent to it arrives damaged"
             elif reply is Reply.BUSY:
-                raise BoardError(f"{self._port.port}: the board does not {operation.name.lower().replace('_', ' ')} during a run")
+                raise BoardError(f"{self.name}: the board does not {operation.name.lower().replace('_', ' ')} during a run")
+            elif reply is Reply.ABSENT:
+                raise BoardError(f"{self.name}: the board has nothing that can {operation.name.lower().replace('_', ' ')}")
             else:
                 return octets
-        raise BoardError(f"{self._port.port}: the board does not answer ({reason}; tried {_TRIES} times)")
+        raise BoardError(f"{self.name}: the board does not answer ({reason}; tried {_TRIES} times)")
 
     def _reply(self, expected):
         """(Reply, octets of its words) of the last request."""

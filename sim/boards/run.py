@@ -6,12 +6,14 @@ from rtl.boards.wire import Identity
 from rtl.config import MachineConfig
 from sim.calls import Call
 from sim.engines.spec import EngineSpec
+from sim.records import Digest, Sources
 from sim.runs.prepare import prepare
 from sim.runs.run import run as observe
+from sim.scenarios.contents import TooManyWords
 
 from .session import Summary
 
-__all__ = ["Comparison", "compare", "prepare_for"]
+__all__ = ["Comparison", "compare", "difference_of", "digest_of", "prepare_for"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Comparison:
     difference : the first one from the simulation, as a sentence; None: there is none.
     calls : how each call went. The arena does not say that; the simulation does, whose run ended in the same clock with the same
         arena. None are given where there is a difference.
+    digest : of the board's records; None: it has no Digest.
     repeated : requests that had to be sent again.
     """
 
@@ -30,6 +33,7 @@ class Comparison:
     status: list
     difference: str | None
     calls: tuple[Call, ...]
+    digest: int | None
     repeated: int
 
     def to_json(self):
@@ -39,15 +43,25 @@ class Comparison:
             "ending": self.summary.ending.value,
             "cores": self.identity.config.n_cores,
             "calls": [call.to_json() for call in self.calls],
+            "digest": None if self.digest is None else f"{self.digest:#010x}",
             "difference": self.difference,
             "repeated": self.repeated,
         }
 
 
 def prepare_for(config, scenario, *, assignments=(), **options):
-    """A Prepared of the scenario on just this machine. options : of ``prepare``. Raises InputError if it does not fit it."""
+    """A Prepared of the scenario on just this machine. options : of ``prepare``. Raises InputError if it does not fit it.
+
+    If the protocol has too many words for the microcode store, its optional parts are left out, except those that are assigned.
+    """
     structure = [f"{item.name}={getattr(config, item.name)}" for item in fields(MachineConfig) if item.name != "n_cores"]
-    return prepare(scenario, cores=config.n_cores, assignments=(*structure, *assignments), **options)
+    try:
+        return prepare(scenario, cores=config.n_cores, assignments=(*structure, *assignments), **options)
+    except TooManyWords as error:
+        lean = [f"define.{name}=0" for name in error.optional]
+        if not lean:
+            raise
+    return prepare(scenario, cores=config.n_cores, assignments=(*structure, *lean, *assignments), **options)
 
 
 def compare(session, prepared, *, tell=lambda line: None, progress=lambda text: None):
@@ -61,14 +75,53 @@ def compare(session, prepared, *, tell=lambda line: None, progress=lambda text: 
     expected = next(engine.run_many([prepared.job], arena=True))
     session.load(prepared.contents, run.straps, lambda done, of: progress(f"loading word {done} of {of}"))
     summary = session.run(run.max_clocks, lambda clock: progress(f"running, clock {clock}"))
-    status = session.status()
+    status, digest = session.status(), session.digest()
     progress("reading the arena")
-    difference = _difference(summary, session.arena(), expected, prepared.image)
-    calls = () if difference else observe(prepared, engine=engine).calls
-    return Comparison(session.identity, summary, status, difference, calls, session.link.repeated)
+    difference, calls = difference_of(summary, session.arena(), expected, prepared.image), ()
+    if difference is None:
+        if digest not in (None, digest_of(engine, prepared.job)):
+            clock = _first_clock(session, prepared, engine, summary.clock, progress)
+            difference = f"clock {clock} is the first whose records differ from the simulation's"
+        else:
+            calls = observe(prepared, engine=engine).calls
+    return Comparison(session.identity, summary, status, difference, calls, digest, session.link.repeated)
 
 
-def _difference(summary, arena, expected, image):
+def _first_clock(session, prepared, engine, clocks, progress):
+    """The number of the first clock in which the records differ, by bisection: they do in so many clocks."""
+    same, differ = 0, clocks
+    while differ - same > 1:
+        middle = (same + differ) // 2
+        progress(f"looking for the first difference between clock {same} and {differ}")
+        session.load(prepared.contents, prepared.run.straps)
+        session.run(middle)
+        if session.digest() == digest_of(engine, prepared.under(max_clocks=middle).job):
+            same = middle
+        else:
+            differ = middle
+    return same
+
+
+def digest_of(engine, job):
+    """The digest of a Job that nobody ends early, as the watchdog of an observed run does."""
+    sink = _Digesting(Digest(Sources(engine.config)))
+    engine.run(job, sink=sink)
+    return sink.digest.value()
+
+
+@dataclass(frozen=True)
+class _Digesting:
+    """A Sink."""
+
+    digest: Digest
+
+    def on_clock(self, clock, records, probe):
+        for index, raw in records:
+            self.digest.add(clock, index, raw)
+        return False
+
+
+def difference_of(summary, arena, expected, image):
     """The first difference of a board's run from the Outcome of the simulation, or None."""
     if summary.running:
         return f"the board has run for {summary.clock} clocks and goes on; the simulation ended at clock {expected.clocks}"

@@ -8,18 +8,20 @@ from pathlib import Path
 from rtl.boards.board import Board
 from rtl.boards.collisions import FORGET_COLLISIONS
 from rtl.boards.top import Top
+from rtl.check.room import Room
 from rtl.config import MachineConfig
 from sim.errors import InputError, MissingToolError
 from sim.export import with_assignments
 from sim.files import make_folder
 from sim.report.area import steps
 from sim.runs.description import contents_digest
+from sim.scenarios.contents import OPTIONAL
 
 from .link import BAUD
 from .run import prepare_for
 from .tools import find_tool, run_tool
 
-__all__ = ["Built", "build", "elaborated", "medians"]
+__all__ = ["Built", "build", "elaborated", "left_out", "medians"]
 
 #: What of nextpnr's and Yosys' names each number is the sum of.
 _LUTS = ("SB_LUT4", "LUT4")
@@ -41,6 +43,8 @@ class Built:
 
     board: str
     cores: int
+    hunter: bool
+    digest: bool
     seed: int
     lut: int | None
     ff: int | None
@@ -57,17 +61,20 @@ class Built:
 
     def to_json(self):
         return {
-            "board": self.board, "cores": self.cores, "seed": self.seed, "lut": self.lut, "ff": self.ff, "bram": self.bram,
-            "lc": self.lc, "lc_of": self.lc_of, "fmax_mhz": self.fmax_mhz, "clock_mhz": self.clock_mhz,
+            "board": self.board, "cores": self.cores, "hunter": self.hunter, "digest": self.digest, "seed": self.seed,
+            "lut": self.lut, "ff": self.ff, "bram": self.bram, "lc": self.lc,
+            "lc_of": self.lc_of, "fmax_mhz": self.fmax_mhz, "clock_mhz": self.clock_mhz,
             "path": [list(step) for step in self.path], "bitstream": None if self.bitstream is None else str(self.bitstream),
             "left_out": list(self.left_out), "folder": str(self.folder), "run": self.run,
         }
 
 
-def elaborated(info, *, cores=None, assignments=(), scenario="single", clock=None, baud=BAUD):
-    """(platform, Top, MachineConfig, clock in Hz) for a BoardInfo. Raises InputError if the scenario does not fit the machine.
+def elaborated(info, *, cores=None, assignments=(), scenario="single", clock=None, baud=BAUD, hunter=False,
+               digest=False):
+    """(platform, Top, the Prepared that it contains, clock in Hz) for a BoardInfo. Raises InputError if the scenario does not fit.
 
     clock : in Hz, instead of the one of the board.
+    hunter : whether there is a Hunter, whose Monitor has the usual Room.  digest : whether there is a Digest.
     """
     config = with_assignments(info.config(cores), assignments)
     clocking = info.clocking(clock)
@@ -78,21 +85,24 @@ def elaborated(info, *, cores=None, assignments=(), scenario="single", clock=Non
     contents = prepared.contents
     board = Board(config, divisor=round(frequency / baud), microcode=contents.microcode, straps=prepared.run.straps,
                   arena=[contents.arena.get(address, 0) for address in range(config.arena_depth)],
-                  image=int(contents_digest(contents)[:8], 16), clock_khz=round(frequency / 1e3))
+                  image=int(contents_digest(contents)[:8], 16), clock_khz=round(frequency / 1e3),
+                  room=Room() if hunter else None, digest=digest)
     platform, lights = info.platform()
-    return platform, Top(board, clocking=clocking, lights=lights), config, frequency
+    return platform, Top(board, clocking=clocking, lights=lights), prepared, frequency
 
 
-def build(info, *, seed=1, out=None, again=False, progress=lambda text: None, **options):
+def build(info, *, seed=1, out=None, again=False, hunter=False, digest=False, progress=lambda text: None, **options):
     """Build the bitstream for a BoardInfo, or, where the vendor's tools are needed, write what they take. The Built.
 
-    out : folder; what was there of an earlier build is overwritten.  options : of ``elaborated``.
+    out : folder; what was there of an earlier build is overwritten.  hunter, digest, options : of ``elaborated``.
     again : the same was built there before, with another seed: it is only placed and routed anew.
     Raises InputError with what a tool complains of, MissingToolError if one is missing - before it begins.
     """
     progress("elaborating")
-    platform, top, config, frequency = elaborated(info, **options)
-    folder = Path(out or Path("build") / f"{info.name}-{config.n_cores}")
+    platform, top, prepared, frequency = elaborated(info, hunter=hunter, digest=digest, **options)
+    config = prepared.run.config
+    extras = "-hunter" * hunter + "-digest" * digest
+    folder = Path(out or Path("build") / f"{info.name}-{config.n_cores}{extras}")
     try:
         plan = platform.build(top, name="top", do_build=False, emit_src=False,
                               script_after_read=FORGET_COLLISIONS, script_after_synth="tee -q -o cells.json stat -json",
@@ -120,8 +130,8 @@ def build(info, *, seed=1, out=None, again=False, progress=lambda text: None, **
         numbers, path = _measured(folder)
         bitstream = next(folder / name for name in ("top.bin", "top.bit") if (folder / name).exists())
         run = _loading(info, commands, bitstream)
-    return Built(info.name, config.n_cores, seed, **numbers, clock_mhz=frequency / 1e6, path=path, bitstream=bitstream,
-                 left_out=_left_out(config), folder=folder, run=run)
+    return Built(info.name, config.n_cores, hunter, digest, seed, **numbers, clock_mhz=frequency / 1e6, path=path,
+                 bitstream=bitstream, left_out=left_out(prepared, hunter=hunter, digest=digest), folder=folder, run=run)
 
 
 def _loading(info, commands, bitstream):
@@ -146,15 +156,16 @@ def _measured(folder):
             "lc_of": used["available"], "fmax_mhz": round(fmax, 2)}, tuple(steps(report["critical_paths"]))
 
 
-def _left_out(config):
+def left_out(prepared, *, hunter=False, digest=False):
     """What the machine has less of than the default one with so many cores, in words."""
+    config = prepared.run.config
     default = MachineConfig().with_cores(config.n_cores)
-    said = []
+    said = [what for name, what in OPTIONAL.items() if prepared.settings.defines.get(name) == 0]
     for item in fields(MachineConfig):
         mine, usual = getattr(config, item.name), getattr(default, item.name)
         if isinstance(mine, int) and mine < usual:
             said.append(f"{item.name} {mine} instead of {usual}")
-    return (*said, "Scheduler, Monitor and digest")
+    return (*said, *["Scheduler and Monitor"] * (not hunter), *["Digest"] * (not digest))
 
 
 def medians(built):

@@ -1,5 +1,5 @@
-"""The ``crosscall`` command. Each family of commands has a module. A command imports what is heavy
-itself, so that help is quick.
+"""The ``crosscall`` command. Each family of commands has a module. A command imports heavy modules itself, so that help is
+quick.
 """
 
 import sys
@@ -24,7 +24,7 @@ for family in (runs, campaigns, workloads, benches, catalogues, hardware):
 
 
 def main():
-    """The command, from when it has been imported (``sim.__main__``)."""
+    """Run the command; called after everything is imported (``sim.__main__``)."""
     unwind()
     try:
         app()

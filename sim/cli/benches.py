@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from sim.cli.exits import VIOLATED
-from sim.cli.options import LONG, AsJson, Assignments, Engine, Out, Seed, numbers_of, print_json
+from sim.cli.options import LONG, AsJson, Assignments, Engine, Html, Out, Seed, numbers_of, print_json
 from sim.console import note, status
 from sim.engines import check_engine
 
@@ -19,11 +19,14 @@ commands.add_typer(bench, name="bench", short_help="Measure the speed of the eng
                    epilog="Example: crosscall bench speed")
 
 
-@bench.command(short_help="Measure the speed of the engines on one workload.", epilog="Example: crosscall bench speed --cores 4")
+@bench.command(short_help="Measure the speed of the engines on one workload.",
+               epilog="Example: crosscall bench speed --cores 4 --html")
 def speed(
     cores: Annotated[str, typer.Option(metavar="N,...", help="Numbers of cores to measure.")] = "1,4",
     engines: Annotated[str | None, typer.Option(metavar="NAME,...", help="Only these engines.")] = None,
     seconds: Annotated[float, typer.Option(min=0.1, max=LONG, help="Processor time for each row.")] = 2.0,
+    out: Annotated[Path, typer.Option(help="Folder for the page.")] = Path("waves"),
+    html: Html = False,
     as_json: AsJson = False,
 ):
     """Measure the speed of the engines on one workload, and check that their results agree.
@@ -31,12 +34,15 @@ def speed(
     Verilator takes minutes to build a machine with many cores; builds are cached. Exit code 1: two engines disagree.
     """
     from sim.bench.speed import CONTENDERS, bench_speed
-    from sim.report.speed import SpeedTable
+    from sim.report.page import check_charts
+    from sim.report.speed import SpeedTable, write_speed_page
     from sim.report.table import report_console
 
     chosen = engines.split(",") if engines else list(CONTENDERS)
     for name in chosen:
         check_engine(name, CONTENDERS)
+    if html:
+        check_charts()
     table, so_far = SpeedTable(report_console()), {"rows": []}
 
     def done(result):
@@ -44,14 +50,22 @@ def speed(
         if not as_json:
             table.show(result)
 
+    def write():
+        if html and so_far["rows"]:
+            page = out / "speed.html"
+            write_speed_page(page, so_far)
+            note(f"the page is {page}")
+
     try:
         with status() as show:
             result = bench_speed(numbers_of(cores, "--cores"), engines=chosen, seconds=seconds, progress=show, tell=note, done=done)
     except KeyboardInterrupt:
-        # What is done is kept; in a table it has been printed.
+        # Finished rows are kept; as a table they are printed already.
+        write()
         if as_json:
             print_json(so_far)
         raise
+    write()
     if as_json:
         print_json(result)
     else:
@@ -84,8 +98,8 @@ def latency(
 ):
     """Measure the latency of calls at every combination of the values, and judge each run.
 
-    Exit code 0: nothing is violated. 1: a run violates an oracle, or a call is not over. 2: bad input. 130: interrupted; the rows
-    that are done are printed and written.
+    Exit code 0: nothing is violated. 1: a run violates an oracle, or a call does not complete. 2: bad input. 130: interrupted; the
+    finished rows are printed and written.
     """
     from sim.bench.latency import bench_latency, points_of
     from sim.report.latency import LatencyReport
@@ -107,7 +121,7 @@ def latency(
             bench_latency(points, calls=calls, seed=seed, assignments=assignments or (), engine=engine, progress=show, tell=note,
                           done=report.add)
     except KeyboardInterrupt:
-        # What is done is kept.
+        # Finished rows are kept.
         finish()
         raise
     finish()

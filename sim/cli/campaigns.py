@@ -128,7 +128,7 @@ def litmus(
     if html:
         from sim.report.page import check_charts
         check_charts()
-    # The machines of tests with more threads are made like the first one, and what there is to say of that is said once.
+    # The machines of tests with more threads are made like the first one; its remarks are printed once.
     once = cache(note)
     report = show(paths or [], memory=memory, runs=runs, seed=seed, expected=expected, out=out, as_json=as_json,
                   processes=processes, resume=resume, engine=engine, note=once)

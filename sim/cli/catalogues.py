@@ -1,4 +1,4 @@
-"""What there is: list, asm, doctor."""
+"""What is available: list, asm, doctor."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""How the command ends: its exit codes, and the one sentence that it refuses with."""
+"""How the command ends: its exit codes, and the one sentence of a refusal."""
 
 import errno
 import os
@@ -23,30 +23,30 @@ BAD_INPUT = 2
 MISSING_TOOL = 3
 #: A defect of crosscall (EX_SOFTWARE of sysexits.h).
 CRASHED = 70
-#: Nobody reads standard output any more (``| head``): as if SIGPIPE had ended it.
+#: Standard output has no reader any more (``| head``): as if SIGPIPE had ended it.
 NO_READER = 141
 
-#: What typer raises for an option or argument that it cannot take. It has no public name in all versions.
+#: What typer raises for a bad option or argument. It has no public name in all versions.
 _UsageError = typer.BadParameter.__base__
-#: What is wrong with the name of a file.
+#: Errors in a file name.
 _NO_NAMES = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR}
-#: What is wrong with a disk or the system, and not with crosscall.
+#: Errors of a disk or the system, not of crosscall.
 _TROUBLES = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE,
              errno.ENOMEM, errno.EAGAIN, *_NO_NAMES}
 
 
 class Group(TyperGroup):
-    """The ways to refuse, Ctrl-C, a reader that has gone away, and what nobody has foreseen, for every command in one place."""
+    """Refusals, Ctrl-C, a reader that has gone away, and unforeseen errors, for every command in one place."""
 
     def main(self, *args, **options):
         try:
             code = super().main(*args, **{**options, "standalone_mode": False})
             if code == exit_code(KeyboardInterrupt()):
-                # What typer makes of an interruption, wherever it comes; it says nothing.
+                # What typer makes of an interruption anywhere; it has no message.
                 code = interrupted(heard() or KeyboardInterrupt())
         except _UsageError as error:
             code, message = BAD_INPUT, error.format_message().removesuffix(".")
-            if "\n" in message:                 # without any argument: the help
+            if "\n" in message:                 # no arguments: the help
                 print(message, file=sys.stderr)
             else:
                 _refuse(code, message[:1].lower() + message[1:])
@@ -85,12 +85,12 @@ def interrupted(error):
 
 
 def _write_nothing_more():
-    """What Python would still write at its end finds no reader, or no room, either."""
+    """Discard what Python would still write at its end: there is no reader, or no room."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _troubled(error):
-    """The system refuses something that nobody has thought of; or there is no room for what is printed."""
+    """The system refuses something unforeseen, or there is no room for the output."""
     if error.filename is None:
         with suppress(OSError, ValueError):     # tests have a standard output that is no file
             _write_nothing_more()
@@ -99,7 +99,7 @@ def _troubled(error):
 
 
 def _crashed(error):
-    """A defect of crosscall: its traceback goes into a file, to be reported."""
+    """A defect of crosscall: its traceback goes into a file, for the report."""
     warnings.simplefilter("ignore")
     from importlib.metadata import version
     text = "".join(traceback.format_exception(error))
@@ -110,5 +110,5 @@ def _crashed(error):
                                          delete=False) as file:
             file.write(text)
     except OSError:
-        return _refuse(CRASHED, f"{what}; please report it with what follows\n{text}")
+        return _refuse(CRASHED, f"{what}; please report it with the following text\n{text}")
     return _refuse(CRASHED, f"{what}; please report it with the file {file.name}, which has the traceback")

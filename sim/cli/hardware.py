@@ -7,6 +7,7 @@ import typer
 
 from sim.cli.exits import VIOLATED
 from sim.cli.options import (
+    LAST,
     MOST_CORES,
     AsJson,
     FieldAssignments,
@@ -65,6 +66,8 @@ def synth(
     assignments: FieldAssignments = None,
     clock: Annotated[float | None, typer.Option(min=1, max=1000, metavar="MHZ", help="The default is the board's.")] = None,
     baud: Annotated[int, typer.Option(min=300, help="Baud rate of the serial line.")] = 115_200,
+    hunter: Annotated[bool, typer.Option("--hunter", help="Also Scheduler and Monitor, for `crosscall board hunt`.")] = False,
+    digest: Annotated[bool, typer.Option("--digest", help="Also a Digest, to compare every record of a run.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of placing and routing.")] = 1,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for all files.  [default: build/BOARD-CORES]")] = None,
     as_json: AsJson = False,
@@ -79,7 +82,8 @@ def synth(
 
     with status() as show:
         built = build(find_board(board), cores=cores, scenario=scenario, assignments=assignments or (), seed=seed, out=out,
-                      clock=None if clock is None else clock * 1e6, baud=baud, progress=show)
+                      clock=None if clock is None else clock * 1e6, baud=baud, hunter=hunter, digest=digest,
+                      progress=show)
     if as_json:
         print_json(built.to_json())
     else:
@@ -90,8 +94,9 @@ def synth(
 @commands.command(short_help="Run a scenario on a board, and compare it with simulation.",
                   epilog="Example: crosscall board run single --port /dev/ttyUSB0")
 def board(
-    what: Annotated[str, typer.Argument(metavar="run|identify|simulate", help="run: run a scenario; identify: show what the "
-                                        "board is; simulate: simulate a board, behind a pseudo-terminal for --port.")],
+    what: Annotated[str, typer.Argument(metavar="run|hunt|identify|simulate", help="run: run a scenario; hunt: run it under many "
+                                        "schedules, on a board with a Hunter; identify: show what the board is; simulate: simulate "
+                                        "a board, behind a pseudo-terminal for --port.")],
     scenario: Scenario = "single",
     port: Annotated[str | None, typer.Option(metavar="DEVICE", help="The serial port of the board.")] = None,
     baud: Annotated[int, typer.Option(min=300, help="Baud rate of the bitstream.")] = 115_200,
@@ -103,20 +108,37 @@ def board(
     memory: Memory = None,
     without: Without = None,
     seed: Seed = 0,
-    max_clocks: Annotated[int, typer.Option(min=1, max=(1 << 32) - 1, help="End the run after this many clocks.")] = 100_000,
+    max_clocks: Annotated[int, typer.Option(min=1, max=(1 << 32) - 1, help="End a run after this many clocks.")] = 100_000,
+    runs: Annotated[int, typer.Option(min=1, max=(1 << 32) - 1, help="hunt: the number of runs.")] = 100_000,
+    first: Annotated[int, typer.Option(
+        min=0, max=LAST, help="hunt: number of the first plan, each of which is for 4,096 runs.")] = 0,
+    kind: Annotated[str | None, typer.Option(
+        metavar="random|pct|bounded", help="hunt: one plan, of this kind, for all runs. The default is those of `crosscall hunt`.",
+    )] = None,
+    plan: Annotated[list[str] | None, typer.Option(
+        metavar="FIELD=VALUE", help="hunt: set a field of the plan of --kind, e.g. seed, stall or delay. May be repeated.")] = None,
+    ignore: Annotated[list[str] | None, typer.Option(
+        metavar="FLAG|ORACLE", help="hunt: ignore this finding. May be repeated.")] = None,
+    out: Annotated[Path, typer.Option(help="hunt: folder for the schedules of findings.")] = Path("waves"),
+    hunter: Annotated[bool, typer.Option("--hunter", help="simulate: a board with a Hunter.")] = False,
+    digest: Annotated[bool, typer.Option("--digest", help="simulate: a board with a Digest.")] = False,
     as_json: AsJson = False,
 ):
     """Load a scenario into a board, run it, and compare the clock at which it comes to rest and the arena then with simulation.
 
-    Exit code 0: they are equal. 1: they differ. 2: bad input. 3: there is no board, or it stops answering.
+    hunt: the board runs it again and again, under another schedule each time, until its Monitor finds something. The run with the
+    finding, or else the last one, is compared with simulation. The schedule of a finding is written for `replay`.
+
+    Exit code 0: they are equal, and nothing was found. 1: they differ, or something was found. 2: bad input. 3: there is no board,
+    or it stops answering.
     """
-    from sim.boards.command import identify, run_on_board, simulate
+    from sim.boards.command import hunt_on_board, identify, run_on_board, simulate
 
     if what == "simulate":
-        simulate(cores, assignments or ())
+        simulate(cores, assignments or (), hunter, digest)
         return
-    if what not in ("run", "identify"):
-        known = ["run", "identify", "simulate"]
+    if what not in ("run", "hunt", "identify"):
+        known = ["run", "hunt", "identify", "simulate"]
         raise InputError(f'a board cannot "{what}"{closest(what, known)} (it can: {", ".join(known)})')
     if port is None:
         raise InputError("--port DEVICE: say which serial port the board is at, e.g. /dev/ttyUSB0")
@@ -124,13 +146,30 @@ def board(
         found = identify(port, baud)
         print_json(found) if as_json else print("\n".join(f"{name:<20}{value}" for name, value in found.items()))
         return
+    from sim.report.board import print_comparison, print_hunt
+
+    options = {"protocol": protocol, "assignments": assignments_of(assignments, memory), "without": without or (), "seed": seed,
+               "max_clocks": max_clocks}
+    if what == "hunt":
+        from sim.boards.hunt import all_plans, plan_with
+        from sim.report.hunt import print_finding
+
+        if kind is None and plan:
+            raise InputError(f"--plan {plan[0]}: say --kind as well, random, pct or bounded")
+        plans = all_plans(first) if kind is None else [(plan_with(kind, plan or ()), runs)]
+        with status() as show:
+            found = hunt_on_board(port, baud, scenario, plans, **options, hunted={
+                "runs": runs, "out": out, "ignore": ignore or (), "found": (lambda finding: None) if as_json else print_finding,
+                "tell": note, "progress": show})
+        print_json(found.to_json()) if as_json else print_hunt(found)
+        if not found.clean:
+            raise typer.Exit(VIOLATED)
+        return
     with status() as show:
-        found = run_on_board(port, baud, scenario, protocol=protocol, assignments=assignments_of(assignments, memory),
-                             without=without or (), seed=seed, max_clocks=max_clocks, tell=note, progress=show)
+        found = run_on_board(port, baud, scenario, **options, tell=note, progress=show)
     if as_json:
         print_json(found.to_json())
     else:
-        from sim.report.board import print_comparison
         print_comparison(found)
     if found.difference is not None:
         raise typer.Exit(VIOLATED)

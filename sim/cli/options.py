@@ -1,4 +1,4 @@
-"""The options that several commands have, and what they accept."""
+"""The options that several commands share, and the values that they accept."""
 
 import json
 from pathlib import Path
@@ -14,14 +14,14 @@ __all__ = [
     "Seed", "ThisProtocol", "Visits", "Window", "Without", "assignments_of", "numbers_of", "print_json",
 ]
 
-#: ``MachineConfig.MAX_CORES``, which help and usage must not wait for.
+#: ``MachineConfig.MAX_CORES``; help and usage must not wait for its import.
 MOST_CORES = 64
-#: The largest number of a first schedule: a notebook has room for it and those behind it.
+#: The largest number of a first schedule: a notebook has room for it and those after it.
 LAST = 1 << 62
-#: Nobody waits for longer, in seconds.
+#: The longest time, in seconds.
 LONG = 1e9
 
-# What is run.
+# What to run.
 Scenario = Annotated[str, typer.Argument(metavar="NAME|FILE.toml", help="A shipped scenario, or your own file.")]
 Protocol = Annotated[str | None, typer.Option(metavar="NAME|FILE.uasm", help="The default is the scenario's.")]
 ThisProtocol = Annotated[str, typer.Option(metavar="NAME|FILE.uasm", help="A shipped protocol, or your own.")]
@@ -49,7 +49,7 @@ Visits = Annotated[int | None, typer.Option(min=1, help="How many entries a hand
                                              "oracle O10). The default is 16 for each core.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the interrupted command recorded in --out.")]
 
-# What is written and printed.
+# What to write and print.
 Out = Annotated[Path, typer.Option(help="Folder for the files.")]
 Window = Annotated[str, typer.Option(metavar="A:B", help="The clocks in the waves: A and later, before B. auto: all clocks; "
                                      "in a run of more than 100,000, those around the first violation.")]

@@ -1,4 +1,4 @@
-"""A run, once or twice: run, replay, diff; and what a run has left: report, view."""
+"""Runs: run, replay, diff; and their results: report, view."""
 
 import os
 import shutil
@@ -230,8 +230,8 @@ def view(
 
 
 def carry_out(prepared, spec, *, html=False, perfetto=False, fst=False, **options):
-    """The Result of a run, with its progress and what holds up what is not over. spec : EngineSpec.  html, perfetto, fst : write
-    its page, its trace, its waves as FST, too.  options : of ``sim.runs.run.run``."""
+    """The Result of a run; shows its progress and what holds up unfinished calls. spec : EngineSpec.  html, perfetto, fst : also
+    write its page, its trace, its waves as FST.  options : of ``sim.runs.run.run``."""
     from sim.diagnosis import causes
     from sim.runs.run import run
 
@@ -250,13 +250,13 @@ def carry_out(prepared, spec, *, html=False, perfetto=False, fst=False, **option
 
 
 def remark(prepared):
-    """Tell what the scenario probably does not mean."""
+    """Point out what the scenario probably does not mean."""
     for remark in prepared.scenario.remarks:
         note(f"warning: {remark}")
 
 
 def present(result, as_json, everything, check=lambda: None):
-    """Say what came out of a run, and exit as it deserves. check : raises InputError if it is not the run that was meant."""
+    """Print the result of a run, and exit with its code. check : raises InputError if it is not the intended run."""
     if as_json:
         print_json(result.to_json())
     else:

@@ -52,9 +52,10 @@ def scftorture(
 ):
     """Run the kernel's scftorture: random calls from every core, whose handlers and callers check what they see.
 
-    The scenario that is drawn is written to a file, for use with run, hunt, diff and knockout.
+    The generated scenario is written to a file, for use with run, hunt, diff and knockout.
 
-    Exit code 0: nothing is violated. 1: a check of scftorture fails, an oracle is violated, or a call is not over. 2: bad input.
+    Exit code 0: nothing is violated. 1: a check of scftorture fails, an oracle is violated, or a call does not complete. 2: bad
+    input.
     """
     from sim.engines.spec import EngineSpec
     from sim.report.workloads import print_torture

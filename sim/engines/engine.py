@@ -1,4 +1,4 @@
-"""What every engine offers."""
+"""The interface of all engines."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from sim.runs.plan import Plan
 
 __all__ = ["NEVER", "PLAIN", "Contents", "Ending", "Engine", "Job", "Outcome", "Sink"]
 
-#: The plan that holds nobody back.
+#: The plan that holds nothing up.
 PLAIN = Plan()
 #: The patience that no run exhausts.
 NEVER = 0xFFFFFFFF
@@ -20,7 +20,7 @@ NEVER = 0xFFFFFFFF
 
 @dataclass(frozen=True)
 class Contents:
-    """What is in the memories when a run starts. What is not named is 0.
+    """What the memories contain when a run starts. Words that are not listed are 0.
 
     microcode : raw words from address 0.  arena : address -> word.
     """
@@ -30,13 +30,13 @@ class Contents:
 
 
 class Sink(Protocol):
-    """Who looks at a run. Clock 0 is the first clock with ``run`` high."""
+    """The observer of a run. Clock 0 is the first clock with ``run`` high."""
 
     def on_clock(self, clock: int, records: Sequence[tuple[int, int]], probe: int | None) -> bool:
-        """Called for every clock that has records, and for every clock if the probe is asked for.
+        """Called for every clock that has records, and for every clock if the probe is requested.
 
         records : list of (source index, raw record), by index (see ``sim.records.Sources``).
-        probe : the raw ``probe`` port, or None if it was not asked for.
+        probe : the raw ``probe`` port; None if it was not requested.
         Returns True to end the run.
         """
 
@@ -44,24 +44,23 @@ class Sink(Protocol):
 class Ending(Enum):
     """Why a run ended."""
 
-    #: Every core has halted, nothing is pending or under way.
+    #: Every core has halted, and nothing is pending or in flight.
     QUIET = "quiet"
     #: A core trapped (PANIC, FAULT, STACK_FAULT).
     TRAP = "trap"
-    #: The sink asked for it.
+    #: The sink ended it.
     STOPPED = "stopped"
-    #: ``max_clocks`` were run.
+    #: ``max_clocks`` have run.
     LIMIT = "limit"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a run.
+    """The result of a run.
 
-    clocks : how many were run.  arena : its words at the end; None if nobody asked for it.
-
+    clocks : how many ran.  arena : its words at the end; None if it was not requested.
     flags : what the Monitor found: name -> clock of the first hit (see ``rtl.monitor.flags_layout``).
-    schedule : if it was recorded: (clock, raw schedule in force from then on), one for each change from 0.
+    schedule : if recorded: (clock, raw schedule in force from then on), one for each change from 0.
     """
 
     clocks: int
@@ -73,10 +72,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Job:
-    """What a machine is told of one run: all that it depends on.
+    """The inputs of one run: all that it depends on.
 
-    max_clocks : the run ends after so many.
-    plan : what draws the schedule.  replay : with the plan REPLAY: a schedule as it was recorded.
+    max_clocks : the run ends after this many.
+    plan : what draws the schedule.  replay : with the plan REPLAY: a recorded schedule.
     patience, profile : of the Monitor.
     """
 
@@ -91,23 +90,23 @@ class Job:
 
 
 class Engine(ABC):
-    """An elaborated (or compiled) machine, with its Monitor, that can run many jobs one after another."""
+    """An elaborated (or compiled) machine, with its Monitor, that runs any number of jobs one after the other."""
 
-    #: As ``--engine`` takes it.
+    #: Its value of ``--engine``.
     name: str
     config: MachineConfig
-    #: How many runs of ``run_many`` go on at once.
+    #: How many runs ``run_many`` advances at once.
     lanes = 1
 
     @abstractmethod
     def run(self, job: Job, *, sink: Sink | None = None, probe: bool | range = False, record: bool = False) -> Outcome:
-        """Load, run from reset to the end. Every call starts afresh.
+        """Load, and run from reset to the end. Every call starts afresh.
 
-        sink : None if nobody looks at the run; then it takes less time.
-        probe : whether the sink is given the probe: always, never, or in a range of clocks.
-        record : whether the Outcome has the schedule.
+        sink : None: no observer; then the run takes less time.
+        probe : when the sink gets the probe: always, never, or in a range of clocks.
+        record : whether the Outcome includes the schedule.
         """
 
     def run_many(self, jobs: Iterable[Job], *, arena: bool = False) -> Iterator[Outcome]:
-        """The Outcome of each job, in their order, with its arena if that is asked for. The jobs are read as they are needed."""
+        """The Outcome of each job, in order, with its arena on request. Jobs are read only when they are needed."""
         return map(self.run, jobs)

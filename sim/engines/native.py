@@ -1,17 +1,17 @@
-"""What the engines of native code share: the C interface of a machine that has been built, and the runs on it.
+"""What the engines of native code share: the C interface of a built machine, and the runs on it.
 
-The interface is C, whoever wrote the code behind it::
+The interface is C, whatever the language behind it::
 
-    size_t machine_size(void);                          // of the state; it is kept here
+    size_t machine_size(void);                          // of the state, which the caller keeps
     void machine_reset(void *state);
     int64_t machine_fill(void *state, int memory, const uint64_t *words, int64_t count);    // from row 0
     int64_t machine_read(void *state, int memory, uint64_t *words, int64_t count);
-    int64_t machine_run(void *state, Control *control, int64_t clocks);     // -> clocks that were run
+    int64_t machine_run(void *state, Control *control, int64_t clocks);     // -> clocks that ran
 
-``machine_fill`` and ``machine_read`` give how many words they have moved: ``count``, unless the memory has fewer; they move none
-that it does not have. ``machine_run`` ends after so many clocks, with a clock in which the machine is quiet or trapped, or when a
-buffer cannot take another clock. Memory 0 is the microcode, 1 and up are the banks of the arena. ``Control`` is what
-``control_type`` says; what comes out through it, but ``quiet`` and ``trapped``, comes only while ``traced``:
+``machine_fill`` and ``machine_read`` return how many words they have moved: ``count``, unless the memory is smaller; none for a
+memory that does not exist. ``machine_run`` ends after ``clocks``, with a clock in which the machine is quiet or trapped, or when a
+buffer cannot hold another clock. Memory 0 is the microcode, 1 and up are the banks of the arena. ``control_type`` defines
+``Control``. Of its outputs, ``quiet`` and ``trapped`` are always valid, the others only while ``traced``:
 
 - records, in their buffer: a word ``clock << 16 | source``, then the raw record, lowest word first. If ``recorded``, a change of
   the schedule in force is a record of the source after the last;
@@ -33,11 +33,11 @@ from .engine import Ending, Engine, Outcome
 
 __all__ = ["LIMB", "NativeEngine", "control_type", "limbs_of"]
 
-#: Bits of the words in which everything comes and goes.
+#: Bits of the words in which all data go in and out.
 LIMB = 64
-#: Words of each buffer through which records and probes come out.
+#: Words of each buffer, for records and for probes.
 _ROOM = 1 << 16
-#: Clocks after which the code comes back even if nobody looks, so that Ctrl-C is heard.
+#: Clocks after which the code returns even without an observer, so that Ctrl-C is noticed.
 _CHUNK = 1 << 17
 
 
@@ -67,7 +67,7 @@ def _raw(layout, values):
 
 
 class NativeEngine(Engine):
-    """A Rig in a loaded library. The records, the probe, the schedule, the flags, the ending and the arena are those of PySim,
+    """A Rig in a loaded library. The records, the probe, the schedule, the flags, the ending and the arena equal those of PySim,
     clock for clock.
 
     Parameters
@@ -75,7 +75,7 @@ class NativeEngine(Engine):
     config : MachineConfig.
     library : as ``ctypes.CDLL`` loads it.
     inputs : the words of ``Control.input`` as (port, low, width).
-    build_seconds : processor time that all of its making takes or, for what came from the cache, took.
+    build_seconds : processor time of making it; for a cached library, when it was made.
     """
 
     def __init__(self, config, library, inputs, *, build_seconds):
@@ -96,7 +96,7 @@ class NativeEngine(Engine):
             getattr(library, name).restype = ctypes.c_int64
         library.machine_reset.argtypes = [ctypes.c_void_p]
         self._state = ctypes.create_string_buffer(library.machine_size())
-        # Whatever the machine is, a clock of it fits.
+        # One clock of any machine fits.
         self._records = (ctypes.c_uint64 * max(_ROOM, len(self._limbs) + sum(self._limbs)))()
         self._probes = (ctypes.c_uint64 * max(_ROOM, self._probe_limbs))()
 
@@ -107,7 +107,7 @@ class NativeEngine(Engine):
         control.traced, control.recorded = sink is not None or record, record
         clocks, ending, changes = 0, Ending.LIMIT, []
         while clocks < max_clocks:
-            # A chunk lies within the window or outside of it.
+            # A chunk lies inside or outside the window.
             edge = next((edge for edge in (window.start, window.stop) if edge > clocks), max_clocks)
             control.probes = ctypes.addressof(self._probes) if clocks in window else None
             control.used = control.probe_used = 0
@@ -117,7 +117,7 @@ class NativeEngine(Engine):
                 stop = self._tell(sink, clocks, ran, memoryview(self._records).cast("B").cast("Q")[:control.used],
                                   memoryview(self._probes).cast("B")[:8 * control.probe_used], changes)
             if stop is not None:
-                # The machine has run on to the end of the chunk, and must not have: up to here once more.
+                # The machine has run on to the end of the chunk, which it must not: run once more up to here.
                 clocks, ending = stop + 1, Ending.STOPPED
                 control = self.start(job)
                 reached = 0
@@ -133,7 +133,7 @@ class NativeEngine(Engine):
         return Outcome(clocks, ending, arena, self._flags(control), tuple(changes) if record else None)
 
     def start(self, job):
-        """Reset and load: the Control of a machine that stands before clock 0, and gives no records."""
+        """Reset and load. Returns the Control of a machine that is before clock 0 and gives no records."""
         self._library.machine_reset(self._state)
         self._load(job.contents)
         control = self._Control()
@@ -149,13 +149,13 @@ class NativeEngine(Engine):
         return control
 
     def advance(self, control, clocks):
-        """Run on from where ``start`` or the last ``advance`` ended; how many clocks were run."""
+        """Continue from where ``start`` or the last ``advance`` ended. Returns how many clocks ran."""
         return self._library.machine_run(self._state, ctypes.byref(control), clocks)
 
     def _advance(self, control, clock, limit, replay):
-        """Run from ``clock`` to ``limit`` at the most, or to where the schedule that is replayed changes."""
+        """Run from ``clock`` to at most ``limit``, or to the next change of a replayed schedule."""
         if replay:
-            # What is in force in a clock is an input of the clock before.
+            # The schedule in force in a clock is an input of the clock before.
             position = bisect(replay, clock + 1, key=lambda change: change[0])
             if position:
                 self._set(control, "replay", replay[position - 1][1])
@@ -164,7 +164,7 @@ class NativeEngine(Engine):
         return self.advance(control, limit - clock)
 
     def _flags(self, control):
-        """The flags, when the Monitor has seen the last clock."""
+        """The flags once the Monitor has seen the last clock."""
         self._set(control, "run", 0)
         control.traced, control.recorded, control.probes = 1, 0, None
         for _ in range(Monitor.LATENCY + 1):
@@ -209,7 +209,7 @@ class NativeEngine(Engine):
                 control.input[number] = value >> low & (1 << width) - 1
 
     def _tell(self, sink, first, ran, words, probes, changes):
-        """Hand a chunk to the sink; the clock at which it wants to stop, or None. Collects changes of the schedule."""
+        """Pass a chunk to the sink. Returns the clock at which it wants to stop, or None. Collects changes of the schedule."""
         by_clock, limbs = {}, self._limbs
         words, position, schedule = words.tolist(), 0, len(limbs) - 1
         while position < len(words):

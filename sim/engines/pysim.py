@@ -18,8 +18,8 @@ _PERIOD = 1e-8
 
 
 def simulator(component):
-    """A Simulator of a component. PySim writes the mask of each signal as a decimal number: of the trace of many cores it has more
-    digits than Python takes by itself."""
+    """A Simulator of a component. PySim writes the mask of each signal as a decimal number; for the trace of many cores that has
+    more digits than Python's default limit."""
     digits = sys.get_int_max_str_digits()
     sys.set_int_max_str_digits(0)
     try:
@@ -45,7 +45,7 @@ class PySimEngine(Engine):
 
     def run(self, job, *, sink=None, probe=False, record=False):
         if self._run is None:
-            # Not before: Python complains of a testbench that is never run.
+            # Not earlier: Python complains about a testbench that never runs.
             self._simulator.add_testbench(self._testbench)
         else:
             self._simulator.reset()
@@ -70,7 +70,7 @@ class PySimEngine(Engine):
         ctx.set(rig.plan, job.plan.as_const())
         ctx.set(rig.patience, job.patience)
         ctx.set(rig.profile, job.profile.as_const())
-        # What is in force in a clock is set in the clock before: the one before clock 0 is this one.
+        # The schedule in force in a clock is set in the clock before: for clock 0, this one.
         upcoming = dict(job.replay)
         replayed = rig.replay.as_value()
         ctx.set(replayed, upcoming.pop(0, 0))

@@ -1,4 +1,4 @@
-"""What an engine is made from, and the making."""
+"""The description of an engine, and how to make it."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,12 @@ __all__ = ["EngineSpec"]
 
 @dataclass(frozen=True)
 class EngineSpec:
-    """What an engine is made from. It can be pickled, where an engine cannot.
+    """The description of an engine. Picklable, which an engine is not.
 
     config : of the machine.
-    name : of ``sim.engines.ENGINES``; or None: the compiled engine, or PySim if there is no C compiler.
+    name : of ``sim.engines.ENGINES``; or None: the compiled engine, or PySim without a C compiler.
     room : of its Monitor.
-    many : it is for many runs without records: of the compiled engine, the lanes, unless there are too many cores.
+    many : for many runs without records: the compiled engine then uses lanes, unless there are too many cores.
     """
 
     config: MachineConfig
@@ -25,7 +25,7 @@ class EngineSpec:
     many: bool = False
 
     def make(self, tell=lambda line: None):
-        """The Engine. Raises MissingToolError if it cannot be had here. tell : is told why if it is another than is best."""
+        """The Engine. Raises MissingToolError if it is not available here. tell : called with the reason if it is not the best."""
         if self.name == "verilator":
             from .verilator import VerilatorEngine
             return VerilatorEngine(self.config, room=self.room)

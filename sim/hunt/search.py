@@ -1,6 +1,6 @@
-"""A search: what one Prepared violates, in its own run and then under schedule after schedule, one by one, as they come.
+"""A search: what one Prepared violates, in its own run and then under one schedule after the other, as they come.
 
-The Monitor sees all runs, many at a time; the oracles judge those of which it says something.
+The Monitor sees all runs, many at a time; the oracles judge those that it flags.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from .work import plan_of
 
 __all__ = ["Hit", "judge", "search", "watch"]
 
-#: Runs that the lanes of an engine are given at a time; those that are done wait for the others of their row.
+#: Runs that an engine's lanes get at a time; lanes that finish early wait for the rest of their row.
 _ROW = 64
 
 
@@ -22,7 +22,7 @@ _ROW = 64
 class Hit:
     """A run that violates something.
 
-    number : of its schedule, or None: it is the run as it is.  violations : those that count, by clock; at least one.
+    number : of its schedule; None: the run without a schedule.  violations : those that count, by clock; at least one.
     result : the whole Result, with its schedule.
     """
 
@@ -37,19 +37,19 @@ class Hit:
 
     @property
     def repeatable(self):
-        """Its Prepared, so that exactly this is run again, whatever draws schedules then."""
+        """A Prepared that repeats exactly this run, whatever draws schedules by then."""
         return self.result.prepared.under(schedule=self.result.schedule, violation=(self.first.oracle, self.first.clock))
 
 
 def search(prepared, engine, *, runs, first=0, wanted=lambda oracle: True, plans=plan_of, by_oracles=False):
-    """Yield a Hit for each run that violates an oracle that is ``wanted``: the run as it is, then those with the numbers from
-    ``first`` to before ``first + runs``.
+    """Yield a Hit for each run that violates a ``wanted`` oracle: first the run without a schedule, then the runs from ``first`` to
+    before ``first + runs``.
 
-    The Monitor says which runs are looked at by the oracles; a run of which it cannot remember all is, too. What only the Monitor
-    has seen is no Hit (a hunt would say that they disagree).
+    The oracles look at the runs that the Monitor flags or cannot remember in full. What only the Monitor has seen is no Hit (a hunt
+    would report a disagreement).
 
-    engine : of the machine of ``prepared``; any will do.  plans : number -> Plan.
-    by_oracles : the oracles look at every run: slow, but some see what has no flag, or not enough of one.
+    engine : any engine of the machine of ``prepared``.  plans : number -> Plan.
+    by_oracles : the oracles look at every run: slow, but some see what has no flag, or only a weaker one.
     """
     suspects = numbers = range(first, first + runs)
     if not by_oracles:
@@ -62,15 +62,15 @@ def search(prepared, engine, *, runs, first=0, wanted=lambda oracle: True, plans
 
 
 def watch(prepared, engine, numbers, *, plans=plan_of):
-    """Yield (number, flags) of each of these runs, in their order. flags : of the Monitor: name -> clock.
+    """Yield (number, flags) of each of these runs, in order. flags : of the Monitor: name -> clock.
 
-    An engine that runs many at a time is given a row of them, any other one after the other, as they are asked for.
+    An engine with lanes runs a row of them at a time, any other runs one at a time, on demand.
     """
     row = _ROW if engine.lanes > 1 else 1
     numbers = iter(numbers)
     while given := tuple(islice(numbers, row)):
         outcomes = engine.run_many(prepared.jobs(_plan(prepared, number, plans) for number in given))
-        # All of a row, before anybody has the engine run something else.
+        # The whole row, before the caller runs something else on the engine.
         yield from [(number, outcome.flags) for number, outcome in zip(given, outcomes, strict=True)]
 
 

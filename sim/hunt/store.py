@@ -1,7 +1,7 @@
-"""What a hunt knows so far, in one SQLite file, so that it is gone on with wherever the file is seen.
+"""What a hunt knows so far, in one SQLite file, so that it can be resumed wherever the file is visible.
 
-Each write is a transaction, the first one, which makes the tables, too: a hunt that is killed leaves what was written last, and
-before that an empty file, which is none. It needs no shared memory, so the file may lie on a network's disk.
+Each write is a transaction, including the first one, which makes the tables. A killed hunt leaves its last write; before the first
+write it leaves an empty file, which counts as none. The file needs no shared memory, so it may lie on a network disk.
 """
 
 import json
@@ -22,7 +22,7 @@ _TABLES = f"""
     CREATE TABLE disagreements (flag TEXT PRIMARY KEY, sentence TEXT NOT NULL);
     PRAGMA user_version = {_VERSION}
 """
-#: What reading says of a file that is no notebook, or damaged.
+#: What reading raises for a file that is no notebook, or damaged.
 _UNREADABLE = (sqlite3.Error, ValueError, FileNotFoundError)
 
 
@@ -31,7 +31,7 @@ class Finding:
     """The first run that shows a violation of one kind.
 
     oracle, sentence : of the Python oracle that explains it.
-    flag, clock : of the Monitor, and of its first hit. If no flag is for it: the oracle's name and clock.
+    flag, clock : the Monitor's flag and its first clock; if there is no flag for it, the oracle's name and clock.
     number : of the run.  schedule : the file that repeats it.
     """
 
@@ -47,9 +47,9 @@ class Finding:
 class State:
     """How far a hunt has come.
 
-    first, following, end : its first number, the next one, and where it ends; None: nowhere.
-    clocks, by_oracles : how many were run, and how many runs the oracles judged.
-    findings : flag, or oracle that has none -> Finding.  disagreements : the same -> a sentence.
+    first, following, end : its first number, the next one, and its end; None: no end.
+    clocks, by_oracles : how many clocks ran, and how many runs the oracles judged.
+    findings : flag, or an oracle without flag -> Finding.  disagreements : the same -> a sentence.
     """
 
     first: int = 0
@@ -62,13 +62,13 @@ class State:
 
 
 class Store:
-    """The file. A context: it is open within. identity : what tells this hunt from another, as JSON has it."""
+    """The file, as a context: it is open within. identity : what distinguishes this hunt from others, as JSON data."""
 
     def __init__(self, path, identity):
         self._path = path
         self._identity = json.dumps(identity, sort_keys=True)
         self._open = None
-        self._empty = False           # it was begun here, and nothing is noted in it yet
+        self._empty = False           # this process made it, and nothing is written yet
 
     def __enter__(self):
         return self
@@ -81,14 +81,14 @@ class Store:
             self._unlink()
 
     def is_of_another(self):
-        """Whether there is a file, and it is of another hunt."""
+        """Whether the file exists and belongs to another hunt."""
         try:
             return self._rows()[0] != self._identity
         except _UNREADABLE:
             return False
 
     def read(self):
-        """The State. Raises InputError if there is none, or it is that of another hunt."""
+        """The State. Raises InputError if there is none, or if it belongs to another hunt."""
         try:
             identity, numbers, findings, disagreements = self._rows()
         except FileNotFoundError:
@@ -100,32 +100,32 @@ class Store:
         return State(*numbers, {item.flag: item for item in findings}, disagreements)
 
     def _rows(self):
-        """What stands in it. Raises FileNotFoundError if there is none or nothing, and another of _UNREADABLE if it is damaged."""
+        """Its contents. Raises FileNotFoundError if there are none, and others of _UNREADABLE if it is damaged."""
         if not self._path.exists():
             raise FileNotFoundError
         with closing(sqlite3.connect(f"{self._path.resolve().as_uri()}?mode=rw", uri=True)) as file:
-            # A transaction that was not finished is undone before this is answered.
+            # SQLite undoes an unfinished transaction before it answers.
             if not file.execute("PRAGMA page_count").fetchone()[0]:
                 raise FileNotFoundError
             if file.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
-                raise ValueError("its version is another")
+                raise ValueError("it has another version")
             damage = file.execute("PRAGMA quick_check(1)").fetchone()[0]
             hunts = file.execute("SELECT identity, first, following, end, clocks, by_oracles FROM hunt").fetchall()
             if damage != "ok" or len(hunts) != 1:
-                raise ValueError("there is not one hunt in it")
+                raise ValueError("it does not contain exactly one hunt")
             (identity, first, following, end, clocks, by_oracles), = hunts
             numbers = first, following, end, clocks, by_oracles
             findings = [Finding(*row) for row in file.execute("SELECT * FROM findings ORDER BY rowid")]
             if not all(isinstance(number, int) and number >= 0 for number in (first, following, end or 0, clocks, by_oracles)):
-                raise ValueError("a number is none")
+                raise ValueError("a number is not a number")
             kinds = Finding.__annotations__.items()
             if not all(isinstance(getattr(item, name), kind) for item in findings for name, kind in kinds):
-                raise ValueError("a finding is none")
+                raise ValueError("a finding is malformed")
             return (identity, numbers, findings,
                     {flag: str(sentence) for flag, sentence in file.execute("SELECT * FROM disagreements ORDER BY rowid")})
 
     def write(self, state):
-        """Note a State: all of it, or nothing. What was no notebook of this hunt is begun anew with the first."""
+        """Write a State: all of it or nothing. The first write replaces a file that is no notebook of this hunt."""
         with self._refusing():
             if self._open is None:
                 self._open = self._connected()
@@ -144,7 +144,7 @@ class Store:
             self._empty = False
 
     def _connected(self):
-        """The file, open; an empty one if it was none."""
+        """The open file; an empty one if it was no notebook."""
         try:
             self._rows()
         except _UNREADABLE:

@@ -1,4 +1,4 @@
-"""The work of a hunt, said so that any process can do it, and done there: a row of runs, judged by the Monitor."""
+"""The work of a hunt, described so that any process can do it, and done there: a row of runs, judged by the Monitor."""
 
 import hashlib
 import json
@@ -28,8 +28,8 @@ FLAG_OF_ORACLE = {oracle: flag for flag, oracles in ORACLES_OF_FLAG.items() for 
 
 
 def plan_of(number):
-    """The plan of a run of a hunt. Every fourth holds at random, every fourth by priorities, the others by bounded delays, with
-    rates from seldom to often."""
+    """The plan of a run of a hunt. Of every four, one holds at random, one by priorities, and two by bounded delays; the rates go
+    from rare to frequent."""
     chance = random.Random(number)
     kind = (ScheduleKind.RANDOM, ScheduleKind.BOUNDED, ScheduleKind.PCT, ScheduleKind.BOUNDED)[number % 4]
     rates = {name: chance.choice((0, 0, 2, 8, 24, 64)) for name in ("stall", "hold_drain", "hold_interrupt", "hold_message")}
@@ -40,16 +40,16 @@ def plan_of(number):
 
 
 def name_of(oracle):
-    """Under which name a finding of an oracle is kept."""
+    """The name under which a finding of an oracle is kept."""
     return FLAG_OF_ORACLE.get(oracle, oracle)
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is hunted. It can be pickled.
+    """What to hunt. Picklable.
 
     run : what all runs have in common.  engine : made for many runs.
-    ignore : flags and oracles that are looked past.  oracles : judge every run by the oracles.
+    ignore : flags and oracles to ignore.  oracles : let the oracles judge every run.
     """
 
     run: Run
@@ -60,10 +60,10 @@ class Work:
 
 @dataclass(frozen=True)
 class Batch:
-    """What came of the runs ``first`` to before ``first + size``.
+    """The results of the runs ``first`` to before ``first + size``.
 
-    engine : what ran them.  by_oracles : how many the oracles judged.  seconds : without what it takes to make the engine.
-    hits : (number, {flag: clock}, violated oracles or None) of those that show what none before it in the batch has.
+    engine : what ran them.  by_oracles : how many the oracles judged.  seconds : without making the engine.
+    hits : (number, {flag: clock}, violated oracles or None) of each run that shows something no earlier run of the batch has shown.
     """
 
     engine: str
@@ -76,7 +76,7 @@ class Batch:
 
 
 class Hunter:
-    """Does a Work. prepared : its Run, if that is loaded already."""
+    """Does a Work. prepared : its Run, if it is loaded already."""
 
     def __init__(self, work, prepared=None, tell=lambda line: None):
         self.work = work
@@ -88,7 +88,7 @@ class Hunter:
         return self.work.engine.make(self._tell)
 
     def judged(self, number, **options):
-        """The Result of a run with all records. options : as ``sim.runs.run.run`` takes them."""
+        """The Result of a run with all records. options : those of ``sim.runs.run.run``."""
         return run(self.prepared.under(plan=plan_of(number)), engine=self.engine, **options)
 
     def batch(self, first, size):
@@ -112,16 +112,16 @@ class Hunter:
         return Batch(engine.name, first, size, clocks, by_oracles, time.monotonic() - started, hits)
 
 
-# --- in a process that was not forked from the one that hunts ---------------------------------------------------------
+# --- in a process that was not forked from the hunting one ------------------------------------------------------------
 
-#: Hunters of this thread, which has its engine for itself: text of the Work -> Hunter.
+#: Hunters of this thread, which does not share its engine: text of the Work -> Hunter.
 _mine = threading.local()
 _making = threading.Lock()
 
 
 @cache
 def house():
-    """What tells this crosscall from others: a digest of its sources."""
+    """What identifies this crosscall: a digest of its sources."""
     digest = hashlib.sha256()
     for package in (rtl, sim):
         folder = Path(package.__file__).parent
@@ -131,7 +131,7 @@ def house():
 
 
 def batch_of(work, of, task):
-    """The Batch of a task, (first, size), of a Work. of : the ``house()`` that it comes from."""
+    """The Batch of a task, (first, size), of a Work. of : the ``house()`` of the sender."""
     if of != house():
         raise MissingToolError("a worker of the cluster has another version of crosscall; install the same one there")
     key = json.dumps([run_text(work.run), repr(work.engine), sorted(work.ignore), work.oracles])

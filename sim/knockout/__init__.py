@@ -1,1 +1,1 @@
-"""Which barriers and locks of a protocol carry weight."""
+"""Which barriers and locks of a protocol matter."""

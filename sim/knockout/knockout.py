@@ -1,8 +1,8 @@
-"""Knock-out: a protocol without one of its named barriers, locks and orderings, or without two of them, under each memory model, in
-a few scenarios, and what is violated then.
+"""Knock-out: a protocol without one or two of its named barriers, locks and orderings, under each memory model, in a few scenarios,
+and what that violates.
 
-Not counted is what the protocol violates by itself in the same scenario: under the same memory model or a stronger one, whose runs
-a weaker one has as well.
+Violations of the protocol itself in the same scenario do not count: neither those under the same memory model nor those under a
+stronger one, since a weaker model allows all runs of a stronger one.
 """
 
 import random
@@ -31,18 +31,18 @@ __all__ = ["MODELS", "SCENARIOS", "Case", "Knockout", "Row", "holding"]
 
 #: Names of the memory models, the strongest first.
 MODELS = tuple(model.name.lower() for model in MemoryModel)
-#: Between them: every way of sending, both handlers, csds and entries that are used again at once, with other functions and data,
-#: and several senders at a time.
+#: Together: every way of sending, both handlers, csds and entries that are reused at once with other functions and data, and
+#: several senders at a time.
 SCENARIOS = ("many", "single", "mixed", "reuse", "back-to-back", "storm", "all-call-all")
-#: In xAPIC mode the write to ICR waits for all stores, so that a fence before it does nothing. A deep store buffer shows more: a
-#: store that is left behind in it is not pushed out by those that follow.
+#: In xAPIC mode the write to ICR waits for all stores, so a fence before it does nothing. A deep store buffer shows more: the
+#: following stores do not push out a store that is left behind in it.
 _MACHINE = ("x2apic=1", "store_buffer_depth=8")
-#: The protocol itself is run under so many times as many schedules: what it does seldom should be known.
+#: The protocol itself gets this many times as many schedules, to learn what it does rarely.
 _TIMES = 4
 
 
 def holding(number):
-    """The plan of run ``number``: drains are held for longer or shorter, and now and then a core stalls."""
+    """The plan of run ``number``: drains are held for a shorter or longer time, and now and then a core stalls."""
     chance = random.Random(number)
     return Plan(kind=ScheduleKind.BOUNDED, seed=chance.getrandbits(32), hold_drain=chance.choice((8, 20, 40, 64)),
                 stall=chance.choice((0, 0, 2, 8)), hold_message=chance.choice((0, 0, 4)), delay=chance.choice((4, 6, 8, 9)))
@@ -50,7 +50,7 @@ def holding(number):
 
 @dataclass(frozen=True)
 class Case:
-    """What is tried. removed : names.  memory : of MODELS."""
+    """What to try. removed : names.  memory : of MODELS."""
 
     removed: tuple[str, ...]
     memory: str
@@ -63,12 +63,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Row:
-    """What came of a Case.
+    """The result of a Case.
 
     runs : schedules, besides the plain run; 0: a barrier that does nothing under this memory model.
-    seen : name of a finding, as a hunt has it -> in how many runs.
+    seen : name of a finding, as in a hunt -> in how many runs.
     violation : an oracle, in the shortest of them, or None.  run : number of its schedule; None: the plain run.
-    clock, sentence : of the violation.  wave : the file that shows it, if no other scenario shows one sooner.
+    clock, sentence : of the violation.  wave : the file that shows it, unless another scenario shows one sooner.
     """
 
     protocol: str
@@ -89,16 +89,16 @@ class Row:
 
 
 class Knockout:
-    """Leaves out what a protocol names.
+    """Leaves out named parts of a protocol.
 
     Parameters
     ----------
     protocol : as ``prepare`` takes it.
     scenarios : names, or paths; none: those of SCENARIOS that the protocol can run.
-    memory : of MODELS.  only : names of what may be left out; none: all.  cores, assignments : as ``prepare`` takes them.
+    memory : of MODELS.  only : names to leave out; none: all.  cores, assignments : as ``prepare`` takes them.
 
     names : what is left out, in the order of the program.  skipped : scenario -> why the protocol cannot run it.
-    own : (scenario, memory model) -> the oracles that the protocol violates with everything in place, once that has been looked at.
+    own : (scenario, memory model) -> the oracles that the complete protocol violates, once that is known.
 
     Raises InputError.
     """
@@ -119,7 +119,7 @@ class Knockout:
         for name in scenarios or SCENARIOS:
             try:
                 prepared = prepare(name, protocol=protocol, cores=cores, assignments=(*_MACHINE, *assignments))
-                _under(self.memory[-1], prepared)              # what even the weakest can run under, all can
+                _under(self.memory[-1], prepared)              # a scenario for the weakest runs under all of them
                 self._intact[name] = prepared
             except InputError as error:
                 if scenarios:
@@ -154,17 +154,18 @@ class Knockout:
         return self._some.run.config
 
     def run(self, *, runs, judged, pairs=False, processes=1, out=None, progress=lambda *numbers: None):
-        """A Row for each name, memory model and scenario; then for pairs of those that carry no weight alone, if that is asked for.
+        """A Row for each name, memory model and scenario; with ``pairs`` also for pairs of names that do not matter alone.
 
-        runs : schedules of each.  judged : how many of them the oracles judge where the Monitor, which sees less, sees nothing.
-        out : the folder for waves; None: there are none.  progress : called with (done, of how many, what) now and then.
+        runs : schedules of each.  judged : the oracles, which see more than the Monitor, judge this many of the runs in which the
+        Monitor sees nothing.
+        out : the folder for waves; None: no waves.  progress : called with (done, of how many, what) from time to time.
         """
         if out is not None:
             make_folder(out)
         judged = min(judged, runs)
         look, several = partial(self._look, runs, judged), partial(_told, processes, progress)
         self._build()
-        # A stronger model is looked at whether it was asked for or not, so that what is asked for changes no verdict.
+        # Stronger models always run, so that the choice of models changes no verdict.
         wanted = list(product(self._intact, MODELS[:MODELS.index(self.memory[-1]) + 1]))
         for (scenario, memory), own in several(partial(self._look_at_own, _TIMES * runs, judged), wanted).items():
             for weaker in MODELS[MODELS.index(memory):]:
@@ -190,8 +191,8 @@ class Knockout:
         return [Case(removed, memory, scenario) for removed in several for memory in self.memory for scenario in self._intact]
 
     def _pairs(self, rows):
-        """The Cases of two at a time, of those that carry no weight alone under a memory model. (Beside a barrier that does nothing
-        the other is alone.)"""
+        """The Cases of two names that do not matter alone under a memory model. (Beside a barrier that does nothing, the other one
+        is alone.)"""
         weighty = {(row.case.removed, row.case.memory) for row in rows.values() if row.violation}
         for memory in self.memory:
             light = [name for name in self.names if ((name,), memory) not in weighty and self._matters((name,), memory)]
@@ -244,7 +245,7 @@ class Knockout:
                        clock=first.clock, sentence=first.sentence)
 
     def _show(self, rows, out, case):
-        """The Row of a Case, with its waves, and the schedule that repeats just them."""
+        """The Row of a Case, with its waves, and the schedule that repeats it."""
         row, prepared = rows[case], self._prepared(case.scenario, case.memory).leaving_out(case.removed)
         engine = self._engine(prepared)
         hit = judge(prepared, engine, row.run, wanted=row.violation.__eq__, plans=holding)
@@ -253,17 +254,17 @@ class Knockout:
 
 
 def _under(memory, prepared):
-    """The same under a memory model, by its name. Raises InputError if its machine has none such."""
+    """The same under a memory model, by name. Raises InputError if the machine has no such model."""
     return prepared.with_straps(memory_model=MemoryModel[memory.upper()].value)
 
 
 def _numbers(runs):
-    """The plain run, and so many under a schedule."""
+    """The plain run, and ``runs`` schedules."""
     return (None, *range(runs))
 
 
 def _told(processes, progress, work, tasks):
-    """Task -> its result, in the order of the tasks. progress : told of each that is done."""
+    """Task -> its result, in the order of the tasks. progress : called after each task."""
     tasks = list(tasks)
     results = dict.fromkeys(tasks)
     for done, (task, result) in enumerate(side_by_side(processes, work, tasks), 1):
@@ -273,7 +274,7 @@ def _told(processes, progress, work, tasks):
 
 
 def _shortest(rows):
-    """The Cases that show a violation soonest: one for what is left out, and each memory model."""
+    """The Cases that show a violation soonest: one for each thing left out and each memory model."""
     best = {}
     for case, row in rows.items():
         key = case.removed, case.memory

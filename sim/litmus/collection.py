@@ -1,4 +1,4 @@
-"""Which files a command line means, and what has been done with them: a notebook, so that a long run can go on."""
+"""The files that a command line names, and a notebook of their results, so that a long run can be resumed."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ _VERSION = 1
 
 
 class Entry(NamedTuple):
-    """A file to run. stem : what its waves are called.  error : an InputError, if it is already refused."""
+    """A file to run. stem : the name of its waves.  error : an InputError, if it is already refused."""
 
     path: Path
     stem: str
@@ -25,10 +25,10 @@ class Entry(NamedTuple):
 
 
 def entries(paths):
-    """An Entry for each file that is meant, in order: files, all .litmus files below a folder, and what an index names.
+    """An Entry for each file, in order: files, all .litmus files below a folder, and the files in an index.
 
-    An index is a file whose name begins with @: one name in a line, relative to it, and # before what is none. Raises InputError
-    if a path is none of these.
+    An index is a file whose name begins with @: one name per line, relative to it; # begins a comment. Raises InputError if a path
+    is none of these.
     """
     found = []
     for path in map(Path, paths):
@@ -48,12 +48,12 @@ def entries(paths):
 
 
 def _longer(path):
-    """What tells the waves of a file from those of another file of the same name."""
+    """What distinguishes the waves of a file from those of another file of the same name."""
     return "--".join(part for part in (*path.resolve().parent.parts[-3:], path.stem) if part != path.anchor)
 
 
 def _index(path, inside):
-    """(path, InputError or None) of what an index names; it may name other indices."""
+    """(path, InputError or None) of each file in an index; it may name other indices."""
     if path.resolve() in inside:
         raise InputError("this index names itself", file=path)
     for number, line in enumerate(read_text(path).splitlines(), 1):
@@ -70,11 +70,11 @@ def _index(path, inside):
 
 
 class Notebook:
-    """The results of a run that is not over, in a file.
+    """The results of an unfinished run, in a file.
 
     Parameters
     ----------
-    path : of the file.  settings : what all results depend on, as JSON has it.
+    path : of the file.  settings : what all results depend on, as JSON data.
     """
 
     def __init__(self, path, settings):
@@ -84,11 +84,11 @@ class Notebook:
         self._done = {}
 
     def read(self):
-        """Take what is noted. Raises InputError if there is no notebook, or it is that of another run."""
+        """Read it. Raises InputError if there is no notebook, or it belongs to another run."""
         try:
             content = json.loads(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise InputError("there is no notebook of a run that was interrupted", file=self.path) from None
+            raise InputError("there is no notebook of an interrupted run", file=self.path) from None
         except (OSError, ValueError, RecursionError) as problem:
             raise InputError(f"cannot be read: {getattr(problem, 'strerror', None) or 'it is damaged'}", file=self.path) from None
         try:
@@ -102,11 +102,11 @@ class Notebook:
             raise InputError("this is not the notebook of litmus tests", file=self.path)
         for name, value in self._settings.items():
             if settings.get(name) != value:
-                raise InputError(f"the run that was interrupted had {name} {settings.get(name)}, not {value}", file=self.path)
+                raise InputError(f"the interrupted run had {name} {settings.get(name)}, not {value}", file=self.path)
         self._done = content["done"]
 
     def results(self, path):
-        """What is noted of a file that is still as it was; None if nothing is."""
+        """The results of a file that has not changed since; None if there are none."""
         noted = self._done.get(str(path))
         return noted["results"] if noted and noted["digest"] == _digest(path) else None
 
@@ -121,7 +121,7 @@ class Notebook:
         write_whole(self.path, json.dumps({"format": _FORMAT, "version": _VERSION, "settings": self._settings, "done": self._done}))
 
     def remove(self):
-        if self.path.exists():          # a disk that may only be read is none of our business if there is nothing to remove
+        if self.path.exists():          # a read-only disk does not matter if there is nothing to remove
             self.path.unlink()
 
 

@@ -1,4 +1,4 @@
-"""``crosscall litmus``: which files, in what order, and how it is told."""
+"""``crosscall litmus``: which files, in what order, and how results are printed."""
 
 import json
 import os
@@ -24,16 +24,16 @@ __all__ = ["SHIPPED", "Report", "litmus", "show"]
 
 #: The project's own tests.
 SHIPPED = Path(__file__).parent / "tests"
-#: Where a run that is not over notes what it has done.
+#: Where an unfinished run records its results.
 _NOTEBOOK = "litmus.notebook"
-#: How often it does, in seconds.
+#: How often, in seconds.
 _NOTED = 10.0
-#: So many tests are not worth another process.
+#: This many tests are not worth another process.
 _FEW = 8
 
 
 class Report:
-    """results : of all tests, as Result.to_json has them.  refused : InputError of each file that could not be read or run."""
+    """results : of all tests, as from Result.to_json.  refused : InputError of each file that could not be read or run."""
 
     def __init__(self, model, runs, seed):
         self.model = model
@@ -68,18 +68,18 @@ class Report:
 
 
 def _reason(error):
-    """What the messages of one kind have in common: they begin with it."""
+    """The common beginning of messages of one kind."""
     return error.message.partition(":")[0].partition(", did you mean")[0].partition(", not ")[0]
 
 
 def litmus(paths, *, memory, runs, seed, expected, out, engine=None, processes=None, resume=False, note=lambda line: None,
            progress=lambda done, total, name: None, tell=lambda item: None):
-    """Runs the tests of files and folders; the shipped ones if there are none.
+    """Run the tests of files and folders; the shipped ones if there are none.
 
-    engine, note : as of Runner.  processes : how many work side by side; one per CPU, if None.
-    resume : go on with the run that was interrupted, as its notebook in ``out`` has it.
+    engine, note : as for Runner.  processes : how many work side by side; None: one per CPU.
+    resume : continue the interrupted run whose notebook is in ``out``.
     progress : called before each test.  tell : called with each result and each InputError, in the order of the files.
-    A file that is refused does not keep the others from being run. Raises InputError for what is wrong with the arguments.
+    A refused file does not stop the others. Raises InputError for bad arguments.
     """
     try:
         model = Model(memory)
@@ -114,7 +114,7 @@ def litmus(paths, *, memory, runs, seed, expected, out, engine=None, processes=N
     except KeyboardInterrupt:
         if out is not None and len(notebook):
             notebook.write()
-            tell(InputError(f"{len(notebook)} of {len(files)} files are done, as {notebook.path} says; --resume continues"))
+            tell(InputError(f"{len(notebook)} of {len(files)} files are done, as {notebook.path} records; --resume continues"))
         raise
     if out is not None:
         notebook.remove()
@@ -134,7 +134,7 @@ class _Work:
         noted = {number: self._notebook.results(entry.path) for number, entry in enumerate(self._files)}
         outcomes = {number: results for number, results in noted.items() if results is not None}
         left = [number for number in noted if number not in outcomes]
-        # Those that are not worth the start of another process are run here.
+        # Those that are not worth the start of another process run here.
         count = min(processes or len(os.sched_getaffinity(0)), -(-len(left) // _FEW))
         done = self._side_by_side(left, count, progress) if count > 1 else self._in_turn(left, progress)
         for number, entry in enumerate(self._files):
@@ -173,7 +173,7 @@ class _Work:
                     yield outcome
 
     def _prepare(self, numbers):
-        """The machines that most files need are made before the others are, so that each is made once."""
+        """Make the machines that most files need before the others, so that each is made once."""
         kinds = Counter()
         for number in numbers:
             try:
@@ -187,7 +187,7 @@ class _Work:
 
 
 def show(paths, *, as_json, **arguments):
-    """``litmus`` for people, or as JSON: prints each result, and each refusal, as soon as it is there; gives the Report."""
+    """``litmus`` for people, or as JSON: print each result and each refusal as soon as it is available; return the Report."""
     console = report_console()
     with _progress(console) as progress:
         def tell(item):
@@ -214,7 +214,7 @@ def _print_result(result, console):
     said = f"{_SAID[result['expected']]:<10} {seen:<9}" if result["asks"] else f"{'-':<10} {'-':<9}"
     console.print(f"{name:<36} {said} {result['verdict']}")
     if not result["enumerated"]:
-        console.print("  too many states to try all orders: judged by what was seen only")
+        console.print("  too many states to try all orders: judged only by what was seen")
     for item in result["states"]:
         mark = "!" if item["forbidden"] else "*" if item["asked"] else " "
         shown = "the run did not end" if item["state"] is None else "; ".join(
@@ -235,7 +235,7 @@ def _print_summary(report, console):
 
 @contextmanager
 def _progress(console):
-    """A function that shows on a terminal which test is run and how long the others may take, and nothing in a pipe."""
+    """A function that shows on a terminal which test runs and how long the rest may take, and nothing in a pipe."""
     if not sys.stderr.isatty():
         yield lambda done, total, name: None
         return
@@ -245,6 +245,6 @@ def _progress(console):
         left = (time.monotonic() - started) * (total - done) / done if done else None
         status.update(f"{done + 1} of {total}: {name}" + (f", about {left:.0f} s left" if left is not None else ""))
 
-    # Where results go to the terminal, too, both go through one console, or the line would stand in the midst of them.
+    # If results go to the terminal too, both use one console, or the status line would end up among them.
     with (console if console.is_terminal else Console(stderr=True)).status("reading") as status:
         yield show

@@ -10,24 +10,24 @@ from .syntax import Mode
 
 __all__ = ["Expected", "read_expected"]
 
-#: Column -> the model that it is about. Who has a single verdict means the processors that the tests are written for.
+#: Column -> its model. A single verdict is about the processors that the tests are written for.
 _COLUMNS = {**{model.value: model for model in Model}, "proposition_holds": Model.TSO}
 
 
 class Expected:
-    """Whether the sentence of a litmus test is true: (name of the file, mode or None, Model) -> bool."""
+    """Whether the proposition of a litmus test holds: (name of the file, mode or None, Model) -> bool."""
 
     def __init__(self, verdicts=None):
         self._verdicts = verdicts or {}
 
     def proposition(self, test, model, mode):
-        """Whether the sentence of a LitmusTest is true under a model; None if the file does not say."""
+        """Whether the proposition of a LitmusTest holds under a model; None if the file does not say."""
         said = self._verdicts.get((test.path.name, mode, model))
         return self._verdicts.get((test.path.name, None, model)) if said is None else said
 
 
 def read_expected(path):
-    """The Expected in a CSV file. Its first line names the columns: ``file``; ``mode``, if the verdict hangs on it (xapic, x2apic
+    """The Expected in a CSV file. Its first line names the columns: ``file``; ``mode``, if the verdict depends on it (xapic, x2apic
     or empty); and a column for each memory model (``sc``, ``tso``, ``pso``), or ``proposition_holds``, which is about TSO. A
     verdict is 1, 0 or empty. Raises InputError."""
     path = Path(path)

@@ -1,4 +1,4 @@
-"""A way to a final state, as a memory model takes it -> the schedule under which the machine takes it, too."""
+"""A path to a final state in a memory model -> the schedule under which the machine takes it too."""
 
 from rtl.schedule import schedule_layout
 
@@ -7,23 +7,23 @@ from .steps import Store, column_steps
 
 __all__ = ["guide"]
 
-#: Clocks from one move to the next: nothing that is under way reaches into it.
+#: Clocks from one move to the next: enough for everything in flight to settle.
 _PACE = 4
 
 
 def guide(program, model, way):
-    """The schedule, as an Outcome has it, under which the threads make the Moves of a way that a Model has, if they begin at
-    ``program.start``. All stand still then, but for what starts the move whose turn it is, and that in a single clock. Behind the
-    last, nobody is held.
+    """The schedule, in the form of an Outcome, under which the threads make the Moves of a Model's path, if they begin at
+    ``program.start``. Everything stands still except what starts the next move, and that only in a single clock. After the last
+    move nothing is held.
 
-    The machine can take every way but those on which more stores wait than fit the buffer, or a store leaves before an older one
-    and a younger one.
+    The machine can take every path except those on which more stores wait than the buffer holds, or a store leaves before an older
+    one and a younger one.
     """
     layout = schedule_layout(program.config)
     stall, hold, reorder = (layout[name].offset for name in ("stall", "hold_drain", "reorder_drain"))
     everybody = (1 << program.config.n_cores) - 1
     still = everybody << stall | everybody << hold
-    # What is in force in a clock is about what starts in the next one.
+    # The schedule in force in a clock affects what starts in the next one.
     clock = program.first - 1
     schedule = [(clock, still)]
     for core, step, index in way if model is Model.SC else _stores_late(program, way):
@@ -38,10 +38,10 @@ def guide(program, model, way):
 
 
 def _stores_late(program, way):
-    """The same way with each store as late as the other moves of its core let it be: then what leaves the buffer is more often the
-    youngest, as the machine can do it."""
+    """The same path with each store as late as the other moves of its core allow: then the store that leaves the buffer is more
+    often the youngest, which the machine can do."""
     steps = [column_steps(thread)[0] for thread in program.test.threads]
-    waiting = [[] for _ in steps]                # by core: stores that are not executed yet
+    waiting = [[] for _ in steps]                # by core: stores that have not executed yet
     stores = [0 for _ in steps]                  # by core: those in the buffer
     for move in way:
         if move.step is not None and isinstance(steps[move.core][move.step], Store):

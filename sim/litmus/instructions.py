@@ -1,4 +1,4 @@
-"""The instructions of x86 that are known: how each is written, and what its flags mean to those behind it."""
+"""The supported instructions of x86: how each is written, and what its flags mean to later instructions."""
 
 import re
 from enum import Enum
@@ -7,7 +7,7 @@ __all__ = ["FORMS", "JUMPS", "LOCKABLE", "MOVES", "SETS", "Condition", "Need", "
 
 
 class Condition(Enum):
-    """What a jump asks of the result that the last instruction with flags left."""
+    """What a jump tests in the result that the last flag-setting instruction left."""
 
     ZERO = "zero"
     NONZERO = "nonzero"
@@ -18,17 +18,17 @@ class Condition(Enum):
 
 
 class Need(Enum):
-    """When a result answers a question that x86 asks of several flags."""
+    """When the result alone decides a test that x86 makes on several flags."""
 
-    #: Always: it asks for ZF or SF.
+    #: Always: it tests ZF or SF.
     NOTHING = 0
     #: If nothing overflows: it compares signed numbers.
     NO_OVERFLOW = 1
-    #: If no number is negative, either: it asks for CF.
+    #: If also no number is negative: it tests CF.
     NO_SIGN = 2
 
 
-#: Suffix of jump, CMOV and SET -> what it asks, and when that is known.
+#: Suffix of jump, CMOV and SET -> what it tests, and when the result decides that.
 _CONDITIONS = {
     "E Z": (Condition.ZERO, Need.NOTHING), "NE NZ": (Condition.NONZERO, Need.NOTHING),
     "S": (Condition.NEGATIVE, Need.NOTHING), "NS": (Condition.NONNEGATIVE, Need.NOTHING),
@@ -43,7 +43,7 @@ JUMPS = {f"J{suffix}": found for suffix, found in _BY_SUFFIX.items()}
 MOVES = {f"CMOV{suffix}": found for suffix, found in _BY_SUFFIX.items() if suffix not in ("LT", "GT")}
 SETS = {f"SET{suffix}": found for suffix, found in _BY_SUFFIX.items() if suffix not in ("LT", "GT")}
 
-#: Operands that each instruction takes, where it writes first: R register, M memory, C constant, L label, P core.
+#: Operands of each instruction, destination first: R register, M memory, C constant, L label, P core.
 _TWO = ("RC", "RR", "RM", "MC", "MR")
 FORMS = {
     **dict.fromkeys(("MOV", "ADD", "SUB", "AND", "OR", "XOR", "CMP", "TEST"), _TWO),
@@ -53,9 +53,9 @@ FORMS = {
     **dict.fromkeys(("MFENCE", "LFENCE", "SFENCE", "NOP", "PAUSE", "ENDBR64", "RET", "CLI", "STI", "HLT"), ("",)),
     "IPI": ("P",), "TPR": ("C",),
 }
-#: What may stand behind LOCK, if it writes memory.
+#: What may follow LOCK, if it writes memory.
 LOCKABLE = ("ADD", "SUB", "AND", "OR", "XOR", "INC", "DEC", "XADD", "CMPXCHG", "XCHG")
-#: Those that have no size, or always that of a byte.
+#: Instructions without a size, or with a fixed size of one byte.
 _WITHOUT_SIZE = {*SETS, *(name for name, forms in FORMS.items() if set("".join(forms)) <= set("LPC"))}
 _SIZES = {"B": 8, "W": 16, "L": 32, "Q": 64}
 
@@ -68,7 +68,7 @@ _PARTS = {None: 64, "D": 32, "W": 16, "B": 8}
 
 
 class Part(Exception):
-    """A register that is no low part of another: AH."""
+    """A register that is not the low part of another: AH."""
 
 
 def mnemonic(name):
@@ -82,7 +82,7 @@ def mnemonic(name):
 
 
 def register(text):
-    """(name of the whole register without its size, bits), or None if it is none: ``EAX`` -> ("AX", 32). Raises Part."""
+    """(name of the whole register without its size, bits): ``EAX`` -> ("AX", 32); None for anything else. Raises Part."""
     found = _REGISTER.fullmatch(text)
     if found is None:
         return None

@@ -1,17 +1,17 @@
 """The memory models as programs: every final state that a litmus test may have, by trying all orders.
 
-This is the project's own expectation, independent of machine and of outside verdicts. A core executes its steps in order; between
-it and memory stands a buffer of stores that others do not see yet:
+This is the project's own expectation, independent of the machine and of verdicts from outside. A core executes its steps in order;
+between it and memory is a buffer of stores that others do not see yet:
 
-SC : there is none. TSO : it is left in order. PSO : stores to different locations may leave in any order.
+SC : no buffer. TSO : stores leave it in order. PSO : stores to different locations may leave in any order.
 
-A load reads the youngest store to its location in its own buffer, else memory. MFENCE waits until the buffer is empty, and so do
-atomic steps; SFENCE does so under PSO; LFENCE has no effect, because loads are executed in order.
+A load reads the youngest store to its location in its own buffer, else memory. MFENCE and atomic steps wait until the buffer is
+empty; SFENCE does so under PSO; LFENCE has no effect, because loads are executed in order.
 
-An interrupt is sent at once in x2APIC mode, and when the buffer is empty in xAPIC mode; a core has one on the way at a time. It
+An interrupt is sent at once in x2APIC mode, and when the buffer is empty in xAPIC mode; a core has at most one in flight. It
 arrives at any later time, and is accepted at any later time between two instructions, with interrupts on and no STI just before.
 Two that arrive before the first is accepted are one. The handler starts with the end of interrupt, a write to the local APIC: in
-xAPIC mode it waits for the buffer to be empty, too; and its IRET does in both.
+xAPIC mode it also waits for the buffer to be empty; its IRET does so in both.
 """
 
 from collections import deque
@@ -60,15 +60,15 @@ class _Eoi(NamedTuple):
 
 
 class _Return(NamedTuple):
-    """The handler is left."""
+    """The handler ends."""
 
 
 class _End(NamedTuple):
-    """The thread is over."""
+    """The thread ends."""
 
 
 class Move(NamedTuple):
-    """What a core does between one state and the next: it executes a step, or a store leaves its buffer.
+    """A transition of a core from one state to the next: it executes a step, or a store leaves its buffer.
 
     step : its number in the thread; None: a store leaves.  index : of that store in the buffer; 0 is the oldest.
     """
@@ -82,7 +82,7 @@ class _Core(NamedTuple):
     """The state of a core.
 
     buffer : (location, value) of stores, oldest first.  shadow : the step before was STI.  pending : an interrupt has arrived.
-    sent : where the interrupt on its way goes, or None.  frame : where the handler returns to; None outside of it.
+    sent : the target of the interrupt in flight, or None.  frame : where the handler returns to; None outside it.
     held : its class is not above that of TPR.
     """
 
@@ -97,7 +97,7 @@ class _Core(NamedTuple):
     held: bool
 
 
-#: How much is tried: for each state, so much for each core and 1 for each store in a buffer. A few seconds of work, and a hundred
+#: The limit of work: for each state, a constant for each core and 1 for each store in a buffer. A few seconds and a hundred
 #: megabytes.
 _MAX_WORK = 1_000_000
 _CORE_WORK = 4
@@ -120,9 +120,9 @@ _OPERATIONS = {
 
 
 class _Program:
-    """All that a core executes: the steps of its thread, _End, and those of its handler behind it.
+    """Everything that a core executes: the steps of its thread, _End, and then those of its handler.
 
-    Registers are numbers here: those of thread and handler, and then a register for each constant, which nobody writes.
+    Registers are numbers here: those of thread and handler, and then a register for each constant, which is never written.
 
     Members
     -------
@@ -146,7 +146,7 @@ class _Program:
         for handler in test.threads:
             if handler.is_handler and handler.core == core:
                 self.handler = len(self.steps)
-                # What it starts with is the same in each run.
+                # A handler starts with the same registers in each run.
                 first = [_Eoi(), *(Alu(name, "mov", None, value) for name, value in test.registers[handler.name].items())]
                 self._add(test, handler, first)
                 self.steps.append(_Return())
@@ -159,7 +159,7 @@ class _Program:
         own = [(1 << step.location if isinstance(step.location, int) else everything) if accesses(step) else 0
                for step in self.steps]
         if self.handler is not None:
-            # It may begin anywhere.
+            # The handler may begin anywhere.
             return [reduce(or_, own)] * len(own)
         later, changed = own, True
         while changed:
@@ -170,7 +170,7 @@ class _Program:
         return later
 
     def _add(self, test, thread, first):
-        """Puts a column behind the steps; gives where its instructions start."""
+        """Append a column's steps; returns where each of its instructions starts."""
         for name, value in {**test.registers[thread.name], FLAGS: 0, TEMPORARY: 0}.items():
             self._register(thread, name, value)
         steps, starts, labels = column_steps(thread)
@@ -198,7 +198,7 @@ class _Program:
 
 
 class _Machine:
-    """The states of a test under a model, and how they follow one another. A state is (memory, cores)."""
+    """The states of a test under a model, and their transitions. A state is (memory, cores)."""
 
     def __init__(self, test, model, mode, *, barriers):
         self._model = model
@@ -215,7 +215,7 @@ class _Machine:
             for core, program in enumerate(self._programs))
 
     def _finder(self, variable):
-        """Gives the value of a variable in a state."""
+        """A function that returns the value of a variable in a state."""
         column, colon, name = variable.partition(":")
         if not colon:
             index = self._locations.index(variable)
@@ -226,7 +226,7 @@ class _Machine:
         index = program.place[column, name]
 
         def find(_memory, cores):
-            # The registers of a thread are stored at its end.
+            # A thread stores its registers at its end.
             over = column[0] == "H" or cores[core].pc == program.end
             return cores[core].registers[index] if over else program.start[index]
 
@@ -245,13 +245,13 @@ class _Machine:
         return self._addresses[address]
 
     def successors(self, state):
-        """(Move, state) for each that may follow; no Move for what interrupts do."""
+        """(Move, state) for each successor; no Move for interrupts."""
         memory, cores = state
         found = []
         for number, (core, program) in enumerate(zip(cores, self._programs, strict=True)):
             moves = self._local(core, program)
             if moves is not None:
-                # It touches nothing that others see, and nothing can come before it: no other order needs to be tried.
+                # Others do not see this step, and nothing can come before it: no other order needs to be tried.
                 return [(Move(number, core.pc), (memory, (*cores[:number], moves, *cores[number + 1:])))]
         alone = self._alone(memory, cores)
         if alone is not None:
@@ -267,7 +267,7 @@ class _Machine:
         return found
 
     def _local(self, core, program):
-        """The core after its next step, if that step is its own affair; else None."""
+        """The core after its next step, if only that core is concerned; else None."""
         if program.handler is not None and core.pc in program.boundaries:
             return None
         step = program.steps[core.pc]
@@ -276,8 +276,8 @@ class _Machine:
         return None
 
     def _alone(self, memory, cores):
-        """A (Move, state) that no other core can tell from the same one made later: then no other order needs to be tried. It is a
-        load of what nobody else will write, or a store that becomes visible where nobody else will look."""
+        """A (Move, state) that no other core can distinguish from the same move made later: then no other order needs to be tried.
+        It is a load of what no other core will write, or a store that becomes visible where no other core will look."""
         written, read = [], []
         for core, program in zip(cores, self._programs, strict=True):
             buffered = reduce(or_, (1 << location for location, _ in core.buffer), 0)
@@ -304,7 +304,7 @@ class _Machine:
                 after = core._replace(buffer=older + core.buffer[index + 1:])
                 yield Move(number, None, index), _put(memory, location, value), after
         asleep = isinstance(program.steps[core.pc], Sleep)
-        # Behind the last instruction the core goes on, and leaves the shadow.
+        # After the last instruction the core goes on, and leaves the shadow.
         may = asleep or core.pc == program.end or core.pc in program.boundaries and not core.shadow
         if core.pending and core.interrupts_on and not core.held and may:
             frame = core.pc + asleep
@@ -315,7 +315,7 @@ class _Machine:
             yield Move(number, core.pc), *after
 
     def _step(self, memory, core, program):
-        """(memory, core) after the next step; None if it has to wait."""
+        """(memory, core) after the next step; None if it must wait."""
         step = program.steps[core.pc]
         registers = core.registers
         core = core._replace(pc=core.pc + 1, shadow=False)
@@ -377,12 +377,12 @@ def _put(values, index, value):
 
 
 def explore(test, model, mode=None, *, barriers=True):
-    """Every final state of a LitmusTest, as the values of ``test.observed`` -> the Moves of one way to it, on which as few stores
-    as possible overtake others; what the filter drops is not in it. None if there are too many states on the way. Raises InputError
-    if there is none at all, because some thread goes on for ever whatever the others do.
+    """Every final state of a LitmusTest, as the values of ``test.observed`` -> the Moves of one path to it, on which as few stores
+    as possible overtake others; without the states that the filter drops. None if there are too many states on the way. Raises
+    InputError if there is no final state, because some thread runs forever in any order.
 
     mode : of the local APICs, if the test sends interrupts.
-    barriers : whether fences and atomic steps wait until the buffer is empty. That they do not is a fault, and no model.
+    barriers : whether fences and atomic steps wait until the buffer is empty; False is a fault, not a model.
     """
     machine = _Machine(test, model, mode, barriers=barriers)
     before = {}                                 # state -> (state, Move) that led to it
@@ -418,6 +418,6 @@ def _way(before, state):
 
 
 def final_states(test, model, mode=None):
-    """Every final state, as ``explore`` finds it: a frozenset; or None."""
+    """Every final state that ``explore`` finds: a frozenset; or None."""
     ways = explore(test, model, mode)
     return None if ways is None else frozenset(ways)

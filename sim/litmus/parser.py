@@ -10,12 +10,12 @@ from .tree import body
 
 __all__ = ["parse", "read_test"]
 
-#: A line of more characters is not shown with what is wrong with it.
+#: A line with more characters than this is not quoted in an error.
 _SHOWN = 300
 
 
 def parse(text, path):
-    """The LitmusTest that a text says. ``path`` is what messages call it. Raises InputError."""
+    """The LitmusTest in a text. ``path`` : its name in messages. Raises InputError."""
     path, text = Path(path), text.removeprefix("\ufeff").replace("\r", " ")
     try:
         header, tokens = split(text)

@@ -1,4 +1,4 @@
-"""The body of a litmus file, as tree.py gives it -> LitmusTest: names get their meaning, instructions one form, values a width."""
+"""The body of a litmus file, from tree.py -> LitmusTest: names get their meaning, instructions one form, values a width."""
 
 import re
 from typing import NamedTuple
@@ -16,17 +16,17 @@ __all__ = ["Reader"]
 _NOT_IN_HANDLERS = ("CLI", "STI", "HLT", "TPR")
 #: Classes of interrupts.
 _CLASSES = 16
-#: Cores of the largest machine on which a test may run, and what its memory may hold.
+#: Cores of the largest machine for a test, and the capacity of its memory.
 _MAX_THREADS = 16
 _MAX_ELEMENTS = 1 << 12
-#: Of a number; more than any that fits.
+#: Digits of a number; more than any that fits.
 _MAX_DIGITS = 40
-#: The first location is here in every machine: behind what faults.
+#: The address of the first location in every machine: behind the words that fault.
 _BASE = MachineConfig.NULL_WORDS
 
 _TYPES = {"char": 8, "short": 16, "int": 32, "signed": 32, "unsigned": 32, "float": None, "double": None, "__int128": None,
           "__uint128": None, "int128_t": None, "uint128_t": None}
-#: Words of a declaration that say nothing of its size.
+#: Words of a declaration that do not affect its size.
 _QUALIFIERS = ("_Atomic", "atomic", "volatile", "const", "static", "struct")
 _KIND_NAMES = {"R": "register", "C": "constant", "M": "memory", "L": "label", "P": "thread"}
 _KINDS = {syntax.Register: "R", syntax.Constant: "C", syntax.Location: "M", syntax.Indirect: "M", syntax.Label: "L",
@@ -44,9 +44,9 @@ def _number(token):
 
 
 class _Item(NamedTuple):
-    """An instruction that is read but for its constants, whose width is not known yet.
+    """An instruction that is read except for its constants, whose width is not known yet.
 
-    token : its name.  bits : that it names, or None.  registers : (name, bits or None) that it reads or writes as numbers.
+    token : its name.  bits : its explicit size, or None.  registers : (name, bits or None) that it reads or writes as numbers.
     constants : its Constant operands by number -> Token.
     """
 
@@ -58,7 +58,7 @@ class _Item(NamedTuple):
 
 
 class Reader:
-    """Gives the names of one test their meaning.
+    """Resolves the names of one test.
 
     Members that fill up: memory (location -> start value), arrays (name -> elements), registers (column -> {register: start}),
     types (variable -> (bits or None, unsigned)), pointers (variables that hold addresses).
@@ -74,8 +74,8 @@ class Reader:
         self.registers = {str(column): {} for column in body.columns}
         self.types = {}
         self.pointers = set()
-        self.values = []                # (variable, value, Token) that a width must hold
-        self.given = {}                 # variable -> whether its start value has been given
+        self.values = []                # (variable, value, Token) that must fit a width
+        self.given = {}                 # variable -> whether its start value is explicit
         self.off = set()
         self.labels = set()
         self.source_first = False
@@ -143,7 +143,7 @@ class Reader:
     # --- start values -------------------------------------------------------------------------------------------------
 
     def _declare(self):
-        """Takes the names, types and arrays of all declarations."""
+        """Take the names, types and arrays of all declarations."""
         for item in self.body.starts:
             bits, unsigned = self._type(item.types, getattr(item, "pointer", False))
             if isinstance(item, tree.Array):
@@ -215,7 +215,7 @@ class Reader:
                 self._give(variable, item.value, place.token)
 
     def _give(self, variable, value, token):
-        """A start value; 0 if none is said."""
+        """Set a start value; 0 if none is given."""
         if variable in self.given:
             raise Refusal(f"{self._spoken(variable)} already has an initial value", token)
         self.given[variable] = True
@@ -227,7 +227,7 @@ class Reader:
         self.values.append((variable, number, value if value is not None and not isinstance(value, tree.Place) else token))
 
     def _value_of(self, value, variable):
-        """The number that a value stands for; an address makes ``variable`` one that holds addresses."""
+        """The number of a value; an address makes ``variable`` one that holds addresses."""
         if isinstance(value, tree.Place):
             raise Refusal("an initial value is a number or the address of a location", value.token)
         if value.kind in ("number", "constant") and not value.startswith("$"):
@@ -262,14 +262,14 @@ class Reader:
         return place.column, str(place.name)
 
     def _register_of(self, token):
-        """The name of a register, as it is shown. Raises Refusal if it is none."""
+        """The displayed name of a register. Raises Refusal for anything else."""
         found = self._register(token)
         if found is None:
             raise Refusal(f"{token} is not a register", token)
         return found[0]
 
     def _register(self, token):
-        """(name, bits or None) of a register, or None. A name with % that the processor does not have is any register."""
+        """(name, bits or None) of a register, or None. A name with % that the processor lacks is a symbolic register."""
         name = token.lstrip("%")
         if re.fullmatch(r"[XYZ]MM[0-9]+", name, re.IGNORECASE):
             raise Refusal(f"{token} is not supported: only integer registers are", token)
@@ -290,7 +290,7 @@ class Reader:
         return variable if isinstance(variable, str) else self._name(*variable)
 
     def _find_locations(self):
-        """Declares what the program names: the label of a jump and the thread of an IPI are none."""
+        """Declare what the program names, except labels of jumps and threads of IPIs."""
         for row in self.body.rows:
             for cell in row:
                 self.labels.update(map(str, cell.labels))
@@ -316,15 +316,15 @@ class Reader:
     # --- instructions -------------------------------------------------------------------------------------------------
 
     def _is_source_first(self):
-        """Whether operands stand as AT&T writes them. What can be written one way only decides, then how memory is written, and
-        then the architecture: herd7 reads X86 as Intel has it, and X86_64 as AT&T."""
+        """Whether operands are in AT&T order. Instructions that can be written one way only decide, then the syntax of memory, then
+        the architecture: herd7 reads X86 in Intel's order, and X86_64 in AT&T's."""
         brackets = parentheses = percent = False
         for row in self.body.rows:
             for cell in row:
                 operands = cell.instruction.operands if cell.instruction else ()
                 for operand in operands:
                     memory = isinstance(operand, tree.Memory)
-                    # X86 has (ESI) beside [ESI].
+                    # X86 allows (ESI) beside [ESI].
                     plain = memory and operand.base is not None and operand.base.kind == "name" and self._register(operand.base)
                     parentheses |= memory and operand.round and (self.is_64 or not plain)
                     brackets |= memory and not operand.round
@@ -403,12 +403,12 @@ class Reader:
         raise Refusal(f"unknown instruction {token}{closest(name, sorted(FORMS.keys() - MOVES))}", token)
 
     def _in_order(self, op, written):
-        """The operands, what is written first."""
+        """The operands, destination first."""
         operands = written.operands
         if len(operands) != 2:
             return operands
         memory = [isinstance(operand, tree.Memory) for operand in operands]
-        # There is one way round for these; herd7 has its own in X86_64.
+        # These have only one order; herd7 has its own for them in X86_64.
         if op in ("XADD", "CMPXCHG") and memory[0] != memory[1]:
             return operands if memory[0] else operands[::-1]
         if op in (*MOVES, "LEA") and memory[0] != memory[1]:
@@ -416,7 +416,7 @@ class Reader:
         return operands[::-1] if self.source_first else operands
 
     def _operand(self, column, op, operand, bits):
-        """(what an operand means, its size or None)."""
+        """(the meaning of an operand, its size or None)."""
         if isinstance(operand, tree.Memory):
             return self._memory(column, operand, bits)
         token = operand.token
@@ -439,7 +439,7 @@ class Reader:
         return syntax.Location(self._element(token, 0)), None
 
     def _element(self, token, offset):
-        """The location so many words behind the one that is named."""
+        """The location ``offset`` words behind the named one."""
         elements = self.arrays.get(str(token), (str(token),))
         if not 0 <= offset < len(elements):
             raise Refusal(f"this is outside of {token}", token)
@@ -523,7 +523,7 @@ class Reader:
             if isinstance(operand, syntax.Location):
                 memory.append(operand.name)
             elif isinstance(operand, syntax.Indirect):
-                # It may be any location whose address is somewhere.
+                # It may be any location whose address occurs anywhere.
                 taken = {number for _, number, _ in self.values} | {
                     operand.value for operand in item.instruction.operands if isinstance(operand, syntax.Constant)}
                 memory += [name for name, address in self.addresses.items() if address in taken]
@@ -552,7 +552,7 @@ class Reader:
                 yield column, need, item.token
 
     def _thread(self, column, items, labels, widths):
-        """With constants as signed numbers of their width."""
+        """The thread, with constants as signed numbers of their width."""
         found = []
         for item in items:
             instruction, bits = item.instruction, widths.of(self._use(column, item))
@@ -585,7 +585,7 @@ class Reader:
         return [self._spoken(variable) for place in self.body.shown for variable in self._variables(place)]
 
     def _variables(self, place):
-        """The variables that a place in the sentence means: of an array, all elements."""
+        """The variables of a place in the condition: for an array, all its elements."""
         if place.column is not None:
             column, _ = self._split(place)
             name = self._register_of(place.name)
@@ -611,7 +611,7 @@ class Reader:
         return variables[0]
 
     def _resolve(self, item, widths):
-        """A condition as tree.py has it -> as LitmusTest has it."""
+        """A condition from tree.py -> one for LitmusTest."""
         match item:
             case tree.Truth(value):
                 return syntax.Truth(value)
@@ -644,7 +644,7 @@ class Reader:
             number = _number(value)
             self.values.append((variable, number, value))
             return syntax.Equal(self._spoken(variable), self._sized(number, variable, value, widths))
-        # A bare name is an address where addresses are; elsewhere it is what the location holds.
+        # A bare name is an address where addresses are expected; elsewhere it is the location's value.
         if any(widths.family(variable) == widths.family(holder) for holder in self.pointers):
             self.pointers.add(variable)
             return syntax.Equal(self._spoken(variable), self._address(value))
@@ -652,7 +652,7 @@ class Reader:
         return syntax.Same(self._spoken(variable), self._spoken(self._variable(place)))
 
     def _modes(self, threads):
-        """The modes of the local APICs in which the test is run."""
+        """The modes of the local APICs in which the test runs."""
         sends = any(instruction.op == "IPI" for thread in threads for instruction in thread.instructions)
         modes = tuple(syntax.Mode) if sends else ()
         for token in self.header.info:

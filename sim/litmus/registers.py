@@ -1,9 +1,9 @@
 """Which core register holds which register of the test, and when.
 
-Six are enough for most threads. A thread with more, and without jumps, keeps in them what it still needs: when a register of the
-test is done with, its value goes on the private stack, which is no memory, until the end. Only where more than six are needed at
-once, or where a thread jumps, some are kept in words of the arena that nobody else accesses. Then loads and stores of these words
-stand between those of the test; what may be seen is the same, because no other thread sees them and none of them orders anything.
+Six are enough for most threads. A thread that has more but no jumps keeps only live values in them: a finished value goes on the
+private stack, which is not memory, until the end. Only where more than six are live at once, or a thread jumps, words of the arena
+that no other thread accesses hold the rest. Then loads and stores of these words are between those of the test; the possible
+outcomes are the same, because no other thread sees them and none of them orders anything.
 """
 
 from typing import NamedTuple
@@ -13,14 +13,14 @@ from .words import field_names
 
 __all__ = ["CORE_REGISTERS", "Allocation", "Plan", "allocate"]
 
-#: Those that hold registers of a test; the others are FLAGS and TEMPORARY.
+#: The core registers that hold registers of a test; the others are FLAGS and TEMPORARY.
 CORE_REGISTERS = tuple(f"r{number}" for number in range(6))
-#: What a step needs at most for registers that are kept in the arena.
+#: The most that a step needs for registers in the arena.
 _SCRATCH = 3
 
 
 class Plan(NamedTuple):
-    """Of one step. registers : of the test -> of the core.  begun : (core register, number) to set first.
+    """For one step. registers : of the test -> of the core.  begun : (core register, number) to set first.
     before, behind : words around it.
     """
 
@@ -33,7 +33,7 @@ class Plan(NamedTuple):
 class Allocation(NamedTuple):
     """plans : of each step.  first : (core register, number) to set before the thread begins.
 
-    Where values are at the end: held : register of the test -> of the core.  pushed : in this order on the stack.
+    Where values are at the end: held : register of the test -> of the core.  pushed : on the stack, in this order.
     spilled : register of the test -> its word in the arena.
     """
 
@@ -45,14 +45,14 @@ class Allocation(NamedTuple):
 
     @property
     def used(self):
-        """The core registers."""
+        """The core registers in use."""
         return {register for plan in self.plans for register in plan.registers.values()}
 
 
 def allocate(column, steps, start, seen, available=CORE_REGISTERS, *, stack=True):
     """The Allocation for the steps of a column.
 
-    start : register -> number.  seen : whose value at the end is asked for.
+    start : register -> number.  seen : registers with an observed final value.
     stack : whether the private stack may be used; not between the halves of what an interrupt must not divide.
     """
     accesses = [tuple(names - {FLAGS, TEMPORARY} for names in registers_of(step)) for step in steps]
@@ -68,7 +68,7 @@ def allocate(column, steps, start, seen, available=CORE_REGISTERS, *, stack=True
 
 
 def _in_turn(accesses, start, seen, available):
-    """Each core register for one after the other; None if more are needed at once than there are."""
+    """Each core register for one register after the other; None if too many are live at once."""
     last = {name: number for number, access in enumerate(accesses) for name in access[0] | access[1]}
     free, used, holds, written = list(available), set(), {}, set()
     plans, first, pushed = [], [], []
@@ -79,7 +79,7 @@ def _in_turn(accesses, start, seen, available):
                 done = [other for other in holds if last[other] < number]
                 if not done:
                     return None
-                # Best one whose value nobody asks for.
+                # Preferably one whose final value is not observed.
                 other = min(done, key=lambda item: item in seen and item in written)
                 if other in seen and other in written:
                     before.append(f"push  {holds[other]}")
@@ -95,7 +95,7 @@ def _in_turn(accesses, start, seen, available):
 
 
 def _spilled(column, accesses, names, written, start, available):
-    """The registers that are accessed most are in the core, the others in the arena."""
+    """The most accessed registers are in the core, the others in the arena."""
     weight = {name: sum((name in read) + (name in changed) for read, changed in accesses) for name in names}
     scratch, resident = available[-_SCRATCH:], available[:-_SCRATCH]
     order = sorted(names, key=lambda name: -weight[name])
@@ -103,7 +103,7 @@ def _spilled(column, accesses, names, written, start, available):
     words = field_names(order[len(resident):])
     plans = []
     for read, changed in accesses:
-        # What is only written may go where something was that is only read: an operation reads before it writes.
+        # A register that is only written may share with one that is only read: an operation reads before it writes.
         here = dict(zip(sorted(read & words.keys()), scratch, strict=False))
         for name in sorted(changed & words.keys() - here.keys()):
             taken = {here[item] for item in here if item in changed}

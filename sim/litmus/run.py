@@ -32,15 +32,15 @@ from .translate import machine_config, translate
 __all__ = ["Result", "Runner", "Verdict", "repeat"]
 
 _MODELS = {model: MemoryModel[model.name].value for model in Model}
-#: A run that is not over by then will never be; and how long each microword may take it.
+#: A run that has not ended by then never will; and the clocks that each microword may take.
 _MAX_CLOCKS = 20_000
 _CLOCKS_PER_WORD = 100
-#: What is drawn for a run. The threads begin one after another, in any order, so far apart, and each up to so much later; in
+#: Random choices of a run. The threads begin one after another, in any order, this far apart, each with up to this much jitter; in
 #: clocks.
 _GAPS = (0, 8, 16, 24)
 _JITTER = 3
-#: How often a store buffer is held, and everything else (a core, an interrupt, a message), in 1/256 per clock; and how long at
-#: most, as a power of two. It begins a little before the threads, so that some are held when they begin and others are not.
+#: How often a store buffer is held, and everything else (a core, an interrupt, a message), in 1/256 per clock; and the longest
+#: hold, as a power of two. Holding begins a little before the threads, so that some holds are in progress when they begin.
 _DRAINS = (60, 100, 160)
 _OTHERS = (0, 16, 48)
 _LENGTHS = (4, 5, 6)
@@ -49,9 +49,9 @@ _EARLY = 24
 
 class Verdict(Enum):
     OK = "ok"
-    #: A final state that the model does not have, or that is expected not to be seen.
+    #: A final state that the model does not allow, or that is expected not to occur.
     FORBIDDEN_SEEN = "forbidden-seen"
-    #: What the test asks about is allowed, and no run showed it.
+    #: The outcome that the test asks about is allowed, and no run showed it.
     NOT_OBSERVED = "not-observed"
 
 
@@ -61,8 +61,8 @@ class Result:
 
     mode : of the local APICs; None if the test sends no interrupts.  runs : how many there were.
     states : final state (values of ``test.observed``, or None for a run that did not end) -> in how many runs.
-    possible : the final states that the model has; None if they are too many to try.
-    expected : whether the outcome that the test asks about may be seen; None if nobody knows, or it asks nothing.
+    possible : the final states that the model allows; None if they are too many to try.
+    expected : whether the outcome that the test asks about may occur; None if that is unknown, or the test asks nothing.
     files : waves and schedule of a forbidden run: kind -> path.
     """
 
@@ -86,11 +86,11 @@ class Result:
 
     @property
     def holds(self):
-        """Whether the sentence of the file is true of what was seen."""
+        """Whether the proposition of the file holds for what was seen."""
         return self.test.proposition(state for state in self.states if state is not None)
 
     def forbids(self, state):
-        """Whether a final state must not be seen."""
+        """Whether a final state must not occur."""
         return _forbidden(self.test, state, self.possible, self.expected)
 
     @property
@@ -128,14 +128,14 @@ def _forbidden(test, state, possible, expected):
 
 
 class Runner:
-    """Runs tests, each on the one machine for its number of threads.
+    """Runs tests, each on the machine for its number of threads.
 
     Parameters
     ----------
     model : the Model of the machine.  runs : of each test.
-    seed : run ``i`` of a test is the same whenever seed, name, model and mode are.
-    expected : an Expected.  out : the folder for waves; None writes none.
-    engine : of ENGINES, or None.  note : called with what is to be said of the engines.
+    seed : run ``i`` of a test depends only on seed, name, model and mode.
+    expected : an Expected.  out : the folder for waves; None: no waves.
+    engine : of ENGINES, or None.  note : called with remarks about the engines.
     """
 
     def __init__(self, *, model, runs, seed, expected, out=None, engine=None, note=lambda line: None):
@@ -149,13 +149,13 @@ class Runner:
         self.engines = {}
 
     def run(self, test, *, stem=None):
-        """A Result for each mode of a LitmusTest. stem : of its waves, instead of its name. Raises InputError if no machine holds
-        it."""
+        """A Result for each mode of a LitmusTest. stem : name of its waves, instead of the test's. Raises InputError if no machine
+        is large enough."""
         program = translate(test)
         return [self._run(program, mode, stem or test.name) for mode in test.modes or (None,)]
 
     def prepare(self, n_cores, xlen):
-        """Makes the machine of most tests of this kind."""
+        """Make the machine of most tests of this kind."""
         self._engine(machine_config(n_cores, xlen))
 
     def _run(self, program, mode, stem):
@@ -181,8 +181,8 @@ class Runner:
         return None if possible is None or not test.asks else any(map(test.asked, possible))
 
     def _all(self, program, mode, ways):
-        """The Run of each number, without end. Every second one is guided, for as long as there are such: a schedule that is drawn
-        seldom has all threads in the one order, and the one store held, that some final states need."""
+        """The Run of each number, without end. Every second one is guided, as long as there are guides: a random schedule rarely
+        has all threads in the one order, and the one store held, that some final states need."""
         test = program.test
         plain = Run(subject=OfLitmus(litmus=str(test.path), mode=mode and mode.value, delays=(0,) * test.n_cores),
                     config=program.config, straps=_straps(self._model, mode),
@@ -194,10 +194,10 @@ class Runner:
                 replace(plain, plan=Plan(kind=ScheduleKind.REPLAY), schedule=tuple(schedule))
 
     def _guided(self, program, ways):
-        """A schedule for each final state, by the way on which the model comes there. Then for each that only a weaker model has,
-        or this one without barriers: on the same way a machine that is what it says does not come there."""
+        """A schedule for each final state, along the model's path to it. Then one for each state that only a weaker model allows,
+        or this model without barriers: along the same path a correct machine does not reach it."""
         test = program.test
-        # What interrupts do is not guided, and stores that are not the test's would be in the way.
+        # Interrupts cannot be guided, and stores that are not the test's would be in the way.
         if ways is None or len(test.threads) != test.n_cores or any(program.spilled.values()):
             return
         models = list(Model)
@@ -226,7 +226,7 @@ class Runner:
         return self.engines[config]
 
     def _leave(self, program, run, engine, path):
-        """The run once more, with its files. ``path`` : theirs, without suffix."""
+        """Repeat the run, with its files. ``path`` : theirs, without suffix."""
         make_folder(self._out)
         outcome, files = _with_waves(program, run, engine, path)
         files["schedule"] = path.with_name(f"{path.name}.schedule")
@@ -237,15 +237,15 @@ class Runner:
 
 
 def repeat(run, *, engine, file, out=None, name, tell=lambda line: None):
-    """Carry out the Run of a litmus test. Gives what was seen, as plain data. Raises InputError if it would be another run.
+    """Carry out the Run of a litmus test. Returns what was seen, as plain data. Raises InputError if it would be another run.
 
-    file : where the Run stands.  out : the folder for waves; None writes none.  name : of them, without suffix.
-    tell : called with what is to be said of the test, if it is not what it was.
+    file : with the Run.  out : the folder for waves; None: no waves.  name : of them, without suffix.
+    tell : called with a remark if the test has changed.
     """
     path = Path(run.subject.litmus)
     with suppress(InputError):
         if path.exists() and read_text(path) != run.files.get("litmus"):
-            tell(f"{path}: has changed since; the run is repeated with the test as it was, which is in the schedule")
+            tell(f"{path}: has changed since; the run is repeated with the test in the schedule")
     if "litmus" not in run.files:
         raise InputError("files.litmus is missing", file=file)
     program = translate(parse(run.files["litmus"], path))
@@ -303,12 +303,12 @@ class _Shown:
 
 
 def _guides(program, model, ways):
-    """Those to what the test asks about come first."""
+    """Guides to the outcome that the test asks about come first."""
     for state in sorted(ways, key=lambda state: (not program.test.asked(state), state)):
         yield guide(program, model, ways[state])
 
 
 def _straps(model, mode):
-    """A machine whose interrupts come soon, so that what is in a store buffer is still there."""
+    """A machine with quick interrupts, so that stores are still in the store buffer when they arrive."""
     return Straps(fabric_latency=1, interrupt_entry=0, interrupt_return=0, memory_model=_MODELS[model],
                   x2apic=int(mode is Mode.X2APIC))

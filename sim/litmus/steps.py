@@ -1,7 +1,7 @@
 """Instructions -> steps: what happens at once. A step is one move of the enumerators, and mostly one microword.
 
-Two registers belong to no thread: FLAGS holds the result by which a jump decides (ZF is that it is 0), TEMPORARY what an
-instruction has between two of its steps.
+Two registers belong to no thread: FLAGS holds the result that a jump tests (ZF means that it is 0), TEMPORARY a value between two
+steps of an instruction.
 """
 
 from enum import Enum
@@ -20,9 +20,9 @@ FLAGS = "flags"
 TEMPORARY = "temporary"
 
 _ALU = {"ADD": "add", "SUB": "sub", "AND": "and", "OR": "or", "XOR": "xor", "CMP": "sub", "TEST": "and", "INC": "add", "DEC": "sub"}
-#: Those whose result is only looked at.
+#: Instructions whose result is only tested.
 _COMPARES = ("CMP", "TEST")
-#: At the end of a thread, where RET goes.
+#: At the end of a thread, the target of RET.
 _END = ("end",)
 
 
@@ -35,7 +35,7 @@ class Order(Enum):
 
 
 class Address(NamedTuple):
-    """Of the location whose address is in a register, ``offset`` words behind."""
+    """The location ``offset`` words behind the address in a register."""
 
     register: str
     offset: int
@@ -63,9 +63,9 @@ class Alu(NamedTuple):
 
 
 class Atomic(NamedTuple):
-    """register = memory, and memory = what ``operation`` (swap, cas, add, and, or, xor) makes of it and ``value``, at once.
+    """register = memory, and memory = ``operation`` (swap, cas, add, and, or, xor) of it and ``value``, at once.
 
-    ``cas`` writes ``value`` if memory is what the register holds."""
+    ``cas`` writes ``value`` if memory equals the register."""
 
     register: str
     operation: str
@@ -78,7 +78,7 @@ class Fence(NamedTuple):
 
 
 class Branch(NamedTuple):
-    """To a label; if the result in ``flags`` is as ``condition`` says, or always (None)."""
+    """To a label; if the result in ``flags`` satisfies ``condition``, or always (None)."""
 
     label: str
     condition: Condition | None
@@ -86,7 +86,7 @@ class Branch(NamedTuple):
 
 
 class Select(NamedTuple):
-    """register = value, if the result in ``flags`` is as ``condition`` says."""
+    """register = value, if the result in ``flags`` satisfies ``condition``."""
 
     register: str
     value: str | int
@@ -95,19 +95,19 @@ class Select(NamedTuple):
 
 
 class Send(NamedTuple):
-    """An interrupt to a core, when the one that was sent before has arrived."""
+    """An interrupt to a core, once the previously sent one has arrived."""
 
     core: int
 
 
 class Interrupts(NamedTuple):
-    """On, after the step that follows; or off."""
+    """On, after the following step; or off."""
 
     on: bool
 
 
 class Priority(NamedTuple):
-    """The core's task priority: interrupts up to this class are held back."""
+    """The core's task priority: interrupts up to this class are held."""
 
     level: int
 
@@ -135,7 +135,7 @@ def column_steps(thread):
 
 
 def registers_of(step):
-    """(those that a step reads, those that it writes), as sets of names."""
+    """(registers that a step reads, registers that it writes), as sets of names."""
     read, written = set(), set()
     for field, item in step._asdict().items():
         if field == "location" and isinstance(item, Address):
@@ -158,7 +158,7 @@ def _place(operand):
 
 
 def _lower(op, operands, locked, flags):
-    """The steps of an instruction. flags : whether something will look at the result."""
+    """The steps of an instruction. flags : whether a later instruction tests the result."""
     match op, operands:
         case ("NOP" | "PAUSE" | "ENDBR64"), ():
             yield Alu(TEMPORARY, "mov", None, 0)
@@ -215,7 +215,7 @@ def _lower(op, operands, locked, flags):
 
 
 def _exchange(op, operands, locked):
-    """Of a register and memory, in either order. Without a lock memory is loaded, and then stored."""
+    """Exchange a register and memory, in either order. Without a lock: a load, and then a store."""
     first, second, *rest = operands
     place, name = (_place(second), first.name) if isinstance(first, Register) else (_place(first), second.name)
     if op == "CMPXCHG":

@@ -1,4 +1,4 @@
-"""What a litmus test is made of, as the parser gives it."""
+"""The parts of a litmus test, as the parser returns it."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -10,7 +10,7 @@ __all__ = ["And", "Constant", "Core", "Equal", "Indirect", "Instruction", "Label
 
 
 class Register(NamedTuple):
-    """A register of a thread. ``EAX`` and ``RAX`` are one: a register is one word of the machine. It is called EAX in X86, RAX in
+    """A register of a thread. ``EAX`` and ``RAX`` are one: a register is one word of the machine. Its name is EAX in X86, RAX in
     X86_64. A symbolic register keeps its ``%``."""
 
     name: str
@@ -27,8 +27,8 @@ class Location(NamedTuple):
 
 
 class Indirect(NamedTuple):
-    """The word of memory at the address in a register, and ``offset`` words behind; also of the words in a register ``index``, or
-    None."""
+    """The word of memory ``offset`` words behind the address in a register; plus the number of words in a register ``index``, if it
+    is not None."""
 
     register: str
     index: str | None
@@ -46,8 +46,8 @@ class Core(NamedTuple):
 
 
 class Instruction(NamedTuple):
-    """op : in capitals, without a suffix for the size.  operands : what is written stands first.  locked : it is atomic.
-    text : as it is written."""
+    """op : in capitals, without a suffix for the size.  operands : the destination first.  locked : it is atomic.
+    text : as in the file."""
 
     op: str
     operands: tuple
@@ -81,7 +81,7 @@ class Quantifier(Enum):
     EXISTS = "exists"
     NOT_EXISTS = "~exists"
     FORALL = "forall"
-    #: There is no sentence.
+    #: There is no proposition.
     NOTHING = ""
 
 
@@ -164,17 +164,17 @@ class LitmusTest:
 
     Parameters
     ----------
-    path : the file.  name : its name without the suffix.  title : the name that the file gives itself.
+    path : the file.  name : its name without the suffix.  title : the name inside the file.
     threads : the columns, threads before handlers; thread ``i`` runs on core ``i``.
-    xlen : the width of the machine on which its values are what they are on x86.
-    memory : location -> start value, for all locations, in the order in which they stand in memory.
+    xlen : the width of a machine on which the test's values equal those on x86.
+    memory : location -> start value, for all locations, in the order of their addresses.
     registers : by thread name: register -> start value, for all registers.
     addresses : location -> its address: a number of words.
-    pointers, unsigned : the variables that hold addresses; that have no sign -> their bits. They are shown so.
+    pointers, unsigned : the variables that hold addresses; those without a sign -> their bits. They are displayed accordingly.
     interrupts_off : the cores that start with interrupts off.
-    observed : the variables of a final state, in the order in which it is shown.
+    observed : the variables of a final state, in the order of display.
     quantifier, condition : the proposition.
-    filter : final states in which it does not hold are not looked at.
+    filter : final states that violate it are ignored.
     modes : of the local APICs; empty if no thread sends an interrupt.
     """
 
@@ -201,7 +201,7 @@ class LitmusTest:
 
     @property
     def asks(self):
-        """Whether there is a sentence."""
+        """Whether there is a proposition."""
         return self.quantifier is not Quantifier.NOTHING
 
     def asked(self, state):
@@ -210,7 +210,7 @@ class LitmusTest:
         return self.asks and self.condition.holds(self._values(state)) != (self.quantifier is Quantifier.FORALL)
 
     def shown(self, state):
-        """variable -> its value as people write it: a number, or the name of the location whose address it is."""
+        """variable -> its displayed value: a number, or the name of the location with this address."""
         return {variable: self._shown(variable, value) for variable, value in self._values(state).items()}
 
     def _shown(self, variable, value):
@@ -220,17 +220,17 @@ class LitmusTest:
         return value if bits is None else value & (1 << bits) - 1
 
     def counts(self, state):
-        """Whether the filter lets this state pass."""
+        """Whether this state passes the filter."""
         return self.filter.holds(self._values(state))
 
     def _values(self, state):
         return dict(zip(self.observed, state, strict=True))
 
     def allows(self, proposition):
-        """Whether the outcome that the test asks about may be seen, if the sentence of the file is (not) true."""
+        """Whether the outcome that the test asks about may occur, if the proposition of the file holds (or not)."""
         return proposition == (self.quantifier is Quantifier.EXISTS)
 
     def proposition(self, states):
-        """Whether the sentence of the file is true of a set of final states; those that the filter drops are not in it. No sentence
-        is always true."""
+        """Whether the proposition of the file holds for a set of final states, without those that the filter drops. Without a
+        proposition, always."""
         return any(map(self.asked, states)) == (self.quantifier is Quantifier.EXISTS) or not self.asks

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 __all__ = ["Header", "Refusal", "Token", "split"]
 
-#: What cannot be said on this machine -> how it shows.
+#: What this machine does not support -> how it looks in a file.
 _UNSAYABLE = {
     "page tables are not supported: addresses are fixed":
         r"\b(PTE|TTD|PA)\s*\(|\(\s*(oa|valid|attrs|af|db|dbm)\s*:",
@@ -34,7 +34,7 @@ _TOKEN = re.compile(r"""
 
 
 class Token(str):
-    """A piece of the text. kind : number, constant ($1), register (%eax), name, sign or end.  start : where it is in the text."""
+    """A piece of the text. kind : number, constant ($1), register (%eax), name, sign or end.  start : its position in the text."""
 
     __slots__ = ("kind", "start")
 
@@ -45,7 +45,7 @@ class Token(str):
 
 
 class Refusal(Exception):
-    """Bad input. ``token`` : about what."""
+    """Bad input. ``token`` : the place."""
 
     def __init__(self, message, token):
         super().__init__(message)
@@ -53,7 +53,7 @@ class Refusal(Exception):
 
 
 class Header(NamedTuple):
-    """architecture : "X86" or "X86_64".  name : that the file gives itself.  info : a Token for each line KEY=VALUE."""
+    """architecture : "X86" or "X86_64".  name : inside the file.  info : a Token for each line KEY=VALUE."""
 
     architecture: str
     name: str
@@ -94,8 +94,8 @@ def _tokens(text, position):
 
 
 def _without_comments(text):
-    """The text with blanks for comments, which may be nested, so that everything stays in its place; no comment begins in a text
-    in quotes. What other tools want to know of the test stands behind ``<<``, and is left out."""
+    """The text with blanks for comments, which may be nested, so that everything keeps its place; no comment begins inside quotes.
+    Information for other tools follows ``<<``, and is dropped."""
     pieces, end = [], 0
     while (found := _MARK.search(text, end)) is not None:
         pieces.append(text[end:found.start()])

@@ -1,7 +1,7 @@
 """A litmus test -> microcode and arena of a machine with a core for each thread.
 
-Registers of the test live in core registers (see registers.py); the words of memory are ``memory.x``. A thread ends by a fence, and
-then stores its registers to words of its own, ``P0.EAX``, so that this cannot disturb what came before. The final state is in the
+Registers of the test are in core registers (see registers.py); the words of memory are ``memory.x``. A thread ends with a fence,
+and then stores its registers to words of its own, ``P0.EAX``, so that this cannot disturb the test. The final state is in the
 arena.
 """
 
@@ -25,20 +25,20 @@ from .words import Words, field_names, is_word
 __all__ = ["Program", "machine_config", "translate"]
 
 _HERE = Path(__file__).parent
-#: Machines are of few sizes, because each is built: the smallest of these that does, or else a power of two.
+#: Machines come in few sizes, because each must be built: the smallest of these that fits, or else a power of two.
 _MICROCODE = (256, 1024)
 _ARENA = (128, 1024, 8192)
 _STACK = (64, 256)
-#: What boot and sending an interrupt take, at most; and words of the macros.
+#: The most that boot and sending an interrupt need; and words of the macros.
 _COMMON = 40
 _MACROS = {"send": 8, "begin": 6}
-#: What an interrupt and the words of an instruction take of the stack, at most.
+#: The most stack that an interrupt and the words of an instruction need.
 _HANDLER_STACK = 24
 
 
 def machine_config(n_cores, xlen=16, *, microcode=0, arena=0, stack=0):
-    """The machine that runs all tests of so many threads, of this width and so many words. Several banks, so that cores access
-    memory at the same time. Raises ValueError if there is none."""
+    """The machine for all tests with this many threads, of this width and this many words. It has several banks, so that cores
+    access memory at the same time. Raises ValueError if there is none."""
     config = MachineConfig(n_cores=n_cores, xlen=xlen, n_banks=4)
     for field, needed, sizes in (("microcode_depth", microcode, _MICROCODE), ("arena_depth", arena, _ARENA),
                                  ("stack_depth", stack, _STACK)):
@@ -60,10 +60,10 @@ def _with_room(config, field, needed, sizes):
 class Program:
     """A test as contents of a machine.
 
-    test : what it was made from.  text : the microcode.  image : assembled.  config : of the machine.
+    test : its source.  text : the microcode.  image : assembled.  config : of the machine.
     words : by column: the microwords of each of its steps.
-    late : clocks by which the threads' own preparations are longer than those of a thread with few registers.
-    spilled : by column: registers that are kept in the arena -> their words.
+    late : clocks by which the threads' preparations are longer than those of a thread with few registers.
+    spilled : by column: registers in the arena -> their words.
     """
 
     test: LitmusTest
@@ -76,7 +76,7 @@ class Program:
 
     @property
     def start(self):
-        """The clock before which no thread begins: the boot is over."""
+        """The clock before which no thread begins: the boot has ended."""
         return 32 + 16 * self.test.n_cores + self.late
 
     @property
@@ -85,7 +85,7 @@ class Program:
         return self.start + 2
 
     def contents(self, delays):
-        """What is in the memories at the start of a run. delays : by thread, from 0: how much later than the others it begins."""
+        """The initial contents of the memories. delays : by thread, from 0: how much later than the others it begins."""
         times = {address: self.start + delay for address, delay in zip(self._start_times, delays, strict=True)}
         return Contents(self.image.words, {**self._start_values, **times})
 
@@ -121,7 +121,7 @@ class Program:
 
 
 def translate(test):
-    """The Program of a LitmusTest. Raises InputError if no machine holds it."""
+    """The Program of a LitmusTest. Raises InputError if no machine is large enough."""
     return _Translator(test).program()
 
 
@@ -132,7 +132,7 @@ class _Translator:
         self._handlers = {thread.core: thread for thread in test.threads[test.n_cores:]}
         self._columns = {}
         for thread in test.threads:
-            # A handler begins at the other end, so that it has little to save.
+            # A handler allocates from the other end, so that it has little to save.
             available = CORE_REGISTERS[::-1] if thread.is_handler else CORE_REGISTERS
             self._columns[thread.name] = _Column(test, thread, self._memory, available, stack=thread.core not in self._handlers)
 
@@ -140,7 +140,7 @@ class _Translator:
         test, columns = self._test, self._columns.values()
         lines = list(self._lines())
         self._check_size(lines)
-        # The name is what a waveform shows; the base is found beside it.
+        # Waveforms show the name; the base is looked up with it.
         image = assemble(_HERE / f"{test.name}.uasm", n_cores=test.n_cores, xlen=test.xlen, text="\n".join(lines) + "\n")
         config = self._config(len(image.words), image.heap)
         image.check_fits(config)
@@ -150,9 +150,9 @@ class _Translator:
                        spilled={name: column.allocation.spilled for name, column in self._columns.items()})
 
     def _check_size(self, lines):
-        """Before it is assembled, because the assembler would speak of a file that nobody has written."""
+        """Before assembly, because the assembler would name a file that no one has written."""
         words = [line.split()[0] for line in lines if line.startswith("    ")]
-        # A line of this kind declares each word of memory, and all others are microwords.
+        # One line of this kind declares each word of memory; all others are microwords.
         memory = sum(map(len, (self._test.memory, *self._test.registers.values(),
                                *(column.allocation.spilled for column in self._columns.values()))))
         self._config(sum(_MACROS.get(word, 1) for word in words) - memory + _COMMON, memory + self._test.n_cores)
@@ -169,7 +169,7 @@ class _Translator:
     def _lines(self):
         test = self._test
         yield f'.title "{test.title.replace(chr(34), chr(39))}"'
-        # The first object is where the arena begins: so the addresses are known before anything is assembled.
+        # The first object is at the start of the arena, so the addresses are known before assembly.
         yield from _object("memory", self._memory.values())
         yield '.include "litmus.uasm"'
         for name, column in self._columns.items():
@@ -208,7 +208,7 @@ class _Translator:
         yield "    jmp   .sleep"
 
     def _handler(self, handler):
-        """A handler leaves the registers of its thread as they are."""
+        """A handler preserves the registers of its thread."""
         column = self._columns[handler.name]
         saved = sorted(column.allocation.used & self._columns[f"P{handler.core}"].allocation.used)
         yield f"{handler.name}_start:"
@@ -245,7 +245,7 @@ class _Column:
 
     @property
     def counts(self):
-        """Of the microwords of each step."""
+        """How many microwords each step has."""
         return tuple(sum(map(is_word, lines)) for lines in self.words)
 
     def _results(self, fields, seen):
@@ -267,7 +267,7 @@ class _Column:
             if bounds[number] in labels:
                 yield f".step{bounds[number]}:"
             words = [word for step in self.words[bounds[number]:bounds[number + 1]] for word in step]
-            # A jump is none: what it has computed is not lost in a handler.
+            # Not for a jump: a handler does not disturb what it has computed.
             if interruptible and instruction.op not in JUMPS and (sum(map(is_word, words)) > 1 or instruction.op == "IPI"):
                 words = ["irqsave", *words, "irqrestore"]
             for word in words:

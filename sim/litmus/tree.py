@@ -1,4 +1,4 @@
-"""The body of a litmus file as it is written, with every token in its place. What it means is the business of reader.py."""
+"""The body of a litmus file as written, with every token in its place. reader.py gives it a meaning."""
 
 from typing import NamedTuple
 
@@ -33,7 +33,7 @@ class Start(NamedTuple):
 
 
 class Array(NamedTuple):
-    """A declaration ``int t[2] = {1, 2}``; ``values`` is empty if there are none."""
+    """A declaration ``int t[2] = {1, 2}``; ``values`` is empty without a list."""
 
     place: Place
     types: tuple
@@ -50,7 +50,7 @@ class Plain(NamedTuple):
 class Memory(NamedTuple):
     """An operand in brackets or parentheses: base + index * scale + offset.
 
-    token : where it begins.  base, index, scale : Tokens or None.  offset : Tokens that are added.
+    token : where it begins.  base, index, scale : Tokens or None.  offset : Tokens to add.
     size : ``dword ptr``, or None.  round : in parentheses.
     """
 
@@ -110,7 +110,7 @@ class Join(NamedTuple):
 
 class Body(NamedTuple):
     """starts : Start and Array.  columns : Tokens.  rows : of Cells.  shown : Places and their ``*`` or type, dropped.
-    filter : a condition, or None.  quantifier : as it is written, or None.  condition : None without a quantifier.
+    filter : a condition, or None.  quantifier : as written, or None.  condition : None without a quantifier.
     """
 
     starts: tuple
@@ -123,12 +123,12 @@ class Body(NamedTuple):
 
 
 def body(tokens):
-    """The Body that the tokens are. Raises Refusal."""
+    """The Body in the tokens. Raises Refusal."""
     return _Parser(tokens).body()
 
 
 class _Parser:
-    """By recursive descent. A method reads what its name says, from the next token on."""
+    """Recursive descent. A method reads what its name says, from the next token on."""
 
     #: How deep a condition may be nested.
     DEPTH = 100
@@ -315,7 +315,7 @@ class _Parser:
         if token.kind not in ("number", "constant", "register", "name"):
             self.refuse("an operand")
         self.take()
-        # What stands before parentheses is added to what is in them.
+        # What precedes parentheses is added to their contents.
         if self.at("(") and token.kind in ("number", "name") or self.at("[") and token.kind == "number":
             memory = self.memory(token)
             return memory._replace(offset=(token, *memory.offset))
@@ -391,7 +391,7 @@ class _Parser:
         return "exists" if word == "final" else str(word)
 
     def kinds(self):
-        """What is true under other models is not looked at."""
+        """What holds under other models is ignored."""
         while self.token.kind == "name":
             self.take()
             self.expect(":")
@@ -410,7 +410,7 @@ class _Parser:
                 return Join("\\/", tuple(outcomes))
 
     def condition(self):
-        r"""Loosest first: ``\/``, ``/\``, ``=>`` (from the right), ``~``: so has herd7's grammar it."""
+        r"""Loosest first: ``\/``, ``/\``, ``=>`` (from the right), ``~``, as in herd7's grammar."""
         self._depth += 1
         if self._depth > self.DEPTH:
             raise Refusal("nested too deeply", self.token)

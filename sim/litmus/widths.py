@@ -1,8 +1,8 @@
 """How many bits a test needs.
 
-A word of the machine holds a location or a register, whatever its size; sums and differences are modulo ``2**xlen``. So the width
-must be that of the test where a value may overflow, and may be another where none does. Variables between which values move are of
-one *family*, and are judged together: by the largest number that is written there, doubled for each sum and difference.
+A word of the machine holds a location or a register, whatever its size; sums and differences are modulo ``2**xlen``. So the machine
+must have the test's width where a value may overflow, and may have another where none does. Variables between which values move
+form one *family*, and are judged together: by the largest number written there, doubled for each sum and difference.
 """
 
 from .instructions import Need
@@ -10,7 +10,7 @@ from .text import Refusal
 
 __all__ = ["WIDTHS", "Use", "Widths", "fits", "signed"]
 
-#: What ``xlen`` may be.
+#: The possible values of ``xlen``.
 WIDTHS = (16, 32, 64)
 _SUMS = ("ADD", "SUB", "INC", "DEC", "NEG", "XADD", "CMP", "CMPXCHG")
 _LOWER = ("SUB", "DEC", "NEG", "NOT")
@@ -23,15 +23,15 @@ def signed(value, bits):
 
 
 def fits(value, bits):
-    """Whether somebody may mean ``bits`` bits by this number, with or without a sign."""
+    """Whether this number fits ``bits`` bits, signed or unsigned."""
     return -(1 << bits - 1) <= value < 1 << bits
 
 
 class Use:
-    """An instruction, as far as widths go.
+    """An instruction, as far as widths matter.
 
-    op : of it.  token : where it stands.  thread : whose.  bits : how many it moves, or None if it does not say.
-    memory : locations that it may access.  registers : (column, name, bits or None) that it reads or writes, but for addresses.
+    op : of it.  token : its place.  thread : that has it.  bits : how many it moves; None: not explicit.
+    memory : locations that it may access.  registers : (column, name, bits or None) that it reads or writes, except for addresses.
     constants : Tokens -> values.
     """
 
@@ -54,8 +54,8 @@ class Widths:
 
     Parameters
     ----------
-    uses : of all instructions.  declared : variable -> bits.  default : bits of what nobody gives a size.
-    loops : columns in which a jump goes back.
+    uses : of all instructions.  declared : variable -> bits.  default : bits of variables without a size.
+    loops : columns with a backward jump.
 
     Raises Refusal if a location is accessed in two sizes, or a value may overflow where the machine would not.
     """
@@ -75,7 +75,7 @@ class Widths:
         return self._bits.get(variable, self._default)
 
     def of(self, use):
-        """Bits of what an instruction moves."""
+        """How many bits an instruction moves."""
         return use.bits or next((self.bits(name) for name in use.memory), None) or max(
             (bits or self.bits((column, name)) for column, name, bits in use.registers), default=self._default)
 
@@ -103,8 +103,8 @@ class Widths:
         return bits
 
     def _registers(self, declared):
-        """A register is as wide as the widest access to it: an instruction of fewer bits leaves no others in a family that is
-        mixed (see ``xlen``)."""
+        """A register is as wide as the widest access to it: in a mixed family (see ``xlen``) a narrower instruction leaves no other
+        bits."""
         for use in self._uses:
             for column, name, bits in use.registers:
                 bits = bits or use.bits or next((self.bits(place) for place in use.memory), None)
@@ -116,7 +116,7 @@ class Widths:
     def xlen(self, values, conditions):
         """The width that the machine needs.
 
-        values : (variable, value, Token) of start values and of what conditions compare with.
+        values : (variable, value, Token) of start values and of comparisons in conditions.
         conditions : (column, Need, Token) of jumps and the like.
         """
         families = {}
@@ -161,7 +161,7 @@ class _Family:
             self._number(signed(value, widths.of(use)))
         if use.op in _SUMS:
             self._sums += 1
-            # What a comparison computes stays in the flags.
+            # The result of a comparison stays in the flags.
             self._endless |= use.thread in self._loops and use.op not in ("CMP", "CMPXCHG")
         self._negative |= use.op in _LOWER
 
@@ -175,14 +175,14 @@ class _Family:
         self._negative |= value < 0
 
     def _small(self, bits):
-        """Whether no value overflows so many bits."""
+        """Whether no value overflows this many bits."""
         return not self._endless and self._largest << self._sums < 1 << bits - 1
 
     def answers(self, need):
         return need is Need.NOTHING or self._small(min(self._widths)) and not (need is Need.NO_SIGN and self._negative)
 
     def need(self):
-        """(the least width, whether it must be just this one)."""
+        """(the least width, whether it must be exactly that)."""
         narrowest, *wider = sorted(self._widths)
         if not self._small(narrowest) or wider and self._negative:
             if wider:

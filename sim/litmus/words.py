@@ -20,7 +20,7 @@ _OPPOSITE |= {other: one for one, other in _OPPOSITE.items()}
 
 
 def field_names(names):
-    """name of a location or register -> that of its word: as like it as the assembler's grammar allows."""
+    """name of a location or register -> name of its word: as similar as the assembler's grammar allows."""
     fields, taken = {}, set()
     for name in names:
         field = re.sub(r"\W+", "_", name).strip("_") or "word"
@@ -33,16 +33,16 @@ def field_names(names):
 
 
 def is_word(line):
-    """Whether a line is no label."""
+    """Whether a line is not a label."""
     return not line.endswith(":")
 
 
 class Words:
-    """Of one column.
+    """The words of one column.
 
     Parameters
     ----------
-    xlen : of the machine.  memory : location -> the name of its word.  labels : label -> the step that it is at.
+    xlen : of the machine.  memory : location -> the name of its word.  labels : label -> its step.
     """
 
     def __init__(self, xlen, memory, labels):
@@ -123,7 +123,7 @@ class Words:
         return f".over{next(self._local)}"
 
     def _alu(self, target, operation, left, source):
-        """With a constant that does not fit a word, by a register that is free: the target, or ``temporary``."""
+        """A constant that does not fit a word goes through a free register: the target, or ``temporary``."""
         if isinstance(source, int):
             if operation in ("add", "sub") and source < 0:
                 operation, source = "sub" if operation == "add" else "add", -source
@@ -151,7 +151,7 @@ class Words:
                 yield f"{over}:"
 
     def _select(self, register, value, condition):
-        """To find the sign takes ``temporary``, which may be the value."""
+        """Finding the sign takes ``temporary``, which may be the value."""
         over, end = self._label(), self._label()
         kept = condition not in (Condition.ZERO, Condition.NONZERO)
         if kept:
@@ -168,8 +168,8 @@ class Words:
             yield f"{end}:"
 
     def _atomic_xor(self, register, place, source):
-        """The atomic unit has no exclusive or. It compares and swaps until nobody has written in between; what it has no register
-        for is on the stack."""
+        """The atomic unit has no exclusive or. The code compares and swaps until no other core has written in between; what has no
+        register is on the stack."""
         again, done = self._label(), self._label()
         yield f"{again}:"
         yield f"ld    {register}, {place}"

@@ -1,8 +1,8 @@
 """Assembles a protocol: ``.uasm`` text -> Image. The language is described in ``docs/microcode.md``.
 
-Two passes. The first goes through the statements in order: it opens files, expands macros, takes decisions, gives every word
-its address and every name its place. The second evaluates what may refer to something later: constants, start values,
-immediates, branch targets.
+Two passes. The first goes through the statements in order: it opens files, expands macros, evaluates conditions, gives every word
+an address and every name a place. The second evaluates what may refer to something later: constants, start values, immediates,
+branch targets.
 """
 
 import os
@@ -32,23 +32,23 @@ from .syntax import Source, first_token
 
 __all__ = ["MNEMONICS", "SOURCES", "UnknownDefine", "assemble", "forms", "usage"]
 
-#: The shipped sources, where an ``.include`` looks second.
+#: The shipped sources, the second place where an ``.include`` looks.
 SOURCES = Path(__file__).parent / "sources"
 
 #: Operation by the name that a program writes.
 MNEMONICS = {op.name.lower(): op for op in OPERATIONS}
 
-#: How each kind of operand is shown.
+#: How each kind of operand is displayed.
 OPERANDS = {"d": "rd", "a": "ra", "r": "rb", "b": "b", "m": "[ra + imm]", "t": "t", "i": "i", "c": "rd", "k": "k"}
 
 _MAX_WORDS = 1 << TARGET_BITS
-#: Statements of one program, with those that macros expand to; macros that double are never done.
+#: Statements of one program, including those that macros expand to; macros that double would never end.
 _MAX_STATEMENTS = 100_000
-#: Registers and constants that are added up in one address.
+#: Registers and constants in the sum of one address.
 _MAX_TERMS = 1000
 _MAX_IMMEDIATE = (1 << IMMEDIATE_BITS) - 1
 _MAX_APIC_REGISTER = (1 << Shape.cast(ApicRegister).width) - 1
-#: Operand of an event -> the fields that it is in.
+#: Operand of an event -> its fields.
 _EVENT_FIELDS = {"a": {"ra"}, "b": {"rb", "k", "use_imm"}}
 #: The constant of an operand ``k``: its low half is in rb, its high half in rd.
 _MAX_SMALL = len(REGISTERS) ** 2 - 1
@@ -61,12 +61,12 @@ def forms(op):
 
 
 def usage(kinds):
-    """Operands as they are shown: ``rd, [ra + imm]``."""
+    """Operands as displayed: ``rd, [ra + imm]``."""
     return ", ".join(OPERANDS[kind] for kind in kinds)
 
 
 class UnknownDefine(InputError):
-    """A constant that is given from outside, and that the program does not take. ``name`` is its own."""
+    """A constant from outside that the program does not take. ``name`` is its own."""
 
     def __init__(self, name, message, **place):
         self.name = name
@@ -75,18 +75,18 @@ class UnknownDefine(InputError):
 
 @lru_cache(maxsize=1 << 14)
 def _raw(fields):
-    """The raw microword of (field, value)s. Most are in many programs, and Amaranth takes its time for each."""
+    """The raw microword of (field, value)s. Cached: most occur in many programs, and Amaranth is slow at each."""
     return MicroWord.const(dict(fields)).as_bits()
 
 
 class _Sum(NamedTuple):
-    """A value for later: (sign, Bound) of each term."""
+    """A value to compute later: (sign, Bound) of each term."""
 
     terms: tuple
 
 
 class _Word(NamedTuple):
-    """A microword of the first pass. Fields are numbers, or _Sum where an expression gives them."""
+    """A microword of the first pass. Fields are numbers, or a _Sum for an expression."""
 
     token: object
     op: Op
@@ -105,13 +105,13 @@ class _Assembler:
         self.names = Names(n_cores, xlen)
         self.main = None
         self.title = None
-        #: Resolved paths of all files read, and of those that are being read.
+        #: Resolved paths of all files read, and of those in progress.
         self.included = set()
         self.reading = []
         self.registers = ChainMap(dict(REGISTERS))
         self.aliases = []
         self.macros = {}
-        #: The .warn of each name, and the words that warn.
+        #: The .warn of each name, and the words that emit WARN.
         self.warns = {}
         self.warned = {}
         #: (statement, scope) of each .role.
@@ -121,9 +121,9 @@ class _Assembler:
         self.words = {}
         self.address = 0
         self.statements = 0
-        #: The token and the scope of what is being assembled, for what is nested too deeply anywhere in it.
+        #: The token and the scope being assembled, for errors of too deep nesting anywhere in it.
         self.place = None
-        #: How the first pass takes each statement; gives the scope of the next one, or None for the same.
+        #: The first pass's method for each statement; it returns the scope of the next one, or None for the same.
         self.takers = {
             syntax.Include: self._include, syntax.Title: self._title, syntax.Constant: self._constant,
             syntax.Reg: self._reg, syntax.Struct: self.names.struct, syntax.Percpu: self._percpu, syntax.Shared: self._global,
@@ -135,7 +135,7 @@ class _Assembler:
     # --- first pass: files and names ----------------------------------------------------------------------------------
 
     def read(self, path, name, text=None):
-        """Takes all statements of a file, or of a text in its place."""
+        """Process all statements of a file, or of a text in its place."""
         source = Source(path, name, read_text(path) if text is None else text)
         self.main = self.main or source
         self.included.add(path.resolve())
@@ -144,7 +144,7 @@ class _Assembler:
         self.reading.pop()
 
     def _take(self, statements, scope):
-        """Takes statements in order; gives the scope in which the next one would stand."""
+        """Process statements in order; return the scope in which the next one would be."""
         for statement in statements:
             token = first_token(statement)
             self.place = token, scope
@@ -171,7 +171,7 @@ class _Assembler:
             self.read(path, name, content)
 
     def _title(self, statement, scope):
-        # The protocol's own title counts, not that of the protocol it is built on.
+        # The protocol's own title counts, not that of an included protocol.
         if scope.source is self.main:
             if self.title is not None:
                 raise scope.error("a second .title", statement.text)
@@ -209,7 +209,7 @@ class _Assembler:
         self.roles.append((statement, scope))
 
     def _parts(self):
-        """Role -> the Parts that play it."""
+        """Role -> the Parts that have it."""
         parts = {}
         for statement, scope in self.roles:
             token, name = statement.role.token, "".join((statement.role.token, *statement.role.path))
@@ -226,11 +226,11 @@ class _Assembler:
                 found = self.names.part(role.kind, part, scope)
                 of = role.within and parts.get(role.within)
                 if role.within and (not of or found.name != of[0].name):
-                    raise scope.error(f"{name} is a field of the struct that plays the role {role.within}"
-                                      f"{f', which is {of[0].name}' if of else ', and none does so far'}", part.token)
+                    raise scope.error(f"{name} is a field of the struct with the role {role.within}"
+                                      f"{f', which is {of[0].name}' if of else ', and none has it so far'}", part.token)
                 parts[name] = (*parts.get(name, ()), found)
             if not role.many and len(parts[name]) > 1:
-                raise scope.error(f"only one thing may play the role {name}", token)
+                raise scope.error(f"only one thing may have the role {name}", token)
         return parts
 
     def _percpu(self, statement, scope):
@@ -304,12 +304,12 @@ class _Assembler:
             raise scope.error(f"the program has more than {_MAX_WORDS} words", name)
         self.words[self.address] = _Word(name, op, fields, event, event_fields, scope)
         for knock_out in (*scope.knock_outs, *(token[1:] for token in statement.knock_outs)):
-            # A dict, because it keeps the order and takes an address once.
+            # A dict, because it keeps the order and holds an address once.
             self.knock_outs.setdefault(knock_out, {})[self.address] = None
         self.address += 1
 
     def _warnings(self):
-        """Address of each word that warns -> (name, sentence)."""
+        """Address of each word that emits WARN -> (name, sentence)."""
         warnings = {}
         for address, (event, scope) in self.warned.items():
             if not isinstance(event.a, syntax.Ref) or event.a.path or event.b is not None:
@@ -367,7 +367,7 @@ class _Assembler:
             elif kind == "k":
                 fields["k"] = self._expression(operand, scope)
         if "r" in kinds:
-            # The operation reads rb, so an event must not ask for the immediate in its place.
+            # The operation reads rb, so an event must not use the immediate in its place.
             fields.setdefault("use_imm", 0)
         if kinds != forms(op)[-1]:
             # rd = [rd], which changes nothing, whichever register an event puts there.
@@ -375,7 +375,7 @@ class _Assembler:
         return fields
 
     def _event_operands(self, op, event, fields, scope):
-        """The fields that the operands of an event ask for. A single one is the one that the event has; of two, it is a if it is a
+        """The fields for the operands of an event. A single operand is the one that the event has; of two, it is a if it is a
         register, else b."""
         if event.token[1:] not in EVENTS:
             raise scope.error(f"unknown event {event.token[1:]}{closest(event.token[1:], EVENTS)}", event.token)
@@ -393,7 +393,7 @@ class _Assembler:
         if b is not None and "k" in OPERATIONS[op].operands:
             raise scope.error("operand b of this event is the stored constant", first_token(b))
         if b is not None and op in MEMORY_OPS:
-            # use_imm is about the address; b is always rb.
+            # use_imm concerns the address; b is always rb.
             fields["rb"] = self._register(b, scope)
         elif b is not None:
             fields.update(self._operand_b(b, scope))
@@ -401,8 +401,8 @@ class _Assembler:
 
     @staticmethod
     def _check_event(op, event, fields, event_fields, scope):
-        """Refuse an event that has other operands than it takes, or not all of them. What the operation itself has in the fields
-        counts: the event of a store says its base and its data."""
+        """Refuse an event with operands that it does not take, or without all of them. The operation's own fields count: the event
+        of a store uses its base and its data."""
         token, signature = event.token, SIGNATURES[EVENTS[event.token[1:]]]
         if signature.hardware:
             raise scope.error(f"{token} is emitted only by the hardware", token)
@@ -426,7 +426,7 @@ class _Assembler:
         expansion = scope.expansion
         while isinstance(operand, syntax.Ref) and not operand.path and operand.token in scope.arguments:
             operand, scope = scope.arguments[operand.token]
-        # The operand may be the argument of a macro: the notes must name the expansion that wants a register.
+        # The operand may be the argument of a macro: the notes must name the expansion that needs a register.
         scope = replace(scope, expansion=expansion)
         if isinstance(operand, syntax.Ref) and not operand.path and operand.token not in self.names.symbols:
             raise self._unknown_register(operand.token, scope)
@@ -467,7 +467,7 @@ class _Assembler:
     # --- second pass: the words ---------------------------------------------------------------------------------------
 
     def _fit(self, name, value, word):
-        """The value of a field; what an expression gives is checked against the field."""
+        """The value of a field; the value of an expression is checked against the field."""
         if isinstance(value, int):
             return value
         number = sum(sign * self.names.evaluate(*bound) for sign, bound in value.terms)
@@ -490,7 +490,7 @@ class _Assembler:
     @staticmethod
     def _misfit(value, word, message):
         _, bound = value.terms[0]
-        # The expression may be the argument of a macro: the notes must name the expansion that has no use for it.
+        # The expression may be the argument of a macro: the notes must name the expansion that does not fit.
         return replace(bound.scope, expansion=word.scope.expansion).error(message, first_token(bound.expression))
 
     def _bits(self, address, word, entries):
@@ -515,7 +515,7 @@ class _Assembler:
         return _raw(tuple({"op": word.op, **fields, "event": event, "entry": address in entries}.items()))
 
     def finish(self):
-        """The second pass: gives the Image."""
+        """The second pass: returns the Image."""
         self.names.complete = True
         for name in self.defines:
             raise UnknownDefine(name, f"{name} is defined from outside, but no `.const {name} ?=` takes it", file=self.main.path)
@@ -569,7 +569,7 @@ def _terms(address, scope, sign=1):
 
 
 def _has_b(op, fields):
-    """Whether these fields have an operand b. In a memory operation the immediate is the address, and b is always rb."""
+    """Whether these fields include an operand b. In a memory operation the immediate is the address, and b is always rb."""
     return not {"rb", "k"}.isdisjoint(fields) or bool(fields.get("use_imm")) and op not in MEMORY_OPS
 
 
@@ -584,12 +584,12 @@ def assemble(path, *, n_cores, xlen, defines=None, text=None, any_events=False):
 
     Parameters
     ----------
-    path : the file. What it includes is looked for beside it, then among the shipped sources.
+    path : the file. Includes are searched beside it, then among the shipped sources.
     defines : values for the constants that the program declares with ``?=``, by name.
-    text : instead of what is in the file, which then need not exist.
-    any_events : let events have any operands, or none: for tests of the core, which knows nothing of what they mean.
+    text : replaces the contents of the file, which then need not exist.
+    any_events : let events have any operands, or none: for tests of the core, to which they mean nothing.
 
-    Raises InputError, with the place, for whatever is wrong with the program. Equal files give equal images.
+    Raises InputError, with the place, for any error in the program. Equal files give equal images.
     """
     MachineConfig(n_cores=n_cores, xlen=xlen)
     path = Path(path)

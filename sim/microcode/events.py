@@ -1,4 +1,4 @@
-"""What a word may say, and with which operands: from the comments that describe the events beside the hardware (rtl/events.py)."""
+"""What a word may emit, and with which operands: from the comments on the events in the hardware (rtl/events.py)."""
 
 import inspect
 import re
@@ -12,7 +12,7 @@ EVENTS = {name: event for name, event in Event.__members__.items() if event is n
 
 
 def comments(kind):
-    """The ``#:`` comment in front of each field or member of a class, by name."""
+    """The ``#:`` comment before each field or member of a class, by name."""
     found, pending = {}, []
     for line in inspect.getsource(kind).splitlines():
         line = line.strip()
@@ -26,10 +26,10 @@ def comments(kind):
 
 
 class Signature(NamedTuple):
-    """Of an event.
+    """The operands of an event.
 
     operands : "a" or "b" -> what it is: ``a: csd, b: flags stored`` in the comment.
-    hardware : the hardware alone says it.  memory : it belongs to a memory operation, whose address is meant.
+    hardware : only hardware emits it.  memory : it belongs to a memory operation, and is about its address.
     """
 
     operands: dict
@@ -46,5 +46,5 @@ def _signature(event, text):
 
 
 _TEXTS = comments(Event)
-#: Of each event but WARN, whose operand is the name of a .warn.
+#: For each event but WARN, whose operand is the name of a .warn.
 SIGNATURES = {event: _signature(event, _TEXTS[name]) for name, event in EVENTS.items() if event is not Event.WARN}

@@ -1,4 +1,4 @@
-"""The image: everything that assembling a protocol gives. Contents of memories, and the names to read a run by."""
+"""The image: the result of assembling a protocol. Contents of memories, and the names to read a run by."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,7 +23,7 @@ class Field:
 
     path: str
     offset: int
-    #: Name of the struct that this word points at, or None.
+    #: Name of the struct that this word points to, or None.
     points_to: str | None = None
 
 
@@ -42,7 +42,7 @@ class ObjectType:
 class StoredObject:
     """One object in the arena: ``cfd_data[2]`` (percpu), ``call_function`` (global), ``pool[0]`` (element of an array).
 
-    name : as it is shown.  base : the declared name.  address : of its first word.
+    name : as displayed.  base : the declared name.  address : of its first word.
     cpu : of a percpu object, else None.  index : in an array, else None.
     """
 
@@ -72,19 +72,19 @@ class Image:
     ----------
     path : the source.  title : its ``.title``.
     n_cores, xlen : what it was assembled for.
-    words : raw microwords from address 0; what lies behind them is PANIC.
-    symbols : label -> microcode address; local labels are not in it.
+    words : raw microwords from address 0; PANIC follows them.
+    symbols : label -> microcode address, without local labels.
     entries : names of the entry points (a subset of symbols).
     arena : address -> start value, for the words that do not start as 0.
     objects : everything declared in the arena, by address.
-    constants : name -> value, the predefined ones included.
+    constants : name -> value, including the predefined ones.
     structs : name -> type.
-    warnings : microcode address of each word that says WARN -> (name, sentence) of its ``.warn``.
-    roles : role -> the Parts that play it.
+    warnings : microcode address of each word that emits WARN -> (name, sentence) of its ``.warn``.
+    roles : role -> the Parts with that role.
     names : knock-out name -> microcode addresses of the words that carry it.
     lines : microcode address -> Line.
     percpu_base, percpu_shift : as PERCPU_BASE and PERCPU_SHIFT.
-    heap : first arena address that no object uses.
+    heap : first arena address behind all objects.
     """
 
     path: Path
@@ -110,7 +110,7 @@ class Image:
 
     @cached_property
     def events(self) -> dict[Event, set[int]]:
-        """Event -> the microcode addresses of the words that say it."""
+        """Event -> the microcode addresses of the words that emit it."""
         place = data.Layout.cast(MicroWord)["event"]
         said: dict[Event, set[int]] = {}
         for address, word in enumerate(self.words):
@@ -120,26 +120,27 @@ class Image:
         return said
 
     def check_fits(self, config: MachineConfig) -> None:
-        """Raises InputError, by name, if a machine of this MachineConfig cannot hold or run the image."""
+        """Raises an InputError that names the limit if a machine of this MachineConfig cannot hold or run the image."""
         for what, needs, has in (
             ("cores (n_cores)", self.n_cores, config.n_cores),
             ("bits (xlen)", self.xlen, config.xlen),
         ):
             if needs != has:
-                raise InputError(f"assembled for {needs} {what}, and the machine has {has}", file=self.path)
+                raise InputError(f"assembled for {needs} {what}, but the machine has {has}", file=self.path)
         for what, needs, has in (
             ("words of microcode (microcode_depth)", len(self.words), config.microcode_depth),
             ("words of arena (arena_depth)", self.heap, config.arena_depth),
         ):
             if needs > has:
-                raise InputError(f"needs {needs} {what}, and the machine has {has}", file=self.path)
+                raise InputError(f"needs {needs} {what}, but the machine has {has}", file=self.path)
         self.check_registers(config)
 
     def check_registers(self, config: MachineConfig) -> None:
-        """Raises InputError, by name, if the image accesses an APIC register that a machine of this MachineConfig leaves out."""
+        """Raises an InputError that names an APIC register if the image accesses it and a machine of this MachineConfig lacks
+        it."""
         for register, name in (("TPR", "task_priority"), ("ESR", "error_status")):
             if not getattr(config, name) and (pc := self._access(getattr(ApicRegister, register))) is not None:
-                raise InputError(f"accesses APIC_{register} at {self.label(pc) or pc}, and this machine has none "
+                raise InputError(f"accesses APIC_{register} at {self.label(pc) or pc}, but this machine has none "
                                  f"({name}=0)", file=self.path)
 
     def _access(self, register: ApicRegister) -> int | None:
@@ -169,15 +170,15 @@ class Image:
         return label and label.split("+")[0]
 
     def part(self, role):
-        """What plays a role that one thing alone plays, or None."""
+        """The Part with a role that only one thing can have, or None."""
         return next(iter(self.roles.get(role, ())), None)
 
     def words_of(self, part):
-        """The Fields of a struct that its field ``part`` is made of."""
+        """The Fields of a struct that make up its field ``part``."""
         return [item for item in self.structs[part.name].fields if f"{item.path}.".startswith(f"{part.path}.")]
 
     def places(self, role):
-        """(StoredObject, name as shown, address) of every word, or beginning of a field, that plays a role."""
+        """(StoredObject, displayed name, address) of every word, or first word of a field, that has a role."""
         for part in self.roles.get(role, ()):
             for item in self.objects:
                 if not part.path and item.base == part.name:
@@ -189,7 +190,7 @@ class Image:
 
     @cached_property
     def call_names(self):
-        """Routine -> what scenarios call it."""
+        """Routine -> its name in scenarios."""
         calls = {role.removeprefix(CALLS): parts[0].name for role, parts in self.roles.items() if role.startswith(CALLS)}
         return {routine: name for name, routine in calls.items()}
 
@@ -203,7 +204,7 @@ class Image:
         return None
 
     def name_of(self, address: int) -> str:
-        """An arena address as shown: ``csd_data[2].flags``, or its number in hexadecimal."""
+        """An arena address as displayed: ``csd_data[2].flags``, or its number in hexadecimal."""
         found = self.object_at(address)
         if found is None:
             return f"{address:#x}"

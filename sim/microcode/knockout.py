@@ -9,12 +9,12 @@ from sim.spelling import closest
 
 __all__ = ["idle_barriers", "knock_out", "useful_under"]
 
-#: Memory models -> the barriers that do something under them: loads are not reordered under any.
+#: Memory models -> the barriers that have an effect under them: no model reorders loads.
 _USEFUL = {MemoryModel.SC: (), MemoryModel.TSO: (Fence.FULL,), MemoryModel.PSO: (Fence.FULL, Fence.WRITE)}
 
 
 def useful_under(image, name):
-    """The memory models under which a named barrier or lock does something, the strongest first. A lock does under each."""
+    """The memory models under which a named barrier or lock has an effect, the strongest first. A lock has one under all."""
     words = [MicroWord.from_bits(image.words[address]) for address in image.names.get(name, ())]
     if any(word["op"] is not Op.FENCE for word in words):
         return tuple(_USEFUL)
@@ -23,16 +23,16 @@ def useful_under(image, name):
 
 
 def idle_barriers(image, names, model):
-    """Those of the names that stand for barriers which do nothing under a memory model -> the first model under which they could.
+    """The names of barriers that do nothing under a memory model -> the first model under which they could.
 
-    image : the one that has them."""
+    image : it has them."""
     useful = {name: useful_under(image, name) for name in names}
     return {name: models[0].name.lower() for name, models in useful.items() if models and model not in models}
 
 
 def knock_out(image, names):
-    """The image with every word that carries one of these names replaced by NOP. What the word says when it completes, and
-    whether it is an entry point, stay. Raises InputError for a name that the protocol does not have."""
+    """The image with every word that carries one of these names replaced by NOP. The word's event, and whether it is an entry
+    point, stay. Raises InputError for a name that the protocol does not have."""
     words = list(image.words)
     for name in names:
         if name not in image.names:

@@ -9,7 +9,7 @@ from .names import APIC_REGISTERS, FENCES, PREDEFINED, REGISTERS
 
 __all__ = ["disassemble", "listing", "place_of", "written_form"]
 
-#: Of a microword in hexadecimal.
+#: Digits of a microword in hexadecimal.
 _DIGITS = -(-MicroWord.as_shape().size // 4)
 _FENCE_NAMES = {value: name for name, value in FENCES.items()}
 _APIC_NAMES = {value: name for name, value in APIC_REGISTERS.items()}
@@ -43,23 +43,23 @@ def _operand(kind, word, image):
 
 
 def written_form(word):
-    """The kinds of operands with which the word is written: without those that may be left out, if they say nothing."""
+    """The kinds of operands with which the word is written, without optional ones that have no effect."""
     short, *longer = forms(word.op)
-    # An event may be why ra is not 0; WARN has no register.
+    # ra may be nonzero because of an event; WARN has no register.
     told = word.event not in (Event.NONE, Event.WARN)
     silent = not word.use_imm and not word.imm and word.rd == word.ra and (not word.rd or told)
     return short if silent or not longer else longer[0]
 
 
 def _event(word, kinds):
-    """The event, with those operands that the operation itself does not show."""
+    """The event, with the operands that the operation itself does not show."""
     operands = []
     if word.ra and "a" not in kinds and not ("m" in kinds and not word.use_imm):
         operands.append(f"r{word.ra}")
     if "b" not in kinds and "m" not in kinds and word.use_imm:
         operands.append(_number(word.imm))
     elif not set("brk") & set(kinds):
-        # One register alone is a, or b where the event has no a.
+        # A single register is a, or b if the event has no a.
         alone = _takes_b(word)
         if word.rb and alone and not operands:
             operands = [f"r{word.rb}"]
@@ -69,13 +69,13 @@ def _event(word, kinds):
 
 
 def _takes_b(word):
-    """One operand alone is b."""
+    """Whether a single operand is b."""
     return SIGNATURES[word.event].operands.keys() == {"b"}
 
 
 def disassemble(address, image):
-    """The word at an address of the image as the program could have written it: assembled again it gives the same word, but for
-    the entry mark, which is not the word's own statement."""
+    """The word at an address of the image as a program could write it: assembled again it gives the same word, except for the entry
+    mark, which the word itself does not state."""
     word = MicroWord.from_bits(image.words[address])
     kinds = written_form(word)
     text = f"{word.op.name.lower():<7} {', '.join(_operand(kind, word, image) for kind in kinds)}".rstrip()
@@ -87,7 +87,7 @@ def disassemble(address, image):
 
 
 def place_of(line):
-    """Where a word was written: in a macro, and from where that was called."""
+    """Where a word was written: in a macro, and where that was called."""
     return " < ".join(f"{file}:{number}" for file, number in [(line.file, line.line), *reversed(line.expansion)])
 
 

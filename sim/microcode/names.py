@@ -1,4 +1,4 @@
-"""The names of a program: what they stand for, where the arena has their objects, and what an expression with them is worth."""
+"""The names of a program: their meaning, the places of their objects in the arena, and the values of expressions."""
 
 from collections import ChainMap
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from .syntax import Source, first_token
 
 __all__ = ["APIC_REGISTERS", "FENCES", "PREDEFINED", "REGISTERS", "Bound", "Call", "Names", "Scope", "Symbol", "count"]
 
-#: Names that hardware gives.
+#: Names from the hardware.
 REGISTERS = {f"r{number}": number for number in range(1 << data.Layout.cast(MicroWord)["rd"].width)}
 FENCES = {item.name: item.value for item in Fence}
 APIC_REGISTERS = {f"APIC_{item.name}": item.value for item in ApicRegister}
@@ -32,8 +32,8 @@ PREDEFINED = {
     **FENCES,
     **APIC_REGISTERS,
     **{f"MODE_{item.name}": item.value for item in DeliveryMode},
-    # The contract of a call that nobody waits for: of one core, whose number goes in at the shift, or of all others. And what it
-    # owes besides if somebody waits.
+    # The contract of a call without wait: for one core, whose number is inserted at the shift, or for all others. And what it also
+    # owes if its caller waits.
     "OWES_ONE": contract_layout.const({"known": 1, "whom": Whom.TARGET}).as_bits(),
     "OWES_OTHERS": contract_layout.const({"known": 1, "whom": Whom.OTHERS}).as_bits(),
     "OWES_WAIT": contract_layout.const({"wait": 1}).as_bits(),
@@ -41,13 +41,13 @@ PREDEFINED = {
 }
 
 _WORD = "word"
-#: No machine has more arena; a larger object is a slip, and is refused before its names are made up.
+#: The largest arena; a larger object is a mistake, and is refused before its names are generated.
 _MAX_ARENA = 1 << 20
 #: Words of all structs together, and elements of all objects: each has a name.
 _MAX_NAMED = 1 << 17
-#: Parts of expressions that are evaluated for one program: arguments of macros that double are never done.
+#: Parts of expressions evaluated for one program: arguments of macros that double would never end.
 _MAX_STEPS = 1_000_000
-#: No word has more, so no value needs more.
+#: The widest word, so the widest value.
 _MAX_BITS = 64
 _LONG_NUMBER = 100
 
@@ -62,7 +62,7 @@ class Call(NamedTuple):
 
 @dataclass(frozen=True)
 class Scope:
-    """Where a statement stands: what its names mean, and how an error about it is placed."""
+    """The context of a statement: what its names mean, and where to place its errors."""
 
     source: Source
     #: Names of registers; the innermost map takes this scope's ``.reg``.
@@ -72,7 +72,7 @@ class Scope:
     #: Macro parameters: name -> Bound.
     arguments: dict = field(default_factory=dict)
     expansion: tuple = ()
-    #: Knock-out names of the macro calls around.
+    #: Knock-out names of the surrounding macro calls.
     knock_outs: tuple = ()
 
     def error(self, message, token):
@@ -100,8 +100,8 @@ class Bound(NamedTuple):
 
 @dataclass
 class Symbol:
-    """A name that has a value. ``kind`` is what it is, with its article; ``value`` is a number, a Bound, or None as long as
-    nothing is known."""
+    """A name with a value. ``kind`` says what it is, with an article; ``value`` is a number, a Bound, or None while it is
+    unknown."""
 
     kind: str
     value: object
@@ -118,7 +118,7 @@ class _Declared(NamedTuple):
     type: object
     #: The word is a pointer to that type.
     pointer: bool
-    #: None if it is no array.
+    #: None: not an array.
     count: int | None
     scope: Scope
 
@@ -155,9 +155,9 @@ def count(number, noun, names=""):
 
 
 class Names:
-    """All names that have a value, the structs, and the objects of the arena.
+    """All names with a value, the structs, and the objects of the arena.
 
-    While a program is read, a name may be used only if it is known; once ``complete`` is set, all are.
+    While a program is being read, a name may be used only if it is known; once ``complete`` is set, all are.
     """
 
     def __init__(self, n_cores, xlen):
@@ -178,7 +178,7 @@ class Names:
     # --- declarations -------------------------------------------------------------------------------------------------
 
     def define(self, name, symbol):
-        """Gives a name, a token, its meaning."""
+        """Give a name, a token, its meaning."""
         known = self.symbols.get(name)
         if known is not None:
             where = f", at {known.scope.source.path}:{known.token.line}" if known.scope else ""
@@ -199,7 +199,7 @@ class Names:
         return declared
 
     def struct(self, statement, scope):
-        """Declares a .struct."""
+        """Declare a .struct."""
         name = statement.name
         if name == _WORD:
             raise scope.error("word is the type of a single word", name)
@@ -216,7 +216,7 @@ class Names:
         self.structs[str(name)] = _Struct(name, members, scope)
 
     def object(self, statement, scope, *, percpu, start=None):
-        """Declares a .percpu or .global; ``start`` is a tuple of Bound start values."""
+        """Declare a .percpu or .global; ``start`` is a tuple of Bound start values."""
         declared = self._declare(statement.name, statement.type, scope)
         self.define(statement.name, Symbol("an object", None, scope, statement.name))
         self.objects[str(statement.name)] = _Object(declared, percpu, start)
@@ -224,7 +224,7 @@ class Names:
     # --- expressions --------------------------------------------------------------------------------------------------
 
     def evaluate(self, expression, scope):
-        """The number that an expression stands for, negative ones included."""
+        """The value of an expression, which may be negative."""
         self.steps += 1
         if self.steps > _MAX_STEPS:
             raise scope.error("the expressions of this program are too large", first_token(expression))
@@ -276,7 +276,7 @@ class Names:
                 return left << right
 
     def _hint(self):
-        return "" if self.complete else ": .if, .org and array sizes see only what stands above them"
+        return "" if self.complete else ": .if, .org and array sizes see only names defined above them"
 
     def _unknown(self, token, scope):
         known = [*self.symbols, *self.structs, *scope.arguments, *scope.registers]
@@ -312,7 +312,7 @@ class Names:
         return symbol.value
 
     def _path(self, token, path, scope):
-        """The value of ``name.field``, ``name[index]`` and so on. An object hides a struct that is called the same."""
+        """The value of ``name.field``, ``name[index]`` and so on. An object hides a struct of the same name."""
         if token in self.objects:
             return self._name(token, scope) + self._offset(self.objects[token].declared, path, scope)
         if token in self.structs:
@@ -322,7 +322,7 @@ class Names:
         raise self._unknown(token, scope)
 
     def _offset(self, declared, path, scope):
-        """Where in an object a path leads, in words."""
+        """The offset of a path in an object, in words."""
         offset = 0
         shown = str(declared.name)
         for step in path:
@@ -403,7 +403,7 @@ class Names:
                 yield from self._parts(member, f"{path}.{name}" if path else name, offset + struct.offsets[name])
 
     def part(self, kind, part, scope):
-        """The Part that a Ref of names alone means, of a Kind."""
+        """The Part, of a Kind, that a Ref without indices means."""
         token, path = part.token, "".join(part.path)[1:]
         if kind in (Kind.WORD, Kind.FIELD):
             struct = self.structs.get(token)
@@ -431,7 +431,7 @@ class Names:
         return Part(str(token), value=self._value(symbol, token, scope) if kind is Kind.CONSTANT else None)
 
     def place(self):
-        """Gives every object its address; gives the first address behind them."""
+        """Give every object its address; return the first address behind them."""
         address = MachineConfig.NULL_WORDS
         block = 0
         for name, item in self.objects.items():
@@ -456,13 +456,13 @@ class Names:
         return heap
 
     def check(self):
-        """Refuses an object or field of a struct that there is not."""
+        """Refuse references to an object or a field that does not exist."""
         for declared in self._declared:
             if declared.type is not None and declared.type not in self.structs:
                 raise self._unknown_struct(declared.type, declared.scope)
 
     def types(self):
-        """Every struct as the image has it."""
+        """Every struct, in the form of the image."""
         types = {}
         words = 0
         for name, struct in self.structs.items():
@@ -502,7 +502,7 @@ class Names:
         }
 
     def start_values(self):
-        """The arena as it starts: address -> value."""
+        """The initial arena: address -> value."""
         arena = {}
         for name, item in self.objects.items():
             size = self._size(item.declared)

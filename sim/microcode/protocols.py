@@ -1,4 +1,4 @@
-"""Which protocols there are: files in ``sources/`` with a ``.title``, or the user's own file."""
+"""The available protocols: files in ``sources/`` with a ``.title``, or the user's own file."""
 
 import os
 import re
@@ -14,7 +14,7 @@ _SOURCES = Path(__file__).parent / "sources"
 
 
 def shipped_protocols():
-    """Name -> title of the protocols that come with crosscall. Common parts have no title, and are not among them."""
+    """Name -> title of the protocols that come with crosscall. Common parts have no title, so they are not included."""
     titles = {}
     for path in sorted(_SOURCES.glob("*.uasm")):
         found = re.search(r'^\s*\.title\s+"([^"]*)"', path.read_text(encoding="utf-8"), re.MULTILINE)
@@ -37,6 +37,6 @@ def find_protocol(name):
 
 
 def barriers_and_locks(name):
-    """What of a protocol may be knocked out, in whatever mode the local APICs are, in the order of the program."""
+    """What can be knocked out of a protocol, in any mode of the local APICs, in the order of the program."""
     image = assemble(find_protocol(name), n_cores=2, xlen=16, defines={"X2APIC": 1})
     return sorted(image.names, key=lambda name: min(image.names[name]))

@@ -1,7 +1,7 @@
 """The tables of ``docs/microcode.md`` (fields, operations, events, roles) and of ``docs/writing-a-protocol.md`` (what emits
 which event), from the description that the hardware is built from.
 
-``python -m sim.microcode.reference`` says whether they are up to date (exit code 1 if not); with ``--write`` it makes them so.
+``python -m sim.microcode.reference`` checks that they are up to date (exit code 1 if not); with ``--write`` it updates them.
 """
 
 import inspect
@@ -61,7 +61,7 @@ def _events():
 
 
 def _operands_of(event):
-    """The operands of an event as they are written."""
+    """The operands of an event, as written."""
     if event is Event.WARN:
         return "name"
     signature = SIGNATURES[event]
@@ -75,7 +75,7 @@ def _roles():
 
 
 def _emitted():
-    """Which shared source, or the hardware, emits an event."""
+    """Event -> the shared source, or the hardware, that emits it."""
     texts = comments(Event)
     emitted = {path.name: set(re.findall(r"@(\w+)", path.read_text(encoding="utf-8"))) for path in _SHARED}
 
@@ -93,7 +93,7 @@ _TABLES = {"fields": _fields, "operations": _operations, "events": _events, "emi
 
 
 def update(text):
-    """The document with its tables made anew. Each stands between ``<!-- table: NAME -->`` and ``<!-- end -->``."""
+    """The document with new tables. Each is between ``<!-- table: NAME -->`` and ``<!-- end -->``."""
     def table(match):
         return f"{match[1]}\n{_TABLES[match[2]]()}\n<!-- end -->"
 
@@ -101,7 +101,7 @@ def update(text):
 
 
 def main(arguments):
-    """The command; gives its exit code."""
+    """The command; returns its exit code."""
     return keep(DOCUMENTS, update, arguments, "sim.microcode.reference")
 
 

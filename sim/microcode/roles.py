@@ -1,8 +1,8 @@
-"""What a protocol may say of its parts: which of them plays which role for those who judge and show a run.
+"""What a protocol may declare about its parts: their roles for the code that judges and shows a run.
 
 ``.role ROLE THING`` names a struct, a field, a constant, an object or a routine of the protocol. Oracles, reports and the Monitor
-find what they look at by role, so a protocol may call its parts what it likes, and need not have them all: what needs a role that
-nobody plays is not judged. docs/microcode.md has the table.
+find what they look at by role, so a protocol may name its parts freely, and may lack some: what needs a role that no part has is
+not judged. docs/microcode.md has the table.
 """
 
 from enum import Enum
@@ -12,7 +12,7 @@ __all__ = ["CALLS", "ROLES", "Kind", "Part", "Role"]
 
 
 class Kind(Enum):
-    """What may play a role."""
+    """What may have a role."""
 
     STRUCT = "a struct"
     #: struct.field: one word.
@@ -25,7 +25,7 @@ class Kind(Enum):
 
 
 class Part(NamedTuple):
-    """What plays a role. name : of the struct, object, constant or label.  path : of the field in it, or "".
+    """A part with a role. name : of the struct, object, constant or label.  path : of the field in it, or "".
     value : of a constant."""
 
     name: str
@@ -34,7 +34,7 @@ class Part(NamedTuple):
 
 
 class Role(NamedTuple):
-    """kind : of what may play it.  many : more than one may.  within : the role of the struct that the field must be of."""
+    """kind : of what may have it.  many : several may.  within : the role of the struct that must contain the field."""
 
     kind: Kind
     text: str

@@ -19,7 +19,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Source:
-    """One file. ``path`` is where it is, ``name`` how a listing or a waveform shows it on every host."""
+    """One file. ``path`` : where it is.  ``name`` : its displayed name, the same on every host."""
 
     path: Path
     name: str
@@ -77,7 +77,7 @@ class Binary(NamedTuple):
 
 
 def first_token(item):
-    """Where an expression, an operand or a statement starts."""
+    """The first token of an expression, an operand or a statement."""
     while not isinstance(item, Token):
         item = item.token if hasattr(item, "token") else item[0]
     return item
@@ -107,7 +107,7 @@ class Reg(NamedTuple):
 
 
 class Type(NamedTuple):
-    """Of a member or an object. A word if ``name`` is None; ``size`` is an Index or None."""
+    """The type of a member or an object. A word if ``name`` is None; ``size`` is an Index or None."""
 
     pointer: Token | None = None
     name: Token | None = None
@@ -143,7 +143,7 @@ class Warn(NamedTuple):
 
 
 class Role(NamedTuple):
-    """``role`` and each of ``parts`` is a Ref of names alone."""
+    """``role`` and each of ``parts`` is a Ref without indices."""
 
     role: Ref
     parts: tuple
@@ -211,7 +211,7 @@ def _items(*items):
 
 @v_args(inline=True)
 class _Statements(Transformer):
-    """The callbacks of the grammar's rules."""
+    """The callbacks for the grammar's rules."""
 
     start = branch = body = start_values = operands = parameters = suffixes = staticmethod(_items)
     include, title, reg, warn, entry, org, label, local_label = Include, Title, Reg, Warn, Entry, Org, Label, LocalLabel
@@ -256,7 +256,7 @@ _PARSER = Lark.open("grammar.lark", rel_to=__file__, parser="lalr", maybe_placeh
 _DIRECTIVES = sorted(item.pattern.value.replace("\\", "").removesuffix("b")
                      for item in _PARSER.terminals if item.pattern.value.endswith(r"\b") and item.name != "SIZEOF")
 
-#: What may come next, in words: if the parser accepts the first terminal, the phrase stands for it and for all the others.
+#: What may come next, in words: if the parser accepts the first terminal, the phrase covers it and all the others.
 _PHRASES = (
     (("_INCLUDE LABEL LOCAL_LABEL NAME _NL IF MACRO STRUCT _CONST _ELSE _END _ENTRY _GLOBAL _ORG _PERCPU _REG _ROLE _TITLE "
      "_WARN $END"),
@@ -318,13 +318,13 @@ def _refusal(source, error):
 
 @lru_cache(maxsize=32)
 def _parsed(text):
-    """The statements of a text: shipped sources are read again for each program that includes them."""
+    """The statements of a text, cached: each program that includes a shipped source reads it."""
     # A line break at the end closes the last line; more than one does no harm.
     return _PARSER.parse(text + "\n")
 
 
 def parse(source):
-    """The statements of a Source. Raises InputError for what is no statement."""
+    """The statements of a Source. Raises InputError."""
     try:
         return _parsed(source.text)
     except UnexpectedInput as error:

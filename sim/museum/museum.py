@@ -1,7 +1,7 @@
-"""The museum: each defect that the protocol has had, on the generations that have it and on those that do not.
+"""The museum: each defect that the protocol has had, on the generations with and without it.
 
-What there is stands in ``defects.toml``. A defect comes out of the microcode of a generation, a scenario, and a schedule: the plain
-one, or one that a search finds. A generation that is clean has to stay so in as many schedules.
+``defects.toml`` lists the defects. The microcode of a generation, a scenario and a schedule show a defect: the plain schedule, or
+one that a search finds. A clean generation must stay clean in as many schedules.
 """
 
 import random
@@ -32,7 +32,7 @@ _HERE = Path(__file__).parent
 
 
 def _stalls(number):
-    """The plan of a run in which cores stop for hundreds of clocks, now and then, and nothing else is held up."""
+    """The plan of a run in which cores now and then stop for hundreds of clocks, and nothing else is held up."""
     chance = random.Random(number)
     return Plan(kind=ScheduleKind.BOUNDED, seed=chance.getrandbits(32), stall=chance.choice((2, 4, 8)),
                 delay=chance.choice((6, 7, 8)))
@@ -42,18 +42,19 @@ def _stalls(number):
 PLANS = {"hunt": plan_of, "stalls": _stalls}
 
 
-# --- what there is ----------------------------------------------------------------------------------------------------
+# --- the collection ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Defect:
-    """What has been wrong.
+    """A defect.
 
-    name, title : for people.  scenario : what shows it.  oracles : it is there if one of these is violated.
-    has, clean : generations.  cores : how many it takes.
-    settings : of the machine (``--set``).  variant : likewise, where the defect is; the same generation may be clean without it.
-    without : barriers that are left out, of those that a generation has.
-    plans : of PLANS.  by_oracles : the Monitor has no flag for it, so the oracles judge each run.
+    name, title : for people.  scenario : what shows it.  oracles : it is present if one of these is violated.
+    has, clean : generations.  cores : how many it needs.
+    settings : of the machine (``--set``).  variant : more settings, for where the defect is; without them the generation may be
+    clean.
+    without : barriers to leave out, if a generation has them.
+    plans : one of PLANS.  by_oracles : the Monitor has no flag for it, so the oracles judge each run.
     """
 
     name: str
@@ -72,12 +73,12 @@ class Defect:
 
 @cache
 def shipped_defects():
-    """Name -> Defect, of all there are."""
+    """Name -> Defect, of all shipped ones."""
     return read_defects(_HERE / "defects.toml")
 
 
 def read_defects(path):
-    """Name -> Defect, of a file. A scenario is one of the file's folder, or a shipped one. Raises InputError."""
+    """Name -> Defect, of a file. Scenarios are in the file's folder, or shipped. Raises InputError."""
     root = Document(path).root
     root.only(("defect",))
     found = {}
@@ -132,7 +133,7 @@ def _scenario(table):
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A Defect on a protocol. has : whether it is known to be there."""
+    """A Defect on a protocol. has : whether the protocol is known to have it."""
 
     defect: Defect
     protocol: str
@@ -148,30 +149,30 @@ class Exhibit:
 
     @property
     def without(self):
-        """What is left out, of what this generation has."""
+        """What to leave out, of what this generation has."""
         return [name for name in self.defect.without if name in barriers_and_locks(self.protocol)]
 
     @property
     def what(self):
-        """The generation, and what is not as it is in it."""
+        """The generation, and how it is changed."""
         without = f" without {', '.join(self.without)}" if self.without else ""
         return " ".join([self.generation, *self.variant]) + without
 
     @property
     def file(self):
-        """The name of what is written of it, without suffix."""
+        """The name of its files, without suffix."""
         return f"{self.defect.name}.{self.generation}{'.variant' if self.variant else ''}"
 
     def prepared(self):
-        """What is run. Raises InputError."""
+        """What to run. Raises InputError."""
         return prepare(self.defect.scenario, protocol=self.protocol, cores=self.defect.cores,
                        assignments=(*self.defect.settings, *self.variant), without=self.without)
 
 
 def exhibits(names=(), protocols=()):
-    """What there is to show. Raises InputError if there is no such thing.
+    """The Exhibits. Raises InputError for an unknown defect or protocol.
 
-    names : of defects; none: all.  protocols : only these. One that a defect says nothing of should be clean, as should your own.
+    names : of defects; none: all.  protocols : only these. A protocol that a defect does not mention, or your own, should be clean.
     """
     known = shipped_defects()
     for name in names:
@@ -191,14 +192,14 @@ def _exhibits(defect, protocols):
             for exhibit in [one for one in known if one.protocol == protocol] or [Exhibit(defect, protocol, has=False)]]
 
 
-# --- what is seen of it -----------------------------------------------------------------------------------------------
+# --- looking at it ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Row:
-    """What came of an Exhibit.
+    """The result of an Exhibit.
 
-    runs : how many schedules were tried, besides the plain run.  found : the oracle that is violated, or None.
+    runs : schedules tried, besides the plain run.  found : the violated oracle, or None.
     run : the number of the schedule; None: the plain run.  clock, sentence : of the violation.  wave : the file that shows it.
     """
 
@@ -224,11 +225,11 @@ class Row:
 
 
 def show(exhibits, *, runs, out, processes, progress=lambda row, done: None):
-    """A Row for each Exhibit, in their order. progress : called with each Row when it is there, and with how many are.
+    """A Row for each Exhibit, in order. progress : called with each finished Row and the number of finished ones.
 
-    runs : schedules, at most, of each.  out : the folder for waves; None: there are none.  processes : how many work.
+    runs : at most this many schedules of each.  out : the folder for waves; None: no waves.  processes : how many.
     """
-    prepared = [exhibit.prepared() for exhibit in exhibits]           # all that can be refused
+    prepared = [exhibit.prepared() for exhibit in exhibits]           # every InputError comes here
     if out is not None:
         make_folder(out)
     engines = {}                                                       # built before the processes that use them

@@ -1,1 +1,1 @@
-"""How good the judges are: single faults put into a protocol, and which of them are seen. See ``docs/mutants.md``."""
+"""How good the judges are: puts single faults into a protocol and checks which are seen. See ``docs/mutants.md``."""

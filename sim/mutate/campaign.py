@@ -1,4 +1,4 @@
-"""All mutants of a protocol, judged in several processes, with a notebook by which a campaign that was interrupted goes on."""
+"""All mutants of a protocol, judged in several processes, with a notebook from which an interrupted campaign resumes."""
 
 import json
 import os
@@ -18,13 +18,13 @@ from .judge import Judge, Verdict
 
 __all__ = ["Campaign", "Report", "Row", "Sample"]
 
-#: What brings the machine up and down: the same for every protocol, and changed only if it is asked for.
+#: The sources for power-up and power-down: the same for every protocol, and mutated only on request.
 _BOOT = ("allocate.uasm", "boot.uasm", "cfd.uasm", "csd.uasm", "csds.uasm")
 
 
 @dataclass(frozen=True)
 class Row:
-    """What came of a mutant. equivalent : why it is no fault, or None.  verdict : None if nothing has seen it."""
+    """The result of a mutant. equivalent : why it is no fault, or None.  verdict : None if it survived."""
 
     id: str
     line: str
@@ -40,7 +40,7 @@ class Row:
                 **verdict, "equivalent": self.equivalent}
 
 
-#: So many standard deviations to either side hold 95 % of a normal distribution.
+#: Standard deviations to either side that hold 95 % of a normal distribution.
 _DEVIATIONS = 1.96
 
 
@@ -54,8 +54,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class Report:
-    """rows : a Row for each mutant, in the order of the program.  here, seconds : how many were judged now, and in what time.
-    sample : what the rows were chosen from, or None if they are all."""
+    """rows : a Row for each mutant, in the order of the program.  here, seconds : how many this session judged, and in what time.
+    sample : what the rows were chosen from; None: they are all of them."""
 
     protocol: str
     scenarios: tuple[str, ...]
@@ -79,19 +79,19 @@ class Report:
 
     @property
     def contradictions(self):
-        """Those that are explained as equivalent, and were seen all the same."""
+        """The mutants explained as equivalent that were killed all the same."""
         return [row for row in self.equivalents if row.verdict is not None]
 
     @property
     def percent(self):
-        """How many of those that are faults were killed."""
+        """The percentage of faults that were killed."""
         faults = len(self.killed) + len(self.survivors)
         return 100 * len(self.killed) / faults if faults else 100.0
 
     @property
     def interval(self):
-        """(low, high): where the percentage of all that the sample is from lies with a confidence of 95 %: Wilson's score interval,
-        which may be trusted near 100 % as well."""
+        """(low, high): the 95 % confidence interval of the percentage over all mutants that the sample was chosen from: Wilson's
+        score interval, which is sound near 100 % as well."""
         count = len(self.killed) + len(self.survivors)
         if not count:
             return 0.0, 100.0
@@ -113,13 +113,13 @@ class Campaign:
     Parameters
     ----------
     protocol : name of a shipped protocol, or path of a ``.uasm`` file.
-    scenarios, runs, first : as of Judge.
-    boot : whether what is for power-up and hotplug is changed as well.
-    only : a part of the mutant's id, its line or its routine; the others are left alone.
-    everything : judge those that are explained as equivalent, too.
-    sample, seed : instead of all of those, judge so many, chosen at random; all, if there are no more.
-    out : folder for the notebook.  processes : one per CPU if None.
-    progress : called with (judged, of how many, killed, seconds) now and then.
+    scenarios, runs, first : as for Judge.
+    boot : also mutate the sources for power-up and hotplug.
+    only : judge only mutants with this text in their id, line or routine.
+    everything : also judge mutants explained as equivalent.
+    sample, seed : judge this many of them, chosen at random, instead of all; all, if there are no more.
+    out : folder for the notebook.  processes : None: one per CPU.
+    progress : called with (judged, of how many, killed, seconds) from time to time.
 
     Raises InputError.
     """
@@ -154,14 +154,14 @@ class Campaign:
 
     @property
     def notebook(self):
-        """The file by which a campaign is gone on with."""
+        """The file from which a campaign resumes."""
         return self._out / f"{self._protocol}.mutate.json"
 
     def run(self, *, resume=False):
         """Judge all mutants. Returns the Report.
 
-        resume : go on with the campaign of the notebook.
-        Raises InputError if there is none, or if it is of something else, and MissingToolError if there is no C compiler.
+        resume : continue the campaign of the notebook.
+        Raises InputError if there is none or it belongs to another campaign, and MissingToolError without a C compiler.
         """
         make_folder(self._out)
         if resume:

@@ -1,4 +1,4 @@
-"""The mutants that are no faults, as somebody has explained them: files beside the sources. See ``docs/mutants.md``."""
+"""The mutants that are no faults, and why: files beside the sources. See ``docs/mutants.md``."""
 
 import re
 
@@ -9,8 +9,8 @@ __all__ = ["Equivalents", "equivalents_of"]
 
 
 def equivalents_of(protocol, files):
-    """What is known of a protocol's mutants: from the file beside the protocol, ``v4.equivalents.toml`` beside ``v4.uasm``, and
-    from those beside the sources that it includes.
+    """The known equivalent mutants of a protocol: from the file beside it, ``v4.equivalents.toml`` beside ``v4.uasm``, and from
+    those beside the sources that it includes.
 
     protocol : path.  files : names of the sources that its words come from.
     Raises InputError.
@@ -28,10 +28,10 @@ def _beside(source):
 
 
 class Equivalents:
-    """Entries that say which mutants are equivalent, and why. An entry names them by the text of their line, not its number, so
-    that it survives edits elsewhere in the file.
+    """Entries that say which mutants are equivalent, and why. An entry names them by the text of their line, not its number, so it
+    survives edits elsewhere in the file.
 
-    document : that of the protocol, which may explain every line that the protocol has; None if there is none.
+    document : of the protocol, which may explain every line that the protocol has; None if there is none.
     """
 
     def __init__(self, document=None):
@@ -39,21 +39,21 @@ class Equivalents:
         self._shared = []
 
     def add_shared(self, document, file):
-        """Add what the Document beside a shared source says of the lines of this source; nothing if it is None."""
+        """Add what the Document beside a shared source says about its lines; nothing if it is None."""
         self._shared += _entries(document, file)
 
     def reason(self, mutant):
-        """Why a mutant is equivalent; None if nobody says that it is."""
+        """Why a mutant is equivalent; None if no entry says so."""
         return next((entry.reason for entry in (*self._own, *self._shared) if entry.covers(mutant)), None)
 
     def check(self, mutants):
-        """Refuse an entry of the protocol's own that is about none of its mutants. An entry for a shared line may be about another
-        protocol that has it. Raises InputError."""
+        """Refuse an entry of the protocol's own file that matches none of its mutants. An entry for a shared line may be meant for
+        another protocol. Raises InputError."""
         for entry in self._own:
             entry.check(mutants)
 
     def check_shared(self, mutants):
-        """The same of the entries for shared lines: these are the mutants of all protocols. Raises InputError."""
+        """The same for the entries for shared lines: these are the mutants of all protocols. Raises InputError."""
         for entry in self._shared:
             entry.check(mutants)
 
@@ -66,7 +66,7 @@ def _entries(document, file=None):
 
 
 class _Entry:
-    """One ``[[equivalent]]``. file : the source whose lines it is about; None: all."""
+    """One ``[[equivalent]]``. file : the source that its lines are in; None: any."""
 
     def __init__(self, table, file):
         self._table, self._file = table, file
@@ -103,5 +103,5 @@ class _Entry:
 
 
 def _pattern(text):
-    """A text in which ``*`` stands for anything."""
+    """A pattern from a text in which ``*`` stands for anything."""
     return re.compile(".*".join(map(re.escape, text.split("*"))))

@@ -1,6 +1,6 @@
-"""What a mutant is tried on, and what it takes to say that it was seen.
+"""What a mutant is tried on, and what counts as having seen it.
 
-This is all that mutants know of runs, hunts, oracles and flags.
+Only this file of ``sim/mutate/`` knows about runs, hunts, oracles and flags.
 """
 
 from collections import Counter
@@ -24,14 +24,14 @@ from .mutants import Mutant, mutants_of
 
 __all__ = ["Judge", "Verdict"]
 
-#: No run is longer.
+#: The longest run.
 _LIMIT = 100_000
-#: A mutant may take so many times longer than the protocol itself, and what it takes to see that it is stuck.
+#: A mutant may take this many times as long as the protocol itself, plus the time to see that it is stuck.
 _LONGER = 3
-#: The schedules of every scenario that are tried before the others of any: most of what a hunt finds, it finds soon.
+#: Schedules that are tried on every scenario before the rest: most finds of a hunt come early.
 _FIRST = 32
-#: Where a fence matters: (memory model, mode of the APICs). In x2APIC mode the send path has a fence of its own. Everything else
-#: shows itself, and is simpler to understand, under the straps of the scenario.
+#: Where a fence matters: (memory model, mode of the APICs). In x2APIC mode the send path has a fence of its own. All other faults
+#: show under the straps of the scenario, and are easier to understand there.
 _BUFFERED = ((MemoryModel.TSO, 0), (MemoryModel.PSO, 0), (MemoryModel.PSO, 1))
 #: What kills a mutant whose run does not end.
 _ENDLESS = "LIMIT"
@@ -42,7 +42,7 @@ class Verdict:
     """How a mutant was seen.
 
     killed_by : an oracle; LIMIT: the run does not end; MISSING: a violation that the scenario expects does not come.
-    scenario, memory : where.  run : number of the schedule, or None: in the scenario's own run.
+    scenario, memory : where.  run : number of the schedule; None: in the scenario's own run.
     sentence : what was seen.
     """
 
@@ -57,8 +57,8 @@ class Verdict:
 class _Normal:
     """What the protocol itself does in a setting.
 
-    oracles, clocks, as_expected : of the scenario's own run.  flags : in how many runs of its hunt each is shown.
-    hunted : clocks of each of them; none, if the scenario's own run does not come to rest: its hunt would show nothing but that.
+    oracles, clocks, as_expected : of the scenario's own run.  flags : flag -> how many runs of its hunt show it.
+    hunted : clocks of each of those runs; empty if the scenario's own run does not come to rest: its hunt would show nothing else.
     """
 
     oracles: frozenset
@@ -70,7 +70,7 @@ class _Normal:
 
 @dataclass(eq=False)
 class _Setting:
-    """A scenario on a machine. buffered : for mutants of fences; else for the others."""
+    """A scenario on a machine. buffered : for mutants of fences; else for all others."""
 
     buffered: bool
     prepared: Prepared
@@ -79,16 +79,16 @@ class _Setting:
 
     @cached_property
     def machine(self):
-        """The EngineSpec of what it is run on."""
+        """The EngineSpec of its machine."""
         return EngineSpec(self.prepared.run.config, "compiled", self.prepared.room, many=True)
 
     @property
     def memory(self):
-        """As people name it."""
+        """The memory model, as displayed."""
         return self.prepared.settings.memory + (" x2apic" if self.prepared.settings.straps.x2apic else "")
 
     def with_mutant(self, name):
-        """The Prepared in which the protocol has a fault."""
+        """The Prepared whose protocol has a fault."""
         image = self.mutants[name].applied()
         return replace(self.prepared, image=image, contents=replace(self.prepared.contents, microcode=image.words))
 
@@ -97,14 +97,14 @@ class Judge:
     """Tries mutants of a protocol on scenarios: in the run that ``crosscall run`` makes of each, then in a short hunt.
 
     A mutant is killed by what the protocol itself does not show: an oracle in the run of the same scenario, a flag in a hunt, a run
-    that does not end. What the protocol's own hunts show, too, counts in a hunt only if it comes so much more often than in the
-    same hunt of the protocol that chance is no explanation; and a violation that a scenario expects kills by its absence only if it
-    has gone for good: it does not come in the run, and in no schedule of the hunt.
+    that does not end. A flag that the protocol's own hunts show counts only if it comes so much more often than in the same hunt of
+    the protocol that chance does not explain it. An expected violation kills by its absence only if it has gone for good: it comes
+    neither in the run nor in any schedule of the hunt.
 
     Parameters
     ----------
     protocol : as ``prepare`` takes it.
-    scenarios : names; none: the shipped ones that are made for the protocol.
+    scenarios : names; none: the shipped ones for this protocol.
     runs, first : how many schedules a hunt has, and the number of the first.
 
     Raises InputError.
@@ -114,7 +114,7 @@ class Judge:
         self._plans = {number: plan_of(number) for number in range(first, first + runs)}
         self._engines = {}
         self._settings = []
-        made = {}                     # what assembling gave -> its mutants: the same for most scenarios
+        made = {}                     # result of the assembler -> its mutants: the same for most scenarios
         own = {name: prepare(name, protocol=protocol) for name in scenarios} if scenarios else _made_for(protocol)
         modes = [{name: prepare(name, protocol=protocol, assignments=[f"x2apic={mode}"]) for name in own} for mode in (0, 1)]
         for buffered, machines in [(False, own), *((True, _under(model, modes[mode])) for model, mode in _BUFFERED)]:
@@ -126,8 +126,8 @@ class Judge:
 
     @cached_property
     def mutants(self):
-        """id -> Mutant, of all of them, in the order of the program; one that is not there in every scenario stands at the end. The
-        numbers in a sentence are those of the first scenario that has it."""
+        """id -> Mutant, of all mutants, in the order of the program; those that some scenario lacks come last. The numbers in a
+        sentence are those of the first scenario that has the mutant."""
         result = {}
         for setting in self._settings:
             result |= {name: mutant for name, mutant in setting.mutants.items() if name not in result}
@@ -135,14 +135,14 @@ class Judge:
 
     @property
     def identity(self):
-        """What tells one Judge from another."""
+        """What distinguishes one Judge from another."""
         return {"runs": [self.numbers[0], len(self.numbers)],
                 "settings": [[setting.prepared.scenario.name, setting.memory, contents_digest(setting.prepared.contents)]
                              for setting in self._settings]}
 
     @property
     def numbers(self):
-        """Of the runs of a hunt."""
+        """The numbers of the runs of a hunt."""
         return list(self._plans)
 
     @property
@@ -152,7 +152,7 @@ class Judge:
     def build(self, mutants):
         """Build the engines for these mutants. Returns the numbers of the settings whose normal they need.
 
-        Raises MissingToolError if there is no C compiler.
+        Raises MissingToolError without a C compiler.
         """
         where = {setting for name in mutants for setting in self._where(name)}
         needed = [number for number, setting in enumerate(self._settings) if setting in where]
@@ -181,18 +181,18 @@ class Judge:
         return _Normal(oracles, result.clocks, result.as_expected, flags, tuple(clocks))
 
     def own_flags(self, buffered):
-        """What the protocol's own hunts show."""
+        """The flags that the protocol's own hunts show."""
         return {flag for setting in self._settings if setting.normal is not None and setting.buffered == buffered
                 for flag in setting.normal.flags}
 
     def learn(self, number, normal):
-        """Take what ``normal`` has given, perhaps in another process."""
+        """Store what ``normal`` returned, perhaps in another process."""
         self._settings[number].normal = normal
 
     # --- a mutant ---------------------------------------------------------------------------------------------------------
 
     def judge(self, name):
-        """The Verdict on the mutant of this id, or None: it survives. All normals that it needs are known."""
+        """The Verdict on the mutant of this id; None: it survives. All normals that it needs are known."""
         settings = self._where(name)
         hunts = []
         for setting in settings:
@@ -201,7 +201,7 @@ class Judge:
                 return verdict
             if setting.normal.hunted:
                 hunts.append(_Hunt(self, setting, name, missing))
-        # Where something has changed already a hunt is likely to show more.
+        # A hunt is likelier to show more where something has changed already.
         for hunt, part in [*((hunt, None) for hunt in hunts if hunt.missing),
                            *((hunt, _FIRST) for hunt in hunts), *((hunt, None) for hunt in hunts)]:
             verdict = hunt.until(part)
@@ -210,7 +210,7 @@ class Judge:
         return None
 
     def _in_run(self, setting, name):
-        """(Verdict or None, the oracles whose violation is expected and has not come) of the scenario's own run."""
+        """(Verdict or None, the expected oracles that are not violated) of the scenario's own run."""
         normal, scenario = setting.normal, setting.prepared.scenario
         result = self._run(setting, setting.with_mutant(name), _limit(normal.clocks, setting.prepared.patience))
         oracles = {item.oracle for item in result.violations}
@@ -219,7 +219,7 @@ class Judge:
             return Verdict(first.oracle, scenario.name, setting.memory, None, first.sentence), set()
         if result.ending is Ending.LIMIT:
             return Verdict(_ENDLESS, scenario.name, setting.memory, None,
-                           f"is not over after {result.clocks} clocks, where the protocol takes {normal.clocks}"), set()
+                           f"does not end within {result.clocks} clocks; the protocol takes {normal.clocks}"), set()
         return None, normal.oracles - oracles if normal.as_expected else set()
 
     def _run(self, setting, prepared, limit):
@@ -228,7 +228,7 @@ class Judge:
     def hunt(self, setting, prepared, numbers):
         """(number, Outcome) of the runs with these numbers."""
         def jobs():
-            # The Monitor is told what the protocol says, and not what a mutant says of itself.
+            # The Monitor gets the protocol's profile, not the mutant's own.
             told = setting.prepared.jobs(self._plans[number] for number in numbers)
             for number, job in zip(numbers, told, strict=True):
                 limit = _LIMIT if setting.normal is None else _limit(setting.normal.hunted[number - self.numbers[0]], job.patience)
@@ -238,7 +238,7 @@ class Judge:
 
 
 class _Hunt:
-    """The hunt of a mutant in one setting, run in parts. missing : oracles that its run should have violated, and has not."""
+    """The hunt of a mutant in one setting, run in parts. missing : oracles that its run should have violated but did not."""
 
     def __init__(self, judge, setting, name, missing):
         self.missing = missing
@@ -247,7 +247,7 @@ class _Hunt:
         self._done = 0
 
     def until(self, end):
-        """Go on until so many runs are done, or all of them; the Verdict, if there is one."""
+        """Continue until ``end`` runs are done, or all of them; the Verdict, if there is one."""
         part = self._judge.numbers[self._done:end]
         if not part:
             return None
@@ -260,21 +260,21 @@ class _Hunt:
             new = flags.keys() - own
             if new:
                 flag = min(new, key=flags.get)
-                return self._verdict(flag, f"the Monitor says {flag} at clock {flags[flag]}" if flag != _ENDLESS else
-                                     f"is not over after {outcome.clocks} clocks")
+                return self._verdict(flag, f"the Monitor flags {flag} at clock {flags[flag]}" if flag != _ENDLESS else
+                                     f"does not end within {outcome.clocks} clocks")
         return self._compare() if self._done == len(self._judge.numbers) else None
 
     def _compare(self):
-        """The protocol has defects of its own, which any change of its timing may bring about or not: what counts is how often."""
+        """The protocol has defects of its own, which any change of timing may show or hide: what counts is how often they show."""
         normal, of = self._setting.normal.flags, len(self._judge.numbers)
         for flag in self._judge.own_flags(self._setting.buffered):
             here, there = len(self._shown.get(flag, ())), normal[flag]
             if _more_often(here, there):
-                return self._verdict(flag, f"the Monitor says {flag} in {here} of {of} runs, where the protocol does in {there}")
+                return self._verdict(flag, f"the Monitor flags {flag} in {here} of {of} runs, of the protocol in {there}")
             missing = self.missing & set(ORACLES_OF_FLAG.get(flag, ()))
             if missing and not here and _more_often(there, here):
-                sentence = f"{min(missing)} is expected, and comes neither in the run nor in any of {of} schedules"
-                return replace(self._verdict(flag, f"{sentence}, where it does in {there}"), killed_by="MISSING", run=None)
+                sentence = f"{min(missing)} is expected, but comes neither in the run nor in any of {of} schedules"
+                return replace(self._verdict(flag, f"{sentence}; the protocol shows it in {there}"), killed_by="MISSING", run=None)
         return None
 
     def _verdict(self, flag, sentence):
@@ -283,14 +283,14 @@ class _Hunt:
 
 
 def _more_often(here, there):
-    """Whether something that is seen in so many of as many runs here and there has a reason: chance alone would have to be one in a
-    million."""
+    """Whether a difference between two counts, each out of the same number of runs, is significant: by chance alone it would come
+    at most once in a million."""
     both = here + there
     return sum(comb(both, count) for count in range(here, both + 1)) * 1_000_000 < 1 << both
 
 
 def _flags(outcome):
-    """Flag -> clock, and as if that were one, that a run of a hunt has not ended."""
+    """Flag -> clock; a run of a hunt that has not ended counts as a flag too."""
     flags = proven(outcome.flags)
     return flags | {_ENDLESS: outcome.clocks} if outcome.ending is Ending.LIMIT else flags
 

@@ -1,4 +1,4 @@
-"""The mutants of an assembled protocol: the same image with one fault in it, at one place, and that place has a name."""
+"""The mutants of an assembled protocol: the same image with one fault in one place, which has a name."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -16,8 +16,7 @@ from .words import changed, dead_register, fresh, matters_in_order, reached, wor
 
 __all__ = ["WITNESSES", "Mutant", "mutants_of"]
 
-#: The sources that have no faults put into them: what the functions see, and what the command loop asks for and gets, is what a run
-#: is judged by.
+#: The sources that get no faults: a run is judged by what the functions see and by what the command loop requests and gets.
 WITNESSES = ("program.uasm", "rendezvous.uasm", "calling.uasm", "scftorture.uasm", "ipibench.uasm")
 
 _IMMEDIATE = (1 << IMMEDIATE_BITS) - 1
@@ -26,16 +25,16 @@ _IMMEDIATE = (1 << IMMEDIATE_BITS) - 1
 _BITWISE = frozenset({Op.AND, Op.OR, Op.XOR, Op.ANDN, Op.BTS, Op.BTC})
 _INVERSE = {Op.BEQ: Op.BNE, Op.BLT: Op.BGE, Op.BTS: Op.BTC, Op.LDZ: Op.LDNZ}
 _INVERSE |= {value: key for key, value in _INVERSE.items()}
-#: What a conditional branch does besides branching.
+#: The fields of a conditional branch besides branching.
 _STAYS = {Op.LDZ: {"op": Op.LD}, Op.LDNZ: {"op": Op.LD}, Op.LOOP: {"op": Op.SUB, "use_imm": 1, "imm": 1}}
 #: Without these the private stack would be out of balance, which every run shows at once; they have faults of their own.
 _BALANCE = frozenset({Op.PUSH, Op.POP, Op.PUSHA, Op.POPA, Op.IRQSAVE, Op.IRQRESTORE})
-#: The word that follows is not the next one to run.
+#: The next word does not run after these.
 _LEAVES = frozenset({*CONDITIONAL_OPS, Op.JMP, Op.RET, Op.IRET, Op.PAUSE, Op.HALT, Op.PANIC})
-#: What a kind of operand fills, where that is a register.
+#: The field that a kind of operand fills, where that is a register.
 _REGISTER_OF = {"d": "rd", "c": "rd", "a": "ra", "r": "rb", "b": "rb", "m": "ra"}
 _WEAKER = {"FULL": ("WRITE", "READ"), "WRITE": ("READ",), "READ": ()}
-#: What a fault is called that jumps over an operation; if that is a fence, it is about that fence.
+#: The name of a fault that jumps over an operation; if that is a fence, the fault concerns that fence.
 _SKIPS = "target + 1"
 _FENCE_NAMES = {value: name for name, value in FENCES.items()}
 
@@ -45,12 +44,12 @@ class Mutant:
     """One fault.
 
     file : the source.  place : the line, as the listing shows it: ``v4.uasm:131``, in a macro ``machine.uasm:67 < v4.uasm:325``.
-    what : what has been done there. The same place and the same words here are the same fault, for whatever number of cores the
-        protocol was assembled.
-    text : the source line, without its comment.  routine : the label that it stands behind.
-    nth : which of the lines with this text behind this label it is, from 1.
-    words : microcode address -> word in its place; addresses behind the image's own are added.
-    fences : a fence is concerned, so it matters only where stores are buffered.
+    what : the change. The same place and the same change are the same fault, for whatever number of cores the protocol was
+        assembled.
+    text : the source line, without its comment.  routine : the label before it.
+    nth : which of the lines with this text after this label it is, from 1.
+    words : microcode address -> the word there; addresses behind the image's own are added.
+    fences : it concerns a fence, so it matters only where stores are buffered.
     image : the Image that it is made from.
     """
 
@@ -90,10 +89,10 @@ class Mutant:
 
 
 def mutants_of(image, *, room=1 << TARGET_BITS):
-    """All mutants of an image, in the order of the program: those with equal words once, and none that is the image itself. A word
-    that no core can come to has none: not every protocol uses all of what it includes.
+    """All mutants of an image, in the order of the program: those with equal words once, and none equal to the image itself. A word
+    that no core can reach has none: not every protocol uses all that it includes.
 
-    room : words of microcode that the machine has; some faults take a few behind the image.
+    room : words of microcode in the machine; some faults take a few behind the image.
     """
     maker = _Maker(image, room)
     places = [(address, mutant) for address in sorted(image.lines) for mutant in maker.at(address)]
@@ -128,7 +127,7 @@ class _Maker:
                 yield self._mutant(address, what, words)
 
     def without(self, name):
-        """(its place in the program, the mutant) in which all words of one name are left out, as ``--without`` does it."""
+        """(its place in the program, the mutant) that leaves out all words of one name, as ``--without`` does."""
         image = self._image
         words = knock_out(image, [name]).words
         own = [address for address in image.names[name] if image.lines[address].file == image.path.name]
@@ -151,11 +150,11 @@ class _Maker:
         """(text, routine) of a word."""
         return _plain(self._image.lines[address].text.partition(";")[0]), self._image.routine(address)
 
-    # --- the kinds of faults: each gives (what, {address: word}) of one word ----------------------------------------------
+    # --- the kinds of faults: each yields (what, {address: word}) of one word ---------------------------------------------
 
     def _left_out(self, address, raw, word):
         if word.op not in _BALANCE and word.op is not Op.NOP and word.op not in CONDITIONAL_OPS:
-            # Interrupts are switched by words that say something else.
+            # Other words of this line switch the interrupts.
             event = {"event": word.event, "ra": word.ra, "rb": word.rb} if word.op in (Op.CLI, Op.STI) else {}
             yield "left out", {address: fresh(raw, op=Op.NOP, **event)}
 
@@ -164,14 +163,14 @@ class _Maker:
             return
         if word.op in _INVERSE:
             yield "branch inverted", {address: changed(raw, op=_INVERSE[word.op])}
-        # As ``rd = [rd]``: nothing but the jump. The event is said as if the condition had held.
+        # As ``rd = [rd]``: only the jump. The event is emitted as if the condition had held.
         yield "branch always taken", {address: changed(raw, op=Op.JMP, rd=word.ra, use_imm=0, imm=0)}
         stays = _STAYS.get(word.op)
         yield "branch never taken", {address: changed(raw, target=0, event=Event.NONE, **stays) if stays
                                      else fresh(raw, op=Op.NOP)}
 
     def _target(self, address, raw, word):
-        """The first operation behind the target is skipped."""
+        """Skip the first operation behind the target."""
         words = self._image.words
         if "t" in written_form(word):
             skipped = next((at for at in range(word.target, len(words)) if word_of(words[at]).op is not Op.NOP), len(words))
@@ -194,7 +193,7 @@ class _Maker:
             elif kind in "im" or kind == "b" and word.use_imm:
                 name = "offset" if kind == "m" else "constant"
                 yield f"{name} + 1", {address: changed(raw, imm=word.imm + 1 & _IMMEDIATE)}
-                # Of the fields of a struct, one neighbour is as good as the other.
+                # Among the fields of a struct one neighbour is as good as the other.
                 if word.imm and (kind != "m" or word.use_imm):
                     yield f"{name} - 1", {address: changed(raw, imm=word.imm - 1)}
 
@@ -217,7 +216,7 @@ class _Maker:
             yield from self._instead(address, raw, "interrupts stay off", {"op": Op.IRQRESTORE}, {"op": Op.CLI})
 
     def _instead(self, address, raw, what, *fields):
-        """A jump to other words, and from there back. The first of them says what the word has said."""
+        """A jump to other words, and from there back. The first of them emits the event of the original word."""
         stub = len(self._image.words)
         words = [*fields, {"op": Op.JMP, "target": address + 1}]
         if stub + len(words) <= self._room:

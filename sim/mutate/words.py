@@ -1,4 +1,4 @@
-"""What a microword reads, writes and orders: what a fault must know, so that it is one."""
+"""What a microword reads, writes and orders: what makes a change a fault."""
 
 from functools import cache
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ _STACK = frozenset({Op.PUSH, Op.POP, Op.PUSHA, Op.POPA, Op.IRQSAVE, Op.IRQRESTOR
 _CALLS = frozenset({Op.CALL, Op.ICALL})
 _INTERRUPTS = frozenset({Op.CLI, Op.STI, Op.IRQSAVE, Op.IRQRESTORE, Op.GETIF})
 _APIC = frozenset({Op.APICRD, Op.APICRDH, Op.APICWR, Op.APICWRH})
-#: Who goes on after these is not known from the word.
+#: The words after these are not known from the word itself.
 _AWAY = frozenset({Op.RET, Op.IRET, Op.ICALL})
 
 
@@ -27,8 +27,8 @@ _AWAY = frozenset({Op.RET, Op.IRET, Op.ICALL})
 _ENDS = frozenset({Op.RET, Op.IRET, Op.PANIC})
 
 
-#: Name -> (where it begins, its largest value, what makes its value). Amaranth's own constants do the same, a hundred times slower,
-#: and a protocol has thousands of mutants.
+#: Name -> (lowest bit, largest value, conversion of its value). Amaranth's own constants do the same, a hundred times slower, and a
+#: protocol has thousands of mutants.
 _FIELDS = {name: (field.offset, (1 << field.width) - 1, {"op": Op, "event": Event}.get(name, int))
            for name, field in data.Layout.cast(MicroWord)}
 
@@ -48,13 +48,13 @@ def changed(raw, **fields):
 
 
 def fresh(raw, **fields):
-    """The raw word with these fields and nothing else of what it was, but that it is an entry point."""
+    """A new word with these fields; of the old one it keeps only whether it is an entry point."""
     return changed(0, entry=word_of(raw).entry, **fields)
 
 
 @cache
 def reads(raw):
-    """The registers that the operation reads. What only the event shows is not read."""
+    """The registers that the operation reads. A register that only the event shows is not read."""
     word = word_of(raw)
     if word.op is Op.PUSHA:
         return _SAVED
@@ -79,8 +79,8 @@ def writes(raw):
 
 
 def matters_in_order(first, second):
-    """Whether two words that follow each other do something else in the other order, as far as one can tell from them. What they
-    say to the trace does not count. A routine that is called may do anything."""
+    """Whether two successive words do something else in the other order, as far as the words tell. Events do not count. A call may
+    do anything."""
     ops = [word_of(raw).op for raw in (first, second)]
     if _CALLS & set(ops):
         return True
@@ -89,19 +89,19 @@ def matters_in_order(first, second):
     return any(all(op in group for op in ops) for group in (_VISIBLE, _STACK))
 
 
-#: What others see, or what decides when others are seen.
+#: What other cores see, or what decides when they see it.
 _VISIBLE = frozenset({*MEMORY_OPS, *_APIC, *_INTERRUPTS, Op.FENCE, Op.TIME})
 
 
 def dead_register(words, address):
-    """A register whose value nobody reads any more when the word at an address is about to run: it is written first, on every way
-    on. None if there is none that is sure."""
+    """A register whose value is no longer read when the word at an address is about to run: every path from there writes it first.
+    None if no register is sure."""
     return min(_ALL - _live(tuple(words))[address], default=None)
 
 
 @cache
 def _live(words):
-    """By address: the registers that somebody may still read."""
+    """By address: the registers that may still be read."""
     live = [frozenset()] * len(words)
     changing = True
     while changing:
@@ -117,7 +117,7 @@ def _live(words):
 
 
 def reached(words, starts):
-    """The addresses that a core may come to from these ones and from the entry points, whatever its registers and memory hold."""
+    """The addresses that a core may reach from these and from the entry points, whatever its registers and memory hold."""
     found, ahead = set(), [*starts, *(address for address, raw in enumerate(words) if word_of(raw).entry)]
     while ahead:
         here = ahead.pop()
@@ -131,7 +131,7 @@ def reached(words, starts):
 
 
 def _following(raw, address):
-    """Where a core may go on after a word, if that is known from it. (After a call it is in the routine.)"""
+    """Where a core may continue after a word, if the word tells. (After a call it is in the routine.)"""
     word = word_of(raw)
     if word.op in JUMP_OPS:
         return (word.target,)

@@ -1,8 +1,8 @@
 """What a Tile costs on an FPGA: ``python -m sim.report.area`` (``make synth``).
 
-The records and the probe of the measured Tiles are not used (UnseenTile). The numbers of cells are those of the Tile by
-itself, as Yosys maps it to an iCE40; the clock is that of ``TileHarness`` after nextpnr has placed and routed it on an HX8K
-(ct256), pins free: the median of several seeds, because the result of a single one is luck. Slow: a minute for each seed.
+The records and the probe of the measured Tiles are not used (UnseenTile). The numbers of cells are those of the Tile alone, as
+Yosys maps it to an iCE40; the clock is that of ``TileHarness`` after nextpnr has placed and routed it on an HX8K (ct256), pins
+free: the median of several seeds, because the result of a single one is luck. Slow: a minute for each seed.
 """
 
 import argparse
@@ -26,9 +26,9 @@ from sim.spelling import closest
 
 __all__ = ["STRUCTURES", "Area", "main", "measure", "steps"]
 
-#: A machine with nothing that may be left out, and delays of 15 clocks.
+#: A machine without any optional part, and delays of 15 clocks.
 _BARE = MachineConfig(pso=0, x2apic_mode=0, task_priority=0, error_status=0, delay_bits=4)
-#: The structures that are measured if none is named. The place to enter a new one.
+#: The structures that are measured by default. Add new ones here.
 STRUCTURES = {
     "default": MachineConfig(),
     "two-stores": MachineConfig(store_buffer_depth=2),
@@ -43,9 +43,9 @@ _CELLS = "tee -q -o cells.json stat -json"
 
 @dataclass(frozen=True)
 class Area:
-    """luts, flip_flops, block_rams : of the Tile.  fmax : by seed, in MHz.  path : the critical one of the seed that is the median,
-    as (ns, name): how long it is in logic and wires that are named after the same signal (nextpnr's names: of several that are
-    joined, any)."""
+    """luts, flip_flops, block_rams : of the Tile.  fmax : by seed, in MHz.  path : the critical path of the median seed, as (ns,
+    name): its length in logic and wires named after the same signal (nextpnr's names: for several that are joined, any of
+    them)."""
 
     luts: int
     flip_flops: int
@@ -55,8 +55,8 @@ class Area:
 
 
 def measure(config, *, seeds=(1,), progress=lambda what: None):
-    """The Area of the Tile of a MachineConfig, placed once with each seed; an even number of them has the lower median. Raises
-    MissingToolError without Yosys or nextpnr. progress : told what is being done."""
+    """The Area of the Tile of a MachineConfig, placed once with each seed; for an even number of seeds, the lower median. Raises
+    MissingToolError without Yosys or nextpnr. progress : called with what is in progress."""
     find_tool("nextpnr-ice40")
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -89,7 +89,7 @@ def _synthesize(folder, component, commands):
 
 
 def steps(paths):
-    """The critical path of a report of nextpnr, as (ns, name), as of Area: of several clocks, that of the slowest one."""
+    """The critical path in a report of nextpnr, as (ns, name), as in Area: with several clocks, that of the slowest one."""
     path = max((item["path"] for item in paths if item["from"] == item["to"]), key=lambda path: sum(step["delay"] for step in path))
     for name, steps in groupby(path, key=lambda step: re.sub(r"_SB_.*", "", step["to"]["cell"])):
         yield sum(step["delay"] for step in steps), name
@@ -104,7 +104,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(
         prog="python -m sim.report.area", description="What a Tile without records costs on an iCE40 HX8K.")
     parser.add_argument("structures", nargs="*", metavar="STRUCTURE", default=tuple(STRUCTURES),
-                        help=f"of {', '.join(STRUCTURES)}; all of them if none is named")
+                        help=f"of {', '.join(STRUCTURES)}; default: all")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="place and route with seeds 1 to N (default: 3)")
     options = parser.parse_args(arguments)
     try:

@@ -1,6 +1,7 @@
-"""What bitstreams cost, per board and number of cores, over several seeds: ``python -m sim.report.bitstreams BOARD:CORES ...``.
+"""What bitstreams cost, per board and number of cores, over several seeds.
 
-Prints a row of the table of docs/fpga.md for each. Slow: placing and routing takes minutes for each seed.
+``python -m sim.report.bitstreams BOARD:CORES[:hunter][:digest] ...`` prints a row of the table of docs/fpga.md for each. Slow:
+placing and routing takes minutes for each seed.
 """
 
 import argparse
@@ -22,23 +23,26 @@ def row(built):
     one = medians(built)
     fmax = " / ".join(f"{item.fmax_mhz:g}" for item in built)
     name = max(one.path, default=(0, ""))[1]
-    return (f"| {one.board} | {one.cores} | {one.lut} | {one.ff} | {one.bram} | {one.lc} of {one.lc_of} | {fmax} "
+    cores = ", ".join([str(one.cores), *["Hunter"] * one.hunter, *["Digest"] * one.digest])
+    return (f"| {one.board} | {cores} | {one.lut} | {one.ff} | {one.bram} | {one.lc} of {one.lc_of} | {fmax} "
             f"| {one.clock_mhz:g} | {name} |")
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m sim.report.bitstreams", description="What bitstreams cost.")
-    parser.add_argument("boards", nargs="+", metavar="BOARD:CORES")
+    parser.add_argument("boards", nargs="+", metavar="BOARD:CORES[:hunter][:digest]")
     parser.add_argument("--seeds", type=int, nargs="+", default=_SEEDS)
     options = parser.parse_args(arguments)
     print("| board | cores | LUT | FF | block RAM | logic cells | Fmax, each seed | clock | longest step of the critical path |")
     print("|---|---|---|---|---|---|---|---|---|")
     try:
         for what in options.boards:
-            name, _, cores = what.partition(":")
+            name, cores, *extras = (*what.split(":"), "")
+            for extra in set(extras) - {"hunter", "digest", ""}:
+                raise InputError(f'{what}: a board has no "{extra}" (it may have: hunter, digest)')
             with status() as show, tempfile.TemporaryDirectory() as folder:
                 print(row([build(find_board(name), cores=int(cores) if cores else None, seed=seed, out=folder, again=number > 0,
-                                 progress=show)
+                                 hunter="hunter" in extras, digest="digest" in extras, progress=show)
                            for number, seed in enumerate(options.seeds)]), flush=True)
     except (InputError, MissingToolError) as error:
         note(str(error))

@@ -1,8 +1,8 @@
-"""What a board did, as text."""
+"""The run of a board, as text."""
 
 from .table import print_calls, report_console
 
-__all__ = ["print_boards", "print_built", "print_comparison"]
+__all__ = ["print_boards", "print_built", "print_comparison", "print_hunt"]
 
 
 def print_comparison(found):
@@ -12,10 +12,30 @@ def print_comparison(found):
     if found.repeated:
         print(f"{found.repeated} requests were damaged on the wire, and sent again")
     if found.difference is None:
-        print("equal to the simulation: clock, ending, and every word of the arena; so this is how the calls went:")
+        records = "" if found.digest is None else f", and every record ({found.digest:#010x})"
+        print(f"equal to the simulation: clock, ending, every word of the arena{records}; so the calls went like this:")
         print_calls([call.to_json() for call in found.calls], console)
     else:
         print(f"differs from the simulation: {found.difference}")
+
+
+def print_hunt(found):
+    """A ``sim.boards.hunt.HuntOnBoard``, whose findings have been printed."""
+    print(f"board with {found.identity.config.n_cores} cores: {found.runs} runs in {found.seconds:.1f} s "
+          f"({found.runs / found.seconds:.0f} per second)")
+    if found.by_oracles:
+        print(f"{found.by_oracles} of them judged by the oracles: the Monitor has no room for all that happens in them")
+    if found.repeated:
+        print(f"{found.repeated} requests were damaged on the wire, and sent again")
+    where = f"run {found.number}, seed {found.plan.seed:#x}, {found.summary.ending.value} at clock {found.summary.clock}"
+    if found.difference is not None:
+        print(f"{where}: differs from the simulation: {found.difference}")
+        return
+    print(f"{where}: equal to the simulation: clock, ending, every word of the arena, and the flags of the Monitor")
+    for sentence in found.disagreements:
+        print(f"monitor and oracles disagree: {sentence}")
+    if found.clean:
+        print("nothing found")
 
 
 def print_boards(boards):

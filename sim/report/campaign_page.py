@@ -19,7 +19,7 @@ from .story import story
 __all__ = ["write_hunt_page", "write_knockout_page", "write_litmus_page", "write_museum_page"]
 
 _FORBIDDEN = Verdict.FORBIDDEN_SEEN.value
-#: Tests that a chart has room for, and final states of each of them that have a colour.
+#: The most tests in a chart, and the most final states of a test with a colour.
 _MOST_TESTS, _MOST_STATES = 60, 6
 _COLOURS = ("#5b8ff9", "#e8684a", "#5ad8a6", "#f6bd16", "#6f5ef9", "#9aa4b2", "#c9ced6")
 
@@ -43,7 +43,7 @@ def _grid(name, corner, columns, rows):
 
 
 def _rows(columns, found):
-    """Of plain data, for a ``table``."""
+    """Plain data as rows of a ``table``."""
     return [[row[name] for name in columns] for row in found]
 
 
@@ -51,7 +51,7 @@ def _rows(columns, found):
 
 
 def write_hunt_page(path, prepared, report, engine=None):
-    """report : a hunt's Report; the run of each of its findings is repeated from its schedule, to tell it step by step.
+    """report : a hunt's Report; the run of each of its findings is repeated from its schedule, to show its steps.
     engine : of ENGINES, or None. Raises InputError."""
     columns = ("oracle", "flag", "number", "clock", "sentence", "schedule")
     findings = table("findings", "findings", columns, _rows(columns, report.to_json()["violations"]))
@@ -131,7 +131,7 @@ def _state(item):
 
 
 def _ranked(tests, rank):
-    """The bars of the states that come so often; the last has all that are rarer."""
+    """The bars of the states of this rank by frequency; the last rank has all the rarer ones."""
     def of(test):
         states = sorted(test["states"], key=lambda item: -item["count"])
         return states[rank:rank + 1] if rank < _MOST_STATES else states[rank:]
@@ -173,7 +173,7 @@ def _museum(found):
 
 
 def _history(found):
-    """Defect -> generation -> what was found, of all its exhibits there: the worst gives the colour."""
+    """Defect -> generation -> what was found, of all its exhibits there: the worst determines the colour."""
     cells = {}
     for row in found:
         kind = "wrong" if not row["as_expected"] else "found" if row["found"] else "clean"
@@ -215,7 +215,7 @@ def _knockout(knockout, found):
 
 
 def _weight(seen, runs):
-    """The field of a grid. seen : finding -> in how many runs."""
+    """The cell of a grid. seen : finding -> in how many runs."""
     if not runs:
         return "idle", "idle"
     return ("found", ", ".join(f"{name} {count}" for name, count in seen.most_common())) if seen else ("clean", "never mattered")

@@ -5,9 +5,9 @@ from sim.report.table import report_console
 
 __all__ = ["print_comparison"]
 
-#: Words that go from core to core, and locks, that are shown.
+#: The number of bouncing words and of locks to show.
 _SHOWN = 8
-#: Facts that the oracles tell.
+#: Facts from the oracles.
 _FACTS = {"longest_irqs_off": "off at most, in clocks", "overtaken": "calls that were overtaken",
           "most_visits": "most entries of a walk"}
 #: More calls than this are not shown one by one.

@@ -1,4 +1,4 @@
-"""What is installed in this environment, what is missing, and the one command that installs it."""
+"""What is installed in this environment, what is missing, and the command that installs it."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ _SAMPLE = "int answer(void) { return 42; }\n"
 
 
 def examine():
-    """A row for each part: name, whether it is there, what it is, and how to get it (None if it is there)."""
+    """A row for each part: name, whether it is installed, details, and how to install it (None if it is)."""
     return [_row(name, look, fix) for name, look, fix in _PARTS]
 
 

@@ -10,7 +10,7 @@ __all__ = ["print_knockout", "summary"]
 def print_knockout(knockout, rows, runs):
     """What was found without each name, under each memory model, and how often; the shortest run of each; what never mattered.
 
-    rows : all Rows of a Knockout, of so many runs.
+    rows : all Rows of a Knockout with this many runs.
     """
     console = report_console()
     mode = "x2APIC" if knockout.straps.x2apic else "xAPIC"
@@ -19,7 +19,7 @@ def print_knockout(knockout, rows, runs):
     for scenario, why in knockout.skipped.items():
         console.print(f"Not {scenario}: {why}")
     own = sorted(set().union(*knockout.own.values()))
-    console.print(f"Not counted where the protocol does so by itself: {', '.join(own) or 'none'}.\n")
+    console.print(f"Not counted, because the complete protocol does so too: {', '.join(own) or 'none'}.\n")
     _print_table(console, knockout.memory, summary(rows))
     weighty = [row for row in rows if row.wave or row.violation and not any(other.wave for other in rows)]
     if weighty:
@@ -34,8 +34,8 @@ def print_knockout(knockout, rows, runs):
 
 
 def summary(rows):
-    """What is left out -> memory model -> what was seen, as text: in how many runs of all scenarios each finding; ``-``: none;
-    ``idle``: a barrier that does nothing."""
+    """What is left out -> memory model -> what was seen, as text: in how many runs of all scenarios each finding occurs; ``-``:
+    none; ``idle``: a barrier that does nothing."""
     table = {}
     for row in rows:
         seen, runs = table.setdefault(row.case.what, {}).setdefault(row.case.memory, (Counter(), []))

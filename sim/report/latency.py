@@ -1,4 +1,4 @@
-"""What `crosscall bench latency` gives, from its rows: a table, a CSV file, and a page with the curves."""
+"""The results of `crosscall bench latency`: a table, a CSV file, and a page with the curves."""
 
 import csv
 import io
@@ -7,9 +7,9 @@ from rich.table import Table
 
 from sim.calls import Stage
 from sim.files import make_folder, write_whole
+from sim.stages import COLOURS, MEANINGS
 
 from .page import check_charts, escape, table, write_page
-from .stages import COLOURS, MEANINGS
 from .table import report_console
 
 __all__ = ["LatencyReport", "curves"]
@@ -18,9 +18,9 @@ __all__ = ["LatencyReport", "curves"]
 _WHERE = {"protocol": 8, "memory": 6}
 _COUNTED = {"cores": 5, "callers": 7, "targets": 7}
 _FOUND = {"calls": 5, "least": 7, "median": 9, "mean": 9, "most": 7}
-#: What is counted -> what the page calls it.
+#: What is counted -> its name in the page.
 _AXES = {"targets": "targets of each call", "callers": "cores that call at the same time", "cores": "cores of the machine"}
-#: So many points have a bar each in the page.
+#: At most this many points have a bar each in the page.
 _BARS = 60
 
 
@@ -29,8 +29,8 @@ class LatencyReport:
 
     Parameters
     ----------
-    out : folder.  csv, html : which files ``write`` writes there.  table : print the rows. Raises MissingToolError if there is
-    nothing to draw pages with.
+    out : folder.  csv, html : which files ``write`` writes there.  table : print the rows. Raises MissingToolError without a
+    charting library for the page.
     """
 
     def __init__(self, out, *, csv=False, html=False, table=True):
@@ -50,7 +50,7 @@ class LatencyReport:
                 self._console.print(f"    {_wrong(row)}", style="red")
 
     def write(self):
-        """Write the files, of what there is, and name them. Raises InputError."""
+        """Write the files, with the rows so far, and name them. Raises InputError."""
         if not self.rows:
             return
         files = dict(self._files)
@@ -81,7 +81,7 @@ def _line(row, *, show_header):
 
 
 def _wrong(row):
-    return f"violated: {', '.join(row['violations'])}" if row["violations"] else "not all calls are over"
+    return f"violated: {', '.join(row['violations'])}" if row["violations"] else "not all calls completed"
 
 
 def _csv(rows):
@@ -100,7 +100,7 @@ def _csv(rows):
 
 def curves(rows):
     """A chart for each number of the rows that has several values: {"name", "title", "axis", "up", "lines"}. A line of it is
-    {"name", "x", "y"}, where all else is the same; its name says what is, as far as the lines differ in it."""
+    {"name", "x", "y"}, where everything else is constant; its name lists the constants in which the lines differ."""
     where = [_where(row) for row in rows]
     several = [name for name in where[0] if len({place[name] for place in where}) > 1]
     charts = []
@@ -122,7 +122,7 @@ def curves(rows):
 
 
 def _where(row):
-    """Name -> value of all that says where a row was measured; what is a number is one."""
+    """Name -> value of everything that identifies the place of a row; numbers as numbers."""
     settings = {name: int(value) if value.isdigit() else value for name, value in row["settings"].items()}
     return {name: row[name] for name in (*_WHERE, *_COUNTED)} | settings
 

@@ -6,7 +6,7 @@ __all__ = ["print_museum", "print_row"]
 
 
 def print_row(row):
-    """Print at once what is not as it should be."""
+    """Print an unexpected row at once."""
     if not row.as_expected:
         what = f"shows {row.found}: {row.sentence}" if row.found else f"does not show it in {row.runs} schedules"
         report_console().print(f"{row.exhibit.defect.name}: {row.exhibit.what} {what}")

@@ -8,7 +8,7 @@ __all__ = ["print_campaign"]
 
 
 def print_campaign(report, notebook):
-    """What happened to every mutant, what has killed how many, and the survivors at the end, where they are noticed."""
+    """What happened to every mutant, which checks killed how many, and the survivors at the end, where they are noticed."""
     console = report_console()
     for row in report.killed:
         console.print(f"{row.id}: {_where(row.verdict)}: {row.verdict.sentence}")

@@ -76,10 +76,12 @@
   const drawn = [];       // each draws a chart anew, in the colours of the moment
   const chart = (draw) => { drawn.push(draw); draw(); };
 
-  function bars(id, names, traces, title) {
+  // log : the exponents of 10 between which a logarithmic axis lies; of a linear one, undefined.
+  function bars(id, names, traces, title, log) {
     if (!$(id)) return;
+    const axis = { title: { text: title }, ...(log ? { type: "log", range: log, dtick: 1 } : {}) };
     chart(() => Plotly.react(id, traces.map((trace) => ({ type: "bar", orientation: "h", y: names, ...trace })), layout({
-      barmode: "stack", height: 70 + 22 * Math.max(2, names.length), xaxis: { title: { text: title } },
+      barmode: "stack", height: 70 + 22 * Math.max(2, names.length), xaxis: axis,
       yaxis: { type: "category", autorange: "reversed", fixedrange: true },
     }), still));
   }
@@ -125,7 +127,7 @@
     // What is drawn only where there is room for it: labels, and the heads of arrows.
     function details() {
       const [low, high] = range, scale = Math.max(200, host.clientWidth - 80) / (high - low);
-      const label = { type: "scatter", mode: "text", x: [], y: [], text: [], hoverinfo: "skip", textfont: { color: "#10141a", size: 11 }, cliponaxis: true };
+      const label = { type: "scatter", mode: "text", x: [], y: [], text: [], hoverinfo: "skip", textfont: { color: "#ffffff", size: 11 }, cliponaxis: true };
       for (const spansOf of lanes) for (const index of spansOf) {
         const start = Math.max(low, spans.start[index]), end = Math.min(high, spans.end[index]), room = (end - start) * scale;
         if (room < 26 || label.x.length >= MOST_LABELS) continue;
@@ -238,7 +240,7 @@
   }
   if (timeline) { showTimeline(); showCalls(); showTraffic(); }
   for (const item of data.lines || []) lines(item);
-  for (const item of data.bars || []) bars(item.name, item.names, item.traces, item.title);
+  for (const item of data.bars || []) bars(item.name, item.names, item.traces, item.title, item.log);
   for (const item of data.tables) showTable($(item.name), item);
   dark.addEventListener("change", () => drawn.forEach((draw) => draw()));
   document.body.dataset.ready = "yes";

@@ -1,5 +1,5 @@
-"""A page: one self-contained HTML file that needs no network. Texts are in it as they are; data and the charting library are
-compressed, and the browser decompresses them."""
+"""A page: one self-contained HTML file that needs no network. Its text is plain; data and the charting library are compressed, and
+the browser decompresses them."""
 
 import base64
 import gzip
@@ -15,20 +15,20 @@ from sim.files import write_whole
 __all__ = ["check_charts", "escape", "page", "table", "write_page"]
 
 _HERE = Path(__file__).parent
-#: The page asks nobody for anything.
+#: The page makes no requests.
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 
 escape = html.escape
 
 
 def check_charts():
-    """Raises MissingToolError if there is no charting library. Ask before the work begins."""
+    """Raises MissingToolError without a charting library. Ask before the work begins."""
     _library()
 
 
 @cache
 def _library():
-    """Plotly, as its Python package carries it, packed."""
+    """Plotly, from its Python package, packed."""
     # Not imported: that takes a second, and only the script is needed.
     package = find_spec("plotly")
     path = package and package.origin and Path(package.origin).parent / "package_data" / "plotly.min.js"
@@ -42,16 +42,16 @@ def _packed(octets):
 
 
 def table(name, title, columns, rows, note=""):
-    """A table that sorts and filters. columns : titles.  rows : of cells, texts or numbers, in their order."""
+    """A table that sorts and filters. columns : titles.  rows : of cells, texts or numbers, in order."""
     return {"name": name, "title": title, "columns": list(columns), "rows": [list(row) for row in rows], "note": note}
 
 
 def page(title, body, data):
     """The text of a page.
 
-    body : HTML, with an element for whatever the script draws.  data : what ``page.js`` draws, as plain data: ``tables`` is a list
-    of ``table``, ``bars`` a list of charts; ``sim.report.run_page`` says what a page of a run has besides. Only a page with charts
-    needs the charting library. Raises MissingToolError.
+    body : HTML, with an element for each thing that the script draws.  data : what ``page.js`` draws, as plain data: ``tables`` is
+    a list of ``table``, ``bars`` a list of charts; ``sim.report.run_page`` describes what else a page of a run has. Only a page
+    with charts needs the charting library. Raises MissingToolError.
     """
     script, style = (_HERE.joinpath(name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
     packed = _packed(json.dumps(data, separators=(",", ":")).encode())

@@ -3,21 +3,21 @@
 from sim.calls import Stage
 from sim.latency import latency_stack
 from sim.microcode.listing import disassemble, place_of
+from sim.stages import COLOURS, MEANINGS
 
 from .page import escape, table, write_page
-from .stages import COLOURS, MEANINGS
 from .story import story
 from .table import call_columns, verdict_text
 
 __all__ = ["story_lines", "write_run_page"]
 
-#: Each oracle that is violated is explained once, and at most so many.
+#: At most this many violated oracles are explained, each once.
 _STORIES = 4
 
 
 def write_run_page(path, report, timeline):
-    """Write it. report : as ``sim.runs.run.Result.to_json`` gives it, or ``sim.report.vcd.report_of_vcd``, with a
-    ``verdict`` of its own.  timeline : a Timeline that is finished. Raises InputError or MissingToolError."""
+    """Write it. report : from ``sim.runs.run.Result.to_json``, or from ``sim.report.vcd.report_of_vcd``, with its own ``verdict``.
+    timeline : a finished Timeline. Raises InputError or MissingToolError."""
     calls = {call["id"]: call for call in report["calls"]}
     stories = [(item, story(item, timeline, calls)) for item in _first_of_each(report["violations"])[:_STORIES]]
     traffic = timeline.traffic.to_json()
@@ -37,7 +37,7 @@ def _first_of_each(violations):
     return list(first.values())
 
 
-# --- what is text ---------------------------------------------------------------------------------------------------
+# --- text -----------------------------------------------------------------------------------------------------------
 
 
 def _body(report, timeline, stories, traffic):
@@ -90,7 +90,7 @@ def _verdict(report, titles):
 
 
 def story_lines(item, steps, title, *, numbered):
-    """A violation and its steps. title : what must hold, or None.  numbered : the steps have numbers, as marks in a timeline do."""
+    """A violation and its steps. title : what must hold, or None.  numbered : number the steps, like the marks in a timeline."""
     yield (f"<p>What must hold ({escape(item['oracle'])}): {escape(title or 'it is not known')}.<br>"
            f"What happened: {escape(item['sentence'])}. Step by step:</p>")
     told, lines = False, []
@@ -117,16 +117,16 @@ def _interrupts(report, traffic):
     yield "sent", "sent for calls", traffic["interrupts"]["sent"]
     yield "saved", "saved: the queue was not empty", traffic["interrupts"]["saved"]
     words = {"sent": "messages sent in all", "delivered": "delivered", "merged": "merged with one that was pending",
-             "refused": "refused", "nobody": "reached nobody", "unaccepted": "never accepted"}
+             "refused": "refused", "nobody": "reached no core", "unaccepted": "never accepted"}
     for name, count in report["messages"].items():
         yield f"messages-{name}", words[name], count
 
 
-# --- what is drawn --------------------------------------------------------------------------------------------------
+# --- drawings -------------------------------------------------------------------------------------------------------
 
 
 def _timeline(report, timeline, steps):
-    """The Timeline in columns, which are short when packed."""
+    """The Timeline in columns, which compress well."""
     stages = list(COLOURS)
     number = {stage: index for index, stage in enumerate(stages)}
     ids = [call["id"] for call in report["calls"]]
@@ -161,7 +161,7 @@ def _unsent(calls):
 
 
 def _calls(calls):
-    """With the columns of the table on the terminal, but every one a number that can be sorted."""
+    """The columns of the table on the terminal, but each of them a number that can be sorted."""
     columns, rows = call_columns(calls)
     return table("calls", "calls", columns, rows, "`at` is the clock of the call, all others are clocks after it: of several "
                  "targets the last one's. Click a row to see the call in the timeline.")
@@ -177,4 +177,4 @@ def _words(timeline):
     return table("microcode", "microcode", ("address", "times", "label", "word", "source", "text"),
                  [(f"{address:03x}", counts[address], image.label(address), disassemble(address, image), place_of(line),
                    line.text.strip()) for address, line in sorted(image.lines.items())],
-                 "`times`: how often cores have begun the word, all together.")
+                 "`times`: how often all cores together have begun the word.")

@@ -7,33 +7,33 @@ from sim.oracles.oracle import listing
 
 __all__ = ["story"]
 
-#: So many steps are shown; of more, those around the violation.
+#: At most this many steps are shown; those around the violation.
 _MOST = 24
 
-#: Event -> what it means, for somebody who has never seen the protocol. The ones that are not here tell such a reader nothing.
+#: Event -> its meaning, for readers who have never seen the protocol. Events that are not here tell them nothing.
 #: ``word`` is the name of the word of memory.
 _SENTENCES = {
     Event.CALL: "asks {targets} to run {func}{wait}",
     Event.QUEUE: "puts the request where the others look for it",
     Event.NOIPI: "sends no interrupt: the queue was not empty, so one is on its way",
     ApicEvent.SEND: "sends interrupt {a:#x} to core {b}",
-    Event.IPI_MASK: "reads the mask of the cores that it has to interrupt: {a:#x}",
+    Event.IPI_MASK: "reads the mask of the cores to interrupt: {a:#x}",
     Event.WAIT: "begins to wait",
     ApicEvent.ACCEPT: "accepts interrupt {a:#x}",
     Event.TAKE: "takes the request for itself",
     Event.DEQUEUE: "takes the request from its queue",
     Event.DEQUEUE_EMPTY: "finds its queue empty",
-    Event.REFS: "stores the count of cores that have still to take the request: {b}, in {word}",
+    Event.REFS: "stores the count of cores that must still take the request: {b}, in {word}",
     Event.CSD_UNLOCK: "unlocks the request: its owner may use it again",
     Event.RUN: "begins {func}",
     Event.RAN: "ends {func}",
     Event.COMPLETE: "tells the caller that the call is complete, by a store to {word}",
-    Event.WOKEN: "sees that the call is complete, and waits no longer",
+    Event.WOKEN: "sees that the call is complete, and stops waiting",
     Event.RESULT: "returns from the call",
     Event.LOCKED: "holds a lock",
     Event.LIST_DEL: "takes the request out of the list",
     Event.WARN: "warns: {warning}",
-    Event.PANIC: "stops: it has come to a word that is no program",
+    Event.PANIC: "stops: it has reached a word that is not program",
     Event.FAULT: "stops: there is no memory at {address:#x}",
     Event.STACK_FAULT: "stops: its stack has run over or under",
     Event.OFFLINE: "leaves the cores that are online",
@@ -45,7 +45,7 @@ def story(violation, timeline, calls):
     """The steps of a violation, by clock, as plain data: clock, core, routine, label, source (file:line), text (of that line),
     sentence, and ``after``: it came later than the violation. The violation itself is not a step.
 
-    violation : as ``sim.oracles.oracle.Violation.to_json`` gives it.  timeline : Timeline.  calls : id -> call, as plain data.
+    violation : as from ``sim.oracles.oracle.Violation.to_json``.  timeline : Timeline.  calls : id -> call, as plain data.
     """
     concerned = [calls[name] for name in violation["calls"] if name in calls]
     ids = {call["id"] for call in concerned}
@@ -55,7 +55,7 @@ def story(violation, timeline, calls):
               and (moment.call in ids or not ids and moment.clock <= clock)]
     after = [moment for moment in chosen if moment.clock > clock][:_MOST // 4]
     before = [moment for moment in chosen if moment.clock <= clock]
-    # Of many: how each call began, and what came last.
+    # Of many: how each call began, and the last moments.
     starts = [moment for moment in before if moment.event is Event.CALL][-_MOST // 4:]
     late = before[-(_MOST - len(after) - len(starts)):]
     before = [*(moment for moment in starts if moment.clock < late[0].clock), *late] if late else []

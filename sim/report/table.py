@@ -16,11 +16,11 @@ __all__ = ["call_columns", "print_calls", "print_report", "report_console", "ver
 #: With more calls than this, the kinds are summed up and only the slowest calls and those with problems are shown.
 MANY_CALLS = 200
 _SLOWEST = 5
-#: How a run ends that is cut off.
+#: The ending of a run that is cut off.
 _CUT = "limit"
-#: The oracles without which nothing is known of what calls owe.
+#: The oracles without which it is not known what calls owe.
 _CONTRACT = {"O1", "O2", "O3"}
-#: So many violations of each oracle, and calls that are not over, are shown.
+#: At most this many violations of each oracle, and unfinished calls, are shown.
 _VIOLATIONS = 3
 #: ... and targets that hold them up.
 _STALLS = 8
@@ -81,7 +81,7 @@ def print_report(report, console, *, everything=False):
 
 
 def print_calls(calls, console, problems=frozenset(), *, cut=False):
-    """Print a table of calls (``sim.calls.Call.to_json``). ``problems`` are the ids of those that have one.
+    """Print a table of calls (``sim.calls.Call.to_json``). ``problems`` : ids of calls with a problem.
 
     cut : the run was cut off, so a call that has not returned might have.
     """
@@ -211,12 +211,12 @@ _LAYOUTS = (
     (_CALL, _KIND, _WHOM, _AT, ("entry", _last("entry")), ("exit", _last("exit")), _WOKEN, _LATENCY),
 )
 
-#: Whatever there is to know of a call, each thing as one number if it is one.
+#: Everything known about a call, each thing as one number if it is one.
 _ALL = (_CALL, _KIND, _FUNC, _WHOM, _WAIT, _AT, *_LAYOUTS[1][4:-2], _WOKEN, _LATENCY)
 
 
 def call_columns(calls):
-    """(titles, a row of cells for each call): what the table shows, with numbers as numbers and None for what is not there."""
+    """(titles, a row of cells for each call): the contents of the table, with numbers as numbers and None for missing values."""
     return [name for name, _ in _ALL], [[_cell(cell(call)) for _, cell in _ALL] for call in calls]
 
 

@@ -1,6 +1,6 @@
 """The timing diagrams of ``docs/core.md`` and ``docs/apic.md``, made from a real run: the scenario ``single`` with v4.
 
-``python -m sim.report.timing`` says whether they are up to date (exit code 1 if not); with ``--write`` it makes them so.
+``python -m sim.report.timing`` checks that they are up to date (exit code 1 if not); with ``--write`` it updates them.
 """
 
 import re
@@ -28,7 +28,7 @@ SCENARIO = "single"
 
 
 class Diagram(NamedTuple):
-    """One column for each clock, and the rows (name, core, what): ``what`` is what ``_Moments.cell`` knows."""
+    """One column for each clock, and the rows (name, core, what): ``what`` is an argument of ``_Moments.cell``."""
 
     clocks: range
     rows: tuple[tuple[str, int, str], ...]
@@ -48,7 +48,7 @@ DIAGRAMS = {
 
 
 class _Moments:
-    """What a run shows in each clock: as a watcher of the run it keeps the probe and the records."""
+    """The contents of a run, clock by clock: as a watcher of the run it keeps the probe and the records."""
 
     def __init__(self, prepared):
         layout = probe_layout(prepared.run.config)
@@ -113,13 +113,13 @@ def _drawn(diagram):
 
 
 def update(text):
-    """The document with its diagrams made anew. Each is between ``<!-- timing: NAME -->`` and ``<!-- end -->``."""
+    """The document with new diagrams. Each is between ``<!-- timing: NAME -->`` and ``<!-- end -->``."""
     return re.sub(r"(<!-- timing: (\w+) -->)\n.*?<!-- end -->",
                   lambda match: f"{match[1]}\n```text\n{_drawn(DIAGRAMS[match[2]])}\n```\n<!-- end -->", text, flags=re.DOTALL)
 
 
 def main(arguments):
-    """The command; gives its exit code."""
+    """The command; returns its exit code."""
     return keep(DOCUMENTS, update, arguments, "sim.report.timing")
 
 

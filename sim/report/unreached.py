@@ -78,11 +78,11 @@ def _print(found):
 
 
 def main(arguments=None):
-    """The command; gives its exit code."""
+    """The command; returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m sim.report.unreached", description=__doc__.partition(":")[0] + ".")
     parser.add_argument("protocol", nargs="*", help="shipped names or .uasm files; all shipped ones by default")
     parser.add_argument("--scenario", action="append", help="only this one, or your own file; may be repeated")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of `crosscall run`; may be repeated")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as for `crosscall run`; may be repeated")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     chosen = parser.parse_args(arguments)
     try:

@@ -1,4 +1,4 @@
-"""A run from its VCD alone: its calls, and what its page shows."""
+"""A run from its VCD alone: its calls, and the contents of its page."""
 
 import re
 
@@ -12,7 +12,7 @@ __all__ = ["calls_of_vcd", "report_of_vcd"]
 
 
 def calls_of_vcd(path):
-    """The calls in the waves at ``path``, as ``sim.calls.Call.to_json`` gives them. Raises InputError."""
+    """The calls in the waves at ``path``, as from ``sim.calls.Call.to_json``. Raises InputError."""
     config, metadata, records = read_records(path)
     with refusing(path, lambda: None):
         tracker = CallTracker.for_image(config, metadata.image)
@@ -22,9 +22,9 @@ def calls_of_vcd(path):
 
 
 def report_of_vcd(path):
-    """(what ``sim.runs.run.Result.to_json`` gives, as far as the waves contain it; the Timeline). Raises InputError.
+    """(``sim.runs.run.Result.to_json``, as far as the waves contain it; the Timeline). Raises InputError.
 
-    Nothing is judged again: the violations are those in the waves. Their calls and cores are those that their sentences name.
+    Nothing is judged again: the violations are those in the waves. Their calls and cores are those named in their sentences.
     """
     config, metadata, records = read_records(path)
     with refusing(path, lambda: None):
@@ -36,8 +36,8 @@ def report_of_vcd(path):
 
 
 def _replay(records, seen, timeline, tracker, end):
-    """Feed the timeline as a run would have done, in the same order."""
-    held: dict[int, tuple] = {}           # core -> (clock since when it is seen so, Seen)
+    """Feed the timeline as a run would, in the same order."""
+    held: dict[int, tuple] = {}           # core -> (clock since when it looks so, Seen)
     position = 0
 
     def records_before(clock):
@@ -48,7 +48,7 @@ def _replay(records, seen, timeline, tracker, end):
             position += 1
 
     def hold(core, until):
-        """It has been seen like this in all the clocks since."""
+        """It has looked like this in all the clocks since."""
         since, what = held[core]
         if until - since > 1:
             timeline.begun.add(core, what, until - since - 1)
@@ -72,7 +72,7 @@ def _report(config, metadata, meta, tracker, violations):
         "without": meta["without"], "seed": meta["seed"], "memory": MemoryModel(meta["straps"]["memory_model"]).name.lower(),
         "config": {"n_cores": config.n_cores}, "clocks": metadata.end, "ok": not violations, "violations": violations,
         "verdict": f"violated: {', '.join(sorted({item['oracle'] for item in violations}))}" if violations
-        else "no violation: the waves tell of none",
+        else "no violation in the waves",
         "oracles": [{"name": item["oracle"], "title": item["sentence"], "verdict": "violated", "exercised": 1}
                     for item in violations],
         "unfinished": [], "stalls": [], "messages": tracker.messages.to_json(), "calls": [call.to_json() for call in tracker.calls],

@@ -18,12 +18,12 @@ class Views:
 
     Parameters
     ----------
-    prepared : the run.  html : write a page.  perfetto : write a trace.  fst : write the waves as FST, too; the run writes waves.
-    Raises MissingToolError if something is missing for it.
+    prepared : the run.  html : write a page.  perfetto : write a trace.  fst : also write the waves as FST; the run writes waves.
+    Raises MissingToolError if a library for it is missing.
 
     Members
     -------
-    timeline : of the run; None if nothing needs it.
+    timeline : of the run; None if no view needs it.
     """
 
     def __init__(self, prepared, *, html=False, perfetto=False, fst=False):
@@ -37,7 +37,7 @@ class Views:
         self._html, self._perfetto, self._fst = html, perfetto, fst
 
     def write(self, result, out, name=None):
-        """Write the files, and give the Result that names them. out, name : as of ``sim.runs.run.run``. Raises InputError."""
+        """Write the files, and return the Result that names them. out, name : as for ``sim.runs.run.run``. Raises InputError."""
         if self.timeline:
             self.timeline.finish(result.clocks)
         make_folder(out)

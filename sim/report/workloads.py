@@ -6,7 +6,7 @@ __all__ = ["print_bench", "print_torture"]
 
 
 def print_torture(found, file):
-    """What came of a run (``sim.workloads.scftorture.summary``). file : of the scenario."""
+    """The result of a run (``sim.workloads.scftorture.summary``). file : of the scenario."""
     console = report_console()
     without = f" without {', '.join(found['without'])}" if found["without"] else ""
     console.print(f"scftorture: protocol {found['protocol']}{without}, {found['cores']} cores, memory {found['memory']}, seed "
@@ -28,7 +28,7 @@ def print_bench(rows):
            [tuple(row[key] for key in ("protocol", "cores", "mode", "delivered", "total", "least", "most")) for row in rows])
     for row in rows:
         if not row["ok"]:
-            console.print(f"{row['protocol']}, {row['cores']} cores, {row['mode']}: {row['iterations']} were over, or an oracle is "
+            console.print(f"{row['protocol']}, {row['cores']} cores, {row['mode']}: {row['iterations']} completed, or an oracle is "
                           "violated; crosscall run says more")
 
 

@@ -1,4 +1,4 @@
-"""A run, described by names: everything that it depends on, so that it can be repeated, also elsewhere."""
+"""A run, described by names: everything that it depends on, so that it can be repeated, also on another machine."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from .plan import Plan
 
 __all__ = ["MAX_CLOCKS", "OfLitmus", "OfScenario", "Run", "contents_digest"]
 
-#: By default a run ends after so many clocks. A run that is stuck is noticed long before.
+#: The default limit of a run, in clocks. A stuck run is noticed long before.
 MAX_CLOCKS = 100_000
 
 
@@ -58,17 +58,17 @@ class OfLitmus:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """Everything that a run depends on. It can be pickled, and has a JSON form (``sim.runs.schedule``).
+    """Everything that a run depends on. Picklable, and has a JSON form (``sim.runs.schedule``).
 
     subject : the program.  config, straps : of the machine.
     plan : what draws the schedule.
-    schedule : what was in force, as an Outcome has it, or None: then the plan draws it again.
+    schedule : the schedule in force, in the form of an Outcome; None: the plan draws it again.
     max_clocks, patience, visits : limits; None: those of the scenario.
     window : the clocks that the waves show; None: the interesting ones (see ``sim.runs.run.run``).
-    contents : the ``contents_digest`` of what the program gave; None: whatever it gives.
-    violation : the flag that the run sets, the oracle that it violates, or the final state of a litmus test, and the clock of
-        that; or None.
-    files : field of the subject -> the text of the user's own file that it names, so that the Run can be taken elsewhere.
+    contents : the ``contents_digest`` of the program's contents; None: any.
+    violation : the flag that the run sets, the oracle that it violates, or the final state of a litmus test, and its clock; or
+        None.
+    files : field of the subject -> the text of the user's own file that it names, so that the Run can move to another machine.
     """
 
     subject: OfScenario | OfLitmus
@@ -100,7 +100,7 @@ class Run:
                              "protocol or the assembler has changed since", file=file)
 
     def check_violation(self, seen, *, file=None):
-        """Raise InputError if this was not the run: ``seen`` is what was violated -> its first clock."""
+        """Raise InputError if this was another run: ``seen`` is what was violated -> its first clock."""
         if self.violation is None:
             return
         flag, clock = self.violation

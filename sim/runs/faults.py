@@ -1,4 +1,4 @@
-"""The option ``--fault``: what goes wrong with one interrupt."""
+"""The option ``--fault``: a fault of one interrupt."""
 
 import re
 
@@ -17,7 +17,7 @@ _FIELDS = ("fault_source", "fault_number", "fault_delay")
 
 
 def fault(text, n_cores):
-    """The fields of a Plan that ``drop:0:2`` stands for: what happens to the interrupt that core 0 sends after two others. Raises
+    """The fields of a Plan for ``drop:0:2``: what happens to the interrupt that core 0 sends after two others. Raises
     InputError."""
     kinds = {kind.name.lower(): kind for kind in _FORMS}
     name, _, rest = text.partition(":")

@@ -8,10 +8,10 @@ from rtl.monitor import FLAGS, flag_layout, flags_layout
 
 __all__ = ["ALL_SAID", "ORACLES_OF_FLAG", "OVERFLOW", "PARTIAL", "Profile", "clocks_of_flags", "proven"]
 
-#: The flag that is none: there is more to remember than there is room for, so no flag of a later clock proves anything.
+#: Not a finding: there is more to remember than there is room for, so no flag of a later clock proves anything.
 OVERFLOW = "overflow"
 
-#: Flag -> names of the oracles that see the same: one of them. ``overflow`` has none.
+#: Flag -> names of the oracles that check the same; one of them is violated. ``overflow`` has none.
 ORACLES_OF_FLAG = {
     "early_return": ("O1",),
     "not_once": ("O2", "O8"),
@@ -33,14 +33,14 @@ ORACLES_OF_FLAG = {
     "stuck": ("WATCHDOG",),
 }
 
-#: Flags whose oracle looks at words of the memory, of which the Monitor knows only what events say: it sees less.
+#: Flags whose oracle checks words of the memory, which the Monitor knows only from events: it sees less.
 PARTIAL = frozenset({"list", "refs", "unlock", "touch", "owner", "rest"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """What a Monitor knows of a protocol and its scenario (``rtl.monitor.profile_layout``). By default the protocol reports
-    everything, except where things are in its csds.
+    """What a Monitor knows about a protocol and its scenario (``rtl.monitor.profile_layout``). By default the protocol reports
+    everything, except the layout of its csds.
 
     judged : flags.  visits : entries that a walk may visit.  online : cores report when they come online.
     scope : what is reported of csds (``rtl.check.csds.scope_layout``).
@@ -63,16 +63,16 @@ ALL_SAID = Profile()
 
 
 def clocks_of_flags(raw):
-    """{name: clock of the first hit} of the flags that are set, in their order, from the raw ``flags`` port."""
+    """{name: clock of the first hit} of the set flags, in order, from the raw ``flags`` port."""
     return {name: raw >> clock & _CLOCK for name, hit, clock in _PLACES if raw >> hit & 1}
 
 
-#: (flag, where its bit ``hit`` is in the raw port, where its clock is). A hunt looks at thousands of these in a second.
+#: (flag, bit of its ``hit`` in the raw port, bit of its clock). A hunt decodes thousands of these per second.
 _PLACES = [(name, *(field.offset + field.shape[part].offset for part in ("hit", "clock"))) for name, field in flags_layout]
 _CLOCK = (1 << flag_layout["clock"].width) - 1
 
 
 def proven(flags):
-    """Of flags with their clocks, those that prove something: those set after an overflow do not."""
+    """The flags, with their clocks, that prove something: those set after an overflow do not."""
     full = flags.get(OVERFLOW, inf)
     return {flag: clock for flag, clock in flags.items() if flag != OVERFLOW and clock < full}

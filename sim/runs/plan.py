@@ -7,13 +7,13 @@ from rtl.schedule import ScheduleKind, plan_layout
 
 __all__ = ["FAULTS", "Plan", "most"]
 
-#: Field of a plan -> the largest value; a hunt makes many plans.
+#: Field of a plan -> the largest value; cached, because a hunt makes many plans.
 _LIMITS = {name: (1 << field.width) - 1 for name, field in plan_layout}
 #: Fields that are not numbers.
 _KINDS = {"kind": ScheduleKind, "fault": FaultKind}
-#: The fields that say what goes wrong.
+#: The fields of faults.
 FAULTS = tuple(name for name, _ in fault_layout)
-#: What a rate is a part of.
+#: The denominator of a rate.
 _RATES = 256
 
 
@@ -24,14 +24,14 @@ def most(field):
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What draws the schedule of a run: the fields of ``rtl.schedule.plan_layout``. The default holds nothing back.
+    """What draws the schedule of a run: the fields of ``rtl.schedule.plan_layout``. The default holds nothing up.
 
     kind : ScheduleKind.  seed : 0 to 2**32 - 1.
-    start : the first clock in which anything may be held back.
+    start : the first clock in which anything may be held.
     stall, hold_drain, hold_interrupt, hold_message : rates, in 1/256.
     delay : BOUNDED holds for 1 to ``2**delay`` clocks.
     changes, horizon : PCT draws ``changes`` change points from the ``2**horizon`` clocks after ``start``.
-    fault and what follows : what goes wrong with interrupt messages (``rtl.apic.faults.fault_layout``).
+    fault and the following : the faults of interrupt messages (``rtl.apic.faults.fault_layout``).
     """
 
     kind: ScheduleKind = ScheduleKind.NONE
@@ -81,7 +81,7 @@ class Plan:
 
     @property
     def faults(self):
-        """The fields that say what goes wrong."""
+        """The fields of faults."""
         return {name: getattr(self, name) for name in FAULTS}
 
     def as_const(self):

@@ -1,4 +1,4 @@
-"""Prepares a run. Everything that can be refused is refused here, before anything is elaborated or written."""
+"""Prepares a run. Everything that is wrong is refused here, before anything is elaborated or written."""
 
 import re
 from contextlib import suppress
@@ -28,7 +28,7 @@ from .settings import Settings, preset_config, settings
 
 __all__ = ["ENDLESS", "Prepared", "load", "patience_of", "prepare", "window_of"]
 
-#: Clocks without progress, beyond what the scenario itself lets pass, after which a run is stuck.
+#: Clocks without progress, beyond those that the scenario itself may take, after which a run is stuck.
 _PATIENCE = 5000
 #: More clocks than any run has.
 ENDLESS = 1 << 40
@@ -38,8 +38,7 @@ ENDLESS = 1 << 40
 class Prepared:
     """A Run of a scenario, read, assembled and checked.
 
-    barriers : among those left out, the barriers that do nothing under the memory model of the run -> a model under which they
-    could.
+    barriers : omitted barriers that do nothing under the memory model of the run -> a model under which they could.
     """
 
     run: Run
@@ -58,7 +57,7 @@ class Prepared:
 
     @property
     def room(self):
-        """The Room of a Monitor that judges it by itself."""
+        """The Room of a Monitor that judges it without the oracles."""
         return room_of(self.scenario)
 
     @property
@@ -71,19 +70,19 @@ class Prepared:
         if self.scenario.document.has(("expect", "violations")):
             return self.scenario.expected
         if self.image.path.parent == SOURCES and not is_shipped(self.scenario):
-            return ()                 # a file of the user's that is called as a shipped one is another scenario
+            return ()                 # a user's file with the name of a shipped one is another scenario
         return expected_of(self.image.path, JUDGES, scenario=self.scenario.name, memory=self.settings.memory,
                            cores=self.run.config.n_cores)
 
     @cached_property
     def profile(self):
-        """What the Monitor knows of the protocol."""
+        """What the Monitor knows about the protocol."""
         return profile_of(self.run.config, self.image, straps=self.run.straps, arena=self.contents.arena,
                           visits=self.scenario.visits)
 
     @property
     def job(self):
-        """The Run as a machine receives it."""
+        """The Run, in the form that a machine takes."""
         return Job(self.contents, self.run.straps, max_clocks=self.run.max_clocks, patience=self.patience, profile=self.profile,
                    **self.run.driven)
 
@@ -97,7 +96,7 @@ class Prepared:
         return replace(self, run=replace(self.run, **changes))
 
     def with_straps(self, **straps):
-        """The same with other straps; image and arena do not depend on them. Raises InputError if its machine lacks what they
+        """The same with other straps; image and arena do not depend on them. Raises InputError if the machine lacks what they
         need."""
         held = replace(self.run.straps, **straps)
         for _, _, sentence in lacking(self.run.config, held):
@@ -110,7 +109,7 @@ class Prepared:
         return _prepared(replace(self.run, subject=subject), self.scenario, self.image)
 
     def recorded(self, **more):
-        """The Run with everything that is needed to repeat it elsewhere. more : fields of it."""
+        """The Run with everything needed to repeat it elsewhere. more : fields of it."""
         subject, files = self.run.subject, dict(self.run.files)
         if not files:
             if subject.scenario.endswith(".toml"):
@@ -124,7 +123,7 @@ def prepare(name, *, text=None, protocol=None, cores=None, preset=None, assignme
             visits=None):
     """The run that a command line describes, ready to run. Raises InputError.
 
-    name : a shipped scenario, or a path.  text : its text instead of the file's, which then need not exist.
+    name : a shipped scenario, or a path.  text : replaces the file's text; the file then need not exist.
     protocol, cores, preset : override those of the scenario.
     assignments : ``key=value`` of ``--set``.  without : named barriers and locks to leave out.
     patience, visits : limits, overriding those of the scenario.
@@ -177,7 +176,7 @@ def load(run, *, file=None, tell=lambda line: None):
 
 
 def _assembled(run, path, **text):
-    # What a kernel would find out at boot and the microcode is told: in x2APIC mode the send path has a fence.
+    # A kernel would find this out at boot; the microcode is told: in x2APIC mode the send path has a fence.
     mode = {"X2APIC": 1} if run.straps.x2apic else {}
     return assemble(path, n_cores=run.config.n_cores, xlen=run.config.xlen, defines={**run.subject.defines, **mode}, **text)
 
@@ -188,7 +187,7 @@ def _prepared(run, scenario, image):
 
 
 def _with_limits(scenario, patience, visits):
-    """The Scenario with other limits, where they are not None."""
+    """The Scenario with these limits, where they are not None."""
     limits = {"patience": patience, "visits": visits}
     return replace(scenario, **{name: value for name, value in limits.items() if value is not None})
 
@@ -200,7 +199,7 @@ def _own_file(run, kind, tell):
     path = Path(getattr(run.subject, kind))
     with suppress(InputError):
         if path.exists() and read_text(path) != run.files[kind]:
-            tell(f"{path}: has changed since; the run is repeated with the {kind} as it was, which is in the schedule")
+            tell(f"{path}: has changed since; the run is repeated with the {kind} in the schedule")
     return path
 
 
@@ -218,8 +217,8 @@ def window_of(text):
 
 
 def patience_of(scenario, plan=PLAIN):
-    """After how many clocks without progress a run is stuck: more than the scenario itself may pass, or as it specifies, plus what
-    the plan may hold it up."""
+    """The number of clocks without progress after which a run is stuck: more than the scenario itself may take, or as it specifies,
+    plus the time that the plan may hold it up."""
     if scenario.patience is not None:
         return ceil(scenario.patience * plan.slowness)
     commands = [command for program in scenario.programs for command in program]

@@ -1,4 +1,4 @@
-"""A prepared run -> what its Monitor knows of it, and how much it must remember."""
+"""A prepared run -> what its Monitor knows about it, and how much it must remember."""
 
 from rtl.check.room import Room
 from rtl.events import Event, Whom
@@ -10,14 +10,14 @@ from .monitor import ORACLES_OF_FLAG, OVERFLOW, Profile
 
 __all__ = ["profile_of", "room_of"]
 
-#: What the Monitor needs besides what the oracle of a flag needs, because it knows of the word only by events.
+#: What the Monitor needs besides the needs of a flag's oracle, because it knows the word only from events.
 _NEEDS = {"unlock": {Event.CSD_LOCK}, "list": {Event.QUEUE}}
 #: The most that a Monitor has room for.
 _MOST = Room(obligations=8, csds=8)
 
 
 def profile_of(config, image, *, straps=None, arena=None, visits=None):
-    """The Profile of a run: what the oracles cannot judge because something is missing, the Monitor does not judge.
+    """The Profile of a run: the Monitor does not judge what the oracles cannot judge because something is missing.
 
     config, image, arena : as ``make_oracles`` takes them.  visits : its ``max_visits``.
     straps : of the machine; None: stores are visible at once.
@@ -50,9 +50,8 @@ def _places(image, places):
 
 
 def room_of(scenario):
-    """What the Monitor must remember for a core: the call that it is in, one that a function of it makes, and what it has
-    requested without waiting. For calls whose csds the protocol owns, that is two of each kind: one runs while the other is
-    queued."""
+    """What the Monitor must remember for a core: its current call, one that a function of it makes, and those that it has requested
+    without waiting. For calls whose csds the protocol owns, that is two of each kind: one runs while the other is queued."""
     return Room(obligations=max(map(_calls_at_a_time, scenario.programs)),
                 csds=min(_MOST.csds, max(Room().csds, 3 + max(map(_own_csds, scenario.programs)))))
 

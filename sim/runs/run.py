@@ -1,4 +1,4 @@
-"""Executes one run: the machine with its observers, then the files. Everything that can be refused has been (``prepare``)."""
+"""Executes one run: the machine with its observers, then the files. ``prepare`` has already refused everything that is wrong."""
 
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -24,9 +24,9 @@ __all__ = ["Result", "run"]
 
 #: Progress is told this often, in clocks.
 _PROGRESS = 500
-#: A run of at most so many clocks is shown whole.
+#: The waves show a run of at most this many clocks in full.
 _WHOLE = 100_000
-#: What is shown of a longer one: so many clocks before its first violation (or its end), and after it.
+#: What they show of a longer one: this many clocks before its first violation (or its end), and after it.
 _BEFORE, _AFTER = 5000, 2000
 
 
@@ -37,9 +37,9 @@ class Result:
     clocks, ending : of the machine.  calls : every Call.  violations : by clock.  digest : of all records.
     oracles : the verdict of each, as plain data (``sim.oracles.oracle.Oracle.to_json``).
     messages : what happened to interrupt messages, as plain data (``sim.calls.Messages``).
-    facts : what the oracles measured.  unfinished : a sentence for each call that is not over.  stalls : what holds them up.
-    flags : of the Monitor: name -> clock.  schedule : what was in force, if it was recorded.
-    window : the clocks that are in the waves, or None.  files : what was written: kind -> path, in the order in which to name them.
+    facts : what the oracles measured.  unfinished : a sentence for each unfinished call.  stalls : what holds them up.
+    flags : of the Monitor: name -> clock.  schedule : the schedule in force, if it was recorded.
+    window : the clocks in the waves, or None.  files : what was written: kind -> path, in the order of display.
     """
 
     prepared: Prepared
@@ -61,12 +61,12 @@ class Result:
 
     @property
     def ok(self):
-        """All calls completed and every oracle holds."""
+        """Whether all calls completed and every oracle holds."""
         return not self.violations and self.ending is Ending.QUIET
 
     @property
     def seen(self):
-        """Flag of the Monitor or violated oracle -> the clock of the first."""
+        """Flag of the Monitor or violated oracle -> its first clock."""
         first: dict[str, int] = {}
         for item in self.violations:
             first.setdefault(item.oracle, item.clock)
@@ -74,7 +74,7 @@ class Result:
 
     @property
     def as_expected(self):
-        """Exactly the oracles that the scenario names are violated, and the run came to an end."""
+        """Whether exactly the oracles that the scenario names are violated, and the run came to an end."""
         violated = {item.oracle for item in self.violations}
         return violated == set(self.prepared.expected) and self.ending is not Ending.LIMIT
 
@@ -113,15 +113,16 @@ def run(prepared, *, engine=None, out=None, name=None, waves=True, record=False,
         progress=lambda clock: None):
     """Run, observe and judge. Observing does not change the run.
 
-    engine : to run on, of the same config; a new PySimEngine if None.  out : the folder for files; None writes none.
-    name : of the files, without suffix; that of the scenario if None.  waves : whether waves are among them. If the run is then a
-    finding, its schedule is among them as well.
+    engine : of the same config; None: a new PySimEngine.  out : the folder for files; None: no files.
+    name : of the files, without suffix; None: the scenario's.  waves : whether to write waves. If the run is then a finding, its
+    schedule is written as well.
     record : whether the Result has the schedule.  progress : called with the clock from time to time.
-    watch : something whose ``add(record, tracker)`` is called with each record, or None. If it has ``on_clock``, that is called as
-        a Sink's is, with the probe in every clock, after the records of the clock.
+    watch : something whose ``add(record, tracker)`` is called with each record, or None. If it has ``on_clock``, that is called
+    like
+        a Sink's, with the probe in every clock, after the records of the clock.
     If the Run has no window, the waves show all clocks of a run of at most 100,000. For a longer run they show the clocks around
     the first violation, or the last ones. (These are not known in advance, so a run that may be long is done twice.)
-    Files appear whole when the run is over. If it is interrupted, earlier files stay. Raises InputError if they
+    Files appear whole when the run has ended. If it is interrupted, earlier files stay. Raises InputError if they
     cannot be written.
     """
     engine = engine or PySimEngine(prepared.run.config)
@@ -143,7 +144,7 @@ def run(prepared, *, engine=None, out=None, name=None, waves=True, record=False,
 def _leave(result, path):
     """Write the Run beside the waves of a finding, so that it can be repeated."""
     path = path.with_name(f"{path.name}.schedule")
-    # What is repeated stays as it is; anything else that is there was of another run.
+    # A file that is being replayed stays as it is; any other one there belongs to another run.
     mine = result.prepared.run.contents is None
     if not result.ok:
         result.files["schedule"] = path
@@ -164,7 +165,7 @@ def _interesting(result):
 
 
 def _run(prepared, engine, path, window, progress, record, watch):
-    """One run, with files if there is a path for them (without suffix), with waves among them if there is a window."""
+    """One run, with files if there is a path for them (without suffix), with waves if there is also a window."""
     config, image, scenario = prepared.run.config, prepared.image, prepared.scenario
     observers = _Observers(prepared, progress, watch)
     files = {}

@@ -25,9 +25,9 @@ _VERSION = 1
 _PER_LINE = 16
 #: The largest limit.
 _MOST = 1 << 40
-#: Fields of a plan that are in a file by name.
+#: Fields of a plan that a file contains by name.
 _NAMED = {"kind": ScheduleKind, "fault": FaultKind}
-#: Fields of a Run that are in a file only if they are not the default.
+#: Fields of a Run that a file contains only if they are not the default.
 _LIMITS = ("max_clocks", "patience", "visits", "window")
 
 
@@ -57,7 +57,7 @@ def write_run(path, run):
 
 
 def read_run(path):
-    """The Run of a file. Raises InputError with what is wrong, and where."""
+    """The Run in a file. Raises an InputError with the error and its place."""
     path = Path(path)
     document = read_json(path, cut_off="is cut off: the rest of the schedule is missing")
     if not isinstance(document, dict) or document.get("format") != _FORMAT:
@@ -69,7 +69,7 @@ def read_run(path):
 
 
 def _run_lengths(schedule):
-    """[(clock, raw), ...] -> lines of "<clocks>x<raw>": for how many clocks what is in force; the last one has no end."""
+    """[(clock, raw), ...] -> lines of "<clocks>x<raw>": how many clocks each is in force; the last one has no end."""
     starts = [(0, 0), *schedule] if not schedule or schedule[0][0] else list(schedule)
     ends = [clock for clock, _ in starts[1:]] + [None]
     runs = [f"{'' if end is None else end - clock}x{raw:x}" for (clock, raw), end in zip(starts, ends, strict=True)]
@@ -104,9 +104,9 @@ class _Reader:
             if name not in ("scenario", "protocol", "litmus"):
                 raise self._refusal(f"files.{name}", "is not known: the run cannot be repeated")
             self._kind(files[name], str, f"files.{name}")
-        # A file from before there was something to leave out is about a machine that has all.
+        # A file from before anything could be left out is about a complete machine.
         config = self._made(MachineConfig, "config", FULL | document["config"])
-        # Faults are only said if there are any.
+        # Faults are in the file only if there are any.
         plan = dict.fromkeys(FAULTS, 0) | {"fault": "none"} | document["plan"]
         self._keys(plan, [item.name for item in fields(Plan)], "plan")
         for name, known in _NAMED.items():

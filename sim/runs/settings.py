@@ -17,7 +17,7 @@ __all__ = [
 #: What ``--set`` accepts, besides ``define.NAME``.
 MACHINE_SETTINGS = tuple(item.name for item in fields(MachineConfig) if item.name != "n_cores")
 STRAP_SETTINGS = tuple(item.name for item in fields(Straps))
-#: Those of them whose value is a name, not a number.
+#: Those of them with a name as value, not a number.
 TEXT_SETTINGS = tuple(item.name for item in fields(MachineConfig) if item.type is str)
 
 
@@ -43,7 +43,7 @@ def preset_config(name):
 
 
 def memory_assignment(name):
-    """What ``--memory sc|tso|pso`` stands for, as a ``--set``. Raises InputError."""
+    """The ``--set`` for ``--memory sc|tso|pso``. Raises InputError."""
     if name.upper() not in MemoryModel.__members__ or name != name.lower():
         raise InputError(f"--memory {name}: must be sc, tso or pso")
     return f"memory_model={MemoryModel[name.upper()].value}"
@@ -88,7 +88,7 @@ def swept(texts):
 def settings(scenario, *, preset="default", assignments=()):
     """The Settings of a run of ``scenario``: the preset, then the scenario's overrides, then ``--set`` (``key=value``).
 
-    Raises InputError that names the place in the scenario, or the ``--set``, that is wrong.
+    Raises an InputError that names the wrong place in the scenario, or the wrong ``--set``.
     """
     machine, straps, defines = {}, {}, dict(scenario.defines)
     for name, value in constants(assignments, "--set", texts=TEXT_SETTINGS).items():
@@ -117,7 +117,7 @@ def settings(scenario, *, preset="default", assignments=()):
 
 
 def _replaced(base, scenario, section, own, assigned):
-    """``base`` with the scenario's own and the assigned fields, all at once, because the limit of one may depend on another."""
+    """``base`` with the scenario's and the assigned fields, all at once, because the limit of one may depend on another."""
     try:
         return replace(base, **{**own, **assigned})
     except ValueError as error:

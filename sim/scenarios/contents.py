@@ -1,4 +1,4 @@
-"""A scenario and an assembled protocol -> what is in the memories when the run starts."""
+"""A scenario and an assembled protocol -> the initial contents of the memories."""
 
 from contextlib import suppress
 
@@ -11,9 +11,24 @@ from sim.texts import shown
 
 from .contracts import contract_of
 
-__all__ = ["contents"]
+__all__ = ["OPTIONAL", "TooManyWords", "contents"]
 
-#: The fields of the protocol's ``struct command``, and where each comes from. Others are the protocol's own, and start as 0.
+#: Parts of a protocol that most scenarios do not use: constant -> what is missing if it is 0.
+OPTIONAL = {"CONFIG_HOTPLUG_CPU": "cpu_down", "CALLING": "functions that call"}
+
+
+class TooManyWords(InputError):
+    """The microcode store is too small for the image. ``optional``: the image's parts that may be left out (``OPTIONAL``)."""
+
+    def __init__(self, image, depth):
+        self.optional = tuple(name for name in OPTIONAL if image.constants.get(name))
+        advice = [f"--set microcode_depth={1 << ceil_log2(len(image.words))}",
+                  *(f"--set define.{name}=0 leaves out {what}" for name, what in OPTIONAL.items() if name in self.optional)]
+        super().__init__(f"the protocol has {len(image.words)} microwords, but the machine stores {depth} ({'; '.join(advice)})",
+                         file=image.path)
+
+
+#: The fields of the protocol's ``struct command``, and their sources. Others are the protocol's own, and start as 0.
 _FIELDS = {
     "routine": lambda command, image: image.symbols[f"cmd_{command.call}"],
     "func": lambda command, image: image.symbols[f"func_{command.func}"],
@@ -27,15 +42,15 @@ _FIELDS = {
     "frozen": lambda command, image: image.constants.get("CPU_TASKS_FROZEN", 1) if command.frozen else 0,
     "data": lambda command, image: 0,
 }
-#: The field that says what a call owes. Of a protocol with a command loop of its own, which need not have it, no call is judged.
+#: The field with what a call owes. A protocol with its own command loop may lack it; then none of its calls is judged.
 _CONTRACT = "contract"
 
 
 def contents(scenario, image, config):
     """The Contents of a machine of this config that runs ``scenario`` with the protocol ``image``.
 
-    The command blocks stand on the heap, core after core, each list ended by a block of zeros; ``program[core]`` says where
-    it starts. Raises InputError if the protocol lacks something that the scenario uses, or if it does not fit the machine.
+    The command blocks are on the heap, core after core, each list ended by a block of zeros; ``program[core]`` holds where it
+    starts. Raises InputError if the protocol lacks something that the scenario uses, or if it does not fit the machine.
     """
     assert (image.n_cores, image.xlen) == (scenario.n_cores, config.xlen) == (config.n_cores, image.xlen)
     image.check_registers(config)
@@ -71,7 +86,7 @@ def _offsets(image):
         raise InputError("the protocol does not declare struct command, which the cores' programs consist of", file=image.path)
     offsets = {}
     for item in image.structs["command"].fields:
-        # The mask may be a struct of its own: it begins with its first word.
+        # The mask may be a struct: it begins with its first word.
         offsets.setdefault(item.path.split(".")[0], item.offset)
     for name in _FIELDS:
         if name not in offsets:
@@ -97,7 +112,7 @@ def _check_entry(scenario, command, image, key, prefix):
     name = getattr(command, key)
     if prefix + name not in image.entries:
         known = sorted(entry.removeprefix(prefix) for entry in image.entries if entry.startswith(prefix))
-        # A func that the scenario leaves out is not in the file: point at the command.
+        # A func that the scenario omits is not in the file: point at the command.
         path = (*command.path, key) if scenario.document.has((*command.path, key)) else command.path
         raise scenario.document.refusal(path, f'names the {key} "{name}", which the protocol {image.path.name} does not have'
                                               f"{closest(name, known)} (it has: {', '.join(known)})")
@@ -105,8 +120,7 @@ def _check_entry(scenario, command, image, key, prefix):
 
 def _check_fit(scenario, image, config, arena_words):
     if len(image.words) > config.microcode_depth:
-        raise InputError(f"the protocol has {len(image.words)} microwords, but the machine stores {config.microcode_depth} "
-                         f"(--set microcode_depth={1 << ceil_log2(len(image.words))})", file=image.path)
+        raise TooManyWords(image, config.microcode_depth)
     if arena_words > config.arena_depth:
         raise InputError(f"the scenario and its protocol need {arena_words} words of arena, but the machine has "
                          f"{config.arena_depth} (--set arena_depth={1 << ceil_log2(arena_words)})", file=scenario.document.path)

@@ -5,7 +5,7 @@ from sim.obligations import Contract, judged_functions
 
 __all__ = ["CONTRACTS", "contract_of"]
 
-#: Nobody knows what it owes.
+#: It is not known what it owes.
 _UNKNOWN = Contract(False, Whom.NOBODY, False, False, False, False, 0)
 _NOTHING = _UNKNOWN._replace(known=True)
 
@@ -22,12 +22,12 @@ CONTRACTS = {
     "cpu_down": _NOTHING,
     "nothing": _NOTHING,
 }
-#: What a target is written as that is beyond all cores.
+#: How a target beyond all cores is written.
 _ABSENT = 255
 
 
 def contract_of(command, core, image):
-    """The Contract of a command of this core. It is not known if the function does not say that it runs."""
+    """The Contract of a command of this core. It is unknown if the function does not emit RUN."""
     contract = CONTRACTS.get(command.like or command.call, _UNKNOWN)
     if not contract.known or image.symbols[f"func_{command.func}"] not in judged_functions(image):
         return _UNKNOWN

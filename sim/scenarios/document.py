@@ -1,4 +1,4 @@
-"""A TOML file that can say where a key stands, so that every refusal names its place."""
+"""A TOML file that knows the places of its keys, so that every refusal names a place."""
 
 import re
 import tomllib
@@ -10,13 +10,13 @@ from sim.texts import nested, read_text, shown
 
 __all__ = ["Document", "Table"]
 
-#: So many beginnings of a file are tried at a time.
+#: How many beginnings of a file are tried at a time.
 _TRIES = 50
 _TYPES = {str: "a string", bool: "true or false", int: "a whole number", list: "a list", dict: "a table"}
 
 
 def _key(path):
-    """A key path as people write it: ``program[1].commands[0].mask``."""
+    """A key path, as displayed: ``program[1].commands[0].mask``."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
 
@@ -53,11 +53,11 @@ class Document:
         return Table(self, (), self.content)
 
     def has(self, path):
-        """Whether the file says something at ``path``."""
+        """Whether the file has something at ``path``."""
         return _reaches(self.content, path)
 
     def refusal(self, path, message):
-        """The InputError that says ``message`` about the key at ``path``."""
+        """The InputError with ``message`` about the key at ``path``."""
         line = self._line(path)
         text = column = None
         if line is not None:
@@ -69,7 +69,7 @@ class Document:
         return InputError(f"{_key(path)} {message}" if path else message, file=self.path, line=line, column=column, text=text)
 
     def at_end(self, message):
-        """The InputError about what is missing, at the end of the file."""
+        """The InputError about something missing, at the end of the file."""
         lines = self.text.splitlines() or [""]
         return InputError(message, file=self.path, line=len(lines), text=lines[-1])
 
@@ -83,13 +83,13 @@ class Document:
         return InputError(f"is not TOML: {message}", file=self.path, line=line, column=int(column or len(text) + 1), text=text)
 
     def _too_long(self):
-        """Python takes no number of more than some thousand digits, and tomllib does not say where it is."""
+        """Python refuses numbers with more than some thousand digits, and tomllib does not say where."""
         line, found = next((number, found) for number, line in enumerate(self.text.splitlines(), 1)
                            if (found := re.search(r"[0-9_]{4000,}", line)))
         return InputError("a number has at most 64 bits", file=self.path, line=line, column=found.start() + 1, text=found.string)
 
     def _check_numbers(self):
-        """Refuse a number that no word has a place for."""
+        """Refuse a number that fits no word."""
         stack = [((), self.content)]
         while stack:
             path, value = stack.pop()
@@ -102,17 +102,17 @@ class Document:
     def _line(self, path):
         """The line (from 1) on which the key at ``path`` starts, or None.
 
-        tomllib tells no places. But the shortest beginning of the file that contains the key ends on its line.
+        tomllib gives no places. But the shortest beginning of the file that contains the key ends on its line.
         """
         if not path:
             return None
         if not _reaches(self.content, path):
             return None
         lines = self.text.splitlines()
-        before, after = 0, len(lines)           # the beginning of so many lines does not contain it, that of so many does
+        before, after = 0, len(lines)           # the beginning of this many lines does not contain it; of this many does
         while after - before > 1:
             middle = (before + after) // 2
-            # Not every beginning is TOML: from the middle on down, then up, to one that is.
+            # Not every beginning is TOML: search from the middle down, then up, for one that is.
             for number in [*range(middle, before, -1), *range(middle + 1, after)][:_TRIES]:
                 reached = self._beginning_reaches(lines[:number], path)
                 if reached is not None:
@@ -124,7 +124,7 @@ class Document:
 
     @staticmethod
     def _beginning_reaches(lines, path):
-        """Whether the first lines of the file contain the key; None if they are no TOML. What is open at their end is an array,
+        """Whether the first lines of the file contain the key; None if they are not TOML. What is open at their end is an array,
         perhaps in an inline table in an array."""
         for closing in ("", "]", "]]", "]}]"):
             try:
@@ -135,7 +135,7 @@ class Document:
 
 
 class Table:
-    """One table of a Document, read key by key. Every method refuses what is not as it should be."""
+    """One table of a Document, read key by key. Every method refuses malformed values."""
 
     def __init__(self, document, path, content):
         self.document = document

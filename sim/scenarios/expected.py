@@ -1,4 +1,4 @@
-"""The verdicts that are expected of a protocol: a file beside it, ``v4.expected.toml`` beside ``v4.uasm``."""
+"""The expected verdicts of a protocol: a file beside it, ``v4.expected.toml`` beside ``v4.uasm``."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ class Expected:
 
 
 def expectations(protocol, oracles):
-    """All that is said beside a protocol's file; nothing if there is no such file. oracles : their names. Raises InputError."""
+    """All entries of the file beside a protocol; none if there is no such file. oracles : their names. Raises InputError."""
     path = protocol.with_suffix(".expected.toml")
     if not path.is_file():
         return ()
@@ -39,7 +39,7 @@ def expectations(protocol, oracles):
 
 
 def expected_of(protocol, oracles, *, scenario, memory, cores):
-    """The oracles that a run violates, as far as the protocol's file says it."""
+    """The oracles that a run violates according to the protocol's file."""
     rows = expectations(protocol, oracles)
     return next((row.violations for row in rows if row.covers(scenario, memory, cores)), ())
 

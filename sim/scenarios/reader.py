@@ -22,12 +22,12 @@ _TOP = ("title", "protocol", "cores", "min_cores", "machine", "straps", "defines
         "program")
 _COMMAND = ("call", "func", "target", "mask", "wait", "at", "delay", "repeat", "nested", "frozen")
 
-#: What a call cannot do without. Calls of the user's own protocol need nothing.
+#: The keys that a call requires. Calls of the user's own protocol require none.
 _NEEDS = {
     "single": "target", "csd": "target", "many": "mask",
     "cpu_up": "target", "cpu_down": "target", "cpu_up_canceled": "target",
 }
-#: What of a command each call of the shipped protocols looks at. Those of the user's own protocol may look at everything.
+#: The keys that each call of the shipped protocols uses. Those of the user's own protocol may use all.
 _USES = {
     "single": ("func", "target", "wait", "nested"), "csd": ("func", "target", "wait", "nested"),
     "many": ("func", "mask", "wait", "nested"), "all": ("func", "wait", "nested"), "each": ("func", "wait", "nested"),
@@ -35,9 +35,9 @@ _USES = {
     "cpu_up": ("target", "frozen"), "cpu_down": ("target", "frozen"), "cpu_up_canceled": ("target", "frozen"),
 }
 _ALWAYS = ("call", "at", "delay", "repeat")
-#: The functions of the shipped protocols that call nobody.
+#: The functions of the shipped protocols that make no call.
 _PLAIN = ("nop", "work", "count", "touch", "clear_bit")
-#: What is counted of the interrupt messages of a run (see ``sim.messages``).
+#: What is counted about the interrupt messages of a run (see ``sim.messages``).
 MESSAGES = ("sent", "delivered", "merged", "refused", "nobody", "unaccepted")
 #: Linux answers ENXIO to an absent core in smp_call_function_single(); everywhere else it is an error of the scenario.
 _ANY_TARGET = ("single",)
@@ -47,7 +47,7 @@ _ANY_TARGET = ("single",)
 class Command:
     """One command of one core, with every choice made. ``target``, ``mask`` and ``nested`` are 0 where the call has none.
 
-    like : the shipped call whose contract it has; None: the one of its name.
+    like : the shipped call with the same contract; None: the one of its name.
     path : its place in the scenario's document.
     """
 
@@ -73,21 +73,21 @@ class Scenario:
     ----------
     name : of the file, without folder and suffix.
     protocol : name of a shipped protocol, or path of a ``.uasm`` file.
-    seed : that the random numbers were drawn with.
+    seed : of the random numbers.
     machine, straps : overrides of fields of MachineConfig and Straps.
     defines : constants for the assembler.
     expected : oracles that are expected to be violated, sorted.
-    results : id of a call -> what it must return.  data : name of an arena word -> what it must be at the end.
-    messages : what is counted of messages -> how many there must be.
-    patience, visits : limits of the watchdog and of O10; None for their own.
+    results : id of a call -> what it must return.  data : name of an arena word -> its required final value.
+    messages : what is counted about messages -> the required number.
+    patience, visits : limits of the watchdog and of O10; None: their defaults.
     online : mask of the cores that are online from the start.
-    allocation_failures : bit ``16 - k`` is set if the k-th allocation for a core that comes fails.  kmalloc_failures : of those
-        for calls.
+    allocation_failures : bit ``16 - k`` is set if the k-th allocation for an arriving core fails.  kmalloc_failures : the same for
+        allocations of calls.
     work : clocks that func ``work`` takes, by core.
     programs : commands, by core.
     bounds : (path in the document, largest value that the number there may take).
     idle : commands that no core has, which are checked all the same.
-    remarks : what is probably not meant: an InputError each, to be told and not raised.
+    remarks : probable mistakes: an InputError each, to report and not to raise.
     """
 
     name: str
@@ -138,8 +138,8 @@ def is_shipped(scenario):
 def read_scenario(path, *, cores=None, seed, text=None):
     """Read and check a scenario.
 
-    path : of the TOML file.  text : instead of what is in it, which then need not exist.
-    cores : instead of the scenario's own.  seed : of what it leaves to chance.
+    path : of the TOML file.  text : replaces its contents; the file then need not exist.
+    cores : overrides the scenario's own.  seed : of the random choices.
     The same file, cores and seed give the same Scenario. Raises InputError.
     """
     return _Reader(Document(path, text), cores, seed).scenario()
@@ -243,7 +243,7 @@ class _Reader:
         return f"cores 0 to {self.n_cores - 1}" if self.n_cores > 1 else "core 0 only"
 
     def _core_list(self, table, key):
-        """The cores of a list, in its order."""
+        """The cores of a list, in order."""
         cores = table.get(key, list)
         for index, core in enumerate(cores):
             self._has(table, key, core)
@@ -285,7 +285,8 @@ class _Reader:
         return str(self.document.path.parent / protocol) if protocol.endswith(".uasm") else protocol
 
     def _overrides(self, key, kind):
-        """A table of whole numbers, and texts for fields that are: overrides of the fields of ``kind``, or (None) of any name."""
+        """A table of whole numbers, and texts for fields that are texts: overrides of the fields of ``kind``, or (None) of any
+        name."""
         table = self.root.table(key)
         if key == "machine" and "n_cores" in table:
             raise table.refusal("n_cores", "is written as cores, at the top of the file")
@@ -304,7 +305,7 @@ class _Reader:
         return tuple(sorted(set(violations)))
 
     def _expected_numbers(self, key, names, what, *, negative=False):
-        """A table of the names of something and the number that each must have."""
+        """A table of names and their required numbers."""
         table = self.root.table("expect").table(key)
         for name in table.content:
             if not names.fullmatch(name):
@@ -317,7 +318,7 @@ class _Reader:
         return self._whole(table, key, None, at_least=1)
 
     def _calls(self):
-        """Calls of a protocol's own -> the call whose contract they have."""
+        """Calls of the user's own protocol -> the call with the same contract."""
         table = self.root.table("calls")
         for name in table.content:
             like = table.get(name, str)
@@ -393,7 +394,7 @@ class _Reader:
         if len(others) > 1:
             raise others[1].refusal("cores", 'is "others" in a second program')
         programs = tuple(self._program(owner.get(core, others[0] if others else None), core) for core in range(self.n_cores))
-        # Of cores that there are not with so few: read last, so that their chance is nobody's.
+        # Programs for cores that this machine lacks are read last, so that they do not change the random numbers of the others.
         idle = () if not others or len(owner) < self.n_cores else self._program(others[0], 0)
         if not any(programs):
             raise self.document.refusal(tables[0].path, "is for no core of this machine, so no core has anything to do")
@@ -401,7 +402,7 @@ class _Reader:
         return programs, idle
 
     def _remark_offline(self, tables, programs):
-        """A program of its own for a core that nobody brings online."""
+        """Remark on a program for a core that is never brought online."""
         commands = [command for program in programs for command in program]
         if any(command.call not in _USES for command in commands):
             return
@@ -449,7 +450,7 @@ class _Reader:
         )
 
     def _remark_unused(self, table, call, func):
-        """Keys that the call does not look at; once, however many cores have the command."""
+        """Remark on keys that the call does not use; once, however many cores have the command."""
         for key in table.content:
             unused = key not in _ALWAYS and call in _USES and key not in _USES[call]
             remark = f'is ignored by "{call}"'

@@ -12,8 +12,8 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def scenario_text(tables, *, file=None):
-    """The TOML text of a dict: tables as dicts, arrays as lists, tuples or ranges. Each command is on a line of its own, so that a
-    message about it can show the line. Raises InputError, which names the key and the file, for what a scenario cannot contain."""
+    """The TOML text of a dict: tables as dicts, arrays as lists, tuples or ranges. Each command is on its own line, so that a
+    message about it can show the line. Raises an InputError with the key and the file for what a scenario cannot contain."""
     try:
         return _scenario_text(tables)
     except InputError as error:
@@ -67,5 +67,5 @@ def _value(value, place):
 
 
 def _text(text):
-    """A basic string: as JSON's, but for the one control character that JSON leaves as it is."""
+    """A basic string: as in JSON, except for the one control character that JSON does not escape."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

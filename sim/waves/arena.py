@@ -1,4 +1,4 @@
-"""The arena as waves show it: every word of every object by its name, what pointers point at, flags as words."""
+"""The arena in waves: every word of every object by its name, what pointers point at, flags as words."""
 
 from os.path import commonprefix
 
@@ -6,7 +6,7 @@ __all__ = ["ArenaSignals", "word_names"]
 
 
 def word_names(image):
-    """address -> name as ``image.name_of`` gives it, for all words of all objects."""
+    """address -> name as ``image.name_of`` returns it, for all words of all objects."""
     return {
         item.address + field.offset: f"{item.name}.{field.path}" if field.path else item.name
         for item in image.objects for field in item.type.fields
@@ -18,10 +18,10 @@ class ArenaSignals:
 
     Parameters
     ----------
-    image : whose objects they are.
+    image : it has the objects.
     arena : address -> word, at the start of the run.
-    names : as ``word_names`` gives them.
-    add : called as ``add(scope, name, width, value)`` for each signal (width 0: text); gives the key under which
+    names : as from ``word_names``.
+    add : called as ``add(scope, name, width, value)`` for each signal (width 0: text); returns the key under which
         ``commit`` reports its values.
     """
 
@@ -48,7 +48,7 @@ class ArenaSignals:
                     self._add_pointer(scope, f"{name}->", address, field.points_to, add)
 
     def commit(self, address, word, values):
-        """A word has changed: puts the new value of every signal that shows it into the mapping ``values``."""
+        """Process a changed word: put the new value of every signal that shows it into the mapping ``values``."""
         self._words[address] = word
         for key, show in self._shown.get(address, ()):
             values[key] = show(word)
@@ -82,14 +82,14 @@ class ArenaSignals:
 
 
 def _flags(image):
-    """What each flag is called -> the Part that plays it: the constants without what all their names begin with."""
+    """The name of each flag -> the Part that has it: the constants without their common prefix."""
     parts = [part for role in ("flag.lock", "flag.wait", "flag.other") for part in image.roles.get(role, ())]
     shared = commonprefix([part.name for part in parts]).rpartition("_") if len(parts) > 1 else ("", "", "")
     return {part.name.removeprefix("".join(shared[:2])): part for part in sorted(parts, key=lambda part: part.value)}
 
 
 def flag_text(word, flags):
-    """``LOCK|WAIT``: the names of the flags that are set, and what is left as a number. ``flags``: [(value, name)]."""
+    """``LOCK|WAIT``: the names of the set flags, and the remaining bits as a number. ``flags``: [(value, name)]."""
     names = []
     for value, name in flags:
         if value and word & value == value:

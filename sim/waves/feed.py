@@ -1,4 +1,4 @@
-"""Hands to the wave writer what the tracker and the oracles know, clock by clock."""
+"""Passes what the tracker and the oracles know to the wave writer, clock by clock."""
 
 from sim.calls import Stage
 
@@ -15,7 +15,7 @@ class WaveFeed:
     ----------
     writer : the WaveWriter, made with ``stages=STAGES``.  tracker : the CallTracker.
     judges : oracles and watchdog; each has ``violations``.
-    end : the clock after the last that is written, if the run gets that far.
+    end : the clock after the last one to write, if the run gets that far.
     """
 
     def __init__(self, writer, tracker, judges, *, end):
@@ -27,7 +27,7 @@ class WaveFeed:
         self._contexts = [None] * tracker.config.n_cores
 
     def on_clock(self, clock, records, probe):
-        """One clock, after the tracker and the judges have seen its records."""
+        """One clock, once the tracker and the judges have seen its records."""
         if clock >= self._end:
             return
         self._writer.on_clock(clock, records, probe)
@@ -41,13 +41,13 @@ class WaveFeed:
         self._tell(clock)
 
     def close(self, clocks):
-        """The run is over after so many clocks, and the judges have finished."""
+        """The run has ended after this many clocks, and the judges have finished."""
         if clocks <= self._end:
             self._tell(clocks - 1)
         self._writer.close(min(clocks, self._end))
 
     def _tell(self, clock):
-        """Violations that have been found since the last time."""
+        """Write the violations found since the last call."""
         for index, judge in enumerate(self._judges):
             for item in judge.violations[self._told[index]:]:
                 self._writer.violation(clock, f"{item.oracle}: {item.sentence}")

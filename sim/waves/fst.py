@@ -1,5 +1,5 @@
-"""Waves as FST, the compressed format of GTKWave, which Surfer and others read, too: the scopes, names, clocks and values of a VCD
-of ours."""
+"""Waves as FST, the compressed format of GTKWave, which Surfer and others also read: the scopes, names, clocks and values of a VCD
+from crosscall."""
 
 import re
 from importlib.util import find_spec
@@ -13,7 +13,7 @@ from .writer import ESCAPES
 
 __all__ = ["check_fst", "write_fst"]
 
-#: What the VCD writes for a character that ends a value there -> the character.
+#: The VCD's replacement for a character that would end a value -> the character.
 _MEANT = {text: chr(code) for code, text in ESCAPES.items()}
 _ESCAPED = re.compile("|".join(map(re.escape, _MEANT)))
 
@@ -28,7 +28,7 @@ def write_fst(vcd, path):
     """Write the FST of a VCD that crosscall wrote: whole, or not at all. Equal VCDs give equal files. Raises InputError or
     MissingToolError."""
     check_fst()
-    # The library writes by name, and other files beside it.
+    # The library writes by name, and puts other files beside it.
     with TemporaryDirectory(prefix="crosscall-") as folder:
         made = Path(folder) / "waves.fst"
         try:
@@ -42,7 +42,7 @@ def write_fst(vcd, path):
 
 
 class _Writer:
-    """One file of the library's."""
+    """One file of the library."""
 
     def __init__(self, path):
         from pylibfst import ffi, lib
@@ -51,12 +51,12 @@ class _Writer:
         self._file = lib.fstWriterCreate(self._text(str(path)), 1)
         if self._file == ffi.NULL:
             raise OSError(0, "there is no room for it")
-        # The smallest; of the others some are quicker.
+        # The smallest; some of the others are faster.
         lib.fstWriterSetPackType(self._file, lib.FST_WR_PT_ZLIB)
         lib.fstWriterSetRepackOnClose(self._file, 1)
         lib.fstWriterSetDate(self._file, self._text(""))
         lib.fstWriterSetTimescale(self._file, -9)
-        self._vars = {}               # id in the VCD -> (handle, width; None: it is a text)
+        self._vars = {}               # id in the VCD -> (handle, width; None: text)
 
     def write(self, lines):
         """lines : of the VCD."""
@@ -103,7 +103,7 @@ class _Writer:
             elif first == "b":
                 value, code = line[1:].split()
                 handle, width = known[code]
-                # VCD leaves out leading zeros.
+                # VCD omits leading zeros.
                 change(file, handle, value.rjust(width, "0").encode())
             elif first == "s":
                 value, _, code = line[1:-1].rpartition(" ")

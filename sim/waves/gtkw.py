@@ -1,8 +1,8 @@
-"""The save file that opens a VCD in GTKWave as a person wants to see it, and the filters that it uses.
+"""The save file that opens a VCD in GTKWave with the useful signals in order, and the filters that it uses.
 
-All names of files in it are relative. GTKWave finds them from any working directory, and after the folder has moved,
-because the save file also names itself (``[savefile]``): GTKWave 3.3.118 resolves names relative to a save file that
-says so, and looks in the working directory otherwise [measured].
+All file names in it are relative. GTKWave finds them from any working directory, and after the folder has moved, because the save
+file also names itself (``[savefile]``): GTKWave 3.3.118 then resolves names relative to the save file, and otherwise looks in the
+working directory [measured].
 """
 
 import io
@@ -17,15 +17,17 @@ from rtl.events import ApicEvent, Event
 from rtl.memory.port import MemoryOp
 
 from ..files import make_folder, write_together
+from ..stages import COLOURS
 from .view import Group, view_of
 from .writer import CLOCK_NS
 
 __all__ = ["write_gtkw"]
 
 _WIDTH, _HEIGHT, _NAMES_WIDTH = 1600, 1000, 440
-#: What the frames, the closed signal tree and the scroll bar take.
+_COLOURS = {stage.text: colour for stage, colour in COLOURS.items()}
+#: Pixels for the frames, the closed signal tree and the scroll bar.
 _BORDER = 70
-#: GTKWave's zoom is minus the logarithm to base 2 of the time units in so many pixels.
+#: GTKWave's zoom is minus the logarithm to base 2 of the time units in this many pixels.
 _ZOOM_PIXELS = 200
 
 
@@ -41,12 +43,19 @@ def write_gtkw(writer):
         "state": CoreState, "op": Op, "event": Event, "apic_event": ApicEvent, "memory_op": MemoryOp, "mode": DeliveryMode,
     }
     numbers = {name: [(member.value, member.name) for member in members] for name, members in filters.items()}
-    numbers["stage"] = [(number, text) for number, text in enumerate(writer.stages) if text]
+    numbers["stage"] = [_coloured(number, text) for number, text in enumerate(writer.stages)]
     text = io.StringIO()
     _Save(writer, GTKWSave(text), folder.name).write()
     write_together(*((folder / f"{name}.txt", make_translation_filter(items, "dec") + "\n") for name, items in numbers.items()),
                 (path, text.getvalue()))
     return path
+
+
+def _coloured(number, text):
+    """A stage as a filter translates it. GTKWave fills a value with the colour in front of its text: since 3.0.30, from 2007; older
+    ones show ``?colour?`` as text. No stage is an empty black one."""
+    colour = "black" if not text else _COLOURS.get(text)
+    return number, f"?{colour}?{text}" if colour else text
 
 
 class _Save:
@@ -81,10 +90,12 @@ class _Save:
                 self._trace(item)
 
     def _trace(self, trace):
-        width = self._writer.signals[trace.signal]
-        # GTKWave knows a vector only with its range.
-        full = f"{trace.signal}[{width - 1}:0]" if width > 1 else trace.signal
+        # Its filters do not translate texts.
+        signal = trace.coded or trace.signal
+        width = self._writer.signals[signal]
+        # GTKWave finds a vector only with its range.
+        full = f"{signal}[{width - 1}:0]" if width > 1 else signal
         color = trace.color and GTKWColor[trace.color]
-        # The filters know decimal numbers.
+        # The filters match decimal numbers.
         self._save.trace(full, trace.alias, color, datafmt="dec" if trace.meanings else trace.numbers,
                          translate_filter_file=trace.meanings and f"{self._filters}/{trace.meanings}.txt")

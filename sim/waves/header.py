@@ -1,7 +1,7 @@
-"""What a VCD of ours says about itself: a JSON object in its first comment, and a mark with a checksum at its end.
+"""How a crosscall VCD describes itself: a JSON object in its first comment, and a mark with a checksum at its end.
 
-With it a run can be read from the VCD alone: the machine's configuration and the whole image are in it. Paths are
-reduced to the names of the files, so that the same run gives the same bytes in any folder.
+It contains the machine's configuration and the whole image, so the VCD alone describes the run. Paths are reduced to file names, so
+the same run gives the same bytes in any folder.
 """
 
 import json
@@ -23,9 +23,9 @@ END_MARK = "crosscall end"
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a VCD says about the run that it shows.
+    """The description of the run in a VCD.
 
-    image : the image, with names of files instead of paths.  stages : the names behind the numbers.
+    image : the image, with file names instead of paths.  stages : the names behind the numbers.
     start : first clock in the file.  end : the clock after the last.  meta, comment : as given to the writer.
     """
 
@@ -42,14 +42,14 @@ def header_text(config, image, *, stages, start, meta, comment):
     parts = {"comment": comment, "meta": meta, "start": start, "config": asdict(config), "stages": list(stages),
              "image": _from_image(image)}
     lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in parts.items()]
-    # A "$" might look like the end of the comment; in JSON it can only be inside a string.
+    # A "$" might look like the end of the comment; in JSON it occurs only inside strings.
     return f"{BEGIN_MARK}\n{{\n" + ",\n".join(lines).replace("$", "\\u0024") + "\n}"
 
 
 def parse_header(text, end):
     """(config, metadata) from the text of the first comment and the clock at which the file ends.
 
-    Raises ValueError, KeyError or TypeError if it does not say what ``header_text`` says."""
+    Raises ValueError, KeyError or TypeError if the text is not from ``header_text``."""
     mark, _, body = text.partition("\n")
     if mark != BEGIN_MARK:
         raise ValueError(f"{mark!r} is not {BEGIN_MARK!r}")

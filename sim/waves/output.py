@@ -1,4 +1,4 @@
-"""Where waves are written: into an open file, or into one that appears whole or not at all."""
+"""Where waves are written: an open file, or one that appears whole or not at all."""
 
 import zlib
 
@@ -23,14 +23,14 @@ class OutputStream:
         self._file.flush()
 
     def keep(self):
-        """All is written."""
+        """Everything is written."""
 
     def drop(self):
         """Give up."""
 
 
 class OutputFile(OutputStream):
-    """The same into a file that is not there, or is as it was, until ``keep``."""
+    """The same, into a file that does not appear or change until ``keep``."""
 
     def __init__(self, path):
         super().__init__(WholeFile(path))

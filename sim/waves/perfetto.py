@@ -1,8 +1,9 @@
-"""A run as a trace for Perfetto's viewer (ui.perfetto.dev), in its own format, by the classes of its own schema.
+"""A run as a trace for Perfetto's viewer (ui.perfetto.dev), in its own format, with the classes of its own schema.
 
-One track for each core, with slices in each other: the command or interrupt, the stage of its call, the function, the routine. One
-for the messages of each sender. For each target of each call a flow, which the viewer draws as arrows: from the send to the
-delivery, to the core that accepts it, to the function, and back to the caller if it waits. Counters of queues and of messages
+One track for each core, with nested slices: the command or interrupt, the stage of its call, the function, the routine. One track
+for the messages of each sender. One flow for each target of each call, which the viewer draws as arrows: from the send to the
+delivery, to the core that accepts it, to the function, and back to the caller if it waits. Counters of queues and of messages in
+flight.
 under way.
 """
 
@@ -19,7 +20,7 @@ __all__ = ["check_perfetto", "write_perfetto"]
 
 _RUN, _FABRIC, _TRAVELLING = 1, 2, 3
 _CORES, _SENDERS, _QUEUES = 1000, 2000, 3000
-#: All packets are of one sequence.
+#: All packets belong to one sequence.
 _SEQUENCE = 1
 
 
@@ -30,8 +31,7 @@ def check_perfetto():
 
 
 def write_perfetto(path, name, timeline, calls):
-    """Write the trace of a run. timeline : a Timeline that is finished.  calls : the Calls. Raises InputError or
-    MissingToolError."""
+    """Write the trace of a run. timeline : a finished Timeline.  calls : the Calls. Raises InputError or MissingToolError."""
     check_perfetto()
     with WholeFile(path) as file:
         file.write(_Trace(name, timeline, calls).octets())
@@ -44,7 +44,7 @@ class _Trace:
 
         self._trace = Trace()
         self._types = TrackEvent
-        self._events = []             # (clock, place among those of the clock, number, what fills a TrackEvent)
+        self._events = []             # (clock, rank within the clock, number, what fills a TrackEvent)
         self._numbers = count()
         self._timeline = timeline
         self._tracks(name, timeline.config.n_cores)
@@ -98,9 +98,9 @@ class _Trace:
         fabric.child_ordering = fabric.EXPLICIT
         for core in range(n_cores):
             self._track(_SENDERS + core, _FABRIC, f"sent by core {core}", rank=core)
-        self._track(_TRAVELLING, _RUN, "messages under way", rank=next(ranks)).counter.SetInParent()
+        self._track(_TRAVELLING, _RUN, "messages in flight", rank=next(ranks)).counter.SetInParent()
         for core in range(n_cores):
-            self._track(_QUEUES + core, _RUN, f"requests that wait for core {core}", rank=next(ranks)).counter.SetInParent()
+            self._track(_QUEUES + core, _RUN, f"requests waiting for core {core}", rank=next(ranks)).counter.SetInParent()
 
     def _track(self, uuid, parent, name, rank=None):
         track = self._packet().track_descriptor
@@ -111,10 +111,10 @@ class _Trace:
             track.sibling_order_rank = rank
         return track
 
-    # --- what is on them ------------------------------------------------------------------------------------------------
+    # --- their contents -------------------------------------------------------------------------------------------------
 
     def _slices(self):
-        """Each begins after what ends in the same clock has ended, and inside what begins in it and is longer."""
+        """Each begins after the slices that end in the same clock, and inside longer ones that begin in it."""
         inside_out = list(enumerate(self._timeline.slices))
         for core in range(self._timeline.config.n_cores):
             track, open_until = _CORES + core, []
@@ -129,7 +129,7 @@ class _Trace:
                 self._add(open_until.pop(), track, self._types.TYPE_SLICE_END)
 
     def _flows(self, calls):
-        """(call, target) -> number of the flow of each that was asked; with the ends of the flows on the cores."""
+        """(call, target) -> number of the flow of each requested target; with the ends of the flows on the cores."""
         flows, numbers = {}, count(1)
         for call in calls:
             for target, visit in call.visits.items():

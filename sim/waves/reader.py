@@ -23,8 +23,8 @@ __all__ = ["Recording", "read_records", "refusing"]
 
 
 class Recording(NamedTuple):
-    """records : typed, by clock and within a clock by source, as the engine gave them, but of the cores only those
-    with an event; fields that are not valid are 0."""
+    """records : typed, by clock and within a clock by source, as the engine gave them; of the cores only those with an event.
+    Fields that are not valid are 0."""
 
     config: MachineConfig
     metadata: Metadata
@@ -43,14 +43,14 @@ def read_records(path):
         config, metadata = parse_header(comment, end)
         reader = _Reader(config)
     with refusing(path, lambda: _line_of(content, reader.clock)):
-        # As a string: vcdvcd leaves a file open that it stumbles over.
+        # As a string: vcdvcd leaves a file open if it fails.
         VCDVCD(vcd_string=content.decode("ascii"), signals=reader.signals, store_tvs=False, callbacks=reader)
     return Recording(config, metadata, reader.records)
 
 
 @contextmanager
 def refusing(path, line):
-    """What goes wrong inside is wrong with the waves at ``path``: their checksum is right, so somebody has made them so.
+    """An error inside is an error in the waves at ``path``: their checksum is right, so they were made that way.
 
     line : called for the line to name."""
     try:
@@ -61,20 +61,20 @@ def refusing(path, line):
 
 
 def _line_of(content, clock):
-    """The line at which a clock begins; that of the declarations before the first."""
+    """The line at which a clock begins; for one before the first, the line of the declarations."""
     mark = b"\n$enddefinitions" if clock is None else b"\n#%d\n" % (clock * CLOCK_NS)
     return content[:content.find(mark)].count(b"\n") + 2 if mark in content else 1
 
 
-#: Of what Python says is wrong, so many characters are told.
+#: At most this many characters of Python's error message are shown.
 _LONGEST = 200
 _LINE = re.compile(rb"(?:#\d+|b[01]+ [!-~]+|[01][!-~]+|s[!-~]* [!-~]+|\$(?:dumpvars|end))\n")
 _END = re.compile(rb"\$comment %s ([0-9a-f]{8}) \$end\n" % END_MARK.encode())
 
 
 def _check(path, file):
-    """(text of the first comment, clock at the end), after a look at every line: vcdvcd would stumble over a damaged
-    line without saying where it is, and take a file that breaks off for a run that ends there."""
+    """(text of the first comment, clock at the end), after a check of every line: vcdvcd would fail at a damaged line without
+    naming it, and take a truncated file for a run that ends there."""
     comment, time, crc, number = [], 0, 0, 0
     in_comment, in_changes = True, False
     for number, line in enumerate(file, 1):
@@ -105,12 +105,12 @@ def _check(path, file):
 
 
 def _names(prefix):
-    """The signals that hold what a record says of a message, in its order."""
+    """The signals for a record's fields of a message, in order."""
     return " ".join(f"{prefix}_{name}" for name in MESSAGE)
 
 
 class _Reader(StreamParserCallbacks):
-    """Collects what changes in a clock, and makes its records when the clock is over."""
+    """Collects the changes of a clock, and makes its records at its end."""
 
     def __init__(self, config):
         kinds = [
@@ -130,7 +130,7 @@ class _Reader(StreamParserCallbacks):
                 self.signals += [f"{scope}.{name}" for name in (count, *names.split())]
         self._values = {}             # full name -> number
         self._changed = set()         # full names, in this clock
-        self.clock = None             # the last that was read whole
+        self.clock = None             # the last complete one
 
     def enddefinitions(self, vcd, signals, cur_sig_vals):
         for name in self.signals:
@@ -140,13 +140,13 @@ class _Reader(StreamParserCallbacks):
     def value(self, vcd, time, value, identifier_code, cur_sig_vals):
         name = vcd.data[identifier_code].references[0]
         number = int(value, 2)
-        # The first dump gives everything; a count of 0 is no record.
+        # The first dump sets everything; a count of 0 is no record.
         if number != self._values.get(name, 0):
             self._changed.add(name)
         self._values[name] = number
 
     def time(self, vcd, time, cur_sig_vals):
-        """The clock before the one that begins is over, or the file is."""
+        """The previous clock is complete: another begins, or the file ends."""
         self.clock = time // CLOCK_NS
         for _, maker, scope, number in sorted(self._sources[name] for name in self._changed if name in self._sources):
             self.records.append(maker(time // CLOCK_NS, scope, number))

@@ -1,4 +1,4 @@
-"""What a VCD of ours shows besides the records: where each core was, and the violations."""
+"""What a crosscall VCD shows besides the records: where each core was, and the violations."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -12,14 +12,14 @@ _VIOLATION = "calls.violation_text"
 
 
 class Shown(NamedTuple):
-    """seen : (clock, core, Seen) whenever that changes.  violations : (clock, text as it is in the waves)."""
+    """seen : (clock, core, Seen) at each change.  violations : (clock, text as in the waves)."""
 
     seen: list[tuple[int, int, Seen]]
     violations: list[tuple[int, str]]
 
 
 def read_shown(path, config):
-    """Read it from a file that ``read_records`` has read, so that it is known to be whole."""
+    """Read it from a file that ``read_records`` has read and thus checked."""
     lines = iter(Path(path).read_text(encoding="ascii").splitlines())
     wanted = {f"core{core}.{name}": (core, place) for core in range(config.n_cores) for place, name in enumerate(SEEN)}
     where, told = _identifiers(lines, wanted)
@@ -43,7 +43,7 @@ def read_shown(path, config):
 
 
 def _identifiers(lines, wanted):
-    """(identifier -> what it is wanted for, the identifier of the violation) from the declarations."""
+    """(identifier -> its use, the identifier of the violation) from the declarations."""
     scope, where, told = [], {}, None
     for line in lines:
         words = line.split()

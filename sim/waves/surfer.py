@@ -1,15 +1,15 @@
 """The command file that opens a VCD in Surfer as GTKWave shows it: the same groups, names, colours and first clocks.
 
-Surfer's commands (0.7, docs/commands of its repository) name no rows. A command acts on the row that has the focus, and
-``item_focus`` counts the rows that are visible, so this file knows where each row will be. What follows from that:
+Surfer's commands (0.7, docs/commands of its repository) do not name rows. A command acts on the focused row, and ``item_focus``
+counts visible rows, so this file tracks where each row will be. Consequences:
 
-- A group is made around its first row, which has the focus. What is added while a row has the focus comes behind it, in its group.
-- A group is left by folding it: what is added behind a folded group is outside of it. In the end all are unfolded, and those folded
-  again that are closed.
-- A variable that is not found would be no row, and all focus would be wrong after it. Surfer splits names at every dot, so it finds
-  no signal that has one in its own name: those of the arena. They come last, as a scope, by one command.
-- There is no command for a range of clocks. ``zoom_in`` halves what is shown, and ``cursor_set`` moves it to where the cursor is.
-- ``;`` and ``#`` cannot be said.
+- A group is made around its first row, which has the focus. Rows added while a row has the focus come behind it, in its group.
+- Folding a group leaves it: rows added behind a folded group are outside it. At the end all groups are unfolded, and the closed
+  ones folded again.
+- A variable that is not found makes no row, so all later focus would be wrong. Surfer splits names at every dot, so it does not
+  find signals with a dot in their own name: those of the arena. They come last, as a scope, by one command.
+- There is no command for a range of clocks. ``zoom_in`` halves the visible range, and ``cursor_set`` moves it to the cursor.
+- Names cannot contain ``;`` and ``#``.
 """
 
 import re
@@ -39,9 +39,9 @@ class _Commands:
     def __init__(self, writer):
         self._writer = writer
         self.lines = []
-        self._rows = 0                # that are visible so far
-        self._all = 0                 # that there are, folded ones too
-        self._closed = []             # where the groups are that are closed, if all is unfolded
+        self._rows = 0                # visible so far
+        self._all = 0                 # so far, including folded ones
+        self._closed = []             # rows of the closed groups when everything is unfolded
         self._headers = {}            # Group -> the visible row of its title, by identity
         view = view_of(writer)
         self._show(_without_arena(view.items))
@@ -52,7 +52,7 @@ class _Commands:
         self.lines += ["item_unfocus", f"scope_add_as_group {_ARENA}", *self._zoom(view)]
 
     def _show(self, items, around=(), hidden=False):
-        """around : groups that are made around the first of the items.  hidden : they are in a closed group."""
+        """around : groups to make around the first of the items.  hidden : they are in a closed group."""
         for item in items:
             if isinstance(item, Group):
                 self._group(item, around, hidden)
@@ -62,13 +62,13 @@ class _Commands:
 
     def _group(self, group, around, hidden):
         if group.closed and not hidden:
-            # Where its title comes, behind those of the groups that are made with it.
+            # The row of its title, behind those of the groups that are made with it.
             self._closed.append(self._all + len(around))
         self._show(group.items, (*around, group), hidden or group.closed)
         header = self._headers[id(group)]
         self._focus(header)
         self.lines.append("group_fold_recursive")
-        # Folding takes the focus away.
+        # Folding removes the focus.
         self._focus(header)
         self._rows = header + 1
 
@@ -90,11 +90,11 @@ class _Commands:
             self.lines.append("item_set_format Unsigned")
 
     def _focus(self, row):
-        """Rows have hexadecimal numbers, with the digits a to p."""
+        """Row numbers are hexadecimal, with the digits a to p."""
         self.lines.append("item_focus " + "".join(chr(ord("a") + int(digit, 16)) for digit in f"{row:x}"))
 
     def _zoom(self, view):
-        """The window is at most twice as long as what is to fill it, and in the middle of that stands the cursor."""
+        """The window is at most twice as long as the view's clocks, and the cursor is in their middle."""
         yield "zoom_fit"
         width = self._writer.end - self._writer.start
         while width > 2 * len(view.clocks):
@@ -106,7 +106,7 @@ class _Commands:
 
 
 def _without_arena(items):
-    """Without signals that Surfer does not find, and without groups in which nothing is left."""
+    """Without signals that Surfer does not find, and without groups that this empties."""
     kept = []
     for item in items:
         if isinstance(item, Group):

@@ -1,29 +1,31 @@
-"""What viewers show of a VCD at first: groups of traces, their names and colours, and the clocks that fill the window."""
+"""The initial view of a VCD: groups of traces, their names and colours, and the clocks that fill the window."""
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 __all__ = ["Group", "Trace", "View", "view_of"]
 
-#: With more cores their groups are closed, and a group above them shows what each is at.
+#: With more cores than this their groups are closed, and a group above them shows the stage of each.
 _OPEN_CORES = 8
 
 
 @dataclass(frozen=True)
 class Trace:
-    """A signal. alias : the name that is shown.  color : one of GTKWave's, or None.  numbers : "hex" or "dec".
-    meanings : the name of what its numbers mean, or None."""
+    """A signal. alias : the displayed name.  color : one of GTKWave's, or None.  numbers : "hex" or "dec".
+    meanings : the name of the list that translates its numbers, or None.
+    coded : if the signal is text, one with the numbers of these texts, for viewers that translate and colour them; or None."""
 
     signal: str
     alias: str
     color: str | None
     numbers: str
     meanings: str | None
+    coded: str | None = None
 
 
 @dataclass(frozen=True)
 class Group:
-    """Traces and groups under a title. closed : at first nothing but the title is shown."""
+    """Traces and groups under a title. closed : only the title is visible at first."""
 
     title: str
     closed: bool
@@ -32,7 +34,7 @@ class Group:
 
 @dataclass(frozen=True)
 class View:
-    """items : Traces and Groups, from the top.  clocks : that fill the window, as a range.  marked : the clock with a marker, or
+    """items : Traces and Groups, from the top.  clocks : the range that fills the window.  marked : the clock of the marker, or
     None."""
 
     items: list
@@ -61,9 +63,12 @@ class _Builder:
         yield
         self._open.pop()
 
-    def _trace(self, signal, alias=None, color=None, datafmt="hex", filter_name=None):
+    def _trace(self, signal, alias=None, color=None, datafmt="hex", filter_name=None, coded=None):
         alias = alias or signal.rpartition(".")[2].removesuffix("_text")
-        self._open[-1].append(Trace(signal, alias, color, datafmt, filter_name))
+        self._open[-1].append(Trace(signal, alias, color, datafmt, filter_name, coded))
+
+    def _stage(self, core, alias):
+        self._trace(f"core{core}.stage_text", alias, "orange", filter_name="stage", coded=f"core{core}.stage")
 
     def _build(self):
         self._trace("run.clock", datafmt="dec")
@@ -73,7 +78,7 @@ class _Builder:
         if n_cores > _OPEN_CORES:
             with self._group("stage of each core"):
                 for core in range(n_cores):
-                    self._trace(f"core{core}.stage_text", f"core {core}", "orange")
+                    self._stage(core, f"core {core}")
         for core in range(n_cores):
             self._core(core, n_cores > _OPEN_CORES)
         self._fabric(n_cores > _OPEN_CORES)
@@ -86,7 +91,7 @@ class _Builder:
     def _core(self, core, closed):
         scope, apic = f"core{core}", f"apic{core}"
         with self._group(f"core {core}", closed):
-            self._trace(f"{scope}.stage_text", "stage", "orange")
+            self._stage(core, "stage")
             self._trace(f"{scope}.call_text", "call", "yellow")
             self._trace(f"{scope}.routine", color="normal")
             self._trace(f"{scope}.event_text", "event")
@@ -122,8 +127,8 @@ class _Builder:
                     self._trace(f"{apic}.icr_mode", filter_name="mode")
 
     def _own(self, core):
-        """(name, signal) of the flags, and of the counts of targets still to come, of what is queued for this core's calls. (Of a
-        name with dots GTKWave shows the last part.)"""
+        """(name, signal) of the flags and the counts of outstanding targets of this core's requests. (GTKWave shows only the last
+        part of a name with dots.)"""
         image, signals = self._writer.image, {signal.replace("\\", ""): signal for signal in self._writer.signals}
         for role, suffix in (("csd.flags", "_text"), ("targets.count", "")):
             for item, name, _ in image.places(role):

@@ -1,10 +1,9 @@
 """The one VCD writer: every engine feeds it, and nothing else writes waves.
 
-The header and the first dump are pyvcd's; the value changes after them are written here, because pyvcd's ``change()``
-costs 1.3 us and four cores make 40 changes in a clock: 52 us, where PySim runs a clock in 200 to 300 and waves may
-cost a fifth of that. Here a clock of four cores costs 25 us, all included (of 32 cores, 180): the packed probe is
-compared tile by tile, only the fields that differ are looked at, and a field with few values (a state, a microcode
-address) keeps the finished text of those that it has been seen to take.
+pyvcd writes the header and the first dump; this file writes the value changes after them, because pyvcd's ``change()`` costs 1.3 us
+and four cores make 40 changes in a clock: 52 us, where PySim runs a clock in 200 to 300 and waves may cost a fifth of that. Here a
+clock of four cores costs 25 us in all (of 32 cores, 180): the packed probe is compared tile by tile, only the fields that differ
+are examined, and a field with few values (a state, a microcode address) keeps the finished text of each value it has had.
 """
 
 from pathlib import Path, PurePath
@@ -46,7 +45,7 @@ _EVENTS = _names(Event)
 _APIC_EVENTS = _names(ApicEvent)
 _MEMORY_OPS = _names(MemoryOp)
 _MODES = _names(DeliveryMode)
-#: What records say of a message -> its width.
+#: A record's fields of a message -> width.
 _MESSAGE = {name: field.width for name, field in message_layout}
 
 #: A value ends at a space.
@@ -54,13 +53,13 @@ ESCAPES = {ord(" "): "\\x20", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\
 
 
 def _plain(text):
-    """Text that readers get through: GTKWave loses the variable behind a character that is not ASCII, and vcdvcd takes
-    a "$" anywhere for the start of a keyword."""
+    """Text that readers survive: GTKWave loses the variable after a non-ASCII character, and vcdvcd takes a "$" anywhere for the
+    start of a keyword."""
     return text.encode("ascii", "replace").decode().replace("$", "?")
 
 
 class _Variable:
-    """One variable of the VCD and the value that it has."""
+    """One variable of the VCD and its value."""
 
     __slots__ = ("handle", "render", "value", "width")
 
@@ -78,7 +77,7 @@ class _Variable:
 
 
 class _Number:
-    """A field of the probe that is shown as it is."""
+    """A field of the probe that is shown unchanged."""
 
     def __init__(self, variable):
         self._variable = variable
@@ -90,8 +89,7 @@ class _Number:
 
 
 class _Code:
-    """A field of the probe with few values, each shown by several variables that all change with it; ``meaning`` gives
-    their values."""
+    """A field of the probe with few values. Several variables show it and change with it; ``meaning`` returns their values."""
 
     def __init__(self, variables, meaning):
         self.variables = tuple(variables)
@@ -109,7 +107,7 @@ class _Code:
 
 
 class _Address(_Code):
-    """The microcode address: of its variables only some change from one value to the next."""
+    """The microcode address: only some of its variables change from one value to the next."""
 
     def change(self, old, new):
         text = self._texts.get((old, new))
@@ -123,26 +121,26 @@ class _Address(_Code):
 class WaveWriter:
     """Writes the waves of one run, or of a window of it.
 
-    It is a context manager: a run that ends in an exception, or without ``close``, leaves no file. It is also what
-    engines call a sink, and must see every clock that has records from the first clock of the run, also when it writes
-    from a later one: the arena, and what each source said last, are states.
+    A context manager: a run that ends in an exception, or without ``close``, leaves no file. It is also a sink for engines. It must
+    see every clock that has records from the first clock of the run, even if it writes from a later one: the arena and the last
+    record of each source are states.
 
     Parameters
     ----------
     target : path of the file, or a binary file, which stays open.
     config, image : of the run.
     arena : address -> word at the start of the run, on top of the image's: ``Contents.arena``.
-    stages : the texts of the stages that ``annotate`` names by number. The first is none, and shown as nothing.
-    start : first clock that is written. Its dump holds every signal as it is in that clock. Counts start here.
-    meta : anything that JSON can say; the reader gives it back.
-    comment : a sentence for whoever opens the file.
+    stages : the texts of the stages that ``annotate`` names by number. The first means no stage, and is shown as nothing.
+    start : first clock to write. Its dump holds the value of every signal in that clock. Counts start here.
+    meta : any JSON data; the reader returns it.
+    comment : a sentence for readers of the file.
 
     Members
     -------
     signals : full name -> width of every signal; 0 is text.
     path : of the file, or None.  end : the clock after the last, when closed.
     first_call : (first, last) clock of the call that was annotated first, as far as it is in the file; or None.
-    first_violation : the clock of the first one in the file, or None.
+    first_violation : the clock of the first violation in the file, or None.
     """
 
     def __init__(self, target, config, image, *, arena=None, stages=("",), start=0, meta=None, comment=""):
@@ -159,18 +157,18 @@ class WaveWriter:
                     "bank": self._commit_record}
         self._handlers = [handlers[kind] for kind in self._sources.kinds]
         self._clock = None
-        self._counting = False        # this clock is written
-        self._written = False         # header and first dump are
+        self._counting = False        # whether this clock is written
+        self._written = False         # whether header and first dump are
         self._pending = {}            # variable -> value in this clock
         self._lines = []              # value changes of this clock that are already text
         self._tiles = [None] * config.n_cores   # the probe of the clock before, by tile
         self._sent = []               # cores that sent a message in this clock
-        self._left = {}               # source -> cores that its message has not been delivered to
+        self._left = {}               # source -> cores that its message has not reached
         self._calls = {None: 0}       # text -> number, in the order of their first annotation
         header = header_text(config, image, stages=self.stages, start=start, meta=meta, comment=comment)
         self.path = None if hasattr(target, "write") else Path(target)
         self._output = OutputFile(self.path) if self.path else OutputStream(target)
-        # No date: the same run gives the same bytes.
+        # No date, so that the same run gives the same bytes.
         self._vcd = VCDWriter(self._output, "1 ns", date="", comment=header, version="crosscall",
                               init_timestamp=start * CLOCK_NS)
         try:
@@ -186,7 +184,7 @@ class WaveWriter:
         if self._output:
             self.discard()
 
-    # --- what comes in --------------------------------------------------------------------------------------------
+    # --- input ----------------------------------------------------------------------------------------------------
 
     def on_clock(self, clock, records, probe):
         """One clock of the run. The probe is needed in every clock from ``start``, and ignored before."""
@@ -214,7 +212,7 @@ class WaveWriter:
                 differ &= above
 
     def annotate(self, clock, core, call, stage):
-        """What the call tracker knows of a core from this clock on; before or after ``on_clock`` of the same clock.
+        """Set what the call tracker knows about a core from this clock on; before or after ``on_clock`` of the same clock.
 
         call : text that names the call that the core works on, or None.  stage : its number.
         """
@@ -229,14 +227,14 @@ class WaveWriter:
             self.first_call = (self.first_call[0] if self.first_call else clock, clock)
 
     def violation(self, clock, text):
-        """A property does not hold. Several in one clock share the text."""
+        """A property is violated. Several in one clock share the text."""
         self._advance(clock)
         if self.first_violation is None and clock >= self.start:
             self.first_violation = clock
         self._tell(self._violation, _plain(text))
 
     def _tell(self, variables, text, count=True):
-        """Another one of what a count and a text are for. Several in one clock share the text."""
+        """Another occurrence of what a count and a text show. Several in one clock share the text."""
         number, words = variables
         pending = self._pending
         if number in pending:
@@ -245,10 +243,10 @@ class WaveWriter:
         pending[words] = text
 
     def close(self, end_clock):
-        """The run is over, its last clock was ``end_clock - 1``: the file appears."""
+        """The run has ended with clock ``end_clock - 1``: the file appears."""
         if end_clock <= self.start:
             self.discard()
-            raise InputError(f"the waves start at clock {self.start}, but the run was over after {end_clock} clocks")
+            raise InputError(f"the waves start at clock {self.start}, but the run ended after {end_clock} clocks")
         self._advance(end_clock - 1)
         self._flush()
         output = self._output
@@ -259,7 +257,7 @@ class WaveWriter:
         self.end = end_clock
 
     def discard(self):
-        """Give up: no file."""
+        """Give up: leave no file."""
         self._output.drop()
         self._output = None
 
@@ -276,7 +274,7 @@ class WaveWriter:
             self._pending[self._counter] = clock
 
     def _flush(self):
-        """All of this clock is known."""
+        """Everything about this clock is known."""
         pending, lines = self._pending, self._lines
         for core in self._sent:
             for name in ("call", "call_text"):
@@ -351,7 +349,7 @@ class WaveWriter:
         pending[variables["delivered_mode_text"]] = _MODES[record.mode]
         pending[variables["accepted"]] = int(not nobody)
         if nobody:
-            what = f"core {record.source}: interrupt {record.vector:#x} to {record.destination:#x} reached nobody"
+            what = f"core {record.source}: interrupt {record.vector:#x} to {record.destination:#x} reached no core"
             self._tell(self._vanished, what, self._counting)
         left = self._left.get(record.source, set())
         left.discard(record.target)
@@ -436,7 +434,7 @@ class WaveWriter:
         self._arena = ArenaSignals(self.image, arena, self._word_names, self._add)
 
     def _probe_fields(self, layout, core, apic, fabric):
-        """bit of a tile's probe -> (offset, mask, mask of all bits above, field) of the field that it is in."""
+        """bit of a tile's probe -> (offset, mask, mask of all bits above, field) of the field that contains it."""
         table = []
         for path, offset, width in _leaves(layout):
             field = self._probe_field(path, width, core, apic, fabric)
@@ -490,7 +488,7 @@ class WaveWriter:
                 return _Number(self._add(apic, name, width))
 
     def _word(self, pc):
-        """What is shown of a microword: pc, routine, label, line, source, op, op_text."""
+        """What is shown for a microword: pc, routine, label, line, source, op, op_text."""
         image, line = self.image, self.image.lines.get(pc)
         raw = image.words[pc] if pc < len(image.words) else 0
         op = raw >> _OP.offset & (1 << _OP.width) - 1

@@ -1,1 +1,1 @@
-"""Who does pieces of work side by side: processes of this machine, or a cluster."""
+"""Workers that do pieces of work side by side: processes of this machine, or a cluster."""

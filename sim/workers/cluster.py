@@ -1,7 +1,7 @@
-"""The workers of a Dask scheduler, with the interface of processes (``Workers``): on whichever machines they run.
+"""The workers of a Dask scheduler, on any number of machines, with the interface of processes (``Workers``).
 
-The scheduler gives a task whose worker is gone to another one, so nothing is lost but time. Workers may come and go while there is
-work; as long as there are none, it waits.
+The scheduler gives the task of a lost worker to another one, so only time is lost. Workers may come and go during the work; while
+there are none, the scheduler waits.
 """
 
 import logging
@@ -15,41 +15,41 @@ from sim.errors import InputError, MissingToolError
 
 __all__ = ["ClusterWorkers"]
 
-#: Tasks that a worker has at a time, for each of its threads: one to work on and one to go on with.
+#: Tasks that a worker has at a time, per thread: one in progress and one waiting.
 _AHEAD = 2
-#: Seconds: for reaching the scheduler, between looks at who is there, and until a caller hears that there is no result yet.
+#: Seconds: to reach the scheduler, between checks of the workers, and until a caller without results gets control back.
 _REACH, _LOOK, _QUIET = 10, 1, 1
 _ADDRESS = r"(tcp|tls|ws|wss)://(\[[0-9a-fA-F:]+\]|[^\s/:]+):[0-9]{1,5}"
 
 
 class ClusterWorkers:
-    """A context: what has not been done when it ends is forgotten.
+    """A context: what is unfinished when it ends is dropped.
 
     Parameters
     ----------
-    where : "local": a cluster of its own, on this machine; or the address of a scheduler.
-    work : called in one of the workers with each task, gives its result; it can be pickled.
-    count : how many workers a local cluster has.
-    tell : called with what is to be said of the cluster.
+    where : "local": a new cluster on this machine; or the address of a scheduler.
+    work : called in a worker with each task, returns its result; picklable.
+    count : number of workers of a local cluster.
+    tell : called with remarks about the cluster.
 
-    Raises InputError for what is no address, and MissingToolError if Dask or the scheduler is not there.
+    Raises InputError for a malformed address, and MissingToolError without Dask or a scheduler.
     """
 
     def __init__(self, where, work, *, count, tell=lambda line: None):
         if where != "local" and not re.fullmatch(_ADDRESS, where):
-            raise InputError(f"--cluster {where}: must be local, or the address of a Dask scheduler, as tcp://HOST:PORT")
+            raise InputError(f"--cluster {where}: must be local, or the address of a Dask scheduler, such as tcp://HOST:PORT")
         try:
             import dask
             import distributed
         except ImportError:
             raise MissingToolError("--cluster needs Dask: `pip install 'crosscall[cluster]'`") from None
-        # Whatever it has to say of workers that come and go, the caller says by himself.
+        # The caller reports workers that come and go, so Dask need not.
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         warnings.filterwarnings("ignore", module="distributed")
         dask.config.set({"distributed.comm.timeouts.connect": _REACH, "distributed.logging.distributed": "critical"})
         self._where, self._work, self._tell = where, work, tell
         self._results = queue.SimpleQueue()
-        self._given = {}                # key of what has been given -> its future
+        self._given = {}                # key of a task in progress -> its future
         self._looked, self.count = 0.0, count
         self._alone = False
         self._cluster = self._client = None
@@ -75,12 +75,12 @@ class ClusterWorkers:
 
     @property
     def busy(self):
-        """Something has been given whose result has not come."""
+        """Whether results are outstanding."""
         return bool(self._given)
 
     @property
     def hungry(self):
-        """Another task would be begun at once, or as soon as a worker is done with its own."""
+        """Whether a worker would start another task at once, or as soon as it finishes its own."""
         self._look()
         return len(self._given) < _AHEAD * max(1, self.count)
 
@@ -90,7 +90,7 @@ class ClusterWorkers:
         future.add_done_callback(self._results.put)
 
     def results(self, until=None):
-        """Wait for results, but for no longer than a second, nor to a time of ``time.monotonic``; those that have come."""
+        """Wait for results, at most a second and at most until a time of ``time.monotonic``; return those that have come."""
         wait = _QUIET if until is None else max(0, min(_QUIET, until - time.monotonic()))
         results = []
         with suppress(queue.Empty):
@@ -117,7 +117,7 @@ class ClusterWorkers:
             raise self._lost() from None
 
     def _look(self):
-        """See who is there, now and then."""
+        """Check the workers, from time to time."""
         if time.monotonic() < self._looked + _LOOK:
             return
         try:

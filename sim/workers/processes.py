@@ -15,30 +15,30 @@ from sim.interruption import SIGNALS
 
 __all__ = ["Workers", "side_by_side"]
 
-#: Tasks that a process is given at a time: one to work on and one to go on with.
+#: Tasks that a process has at a time: one in progress and one waiting.
 _AHEAD = 2
 _PR_SET_PDEATHSIG = 1
 
 
 class Workers:
-    """Processes that are forked from this one, so that what has been built here is there. A context: they end with it, at once; and
-    with this object, if it never comes to that, because a signal was heard between.
+    """Processes forked from this one, so that they have what was built here. A context: they end with it, at once; if a signal
+    arrives before it is entered, they end with this object.
 
-    If this process is killed, they are, too (Linux), or end with what they are doing, because nobody is left to read its result.
+    If this process is killed, they are killed too (Linux), or end after their current task, since no one reads the result.
 
     Parameters
     ----------
-    count : how many.  work : called in one of them with each task; gives its result.
+    count : how many.  work : called in one of them with each task; returns its result.
     """
 
     def __init__(self, count, work):
         self.count = count
         self._processes = {}            # our end of its pipe -> the process
-        self._given = {}                # the same -> how many tasks it has
-        # Not by SIGTERM, as multiprocessing would: they do not hear it.
+        self._given = {}                # the same -> number of its tasks
+        # Not by SIGTERM, as multiprocessing would: they block it.
         self._end = weakref.finalize(self, _end, self._processes, os.getpid())
         context = get_context("fork")
-        # Ctrl-C and SIGTERM are for the process that waits for all of them: they inherit the mask.
+        # Ctrl-C and SIGTERM are for the parent, which waits for all of them: they inherit the mask.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             for _ in range(count):
@@ -58,23 +58,23 @@ class Workers:
 
     @property
     def busy(self):
-        """Something has been given whose result has not come."""
+        """Whether results are outstanding."""
         return any(self._given.values())
 
     @property
     def hungry(self):
-        """Another task would be begun at once, or as soon as a process is done with its own."""
+        """Whether a process would start another task at once, or as soon as it finishes its own."""
         return min(self._given.values()) < _AHEAD
 
     def give(self, task):
-        """A task for the process that has the least to do."""
+        """Give a task to the process with the fewest."""
         pipe = min(self._given, key=self._given.get)
         self._given[pipe] += 1
         self._talk(pipe, lambda: pipe.send(task))
 
     def results(self, until=None):
-        """Wait for results, but not longer than to a time of ``time.monotonic``; those that have come. What refuses in a process
-        refuses here."""
+        """Wait for results, at most until a time of ``time.monotonic``; return those that have come. An error in a process is
+        raised here."""
         timeout = None if until is None else max(0, until - time.monotonic())
         results = []
         for pipe in wait([pipe for pipe, given in self._given.items() if given], timeout):
@@ -99,7 +99,7 @@ class Workers:
 
 
 def side_by_side(count, work, tasks):
-    """Yield (task, its result) of each task, as they come. count : how many processes at most.  work : as of Workers."""
+    """Yield (task, its result) of each task, as they come. count : at most this many processes.  work : as for Workers."""
     tasks = list(tasks)
     with Workers(min(count, len(tasks)), lambda task: (task, work(task))) as workers:
         given = 0
@@ -111,7 +111,7 @@ def side_by_side(count, work, tasks):
 
 
 def _end(processes, parent):
-    """Of what is forked from ``parent``; there alone."""
+    """End what is forked from ``parent``; runs only there."""
     if os.getpid() == parent:
         for pipe, process in processes.items():
             process.kill()
@@ -123,13 +123,13 @@ def _end_with_parent(parent):
     """Linux kills this process when ``parent`` is killed."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:              # it is gone already
+        if os.getppid() != parent:              # it has ended already
             os._exit(0)
 
 
 def _serve(work, pipe, others, parent):
     _end_with_parent(parent)
-    # As long as this process had them open, the others would not hear that their reader is gone.
+    # If this process kept them open, the others would not notice that their reader has ended.
     for other in others:
         other.close()
     try:

@@ -1,1 +1,1 @@
-"""Workloads from outside: tests and benchmarks of the kernel's, as scenarios."""
+"""Workloads from outside: tests and benchmarks of the kernel, as scenarios."""

@@ -11,7 +11,7 @@ from .scenario import chosen, prepare_workload, scenario_text
 
 __all__ = ["MODES", "Bench", "Watch", "rows"]
 
-#: Mode -> the command that is repeated. Each caller waits.
+#: Mode -> the command to repeat. Each caller waits.
 MODES = {
     "dry-run": {"call": "nothing"},
     "self": {"call": "single", "target": "self", "wait": True},
@@ -23,7 +23,7 @@ MODES = {
 
 @dataclass(frozen=True)
 class Bench:
-    """What is asked for. cores : of the machine.  modes : of MODES; none: all.  iterations : calls of each."""
+    """What to run. cores : of the machine.  modes : of MODES; none: all.  iterations : calls of each."""
 
     cores: int
     modes: tuple[str, ...] = ()
@@ -35,7 +35,7 @@ class Bench:
         object.__setattr__(self, "modes", chosen("--mode", self.modes, MODES))
 
     def prepare(self, path, **options):
-        """Write the scenario to a file, and make it ready. options : as ``prepare`` takes them. Raises InputError."""
+        """Write the scenario to a file and prepare it. options : as ``prepare`` takes them. Raises InputError."""
         commands = [{**MODES[mode], "repeat": self.iterations} for mode in self.modes]
         return prepare_workload(path, lambda depth: scenario_text(
             ["What crosscall ipibench runs; docs/workloads.md."], f"ipibench: {self.cores} cores", self.cores, {0: commands},
@@ -46,7 +46,7 @@ class Bench:
 class Operation:
     """One repetition.
 
-    total : clocks from the request to what came back.  delivered : to where the last core began the function; None: nobody ran one.
+    total : clocks from the request to the result.  delivered : until the last core began the function; None: no core ran one.
     """
 
     total: int
@@ -54,7 +54,7 @@ class Operation:
 
 
 class Watch:
-    """Takes the time of what core 0 asks for: a ``watch`` of ``sim.runs.run.run``. operations : those that are over, in order."""
+    """Times the commands of core 0: a ``watch`` for ``sim.runs.run.run``. operations : the finished ones, in order."""
 
     def __init__(self):
         self.operations = []
@@ -74,8 +74,8 @@ class Watch:
 def rows(bench, watch, result):
     """A row for each mode, as plain data. watch : of the run that gave the Result.
 
-    delivered, total : on average, as Operation has them.  least, most : of total.  iterations : how many were over.
-    ok : all were, and the run violates nothing.
+    delivered, total : on average, as Operation has them.  least, most : of total.  iterations : how many finished.
+    ok : all finished, and the run violates nothing.
     """
     found = []
     for number, mode in enumerate(bench.modes):

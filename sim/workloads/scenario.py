@@ -1,4 +1,4 @@
-"""A workload as a scenario file, which any command that takes a scenario takes as well."""
+"""A workload as a scenario file, which every command that takes a scenario accepts."""
 
 import json
 
@@ -13,12 +13,12 @@ from sim.spelling import closest
 __all__ = ["chosen", "prepare_workload", "scenario_text"]
 
 _MOST_ARENA = 32768
-#: As much as a microcode store has room for: what a workload brings with it does not fit every protocol's otherwise.
+#: The room in a microcode store; with a workload's additions not every protocol fits otherwise.
 _MICROCODE = 2048
 
 
 def chosen(option, names, known):
-    """Those of the names that were asked for, in the order of what is known; none asked for: all. Raises InputError."""
+    """The requested names, in the order of ``known``; none requested: all. Raises InputError."""
     for name in names:
         if name not in known:
             raise InputError(f'{option} {name}: there is no such thing{closest(name, known)} (there are: {", ".join(known)})')
@@ -29,7 +29,7 @@ def scenario_text(comment, title, n_cores, programs, *, tables=(), arena_depth=N
     """The TOML text.
 
     comment : its first lines.  programs : core -> its commands, each of them key -> value.
-    tables : name -> keys, of other tables.  arena_depth : None: the machine's own."""
+    tables : name -> keys, of other tables.  arena_depth : None: the machine's default."""
     machine = {"microcode_depth": _MICROCODE} | ({"arena_depth": arena_depth} if arena_depth else {})
     lines = [*(f"# {line}" for line in comment), f"title = {json.dumps(title)}", f"cores = {n_cores}", f"min_cores = {n_cores}"]
     for name, keys in {"machine": machine, **dict(tables)}.items():
@@ -44,10 +44,10 @@ def _line(command):
 
 
 def prepare_workload(path, text, **options):
-    """Write the file, with an arena in which all commands have room, and make it ready.
+    """Write the file, with an arena that has room for all commands, and prepare it.
 
-    text : called with the depth of the arena; gives the TOML text.  options : as ``prepare`` takes them.
-    Raises InputError; nothing is written then.
+    text : called with the depth of the arena; returns the TOML text.  options : as ``prepare`` takes them.
+    Raises InputError; then nothing is written.
     """
     if any(item.partition("=")[0].strip() == "arena_depth" for item in options.get("assignments", ())):
         depth = None
@@ -61,8 +61,8 @@ def prepare_workload(path, text, **options):
 
 
 def _depth(path, text, options):
-    """The smallest arena in which it has room."""
+    """The smallest arena with enough room."""
     prepared = prepare(str(path), text=text(_MOST_ARENA), **options)
-    needed = max(prepared.contents.arena) + 1 + prepared.image.structs["command"].size      # which ends the last list
+    needed = max(prepared.contents.arena) + 1 + prepared.image.structs["command"].size      # the last list's end marker
     default = MachineConfig().with_cores(prepared.run.config.n_cores).arena_depth
     return max(default, 1 << ceil_log2(needed))

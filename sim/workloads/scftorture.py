@@ -1,7 +1,7 @@
 """scftorture: random calls from every core at once, whose handlers and callers check what they see.
 
 After the kernel's ``kernel/scftorture.c``: its operations and their weights, its checks (``scftorture.uasm``), hold-off, stutter,
-long handlers, and cores that come and go. What is random is drawn here, so that the scenario says all of it.
+long handlers, and cores that come and go. All random choices are made here, so the scenario records all of them.
 """
 
 import random
@@ -19,8 +19,8 @@ __all__ = ["CHECKS", "OPERATIONS", "Torture", "summary", "weights_of"]
 
 @dataclass(frozen=True)
 class _Operation:
-    """call, func : of its command.  wait : whether its caller waits.  whom : what else the command says, of a core of a machine.
-    weight : a function of the number of cores, as the kernel has it."""
+    """call, func : of its command.  wait : whether its caller waits.  whom : the command's other keys, for a core of a machine.
+    weight : a function of the number of cores, as in the kernel."""
 
     call: str
     func: str | None
@@ -33,7 +33,7 @@ def _single(cores):
     return 2 * cores
 
 
-#: Name -> what it is, with the kernel's weights: calls of one core are as many as there are cores.
+#: Name -> the operation, with the kernel's weights: one core's calls weigh as much as there are cores.
 OPERATIONS = {
     "resched": _Operation("scf_resched", None, False, "target", _single),
     "single": _Operation("scf_single", "scf_one", False, "target", _single),
@@ -49,21 +49,21 @@ _CALLS = {"scf_single": "single", "scf_rpc": "single", "scf_many": "many", "scf_
           "scf_stutter": "nothing"}
 #: The kernel's counter -> its WARN in ``scftorture.uasm``.
 CHECKS = {"n_errs": "scf_cpu", "n_mb_in_errs": "scf_in", "n_mb_out_errs": "scf_out"}
-#: A bit of a clock, which has 16 of them at least.
+#: A bit of the clock; the clock has at least 16.
 _MOST_STUTTER = 1 << 15
-#: One operation in so many is followed by a sleep of so many clocks (the kernel's jiffy).
+#: One operation in this many is followed by a sleep of this many clocks (the kernel's jiffy).
 _SLEEPS, _JIFFY = 16, 256
 
 
 @dataclass(frozen=True)
 class Torture:
-    """What is asked for.
+    """What to run.
 
-    cores, seed : of the machine, and of all that is random.  calls : operations of each core.
-    weights : of OPERATIONS -> instead of the kernel's.
-    holdoff : clocks before anybody begins.  stutter : clocks of work, and then of rest; a power of two, or 0: no rest.
-    long : one handler in so many is long; 0: none is.  long_clocks : how long, at most.
-    onoff : clocks between cores that leave or come back; 0: all stay. Core 0 then does nothing else.
+    cores, seed : of the machine, and of all random choices.  calls : operations of each core.
+    weights : of OPERATIONS; they replace the kernel's.
+    holdoff : clocks before the first call.  stutter : clocks of work, and then of rest; a power of two, or 0: no rest.
+    long : one handler in this many is long; 0: none.  long_clocks : its maximum length.
+    onoff : clocks between cores that leave or come back; 0: all stay. Otherwise core 0 does nothing else.
     """
 
     cores: int
@@ -82,7 +82,7 @@ class Torture:
         if not any(self.weight.values()):
             raise InputError("--weight: nothing has a weight, so there is nothing to do")
         if self.onoff and self.cores < 2:
-            raise InputError("--onoff: takes two cores, since the first one stays")
+            raise InputError("--onoff: needs two cores, since the first one stays")
 
     @property
     def weight(self):
@@ -90,7 +90,7 @@ class Torture:
         return {name: self.weights.get(name, operation.weight(self.cores)) for name, operation in OPERATIONS.items()}
 
     def prepare(self, path, **options):
-        """Write the scenario to a file, and make it ready. options : as ``prepare`` takes them. Raises InputError."""
+        """Write the scenario to a file and prepare it. options : as ``prepare`` takes them. Raises InputError."""
         programs, work = self._programs()
         tables = {"defines": {"SCFTORTURE": 1, "SCF_STUTTER": self.stutter}, "calls": _CALLS, "functions": {"work": work}}
         comment = [f"What crosscall scftorture has drawn with seed {self.seed}; docs/workloads.md."]
@@ -159,11 +159,11 @@ def _operation(call):
 
 
 def summary(torture, result):
-    """What came of a run, as plain data.
+    """The result of a run, as plain data.
 
-    operations : name -> how many there were, how many found their target offline (ENXIO), latency in clocks: median and most.
-    errors : the kernel's counters.  verdict : as its last line says it.
-    violations : the oracles that are violated; what they see and the kernel's checks do not.
+    operations : name -> how many there were, how many found their target offline (ENXIO), latency in clocks: median and maximum.
+    errors : the kernel's counters.  verdict : the text of its last line.
+    violations : the violated oracles; what they see and the kernel's checks do not.
     """
     latencies, offline = defaultdict(list), Counter()
     for call in result.to_json()["calls"]:

@@ -54,6 +54,7 @@ class PathContract(wiring.Component):
             "fence": In(Fence),
             "answers": In(1),         # the memory does, if it may
             "mark": In(1),            # the store that is issued is the one to be watched
+            "regrets": In(1),         # what is issued will be withdrawn
             "broken": Out(16),
         })
 
@@ -70,18 +71,22 @@ class PathContract(wiring.Component):
 
         # --- what is around it ------------------------------------------------------------------------------------------------
 
-        # The core issues nothing while the path is busy, and no store without room. What it compares with stays.
+        # The core issues nothing while the path is busy or an operation is withdrawn, and no store without room. What it compares
+        # with stays.
+        withdraw = Signal()
+        m.d.sync += withdraw.eq(self.issue & self.regrets)
         operation = Signal.like(request)
         store = request.op == MemoryOp.WRITE
         m.d.comb += [
             Assume(request.op.as_value() <= MemoryOp.OR.value),
             Assume(self.fence.as_value() <= Fence.READ.value),
-            Assume(~(self.issue & path.busy)),
+            Assume(~(self.issue & (path.busy | withdraw))),
             Assume(~(self.issue & store & path.posts & ~path.room)),
             path.memory_model.eq(self._memory_model),
             path.hold.eq(self.hold),
             path.reorder.eq(self.reorder),
             path.issue.eq(self.issue),
+            path.withdraw.eq(withdraw),
             *(path.request[name].eq(request[name]) for name in ("op", "address", "data")),
             path.request.compare.eq(Mux(path.busy, operation.compare, request.compare)),
             path.fence.eq(self.fence),
@@ -92,7 +97,7 @@ class PathContract(wiring.Component):
         m.d.comb += [port.done.eq(port.valid & stood & self.answers), port.old.eq(memory[port.request.address])]
         m.d.sync += stood.eq(port.valid & ~port.done)
         if self._prompt:
-            m.d.comb += [Assume(self.answers), Assume(~self.hold)]
+            m.d.comb += [Assume(self.answers), Assume(~self.hold), Assume(~self.regrets)]
 
         def outcome(request, old):
             """The word after an operation."""
@@ -119,12 +124,15 @@ class PathContract(wiring.Component):
         # What the core waits for, and memory as the core must see it: each operation has its effect when it is executed.
         waits = Signal()
         own = Array(Signal(config.xlen, name=f"own{address}") for address in range(1 << ADDRESS_BITS))
-        posted = self.issue & store if posts else 0
-        with m.If(path.done):
+        buffered = self.issue & store if posts else 0
+        posted = buffered & ~self.regrets if posts else 0
+        with m.If(withdraw):
+            m.d.sync += waits.eq(0)
+        with m.Elif(path.done):
             m.d.sync += [waits.eq(0), own[operation.address].eq(outcome(operation, own[operation.address]))]
         with m.If(posted):
             m.d.sync += own[request.address].eq(request.data)
-        with m.Elif(self.issue):
+        with m.Elif(self.issue & ~Cat(buffered).any()):
             m.d.sync += [waits.eq(1), operation.eq(request)]
 
         # How many stores are executed and not visible.
@@ -171,15 +179,15 @@ class PathContract(wiring.Component):
               ~(watched & (ahead == 0) & in_turn)
               | (port.request.address == mine.address) & (port.request.data == mine.data))
         holds("A store that is watched is among those that are hidden.", ~watched | (hidden > ahead))
-        holds("The path knows how many stores are hidden.", path.stores == hidden)
-        holds("There is room unless the buffer is full.", ~path.posts | (path.room == (hidden != depth)))
+        holds("The path knows how many stores are hidden.", withdraw | (path.stores == hidden))
+        holds("There is room unless the buffer is full.", withdraw | ~path.posts | (path.room == (hidden != depth)))
         holds("Stores are posted in TSO and PSO.", path.posts == posts)
         holds("An atomic operation stands at the port only when no store is hidden.",
               ~(port.valid & is_atomic(port.request.op)) | (hidden == 0))
-        holds("Everything is visible when the path says so.", path.drained == ((hidden == 0) & ~waits))
+        holds("Everything is visible when the path says so.", withdraw | (path.drained == ((hidden == 0) & ~waits)))
         full = (self.fence == Fence.FULL) | (self.fence == Fence.WRITE) & (self._memory_model is MemoryModel.PSO)
         holds("A fence may complete when what it waits for is visible, and no later.",
-              waits | (path.ordered == (~full | (hidden == 0))))
+              waits | withdraw | (path.ordered == (~full | (hidden == 0))))
         if posts:
             holds("No drain starts that is held.", ~(port.valid & ~stood & (port.request.op == MemoryOp.WRITE) & held))
         if self._prompt:

@@ -55,6 +55,9 @@ SAID = {
     "fence that does nothing": "A fence may complete when what it waits for is visible, and no later.",
     "locked operation that does not drain": "An atomic operation stands at the port only when no store is hidden.",
     "drain from the youngest store": "The store that is watched becomes visible in its turn, with its address and its data.",
+    "withdrawn store that stays": "The path knows how many stores are hidden.",
+    "withdrawn store that drains": "The port's valid and request do not change until done.",
+    "withdrawn operation that is carried out": "The port's valid and request do not change until done.",
 }
 
 

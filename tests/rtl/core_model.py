@@ -266,6 +266,7 @@ class CoreModel:
         op = word.op
         address = self._address(word, a)
         if not self.config.NULL_WORDS <= address < self.config.arena_depth:
+            self.clock += 1           # it is issued, and withdrawn
             return self._trap(Event.FAULT, a, b, address)
         old = self.memory[address]
         expected = self.registers[word.rd]

@@ -57,13 +57,13 @@ class PathModel:
 
     # The clock edge.
 
-    def edge(self, request, hold, reorder, port_done):
-        """request : that is issued, or None."""
+    def edge(self, request, hold, reorder, port_done, withdraw=False):
+        """request : that is issued, or None.  withdraw : the one of the clock before is taken back."""
         was = self.at_port
         # What leaves with this edge is still seen by a READ; what comes with it is not yet there for a drain.
         before = list(self.buffer)
         free_to_go = [store for place, store in enumerate(before) if all(older[0] != store[0] for older in before[:place])]
-        if self.forwarded is not None:
+        if self.forwarded is not None and not withdraw:
             self.operation = self.forwarded = None
         if port_done:
             self.at_port = None
@@ -71,6 +71,13 @@ class PathModel:
                 self.operation = None
             else:
                 self.buffer = [store for store in self.buffer if store is not was]
+        if withdraw:
+            if self.busy:
+                self.operation = self.forwarded = None
+                self.at_port = None if was == "operation" else self.at_port
+            else:
+                self.buffer.pop()
+            return
         if request is not None:
             if request["op"] is MemoryOp.WRITE and self.posts:
                 self.buffer.append([request["address"], request["data"]])
@@ -100,6 +107,10 @@ MUTANTS = {
     "locked operation that does not drain": ("empties.eq(self.stores == draining)", "empties.eq(1)"),
     "drain from the youngest store": ("m.d.sync += [draining.eq(1), index.eq(chosen)]",
                                       "m.d.sync += [draining.eq(1), index.eq((self.stores - 1)[:len(index)])]"),
+    "withdrawn store that stays": (" - (self.withdraw & ~self.busy)", ""),
+    "withdrawn store that drains": ("(~at_port | self.port.done) & ~self.withdraw)", "(~at_port | self.port.done))"),
+    "withdrawn operation that is carried out": ("self.port.valid.eq(at_port & ~self.withdraw | draining)",
+                                                "self.port.valid.eq(at_port | draining)"),
 }
 
 

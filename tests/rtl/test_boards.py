@@ -1,5 +1,7 @@
 """What boards are made of, by itself."""
 
+import random
+
 import pytest
 from amaranth.back import rtlil
 from amaranth.hdl import Module
@@ -7,11 +9,15 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
+from rtl.boards.arena_copy import ArenaCopy
 from rtl.boards.board import Board
+from rtl.boards.rounds import Rounds
 from rtl.boards.runner import Runner
 from rtl.boards.uart import UartReceiver, UartTransmitter
 from rtl.boards.wire import Identity, Operation, vocabulary, word_octets
+from rtl.check.room import Room
 from rtl.config import PRESETS, MachineConfig
+from rtl.monitor import Monitor
 
 
 class Loop(wiring.Component):
@@ -153,9 +159,138 @@ def test_a_run_at_power_up():
     assert Ran(begin=True)(4, {}) == [RESET, SETTLE, CLOCK, CLOCK]
 
 
+# --- hunting ------------------------------------------------------------------------------------------------------------
+
+
+class Hunting:
+    """Rounds, and what is around them: a run takes so many clocks, and sets a flag as late as a Monitor may, or none."""
+
+    #: Clocks that restoring takes.
+    RESTORE = 3
+
+    def __init__(self, clocks, hits):
+        self._clocks, self._hits = clocks, hits
+
+    def __call__(self, total, begins):
+        """(number, found, going, begun) in the end, and what was asked of the board: [(clock, what), ...].
+
+        begins : clock -> last.
+        """
+        rounds, asked = Rounds(), []
+
+        async def bench(ctx):
+            restoring, started, ended, number = None, None, None, -1
+            for clock in range(total):
+                ctx.set(rounds.begin, clock in begins)
+                ctx.set(rounds.last, begins.get(clock, 0))
+                for name in ("hold", "restore", "go"):
+                    if ctx.get(getattr(rounds, name)):
+                        asked.append((clock, name))
+                if asked[-1:] == [(clock, "restore")]:
+                    restoring, ended = clock, None
+                if asked[-1:] == [(clock, "go")]:
+                    started, number = clock, number + 1
+                running = started is not None and 0 < clock - started <= self._clocks[number]
+                if started is not None and clock - started == self._clocks[number] + 1:
+                    ended = clock
+                ctx.set(rounds.restored, restoring is not None and clock == restoring + self.RESTORE)
+                ctx.set(rounds.running, running)
+                # The register before the Monitor, and what it takes by itself.
+                ctx.set(rounds.hit, ended is not None and clock >= ended + 1 + Monitor.LATENCY and number in self._hits)
+                await ctx.tick()
+            return ctx.get(rounds.number), ctx.get(rounds.found), ctx.get(rounds.going), ctx.get(rounds.begun)
+
+        simulator = Simulator(rounds)
+        simulator.add_clock(1e-6)
+
+        async def all_of_it(ctx):
+            self.seen = await bench(ctx)
+
+        simulator.add_testbench(all_of_it)
+        simulator.run()
+        return self.seen, asked
+
+    def expected(self, start, numbers):
+        """What is asked for these runs, the first of them in the clock after ``start``; and when the last is over."""
+        asked, clock = [], start + 1
+        for number in numbers:
+            go = clock + self.RESTORE + 1
+            asked += [(clock, "hold"), (clock, "restore"), (go, "go")]
+            # Its clocks; one in which its end is seen; those until the flags are complete; one in which they are looked at.
+            clock = go + self._clocks[number] + 1 + Monitor.LATENCY + 1 + 2
+        return asked, clock
+
+
+@pytest.mark.parametrize("hits", [(), (0,), (2,), (3,)], ids=repr)
+def test_rounds_stop_at_the_first_finding_or_the_last_run(hits):
+    clocks = [7, 1, 12, 4]
+    hunting = Hunting(clocks, hits)
+    ran = min([3, *hits])
+    seen, asked = hunting(250, {5: 3})
+    assert seen == (ran, bool(hits), 0, 1)
+    assert asked == hunting.expected(5, range(ran + 1))[0]
+
+
+def test_rounds_go_on_where_they_stand():
+    """And neither a repeated request nor a finding lets one run be made again."""
+    hunting = Hunting([7, 1, 12, 4], (3,))
+    first, end = hunting.expected(2, range(2))
+    later, _ = hunting.expected(100, range(2, 4))
+    assert end < 90
+    assert hunting(300, {2: 1, 20: 1, 90: 1, 100: 9, 110: 9, 250: 9}) == ((3, 1, 0, 1), first + later)
+
+
+def test_what_an_arena_was_loaded_with_is_restored():
+    config = MachineConfig(n_cores=1, arena_depth=64, microcode_depth=64)
+    chance = random.Random(1)
+    copy, memory, asked = ArenaCopy(config), [*range(1, 65)], [chance.getrandbits(16) for _ in range(64)]
+    copy.data.init = list(memory)
+
+    async def load(ctx, address, word, microcode=0):
+        ctx.set(copy.source.valid, 1)
+        ctx.set(copy.source.microcode, microcode)
+        ctx.set(copy.source.address, address)
+        ctx.set(copy.source.data, word)
+        assert (ctx.get(copy.load.valid), ctx.get(copy.load.microcode), ctx.get(copy.load.address), ctx.get(copy.load.data)) == (
+            1, microcode, address, word)
+        await ctx.tick()
+        ctx.set(copy.source.valid, 0)
+
+    async def restored(ctx):
+        """What is written to the arena until it says that it is done; nothing is written afterwards."""
+        written = []
+        ctx.set(copy.restore, 1)
+        for clock in range(200):
+            done = ctx.get(copy.restored)
+            if ctx.get(copy.load.valid):
+                assert not ctx.get(copy.load.microcode)
+                written.append((ctx.get(copy.load.address), ctx.get(copy.load.data)))
+            await ctx.tick()
+            ctx.set(copy.restore, 0)
+            if done:
+                assert clock == 64 + 1 and not ctx.get(copy.load.valid)
+                return written
+        return None
+
+    async def bench(ctx):
+        assert await restored(ctx) == list(enumerate(memory))
+        for address in chance.sample(range(64), 20):
+            memory[address] = asked[address]
+            await load(ctx, address, asked[address])
+        await load(ctx, 3, 0x1234, microcode=1)
+        for _ in range(2):
+            assert await restored(ctx) == list(enumerate(memory))
+
+    simulator = Simulator(copy)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
 @pytest.mark.parametrize("config", [*PRESETS.values(), MachineConfig(n_cores=3, n_banks=4)], ids=repr)
-def test_an_identity_says_it_all(config):
-    identity = Identity(config, 0x12345678, 48_000)
+@pytest.mark.parametrize("room", [None, Room(obligations=5, csds=3, locks=1)])
+def test_an_identity_says_it_all(config, room):
+    identity = Identity(config, 0x12345678, 48_000, room)
     assert Identity.of(identity.words()) == identity
     assert all(0 <= word < 1 << 16 for word in identity.words())
 
@@ -169,5 +304,8 @@ def test_every_operation_has_words_and_fits_its_number():
     MachineConfig(n_cores=1, microcode_depth=64, arena_depth=64, stack_depth=16, store_buffer_depth=0),
     MachineConfig(n_cores=3, xlen=64, n_banks=4),
 ], ids=["least", "odd"])
-def test_a_board_has_no_combinational_loop(config):
-    assert "\\console" in rtlil.convert(Board(config, divisor=104))
+@pytest.mark.parametrize("room", [None, Room(obligations=2, csds=2, locks=1)], ids=["", "hunter"])
+def test_a_board_has_no_combinational_loop(config, room):
+    text = rtlil.convert(Board(config, divisor=104, room=room))
+    assert "\\console" in text
+    assert ("\\monitor" in text) is ("\\scheduler" in text) is (room is not None)

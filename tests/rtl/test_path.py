@@ -17,10 +17,10 @@ ATOMICS = [op for op in MemoryOp if op not in (MemoryOp.READ, MemoryOp.WRITE)]
 DEPTHS = (0, 1, 2, 4, 8)
 #: No waiting and much of it; few loads and many.
 MANNERS = [
-    {"holds": 0, "busyness": 1, "slowness": 0, "loads": .3},
-    {"holds": .5, "busyness": .9, "slowness": .3, "loads": .5},
-    {"holds": .2, "busyness": .4, "slowness": .6, "loads": .1},
-    {"holds": 0, "busyness": 1, "slowness": .1, "loads": .9},
+    {"holds": 0, "busyness": 1, "slowness": 0, "loads": .3, "withdraws": .1},
+    {"holds": .5, "busyness": .9, "slowness": .3, "loads": .5, "withdraws": .2},
+    {"holds": .2, "busyness": .4, "slowness": .6, "loads": .1, "withdraws": .3},
+    {"holds": 0, "busyness": 1, "slowness": .1, "loads": .9, "withdraws": .2},
 ]
 
 
@@ -29,13 +29,16 @@ class Drive:
 
     holds : how often the drain is held.  busyness : how often an operation is issued when one may be.
     slowness : how often the memory lets a clock pass.  loads : how many of the operations are loads.
+    withdraws : how many of the operations are withdrawn.
     """
 
-    def __init__(self, dut, config, memory_model, seed, *, clocks, holds, busyness, slowness, loads, strap=None):
+    def __init__(self, dut, config, memory_model, seed, *, clocks, holds, busyness, slowness, loads, withdraws,
+                 strap=None):
         self.dut, self.config, self.memory_model = dut, config, memory_model
         self.strap = memory_model if strap is None else strap
         self.rng = random.Random(seed)
         self.clocks, self.holds, self.busyness, self.slowness, self.loads = clocks, holds, busyness, slowness, loads
+        self.withdraws = withdraws
         self.model = PathModel(config.store_buffer_depth, memory_model)
         self.memory = Counter()       # as the memory has it
         self.own = Counter()          # as the core must see it, for no other one stores
@@ -60,14 +63,15 @@ class Drive:
         dut, model, rng = self.dut, self.model, self.rng
         ctx.set(dut.memory_model, self.strap)
         stood = None                                         # what stood at the port in the clock before, and was not answered
-        clock = 0
+        clock, withdraw = 0, False
         while clock < self.clocks or not model.drained:
             assert clock < self.clocks + 300, f"clock {clock}: it does not drain"
             goes_on = clock < self.clocks
-            request = self.draw() if goes_on else None
+            request = self.draw() if goes_on and not withdraw else None
+            next_withdraw = request is not None and rng.random() < self.withdraws
             hold = goes_on and rng.random() < self.holds
             reorder, fence = rng.randrange(2), rng.choice(list(Fence))
-            at_port = model.port_request
+            at_port = None if withdraw and model.at_port == "operation" else model.port_request
             # A memory answers in the clock after the one in which valid rose, or later.
             answers = at_port is not None and stood is model.at_port and rng.random() >= self.slowness
             old = self.memory[at_port[1]] if answers else rng.getrandbits(self.config.xlen)
@@ -75,8 +79,8 @@ class Drive:
             beside = {"op": rng.choice(list(MemoryOp)), "address": rng.randrange(16, 19), "data": rng.getrandbits(self.config.xlen),
                       "compare": model.operation["compare"] if model.busy else rng.getrandbits(self.config.xlen)}
             ctx.set(dut.request, beside if request is None else request)
-            for port, value in ((dut.issue, request is not None), (dut.hold, hold), (dut.reorder, reorder), (dut.fence, fence),
-                                (dut.port.done, answers), (dut.port.old, old)):
+            for port, value in ((dut.issue, request is not None), (dut.withdraw, withdraw), (dut.hold, hold),
+                                (dut.reorder, reorder), (dut.fence, fence), (dut.port.done, answers), (dut.port.old, old)):
                 ctx.set(port, value)
             _, _, valid, stands, busy, done, given, posts, room, ordered, drained, stores = await ctx.tick().sample(
                 dut.port.valid, dut.port.request, dut.busy, dut.done, dut.old, dut.posts, dut.room, dut.ordered, dut.drained,
@@ -90,7 +94,13 @@ class Drive:
                 assert op is MemoryOp.READ or stands.data == data, where
                 assert op is not MemoryOp.CAS or stands.compare == compare, where
             expected = model.done(answers, old)
-            assert (busy, done) == (model.busy, expected is not None), where
+            assert busy == model.busy, where
+            if withdraw:
+                self.seen["withdrawn", "store" if not model.busy else "forwarded" if model.forwarded is not None
+                          else "at the port" if model.at_port == "operation" else "waits"] += 1
+                expected = None
+            else:
+                assert done == (expected is not None), where
             assert expected is None or given == expected, where
             assert (posts, stores, drained) == (model.posts, len(model.buffer), model.drained), where
             assert not model.posts or room == (len(model.buffer) < model.depth), where
@@ -100,9 +110,10 @@ class Drive:
                 self.seen[fence, model.posts] += 1
                 if fence is Fence.FULL or self.memory_model is MemoryModel.PSO:
                     assert len(self.visible) == len(self.executed), where
-            self.note(request, answers, expected, where)
-            stood = None if answers else model.at_port
-            model.edge(request, hold, reorder, answers)
+            self.note(None if next_withdraw else request, answers, expected, where)
+            stood = None if answers or at_port is None else model.at_port
+            model.edge(request, hold, reorder, answers, withdraw)
+            withdraw = next_withdraw
             clock += 1
         self.finish()
 
@@ -178,6 +189,8 @@ def test_random_operations(depth, memory_model):
     assert all(bool(seen[what]) == posts for what in ("full", "forwarded", "drains"))
     assert bool(seen["reordered"]) == (depth > 1 and memory_model is MemoryModel.PSO)
     assert seen[Fence.FULL, posts] and seen[Fence.WRITE, posts]
+    withdrawn = {what for what in ("store", "forwarded", "at the port", "waits") if seen["withdrawn", what]}
+    assert withdrawn == ({"store", "forwarded", "at the port", "waits"} if posts else {"at the port"})
 
 
 @pytest.mark.parametrize("depth", [2, 4])

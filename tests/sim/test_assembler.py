@@ -575,13 +575,13 @@ REFUSALS = [
     (".struct s\n p: -> lost\n.end", "2:8: unknown struct lost"),
     (".struct a\n b: b\n.end\n.struct b\n a: a\n.end", "5:5: the struct a contains itself; a pointer would be `-> a`"),
     (".global a: word[0]", "1:17: an array has from 1 to 1048576 elements, not 0"),
-    (".global a: word[n]\n.const n = 3", "1:17: unknown name n: .if, .org and array sizes see only what stands above them"),
+    (".global a: word[n]\n.const n = 3", "1:17: unknown name n: .if, .org and array sizes see only names defined above them"),
     (".global a: word[1048576]", "1:9: with a the arena has more than 1048576 words"),
     (".percpu a: word[600000]", "1:9: with the objects of 2 cores the arena has more than 1048576 words"),
     (".struct s\n a[600000]\n b[600000]\n.end", "1:9: the struct s has 1200000 words, more than any arena"),
     (".global a: word = 65536", "1:19: 65536 does not fit: a word of 16 bits is from -32768 to 65535"),
     (".global a: word = [1, 2]", "1:23: a has 1 word, and this is one value too many"),
-    (".if later\n.end\n.const later = 1", "1:5: unknown name later: .if, .org and array sizes see only what stands above them"),
+    (".if later\n.end\n.const later = 1", "1:5: unknown name later: .if, .org and array sizes see only names defined above them"),
     (".global a: word\n.if a\n.end", "2:5: a is not known yet: the arena is laid out at the end"),
     ("nop\n.org 0", "2:6: .org goes forward only: it must be from 1 to 2047, not 0"),
     (".org 2048", "1:6: .org goes forward only: it must be from 0 to 2047, not 2048"),
@@ -692,10 +692,10 @@ def test_check_fits(build):
     config = MachineConfig(n_cores=2, microcode_depth=128, arena_depth=2048)
     image.check_fits(config)
     for parameters, message in (
-        ({"n_cores": 3}, "p.uasm: assembled for 2 cores (n_cores), and the machine has 3"),
-        ({"xlen": 32}, "p.uasm: assembled for 16 bits (xlen), and the machine has 32"),
-        ({"microcode_depth": 64}, "p.uasm: needs 100 words of microcode (microcode_depth), and the machine has 64"),
-        ({"arena_depth": 1024}, "p.uasm: needs 2016 words of arena (arena_depth), and the machine has 1024"),
+        ({"n_cores": 3}, "p.uasm: assembled for 2 cores (n_cores), but the machine has 3"),
+        ({"xlen": 32}, "p.uasm: assembled for 16 bits (xlen), but the machine has 32"),
+        ({"microcode_depth": 64}, "p.uasm: needs 100 words of microcode (microcode_depth), but the machine has 64"),
+        ({"arena_depth": 1024}, "p.uasm: needs 2016 words of arena (arena_depth), but the machine has 1024"),
     ):
         with pytest.raises(InputError) as caught:
             image.check_fits(MachineConfig(**{"n_cores": 2, "microcode_depth": 128, "arena_depth": 2048, **parameters}))
@@ -710,7 +710,7 @@ def test_a_machine_without_a_register_refuses_who_accesses_it(word, field, build
     image.check_fits(MachineConfig(n_cores=2))
     with pytest.raises(InputError) as caught:
         image.check_fits(MachineConfig(n_cores=2, **{field: 0}))
-    assert str(caught.value) == f"p.uasm: accesses {word.split()[-1]} at start+1, and this machine has none ({field}=0)"
+    assert str(caught.value) == f"p.uasm: accesses {word.split()[-1]} at start+1, but this machine has none ({field}=0)"
 
 
 def test_parameters_are_those_of_a_machine(build):

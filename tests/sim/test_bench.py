@@ -1,6 +1,9 @@
 """`crosscall bench speed` on what is quick to build."""
 
+import base64
+import gzip
 import json
+import re
 
 import pytest
 from typer.testing import CliRunner
@@ -10,6 +13,8 @@ from sim.cli import app
 from sim.engines import ENGINES
 from sim.engines.compiled.many import lane_count
 from sim.errors import MissingToolError
+from sim.report import speed as speed_report
+from sim.report.speed import write_speed_page
 
 
 def _call(*arguments):
@@ -38,7 +43,7 @@ def test_table():
     assert "1 cores, 2,000 clocks, the arena then: equal in pysim, compiled" in out
 
 
-def test_rows_come_as_they_are_done(monkeypatch):
+def test_rows_come_as_they_are_done(monkeypatch, tmp_path):
     """Ctrl-C keeps them."""
     before = bench_speed.__globals__["prepare"]
 
@@ -52,8 +57,9 @@ def test_rows_come_as_they_are_done(monkeypatch):
     code, out, err = _call(*arguments)
     assert (code, err) == (130, "crosscall: interrupted\n")
     assert [line.split()[:2] for line in out.splitlines()] == [["cores", "engine"], ["1", "pysim"]]
-    code, out, _ = _call(*arguments, "--json")
+    code, out, err = _call(*arguments, "--json", "--html", "--out", str(tmp_path))
     assert code == 130 and [row["cores"] for row in json.loads(out)["rows"]] == [1]
+    assert f"the page is {tmp_path / 'speed.html'}" in err and page_of(tmp_path / "speed.html")[1]["tables"][0]["rows"][0][0] == 1
 
 
 def test_every_contender_is_an_engine():
@@ -100,3 +106,53 @@ def test_a_lane_that_goes_wrong_is_exit_1(monkeypatch):
 ])
 def test_bad_input(arguments, message):
     assert _call("bench", *arguments) == (2, "", f"crosscall: {message}\n")
+
+
+def measured(*rows, checks=()):
+    """A result as ``bench_speed`` gives it. rows : (engine, cores, clocks per second)."""
+    return {"workload": "bench", "time": "cpu", "checks": list(checks), "rows": [
+        {"engine": engine, "cores": cores, "runs_at_once": 1, "clocks_per_second": speed, "build_seconds": 0.5}
+        for engine, cores, speed in rows]}
+
+
+def page_of(path):
+    text = path.read_text(encoding="utf-8")
+    return text, json.loads(gzip.decompress(base64.b64decode(re.search(r'id="data">([^<]*)<', text)[1])))
+
+
+def test_the_page_says_what_json_says(crosscall, tmp_path):
+    code, out, err = crosscall("bench", "speed", "--cores", "1", "--engines", "pysim,compiled", "--seconds", "0.1", "--html",
+                               "--json")
+    assert (code, err) == (0, "crosscall: the page is waves/speed.html\n")
+    rows = json.loads(out)["rows"]
+    text, data = page_of(tmp_path / "waves" / "speed.html")
+    [table], [bars] = data["tables"], data["bars"]
+    assert table["rows"] == [[row["cores"], row["engine"], row["runs_at_once"], row["clocks_per_second"], None,
+                              row["build_seconds"]] for row in rows]
+    assert bars["names"] == ["pysim, 1 core", "compiled, 1 core"]
+    assert bars["traces"][0]["x"] == [row["clocks_per_second"] for row in rows]
+    assert f"<b>{rows[1]['clocks_per_second']:,} clocks/s</b> at most: compiled, 1 core; all engines agree" in text
+    assert "Compared with Verilator" not in text
+
+
+def test_the_page_compares_with_verilator_where_that_was_measured(tmp_path):
+    result = measured(("pysim", 1, 5000), ("lanes", 1, 6_000_000), ("verilator", 1, 2_000_000), ("pysim", 4, 900))
+    write_speed_page(tmp_path / "speed.html", result)
+    text, data = page_of(tmp_path / "speed.html")
+    assert [row[4] for row in data["tables"][0]["rows"]] == [0.0025, 3, 1, None]
+    ratios = data["bars"][1]
+    assert (ratios["names"], ratios["traces"][0]["customdata"]) == (["pysim, 1 core", "lanes, 1 core"], ["0.0025", "3"])
+    assert ratios["traces"][0]["x"] == [0.0025 - 1, 3 - 1] and ratios["log"] == [-3, 1]
+    assert all(f'id="{item["name"]}"' in text for item in (*data["bars"], *data["tables"]))
+
+
+def test_the_page_says_that_engines_disagree(tmp_path):
+    check = {"cores": 4, "clocks": 100, "runs": 1, "engines": ["pysim", "compiled"], "equal": False}
+    write_speed_page(tmp_path / "speed.html", measured(("pysim", 4, 900), ("compiled", 4, 9000), checks=[check]))
+    text, _ = page_of(tmp_path / "speed.html")
+    assert "<b>engines disagree:</b> 4 cores, 100 clocks, the arena then: DIFFERENT in pysim, compiled." in text
+    assert "agree on every" not in text
+
+
+def test_every_contender_has_a_colour():
+    assert set(speed_report._COLOURS) == set(CONTENDERS)

@@ -104,7 +104,7 @@ def _following(notebook):
 
 @needs_dask
 def test_a_worker_that_is_killed_loses_nothing(start, scheduler, tmp_path):
-    """Of two workers one is killed at its work, then the other; the hunt is interrupted, and gone on with by a third."""
+    """Of two workers one is killed at its work, then the other; the hunt is interrupted, and resumed by a third."""
     whole = _told(Hunt(prepare("many"), out=tmp_path / "whole", processes=2).run(runs=_RUNS))
     assert [item["flag"] for item in whole["violations"]] == ["early_return"]
     notebook = tmp_path / "waves/many.hunt.sqlite"
@@ -131,7 +131,7 @@ def test_a_worker_that_is_killed_loses_nothing(start, scheduler, tmp_path):
 
 @needs_dask
 def test_a_cluster_of_its_own(start, tmp_path):
-    """And what was begun there is gone on with here."""
+    """And what was begun there is resumed here."""
     process = _hunt(start, "early-return", "--cluster", "local", "--processes", 2, "--runs", 40)
     out, _ = process.communicate(timeout=_LONG)
     assert (process.returncode, process.log.read_text()) == (1, "")
@@ -144,7 +144,7 @@ def test_a_cluster_of_its_own(start, tmp_path):
 
 @needs_dask
 @pytest.mark.parametrize(("address", "code", "message"), [
-    ("somewhere", 2, "--cluster somewhere: must be local, or the address of a Dask scheduler, as tcp://HOST:PORT"),
+    ("somewhere", 2, "--cluster somewhere: must be local, or the address of a Dask scheduler, such as tcp://HOST:PORT"),
     ("tcp://127.0.0.1", 2, "--cluster tcp://127.0.0.1: must be local, or the address"),
     ("tcp://127.0.0.1:PORT", 3, "there is no Dask scheduler at tcp://127.0.0.1:PORT ("),
 ])

@@ -193,7 +193,7 @@ def test_bad_windows(crosscall, tmp_path, window, message):
 def test_window_behind_the_end(crosscall, tmp_path):
     code, out, err = crosscall("run", "single", "--window", "90000:")
     assert (code, out) == (2, "")
-    assert err.startswith("crosscall: the waves start at clock 90000, but the run was over after ")
+    assert err.startswith("crosscall: the waves start at clock 90000, but the run ended after ")
     assert not list((tmp_path / "waves").iterdir())
 
 

@@ -121,8 +121,7 @@ def test_a_schedule_can_be_taken_elsewhere(crosscall, tmp_path):
     (tmp_path / "mine.toml").write_text(scenario.replace("cores = 3", "cores = 4"))
     code, again, err = crosscall("replay", schedule, "--no-vcd", "--json")
     assert (code, again) == (1, alone)
-    assert err == ("crosscall: mine.toml: has changed since; the run is repeated with the scenario as it was, which is in the "
-                   "schedule\n")
+    assert err == ("crosscall: mine.toml: has changed since; the run is repeated with the scenario in the schedule\n")
 
 
 def test_a_deadlock_is_told_and_repeated(crosscall):
@@ -142,14 +141,14 @@ def test_nothing_found_is_exit_0(crosscall):
 
 
 def test_what_only_one_of_monitor_and_oracles_sees_is_said(crosscall, monkeypatch):
-    monkeypatch.setattr("sim.hunt.hunt.ORACLES_OF_FLAG", {"early_return": ("O2",), "not_once": ("O1",)})
-    monkeypatch.setattr("sim.hunt.hunt.FLAG_OF_ORACLE", {"O2": "early_return", "O1": "not_once"})
+    monkeypatch.setattr("sim.hunt.explanation.ORACLES_OF_FLAG", {"early_return": ("O2",), "not_once": ("O1",)})
+    monkeypatch.setattr("sim.hunt.explanation.FLAG_OF_ORACLE", {"O2": "early_return", "O1": "not_once"})
     code, out, _ = crosscall("hunt", "early-return", "--runs", 1)
     assert code == 1
     lines = [line.split(": ", 1)[1] for line in out.splitlines() if line.startswith("monitor and oracles disagree")]
     clock = lines[0].split("clock ")[1].split(",")[0]
-    assert lines == [f"run 0: the monitor says early_return at clock {clock}, but O2 holds",
-                     f"run 0: O1 is violated at clock {clock}, but the monitor does not say not_once"]
+    assert lines == [f"run 0: the monitor flags early_return at clock {clock}, but O2 holds",
+                     f"run 0: O1 is violated at clock {clock}, but the monitor does not flag not_once"]
 
 
 def test_without_a_compiler_it_runs_on_pysim(tmp_path):

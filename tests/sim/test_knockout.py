@@ -218,7 +218,7 @@ def test_what_counts_depends_on_the_scenario_and_on_the_memory_model():
 
 def test_what_the_protocol_does_by_itself_is_not_counted(crosscall):
     code, out, err = crosscall("knockout", "--protocol", "v4", "early-return", "--memory", "tso", "--runs", 1, "--judged", 0)
-    assert (code, err) == (0, "") and "\nNot counted where the protocol does so by itself: O1" in out
+    assert (code, err) == (0, "") and "\nNot counted, because the complete protocol does so too: O1" in out
     assert "O1 in early-return" not in out and "early_return" not in out.partition("left out")[2].partition("carry weight")[0]
     assert not list(Path("waves/knockout").glob("v4.handler_mb*"))
 
@@ -243,7 +243,7 @@ def test_a_protocol_of_ones_own_and_no_waves(crosscall):
     (("--protocol", "v4", "mani"), 'there is no scenario "mani", did you mean "many"?'),
     (("--protocol", "v4", "--memory", "rmo"), "--memory rmo: must be one of sc, tso, pso"),
     (("--protocol", "v4", "--set", "memory_model=1"), "--set memory_model: memory models are chosen with --memory"),
-    (("--protocol", "v4", "--set", "pso=0"), "memory_model=2 needs pso=1, and this machine has pso=0"),
+    (("--protocol", "v4", "--set", "pso=0"), "memory_model=2 needs pso=1, but this machine has pso=0"),
     (("--protocol", "v4", "--set", "depth=1"), "--set depth=1: there is no such setting"),
     (("--protocol", "mailbox", "back-to-back"), 'names the call "each"'),
     (("--protocol", "v4", "--only", "handler_rmb"), 'no barrier or lock named handler_rmb, did you mean "handler_mb"?'),

@@ -78,7 +78,7 @@ def test_a_notebook_forgets_a_file_that_has_changed(tmp_path):
     assert again.results(test) == [{"verdict": "ok"}]
     test.write_text("two")
     assert again.results(test) is None
-    with pytest.raises(InputError, match="the run that was interrupted had runs 3, not 4"):
+    with pytest.raises(InputError, match="the interrupted run had runs 3, not 4"):
         Notebook(tmp_path / "book", {"runs": 4}).read()
 
 
@@ -94,7 +94,7 @@ def test_a_notebook_that_is_none_is_refused(crosscall, tmp_path, text):
 
 def test_resume_without_a_notebook_is_refused(crosscall):
     assert crosscall("litmus", "--resume") == (
-        2, "", "crosscall: waves/litmus.notebook: there is no notebook of a run that was interrupted\n")
+        2, "", "crosscall: waves/litmus.notebook: there is no notebook of an interrupted run\n")
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -162,7 +162,7 @@ def test_too_many_states_are_said(crosscall, tmp_path, monkeypatch):
     code, out, _ = crosscall("litmus", "IRIW.litmus", "--runs", 4)
     lines = out.splitlines()
     assert code == 0 and lines[0].split()[:2] == ["IRIW", "unknown"]
-    assert lines[1] == "  too many states to try all orders: judged by what was seen only"
+    assert lines[1] == "  too many states to try all orders: judged only by what was seen"
     item, = json.loads(crosscall("litmus", "IRIW.litmus", "--runs", 4, "--json")[1])["tests"]
     assert (item["enumerated"], item["expected"]) == (False, None)
 

@@ -453,7 +453,7 @@ def test_a_machine_without_pso_is_refused(tmp_path):
     text = find_scenario("single").read_text()
     path = tmp_path / "single.toml"
     path.write_text(f"{text}\n[machine]\npso = 0\n")
-    with pytest.raises(InputError, match="single: memory_model=2 needs pso=1, and this machine has pso=0"):
+    with pytest.raises(InputError, match="single: memory_model=2 needs pso=1, but this machine has pso=0"):
         Judge("v4", scenarios=(str(path),), runs=1)
 
 

@@ -147,6 +147,27 @@ def test_a_page_of_many_runs_is_drawn(tmp_path):
         assert complaints(driver) == []
 
 
+@pytest.mark.parametrize("width, dark", [(1400, False), (400, True)])
+def test_speeds_are_drawn(tmp_path, width, dark):
+    from sim.report.speed import write_speed_page
+    speeds = {("pysim", 1): 7801, ("lanes", 1): 92_552_069, ("verilator", 1): 1_886_687}
+    write_speed_page(tmp_path / "speed.html", {"workload": "bench", "checks": [], "rows": [
+        {"engine": engine, "cores": cores, "runs_at_once": 1, "clocks_per_second": speed, "build_seconds": 1}
+        for (engine, cores), speed in speeds.items()]})
+    with browser(width=width, dark=dark) as driver:
+        opened(driver, tmp_path / "speed.html")
+        ends = driver.execute_script("return ['clocks', 'ratios'].map(id => document.getElementById(id)._fullLayout.xaxis)"
+                                     ".map(axis => [axis.type, axis.range[0], axis.range[1]])")
+        assert ends == [["log", 3, 9], ["log", -3, 2]]
+        for chart, count in (("clocks", 3), ("ratios", 2)):
+            bars = driver.execute_script("return [...document.querySelectorAll(`#${arguments[0]} svg .bars path`)]"
+                                         ".map(bar => bar.getBoundingClientRect().width)", chart)
+            assert len(bars) == count and min(bars) > 3
+        assert len(cells(driver, "speeds")) == 3
+        assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+        assert complaints(driver) == []
+
+
 @pytest.mark.parametrize("width", [1400, 400])
 def test_curves_of_latency_are_drawn(tmp_path, width):
     from sim.bench.latency import bench_latency, points_of

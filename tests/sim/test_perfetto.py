@@ -85,10 +85,10 @@ def test_each_target_of_each_call_has_its_arrows(trace):
 def test_counters_begin_and_end_with_nothing(trace):
     _, timeline, tracks = trace
     for name, events in tracks.items():
-        if name.startswith("requests that wait") or name == "messages under way":
+        if name.startswith("requests waiting") or name == "messages in flight":
             values = [event.counter_value for _, event in events]
             assert values[0] == values[-1] == 0 and min(values) == 0
-    assert max(event.counter_value for _, event in tracks["messages under way"]) > 0
+    assert max(event.counter_value for _, event in tracks["messages in flight"]) > 0
 
 
 def test_without_the_classes_nothing_is_begun(monkeypatch, tmp_path):

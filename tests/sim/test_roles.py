@@ -106,8 +106,8 @@ def test_the_listing_shows_them(build):
     (".role csd jobb", 11, 'unknown struct jobb, did you mean "job"?'),
     (".role csd jobs", 11, "unknown struct jobs"),
     (".role csd job.what", 14, "a struct is expected here, not a field"),
-    (".role csd crowd", 7, "only one thing may play the role csd"),
-    (".role masks frames, other", 7, "only one thing may play the role masks"),
+    (".role csd crowd", 7, "only one thing may have the role csd"),
+    (".role masks frames, other", 7, "only one thing may have the role masks"),
     (".role masks nobody", 13, "unknown name nobody"),
     (".role masks BUSY", 13, "BUSY is a constant, but an object is expected here"),
     (".role flag.other frames", 18, "frames is an object, but a constant is expected here"),
@@ -126,7 +126,7 @@ def test_refusals(build, line, place, message):
 
 
 @pytest.mark.parametrize("role, part, message", [
-    ("csd.flags", "crowd.to_come", "csd.flags is a field of the struct that plays the role csd, which is job"),
+    ("csd.flags", "crowd.to_come", "csd.flags is a field of the struct with the role csd, which is job"),
     ("csd.next", "job.links", "job.links is more than one word"),
     ("targets.mask", "crowd.job", "crowd.job is more than one word"),
 ])
@@ -137,5 +137,5 @@ def test_fields_are_what_they_must_be(build, role, part, message):
 
 
 def test_the_struct_of_a_field_is_said_first(build):
-    with pytest.raises(InputError, match="the role csd, and none does so far"):
+    with pytest.raises(InputError, match="the role csd, and none has it so far"):
         build(PROGRAM.replace(".role csd           job\n", ""))

@@ -111,7 +111,18 @@ def test_json(capsys, called, tmp_path):
     assert (code, err) == (0, "")
     said = json.loads(out)
     assert {"board", "cores", "lut", "ff", "bram", "lc", "fmax_mhz", "clock_mhz", "bitstream", "left_out"} <= said.keys()
-    assert said["clock_mhz"] == 25 and said["bitstream"] == str(tmp_path / "top.bit") and said["left_out"]
+    assert said["clock_mhz"] == 25 and said["bitstream"] == str(tmp_path / "top.bit")
+    assert said["hunter"] is said["digest"] is False and said["left_out"][-2:] == ["Scheduler and Monitor", "Digest"]
+    assert "\\monitor" not in (tmp_path / "top.il").read_text()
+
+
+def test_a_board_with_a_hunter_and_a_digest(capsys, called, tmp_path):
+    code, out, _ = command(capsys, "synth", "--board", "orangecrab_r0_2", "--cores", 2, "--set", LITTLE[0], "--out", tmp_path,
+                           "--hunter", "--digest", "--json")
+    said, text = json.loads(out), (tmp_path / "top.il").read_text()
+    assert code == 0 and said["hunter"] is said["digest"] is True
+    assert not {"Scheduler and Monitor", "Digest"} & set(said["left_out"])
+    assert "\\scheduler" in text and "\\monitor" in text and "\\digest" in text
 
 
 @pytest.mark.parametrize("name", [*NAMED[:4], *(pytest.param(name, marks=pytest.mark.slow) for name in (

@@ -10,12 +10,12 @@ import pytest
 from sim.calls import Stage
 from sim.latency import latency_stack
 from sim.report.page import page, table
-from sim.report.stages import COLOURS, MEANINGS
 from sim.report.story import story
 from sim.report.vcd import report_of_vcd
 from sim.report.views import Views
 from sim.runs.prepare import prepare
 from sim.runs.run import run
+from sim.stages import COLOURS, MEANINGS
 from sim.timeline import Timeline
 
 from .runs import engine_for

@@ -204,7 +204,7 @@ def test_what_it_says_of_itself(stream):
 # --- what is said -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("event, why", [("refuse", "was refused at clock"), ("nobody", "to 0x9 reached nobody at clock")])
+@pytest.mark.parametrize("event, why", [("refuse", "was refused at clock"), ("nobody", "to 0x9 reached no core at clock")])
 def test_a_message_that_vanished_is_a_reason(stream, event, why):
     stream.ask(0, Whom.TARGET, target=2, wait=True)
     if event == "refuse":

@@ -244,7 +244,7 @@ def test_nothing_is_left_behind_or_written_over(tmp_path, run, had):
     with pytest.raises(InputError) as refusal, WaveWriter(target, run.config, run.image, start=50) as writer:
         writer.on_clock(*run.clocks[0])
         writer.close(40)
-    assert str(refusal.value) == "the waves start at clock 50, but the run was over after 40 clocks"
+    assert str(refusal.value) == "the waves start at clock 50, but the run ended after 40 clocks"
     assert content() == before
     write(run, target)
     assert set(content()) == {"run.vcd"}

@@ -134,7 +134,7 @@ def test_what_an_operation_costs(crosscall):
     (("scftorture", "--stutter", 1000), "--stutter 1000: must be a power of two up to 32768, or 0"),
     (("scftorture", "--weight", "rcp=1"), '--weight rcp: there is no such thing, did you mean "rpc"?'),
     (("scftorture", "--weight", "rpc=x"), "--weight rpc=x: must be written as rpc=NUMBER"),
-    (("scftorture", "--onoff", 100, "--cores", 1), "--onoff: takes two cores"),
+    (("scftorture", "--onoff", 100, "--cores", 1), "--onoff: needs two cores"),
     (("scftorture", "--protocol", "v5"), 'there is no protocol "v5"'),
     (("scftorture", "--without", "mb", "--cores", 2), "no barrier or lock named mb"),
     (("ipibench", "--cores", "1"), "--cores 1: a call needs two"),

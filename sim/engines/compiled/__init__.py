@@ -1,4 +1,4 @@
-"""The compiled engine: C generated from the netlists of the very same Tile and shared part that PySim simulates."""
+"""The compiled engine: C generated from the netlists of the same Tile and shared part that PySim simulates."""
 
 from rtl.check.room import Room
 from sim.engines.native import NativeEngine
@@ -10,22 +10,22 @@ from .vector import BITS
 
 __all__ = ["CompiledEngine", "trace_sources"]
 
-#: Bits of a vector -> from so many cores on they are faster side by side.
+#: Bits of a vector -> the number of cores from which side by side is faster.
 _SIDE_BY_SIDE = {512: 4, 256: 8, 128: 8}
-#: -O2 takes gcc three times as long, and the machine is no faster. With many cores most of the text is what there is one of, -O1
-#: takes three times as long as -Og, and the same is true again.
+#: With -O2 gcc takes three times as long, and the machine is no faster. With many cores most of the text is the part that exists
+#: once; then -O1 takes three times as long as -Og, and again the machine is no faster.
 _MANY = 24
 
 
 class CompiledEngine(NativeEngine):
-    """A Rig compiled to C. Built once for a config (from the cache, if it was built before); runs any contents.
+    """A Rig compiled to C. Built once for a config (or taken from the cache); runs any contents.
 
-    Raises MissingToolError if there is no C compiler, before anything is elaborated.
+    Raises MissingToolError without a C compiler, before anything is elaborated.
 
     Parameters
     ----------
     config : MachineConfig.  room : of the Monitor.
-    lanes : of the vectors in which the cores are side by side; 0: one core after the other. What is faster if nothing is said.
+    lanes : of the vectors in which the cores are side by side; 0: one core after the other; None: whichever is faster.
     """
 
     name = "compiled"

@@ -12,7 +12,7 @@ class Alone(NamedTuple):
     """The C text of a component.
 
     text : the struct ``KIND`` with its state, ``KIND_start(KIND *u)``, and ``KIND_step(KIND *u, in, out)``, which reads the inputs
-        of a clock, gives the outputs in that clock, and goes on to the next one.
+        of a clock, writes the outputs of that clock, and advances to the next one.
     inputs : of each word of ``in``: (port, low bit, width).
     outputs : of each word of ``out``: (port, low bit). Ports wider than 64 bits have several words.
     """
@@ -45,7 +45,7 @@ def alone(component, kind):
 
 
 def _filled(graph, unit):
-    """Statements that give each memory its first contents; the struct is 0 already."""
+    """Statements that give each memory its initial contents; the struct is already 0."""
     for memory in graph.memories:
         field = unit.memories[memory.name]
         if memory.constant:

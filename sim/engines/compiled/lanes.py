@@ -1,10 +1,9 @@
 """The C program of many machines at once: a vector for every value, one function for the Tile, one for the CoreMonitor, one for
 everything else.
 
-A clock is: the shared part up to the Tiles' inputs (from its own state and what the Tiles say from theirs), every Tile, the same
-for the CoreMonitors, the rest of the shared part, the new state. That this is possible is a rule of the design and is checked here.
-The program also has the queue: it starts the next job in the lane of one that has ended, so that Python is not asked between two
-jobs.
+A clock is: the shared part up to the Tiles' inputs (from its own state and the outputs that depend on the Tiles' state only), every
+Tile, the same for the CoreMonitors, the rest of the shared part, the new state. A rule of the design makes this possible; it is
+checked here. The program also has the queue: it starts the next job in a lane whose job has ended, without a return to Python.
 """
 
 from dataclasses import dataclass
@@ -178,8 +177,8 @@ class Slot:
 
 @dataclass(frozen=True)
 class Contents:
-    """A memory: its number for ``machine_fill`` and ``machine_read``, what it begins with, and where it begins in the words that
-    a queue tells (None if it does not)."""
+    """A memory: its number for ``machine_fill`` and ``machine_read``, its initial contents, and its first word among those that a
+    queue returns (None if it returns none)."""
 
     number: int
     depth: int
@@ -189,10 +188,10 @@ class Contents:
 
 @dataclass(frozen=True)
 class LaneProgram:
-    """The text, and what a loader must know of it.
+    """The text, and what a loader needs to know about it.
 
-    inputs, outputs : Slots in the order of the program's.
-    memories : name -> Contents.  kept : how many words of memories a queue tells for a job.
+    inputs, outputs : Slots in the program's order.
+    memories : name -> Contents.  kept : how many words of memories a queue returns for a job.
     """
 
     text: str
@@ -204,10 +203,10 @@ class LaneProgram:
 
 
 class _Kind:
-    """All boxes of one kind: the unit behind them, and where its ports are while a clock is computed.
+    """All boxes of one kind: the unit behind them, and where its ports are during a clock.
 
     early : outputs that are functions of the unit's state.  inputs : (port, offset) -> number of the vector.
-    late : the outputs that the machine needs of the others, as (port, offset, width).
+    late : the other outputs that the machine needs, as (port, offset, width).
     """
 
     def __init__(self, name, unit, top):
@@ -222,7 +221,7 @@ class _Kind:
         self.outputs = {(port, low): number for number, (port, low, _) in enumerate(self.late)}
 
     def function(self):
-        """Reads the inputs, writes the outputs that are not functions of state, and the state."""
+        """The function that reads the inputs, and writes the outputs that are not functions of state and the new state."""
         unit, name = self.unit, self.unit.name
 
         def leaf(node, segment):
@@ -244,7 +243,7 @@ class _Kind:
 
 
 class _Writer:
-    """Puts the text of a program together."""
+    """Assembles the text of a program."""
 
     def __init__(self, top, kinds, lanes, run, ends, settle, outputs):
         self.top, self.kinds = top, kinds
@@ -308,11 +307,11 @@ class _Writer:
     def _step(self, outputs):
         top, kinds = self.top, self.kinds
         places = {box.number: (kind, index) for kind in kinds for index, box in enumerate(kind.boxes)}
-        ran = set()                   # kinds whose outputs are all there
+        ran = set()                   # kinds whose outputs are all valid
         lines = []
 
         def said(number):
-            """What writes the early outputs of a box."""
+            """The statement that writes the early outputs of a box."""
             kind, index = places[number]
             return kind.unit.emitter(lambda node, segment: kind.unit.state(node, segment, f"(&m->{kind.name}[{index}])"),
                                      lines, f"{kind.name}{index}_")
@@ -334,7 +333,7 @@ class _Writer:
             return f"{kind.name}_out[{index}].o[{kind.outputs[port, start + low]}]"
 
         emitter = top.emitter(leaf, lines)
-        # What they say from their state is read before they change it.
+        # Their early outputs are read before they change state.
         for node in reachable(top.graph):
             if node.kind == "box" and node.name[1] in places[node.name[0]][0].early:
                 emitter.node(node)
@@ -368,10 +367,10 @@ def _slots(unit, inputs):
 def lane_program(component, *, lanes, units=None, tied=None, run=None, ends=(), settle=0, outputs=None):
     """The program that runs ``lanes`` copies of a component at once.
 
-    units : what is behind the component's black boxes: kind -> Graph, in the order in which they are run: the inputs of one may
-        hang on outputs in the same clock of those before it.  tied : input port -> constant.
+    units : what is behind the component's black boxes: kind -> Graph, in the order in which they run: the inputs of one may depend
+        on outputs of earlier ones in the same clock.  tied : input port -> constant.
     run : the input that is low in the one clock before a job begins.  ends : outputs of one bit that end a job.
-    outputs : ports whose value in the last clock of a job is told.
+    outputs : ports whose value in the last clock of a job is returned.
     """
     graph, units = build_graph(component, tied=tied), units or {}
     outputs = tuple(graph.outputs) if outputs is None else outputs

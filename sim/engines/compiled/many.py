@@ -23,20 +23,20 @@ from .vector import BITS
 
 __all__ = ["LaneEngine", "LaneOutcome", "Lanes", "lane_count"]
 
-#: Jobs that are given to the lanes at a time.
+#: Jobs that the lanes get at a time.
 _BATCH = 1024
-#: Words of arenas that are told at a time.
+#: Words of arenas that are returned at a time.
 _WORDS = 1 << 20
-#: Clocks after which the program comes back, so that Ctrl-C is heard and a caller can show progress.
+#: Clocks after which the program returns, so that Ctrl-C is noticed and a caller can show progress.
 _BUDGET = 1 << 17
-#: What a job says, as the input ports that it is told to.
+#: The fields of a job, as the input ports that they go to.
 _PORTS = ("straps", "plan", "patience", "profile")
-#: The outputs that end a job, the weightier one first.
+#: The outputs that end a job, the more important first.
 _ENDS = {"trapped": Ending.TRAP, "quiet": Ending.QUIET}
 
 
 def lane_count():
-    """How many lanes one vector has here."""
+    """How many lanes one vector has on this CPU."""
     return vector_bits() // BITS
 
 
@@ -70,7 +70,7 @@ class Lanes:
             self._library.machine_free(self._machine)
 
     def fill(self, memory, words):
-        """Contents of a memory that every lane begins with, from its next reset on."""
+        """Set the contents of a memory that every lane begins with, from its next reset on."""
         there = self.program.memories[memory]
         words = (ctypes.c_uint64 * len(words))(*words)
         if self._library.machine_fill(self._machine, there.number, words, len(words)) != len(words):
@@ -100,7 +100,7 @@ class Lanes:
         self._library.machine_step(self._machine)
 
     def run(self, queue):
-        """Whether something is left to do without new jobs; see ``machine_run`` in lanes.py."""
+        """Whether work is left that needs no new jobs; see ``machine_run`` in lanes.py."""
         return bool(self._library.machine_run(self._machine, ctypes.byref(queue)))
 
     def cancel(self):
@@ -115,7 +115,7 @@ def _translate(config, room, options):
 
 
 def _element(slot, value):
-    """What a slot holds of the value of its port."""
+    """What a slot holds of its port's value."""
     value = value >> slot.low & (1 << slot.width) - 1
     return 0xFFFF * value if slot.width == 1 else value
 
@@ -139,7 +139,7 @@ class _Queue(ctypes.Structure):
 
 @dataclass(frozen=True)
 class LaneOutcome(Outcome):
-    """outputs : port that the engine was asked to tell -> its value at the end."""
+    """outputs : port that the engine was asked to return -> its value at the end."""
 
     outputs: Mapping[str, int] = field(default_factory=dict)
 
@@ -147,21 +147,21 @@ class LaneOutcome(Outcome):
 class LaneEngine(Engine):
     """Rigs compiled to vector C, for many runs, and a CompiledEngine for one. Built once for a config; runs any contents.
 
-    Every job has the clocks, the ending, the flags and the arena that it has in PySim. Raises MissingToolError if there is no C
-    compiler, before anything is elaborated.
+    Every job has the same clocks, ending, flags and arena as in PySim. Raises MissingToolError without a C compiler, before
+    anything is elaborated.
 
     Parameters
     ----------
     config : MachineConfig.  room : of the Monitor.
-    outputs : ports whose value at the end of a job is told.
-    settle : clocks, with ``run`` low, from its last clock until then; the Monitor needs those that are the default.
-    lanes : how many runs advance together; what fits a vector of this CPU if nothing is said.
+    outputs : ports whose value at the end of a job is returned.
+    settle : clocks, with ``run`` low, from a job's last clock until then; the Monitor needs the default.
+    lanes : how many runs advance together; None: as many as fit a vector of this CPU.
     tied : input port -> constant, for ports that are the same in all jobs.
     """
 
     name = "lanes"
-    #: Cores, up to which it is worth its build. The shared part grows with their square, and all of it is computed in every clock:
-    #: at 64 it takes minutes to build, and is hardly faster than one machine with its cores side by side.
+    #: The number of cores up to which it is worth its build. The shared part grows with the square of the cores and is computed in
+    #: full in every clock: at 64 it takes minutes to build, and is hardly faster than one machine with its cores side by side.
     SENSIBLE = 32
 
     def __init__(self, config, *, room=Room(), outputs=("flags",), settle=Monitor.LATENCY + 1, lanes=None, tied=None):
@@ -173,17 +173,17 @@ class LaneEngine(Engine):
         options = {"lanes": self.lanes, "tied": {**LOAD_TIED, **(tied or {})}, "settle": settle, "outputs": self._outputs}
         program, generated = translated((self.name, config, room, options), lambda: _translate(config, room, options))
         self._lanes = Lanes(program)
-        #: As of NativeEngine.
+        #: As for NativeEngine.
         self.build_seconds = generated + self._lanes.build_seconds
 
     def run(self, job, *, sink=None, probe=False, record=False):
         return self._one.run(job, sink=sink, probe=probe, record=record)
 
     def run_many(self, jobs, *, arena=False):
-        """As of Engine; while it gives Outcomes other jobs still run. Those that follow each other and have the same contents run
-        side by side, unless they replay a schedule.
+        """As for Engine; other jobs still run while it yields Outcomes. Successive jobs with the same contents run side by side,
+        unless they replay a schedule.
 
-        One row at a time: a new one forgets what an unfinished one has left.
+        One row at a time: a new one discards what an unfinished one has left.
         """
         for _, row in groupby(jobs, key=lambda job: (id(job.contents), bool(job.replay))):
             first = next(row)
@@ -209,14 +209,14 @@ class LaneEngine(Engine):
                     expected += 1
 
     def start(self, jobs):
-        """Load, for runs that ``advance`` takes on clock by clock, a job for each lane, all with the same contents: what a bench
-        needs. Ends what ``run_many`` was doing."""
+        """Load runs that ``advance`` continues clock by clock, a job for each lane, all with the same contents: for benchmarks.
+        Ends what ``run_many`` was doing."""
         self._load(jobs[0].contents)
         self._lanes.cancel()
         self._started = self._queue(list(enumerate(jobs)), False, False)
 
     def advance(self, clocks):
-        """Run every lane for so many clocks; whether all are still at it."""
+        """Run every lane for this many clocks. Returns whether all are still running."""
         self._started.budget = clocks
         return self._lanes.run(self._started) and not self._started.done
 
@@ -226,7 +226,7 @@ class LaneEngine(Engine):
         inputs, ids, limits = array("H"), array("q"), array("q")
         row, before = [_element(slot, 0) for slot in slots], dict.fromkeys(_PORTS)
         for number, job in batch:
-            # Most jobs differ from the one before in their plan alone.
+            # Most jobs differ from the previous one only in their plan.
             for port in _PORTS:
                 value = getattr(job, port)
                 if value is not before[port]:

@@ -1,8 +1,8 @@
 """Amaranth's netlist -> a graph of nodes of at most 64 bits, from which code is generated.
 
-Why Amaranth's own netlist and not Yosys' JSON: it is there without another tool, in a tenth of the time, and it still knows
-words, switches and memories, which the generated code should keep. It is private to Amaranth, so this file is the only one that
-touches it, or anything else that is; an operator that is not known here is refused by name. (Amaranth is pinned below 0.6.)
+Why Amaranth's own netlist and not Yosys' JSON: it needs no other tool, takes a tenth of the time, and still has words, switches and
+memories, which the generated code should keep. It is private to Amaranth, so this file is the only one that touches it or any other
+private part; an unknown operator is refused by name. (Amaranth is pinned below 0.6.)
 """
 
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ __all__ = [
     "early_outputs", "limbs", "reachable", "width_of",
 ]
 
-#: No node is wider; what is wider in the netlist is cut.
+#: The widest node; wider values of the netlist are cut.
 LIMIT = 64
 
 
@@ -42,7 +42,7 @@ class Node:
         as below.
     inputs : tuple of bits. mux: condition, if 1, if 0. matches: the value; ``patterns`` are (mask, value). select: default, then
         condition and value in turn, the last one that holds wins. first: enable, this input, then those that come before it.
-        choose (only where it was asked for): a number, then the values that it chooses from, 0 beyond their end.
+        choose (only on request): a number, then the values that it chooses from, 0 beyond their end.
     name : of an input: (port, low); of a box's output: (box, port, low).
     """
 
@@ -75,7 +75,7 @@ class ReadPort:
     node: Node                        # the output register
     address: tuple
     enable: tuple
-    transparent: tuple                # numbers of the write ports that it sees in the same clock
+    transparent: tuple                # numbers of the write ports whose data it sees in the same clock
 
 
 @dataclass(eq=False)
@@ -91,7 +91,7 @@ class MemoryInfo:
 
     @property
     def constant(self):
-        """Nothing ever writes to it."""
+        """Whether nothing ever writes to it."""
         return all(_is_zero(port.enable) for port in self.writes)
 
 
@@ -141,7 +141,7 @@ def _is_zero(bits):
 
 
 def backend_ports(component, rename=None):
-    """The ports of a component as Amaranth's backends take them.
+    """The ports of a component in the form that Amaranth's backends take.
 
     rename : port -> another name for it.
     """
@@ -155,9 +155,9 @@ def build_graph(component, *, tied=None, indexed=False):
     """The Graph of a component.
 
     tied : input port -> constant. The clock is not a port; reset is tied to 0.
-    indexed : whether the caller knows nodes of the kind "choose".
+    indexed : whether the caller supports nodes of the kind "choose".
     """
-    # _ir.build_netlist, but for what only its own backends need: half of its time at 64 cores.
+    # _ir.build_netlist, without what only its own backends need: half of its time at 64 cores.
     design = Fragment.get(component, None).prepare(ports=backend_ports(component), hierarchy=("top",))
     netlist = _nir.Netlist()
     _NetlistEmitter(netlist, design).emit_fragment(design.fragment, None)
@@ -168,11 +168,11 @@ def build_graph(component, *, tied=None, indexed=False):
 
 class _NetlistEmitter(_ir.NetlistEmitter):
     def emit_signal_fields(self):
-        """Names of the fields of signals: nobody asks for them here."""
+        """Names of the fields of signals, which are not needed here."""
 
 
 def reachable(graph):
-    """Every node that something needs, operands first."""
+    """Every node that is needed, operands first."""
     order, seen = [], set()
     roots = [register.next for register in graph.registers] + list(graph.outputs.values())
     roots += [bits for box in graph.boxes for bits in box.inputs.values()]
@@ -210,7 +210,7 @@ class _Builder:
         self.cuts = {}
         #: cell -> list of (low, width, bits) of its output
         self.pieces = {}
-        #: cells that have been begun
+        #: cells in progress
         self.making = set()
         self.inputs = {}
         self.registers = []
@@ -228,7 +228,7 @@ class _Builder:
             if net.is_const:
                 add = ((None, net.const, 1),)
             else:
-                # Nets that follow each other in one cell differ by one.
+                # Consecutive nets of a cell differ by one.
                 while position + run < len(value) and value[position + run] == net + run:
                     run += 1
                 add = self.part(net, run)
@@ -246,7 +246,7 @@ class _Builder:
         return tuple(pieces)
 
     def part(self, net, width):
-        """So many nets of one cell."""
+        """``width`` nets of one cell."""
         first, result = net.bit, []
         for low, size, (node, start, _) in self.output(net.cell):
             begin, end = max(low, first), min(low + size, first + width)
@@ -262,7 +262,7 @@ class _Builder:
 
     def output(self, index):
         if index not in self.pieces:
-            # Cells that hold state are made before the operands they wait for, so that loops through them end.
+            # Cells with state are made before their operands, so that loops through them end.
             if index in self.making:
                 raise UnknownCellError(f"a combinational loop cannot be compiled: {self.cells[index]!r}")
             self.making.add(index)
@@ -402,7 +402,7 @@ class _Builder:
             self.shift(index, operator, *map(self.bits, values))
             return
         if operator == "*" and width > LIMIT:
-            # Only the low bits can be needed; the use of one above is refused where it is met.
+            # Only the low bits can be needed; a use of a higher one is refused where it occurs.
             width = LIMIT
             values = tuple(value[:LIMIT] for value in values)
         kinds = {"+": "+", "-": "-", "*": "*", "<<": "<<", "u>>": ">>", "u<": "<", "u>": ">", "u<=": "<=", "u>=": ">="}
@@ -478,7 +478,7 @@ class _Builder:
     def chosen(self, elements, offset, width):
         """One of the elements, by its number.
 
-        Where all are there anyway (and not computed for the choice) it is one node, if the caller knows it; otherwise a tree of
+        If all exist anyway (and are not computed for the choice) it is one node, if the caller supports it; otherwise a tree of
         multiplexers over the bits of the offset, lowest first, because neighbours differ in it.
         """
         if self.indexed and all(node is None or not node.inputs for bits in elements for node, _, _ in bits):

@@ -1,8 +1,9 @@
-"""The C program of one machine: one function for the Tile, that is for every core, and one for everything else.
+"""The C program of one machine: one function for the Tile, used by every core, and one for everything else.
 
-A clock of the machine is: what the Tiles say from their state alone; the shared part up to the Tiles' inputs; every Tile; the
-rest of the shared part; the new state. That this is possible is a rule of the design (what Shared uses in a clock is a function
-of state), and is checked here: a shared part that needs more is refused. What there is one of is scalar code; for what is
+A clock of the machine is: the outputs of the Tiles that depend on their state alone; the shared part up to the Tiles' inputs; every
+Tile; the rest of the shared part; the new state. A rule of the design makes this possible (Shared uses only functions of state
+within a clock); it is checked here, and a shared part that needs more is refused. What exists once is scalar code; for what is
+repeated see repeated.py.
 repeated see repeated.py.
 """
 
@@ -25,7 +26,7 @@ LOAD_TIED = {"load__valid": 0, "load__microcode": 0, "load__address": 0, "load__
 
 
 def boxed_rig(config, room):
-    """(a Rig with black boxes in place of what it has for each core; what is behind them, as ``units`` of ``program``)."""
+    """(a Rig with black boxes in place of its parts per core; what is behind them, as ``units`` of ``program``)."""
     tile, monitor = Tile(config), CoreMonitor(config, room)
     rig = Rig(config, tile=lambda _: Boxed(tile.signature, "tile"), room=room,
               core_monitor=lambda *_: Boxed(monitor.signature, "monitor"))
@@ -86,12 +87,12 @@ int64_t machine_run(void *state, Control *c, int64_t clocks) {
 
 
 def program(units, machine, sources, *, tied, lanes=0):
-    """The text of the program and what a loader must know of it.
+    """The text of the program and what a loader needs to know about it.
 
     machine : a Rig with black boxes in place of its Tiles and of whatever else is repeated.  tied : input port of it -> constant.
-    units : what is behind the boxes: kind -> (component, input port of it -> constant), in the order in which they are run: the
-        inputs of one may hang on outputs in the same clock of those before it. The first is the Tile.
-    lanes : of a vector, if the repeated units are to be side by side; or 0.
+    units : what is behind the boxes: kind -> (component, input port of it -> constant), in the order in which they run: the inputs
+        of one may depend on outputs of earlier ones in the same clock. The first is the Tile.
+    lanes : of a vector, to put the repeated units side by side; or 0.
     sources : (offset, width) of each record in the port ``trace``.
     Returns (text, inputs): the input words in the order of Control's, as (port, low, width).
     """
@@ -111,7 +112,7 @@ def program(units, machine, sources, *, tied, lanes=0):
     asked_for = _asked_for(top)
     text = [_PREFACE, *([preface(lanes)] if lanes else []), top.struct()]
     text += [kind.declarations(asked_for[kind.name]) for kind in kinds]
-    # The vectors first: they are the ones with an alignment. Behind a memory there must be something, see gather().
+    # The vectors come first, since they need alignment. Something must follow each memory, see gather().
     fields = [*(field for kind in kinds for field in kind.fields()), "Top top;"]
     text.append(f"typedef struct {{\n{indent(fields)}\n}} Machine;\n")
     text.append(
@@ -139,7 +140,7 @@ def program(units, machine, sources, *, tied, lanes=0):
 
 
 def _banks(top):
-    """(the place in C, with ``row``; how many rows there are) of each bank of the arena."""
+    """(the place in C, with ``row``; the number of rows) of each bank of the arena."""
     banks = {}
     for memory in top.graph.memories:
         banks[int(re.search(r"bank(\d+)", memory.name)[1])] = f"m->top.{top.memories[memory.name]}[row]", memory.depth
@@ -147,7 +148,7 @@ def _banks(top):
 
 
 def _asked_for(top):
-    """Kind -> the outputs of its boxes that the machine itself needs: the others are only looked at."""
+    """Kind -> the outputs of its boxes that the machine itself needs; the others are only observed."""
     outputs = top.graph.outputs
     stack = [node for bits in (*top.needs(), *(bits for box in top.graph.boxes for bits in box.inputs.values()),
                                outputs["quiet"], outputs["trapped"])
@@ -167,7 +168,7 @@ def _asked_for(top):
 
 def _step_function(top, kinds, slots, sources):
     """``step``: one clock of the machine."""
-    ran = set()                       # kinds whose outputs are all there
+    ran = set()                       # kinds whose outputs are all valid
     places = {number: (kind, index) for kind in kinds for index, number in enumerate(kind.numbers)}
 
     def leaf(node):
@@ -182,7 +183,7 @@ def _step_function(top, kinds, slots, sources):
         return top.state(node, "(&m->top)")
 
     def all_boxes(nodes):
-        """(kind, port, low) if these are one word of one output of all boxes of a kind, or of the first ones, one by one."""
+        """(kind, port, low) if these are one word of one output of all boxes of a kind, or of its first boxes, one by one."""
         if nodes[0].kind != "box":
             return None
         number, port, low = nodes[0].name

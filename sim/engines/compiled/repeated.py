@@ -1,8 +1,8 @@
 """Units that a machine has many of - Tiles, CoreMonitors - as C: one function for all of them, in one of two forms.
 
-``OneByOne``: the function computes one unit, and is called for each. ``SideBySide``: the units are the lanes of vectors, and it
-computes as many as a vector has lanes. Both have the same interface; the machine around them is scalar code that asks for
-their outputs and gives them their inputs.
+``OneByOne``: the function computes one unit, and is called for each. ``SideBySide``: the units are the lanes of vectors, and the
+function computes as many as a vector has lanes. Both have the same interface; the machine around them is scalar code that reads
+their outputs and sets their inputs.
 """
 
 from sim.ports import flat_ports
@@ -17,12 +17,12 @@ __all__ = ["OneByOne", "SideBySide", "offsets", "store"]
 
 
 def offsets(width):
-    """Where the 64-bit limbs of a port begin."""
+    """The offsets of the 64-bit limbs of a port."""
     return range(0, width, LIMIT)
 
 
 def store(emitter, target, bits):
-    """Statements that store bits of any width as limbs; ``target`` gives the place of each by its offset."""
+    """Statements that store bits of any width as limbs; ``target`` returns the place of each by its offset."""
     return [f"{target(number * LIMIT)} = {emitter.value(limb)};" for number, limb in enumerate(limbs(bits))]
 
 
@@ -31,7 +31,7 @@ class _Repeated:
 
     Parameters
     ----------
-    name : of the boxes.  boxes : in their order; each has the bits of its inputs.
+    name : of the boxes.  boxes : in order; each has the bits of its inputs.
     graph : of the component behind them.  n_structs : how many structs hold the state of all.
 
     Attributes
@@ -48,11 +48,11 @@ class _Repeated:
         self._graph = graph
         self._struct = name.capitalize()
         self._n_structs = n_structs
-        #: What all units only read, by its field in the machine.
+        #: What all units share and only read, by its field in the machine.
         self._tables = {memory.name.rpartition(".")[2]: memory for memory in graph.memories if memory.constant}
 
     def fields(self):
-        """Of the struct of the machine."""
+        """The fields in the machine's struct."""
         return [*(f"{self._struct}{way} {self.name}{suffix}[{self._n_structs}];"
                   for way, suffix in (("", ""), ("In", "_in"), ("Out", "_out"))),
                 *(self._table_field(name, memory) for name, memory in self._tables.items())]
@@ -72,7 +72,7 @@ class _Repeated:
                 *("    " + line for line in self._initial()), "}"]
 
     def _functions(self, first, body, observed, clock, qualifier=""):
-        """``<name>_early``; and ``<name>_fast`` and ``<name>_traced``: the rest, of which ``observed`` is for who looks on."""
+        """``<name>_early``; and ``<name>_fast`` and ``<name>_traced``: the rest, with ``observed`` only in the latter."""
         name, struct = self.name, self._struct
         parameters = f"({struct} *{qualifier} t, const {struct}In *{qualifier} in, {struct}Out *{qualifier} out"
         return "\n".join([
@@ -86,7 +86,7 @@ class _Repeated:
 
 
 class OneByOne(_Repeated):
-    """See above. What is behind a box is a struct; its ports are structs of 64-bit words.
+    """See above. A struct holds the state of a box; its ports are structs of 64-bit words.
 
     component : behind the boxes.  tied : input port of it -> constant.
     """
@@ -97,7 +97,7 @@ class OneByOne(_Repeated):
         super().__init__(name, boxes, self._unit.graph, len(boxes))
 
     def declarations(self, asked_for):
-        """asked_for : outputs that are needed if nobody looks."""
+        """asked_for : outputs that are needed even without an observer."""
         widths = {True: {}, False: {}}
         for port, (value, is_input) in self._ports.items():
             widths[is_input][port] = len(value)
@@ -135,7 +135,7 @@ class OneByOne(_Repeated):
                 *(f"t->{self._unit.memories[memory.name]} = m->{name};" for name, memory in self._tables.items())]
 
     def fill(self):
-        """Statement that puts ``words[row]`` into what all units only read, or returns ``row`` where that has no such row."""
+        """Statement that puts ``words[row]`` into what all units share, or returns ``row`` if there is no such row."""
         return " ".join(f"if (row >= {memory.depth}) return row; m->{name}[row] = words[row];"
                         for name, memory in self._tables.items())
 
@@ -154,8 +154,8 @@ class OneByOne(_Repeated):
 
 
 class SideBySide(_Repeated):
-    """See above. What is behind the boxes is an array of structs of vectors; a port is an array of vectors, a vector for each
-    segment (see vector.py).
+    """See above. An array of structs of vectors holds the state of the boxes; a port is an array of vectors, one for each segment
+    (see vector.py).
 
     component : behind the boxes.  tied : input port of it -> constant.  others : the kinds before this one.
     lanes : of a vector.
@@ -184,7 +184,7 @@ class SideBySide(_Repeated):
         return [(first + number, low, width) for number, (low, width) in enumerate(segments)]
 
     def _edges(self, bits):
-        """Where an input is cut: as the outputs that it comes from."""
+        """Where to cut an input: where the outputs that drive it are cut."""
         result, position = set(), 0
         for node, low, width in bits:
             result.add(position)
@@ -221,7 +221,7 @@ class SideBySide(_Repeated):
             self._functions([*first.lines, *given], [*body.lines, *asked], observed, kept, "restrict")])
 
     def _readers(self):
-        """A function for each word of an output: its value of one unit."""
+        """A function for each word of an output: its value in one unit."""
         for (port, low), segments in self._outputs.items():
             parts = [f"(uint64_t)(out->o[{number}][lane]{' & 1' if width == 1 else ''}) << {start}"
                      for number, start, width in segments]
@@ -284,7 +284,7 @@ class SideBySide(_Repeated):
         return lines
 
     def _copied(self, values, width):
-        """The vector of another kind's output that the units are given one by one, or None."""
+        """The vector of another kind's output that drives these units one by one, or None."""
         source = None
         for index, bits in enumerate(values):
             node, low, size = bits[0]

@@ -7,7 +7,7 @@ __all__ = ["Emitter", "Unit", "word_type"]
 
 
 def word_type(width):
-    """The narrowest unsigned type of C that holds so many bits."""
+    """The narrowest unsigned type of C with this many bits."""
     return next(f"uint{size}_t" for size in (8, 16, 32, 64) if width <= size)
 
 
@@ -35,17 +35,17 @@ class _Place:
 
 
 class Emitter:
-    """Writes the nodes that some bits need, each once, in an order in which operands come first.
+    """Writes the nodes that some bits need, each once, operands first.
 
-    What only one branch of a choice needs is written inside that branch: of 25 operations of an ALU one is computed. The bits
-    must all be announced (``need``) before the first value is asked for.
+    What only one branch of a choice needs is written inside that branch: of an ALU's 25 operations one is computed. All bits must
+    be announced (``need``) before the first value is requested.
 
     Parameters
     ----------
     leaf : node -> expression in C, for inputs, registers, read ports and outputs of boxes.
-    row : the nodes that a "choose" chooses from -> what is subscripted in C to get them, with one %s, if they stand in a row; or
+    row : the nodes that a "choose" chooses from -> the C expression to subscript, with one %s, if they are adjacent in an array; or
         None.
-    together : the pieces that a "cat" puts together -> expression, if there is a shorter one than to do so; or None.
+    together : the pieces that a "cat" joins -> a shorter expression for them; or None.
     """
 
     def __init__(self, leaf, row=lambda nodes: None, together=lambda pieces: None):
@@ -59,12 +59,12 @@ class Emitter:
         self._names = {}
 
     def need(self, bits, place=None):
-        """These bits will be asked for; in a branch, if ``place`` is one."""
+        """Announce that these bits will be requested; in a branch, if ``place`` is one."""
         assert self._places is None
         self._needed.append((bits, place or self._body))
 
     def branch(self):
-        """A place of its own, for what is needed under one condition only; see ``guarded``."""
+        """A new place, for what is needed under one condition only; see ``guarded``."""
         return _Place(self._body)
 
     def value(self, bits):
@@ -77,18 +77,18 @@ class Emitter:
         return self._text(bits)
 
     def local(self, name, bits):
-        """Give bits a name of their own."""
+        """Give bits a name."""
         text = self.value(bits)
         self._body.lines.append(f"const uint64_t {name} = {text};")
 
     def guarded(self, test, place, values):
-        """Give (name, bits), needed in a branch, names of their own, which have a value only if the test (an expression) holds."""
+        """Give (name, bits), needed in a branch, names whose value is valid only if the test (an expression) holds."""
         assignments = [f"    {name} = {self.value(bits)};" for name, bits in values]
         self._body.lines += [f"uint64_t {', '.join(name for name, _ in values)};", f"if ({test}) {{",
                              *("    " + line for line in place.lines), *assignments, "}"]
 
     def flush(self):
-        """The lines written so far; they are not given again."""
+        """The lines written since the last call."""
         lines, self._body.lines = self._body.lines, []
         return lines
 
@@ -148,7 +148,7 @@ class Emitter:
                 terms.append(f"({text} << {position})" if position else text)
             position += width
         if constant or not terms:
-            # As wide as all else: what is shifted out of 32 bits is not lost.
+            # As wide as everything else: bits shifted out of 32 bits are not lost.
             terms.append(f"{constant:#x}ull")
         return terms[0] if len(terms) == 1 else f"({' | '.join(terms)})"
 
@@ -201,7 +201,7 @@ class Emitter:
                 f"const uint64_t {name} = {guard}{name}_of[{index}];"]
 
     def _choice(self, node, name):
-        """A select: a switch if it asks one value for constants, else a chain of questions, the last condition first."""
+        """A select: a switch if it compares one value with constants, else a chain of conditions, the last one first."""
         conditions = range(1, len(node.inputs), 2)
         cases = _switch(node)
         if cases is None:
@@ -247,14 +247,14 @@ class Emitter:
 
 
 def _lazy_inputs(node):
-    """Which operands are needed in one case only."""
+    """The operands that are needed in one case only."""
     if node.kind == "mux":
         return (1, 2)
     return (0, *range(2, len(node.inputs), 2)) if node.kind == "select" else ()
 
 
 def _switch(node):
-    """(enable, value, constants of each case) of a select whose conditions ask one value for different constants."""
+    """(enable, value, constants of each case) of a select whose conditions compare one value with different constants."""
     enable = value = None
     labels = []
     for condition in node.inputs[1::2]:
@@ -289,7 +289,7 @@ class Unit:
         self.graph = graph = simplify(graph, concatenate=True)
         self._groups = _groups(graph.registers)
         self._fields = {}             # node of state -> field
-        # Registers of one width that follow each other are an array, in case that one is chosen by a number.
+        # Consecutive registers of one width are an array, in case a number chooses among them.
         self._arrays = []
         for register in graph.registers:
             if not self._arrays or self._arrays[-1][0].width != register.node.width:
@@ -305,7 +305,7 @@ class Unit:
                 self._fields[read.node] = f"m{number}_q{port}"
 
     def struct(self):
-        """The declaration of the state. A memory that nothing writes is a pointer: all units share its contents."""
+        """The declaration of the state. A memory without writers is a pointer: all units share its contents."""
         lines = [f"{word_type(nodes[0].width)} r{number}[{len(nodes)}];" for number, nodes in enumerate(self._arrays)]
         reads = (read.node for memory in self.graph.memories for read in memory.reads)
         lines += [f"{word_type(node.width)} {self._fields[node]};" for node in reads]
@@ -324,7 +324,7 @@ class Unit:
         return f"{pointer}->{self._fields[node]}"
 
     def row(self, nodes, pointer):
-        """As Emitter asks for it."""
+        """``row`` as Emitter takes it."""
         for number, array in enumerate(self._arrays):
             if nodes[0] in array:
                 first = array.index(nodes[0])
@@ -332,7 +332,7 @@ class Unit:
         return None
 
     def needs(self):
-        """All bits that ``clock`` asks for."""
+        """All bits that ``clock`` requests."""
         for register in self.graph.registers:
             yield register.next
         for memory in self.graph.memories:
@@ -343,7 +343,7 @@ class Unit:
                     yield from (write.address, write.data, write.enable)
 
     def announce(self, emitter):
-        """Tell an Emitter what ``clock`` will ask it for."""
+        """Announce to an Emitter what ``clock`` will request."""
         self._places = [emitter.branch() for _ in self._groups]
         guarded = set()
         for (condition, _, registers), place in zip(self._groups, self._places, strict=True):
@@ -356,7 +356,7 @@ class Unit:
                 emitter.need(bits)
 
     def clock(self, emitter, pointer):
-        """The end of the clock: computes what the state becomes; returns the statements that store it."""
+        """The end of the clock: computes the new state; returns the statements that store it."""
         stores = []
         names = {register: f"n{number}" for number, register in enumerate(self.graph.registers)}
 
@@ -400,13 +400,13 @@ class Unit:
 
 
 
-#: From so many registers on, one question is cheaper than to compute what each of them keeps.
+#: From this many registers on, one test is cheaper than computing what each of them keeps.
 _GROUP = 8
 
 
 def _groups(registers):
     """Registers that keep their value unless a condition holds: (condition, whether it must hold or must not, registers), each
-    register in one group at the most."""
+    register in at most one group."""
     found = {}
     for register in registers:
         for guard in _guards(register.next, ((register.node, 0, register.node.width),)) or ():
@@ -422,7 +422,7 @@ def _groups(registers):
 
 def _guards(bits, kept):
     """What must be true if ``bits`` are not ``kept``: (condition, whether it holds), as the keys of a dict, so that the same graph
-    gives the same text; None if they are."""
+    gives the same text; None if they are the same."""
     if bits == kept:
         return None
     node = bits[0][0] if len(bits) == 1 else None
@@ -439,7 +439,7 @@ def _guards(bits, kept):
 
 
 def _implied(condition):
-    """What is true if a condition holds; as ``_guards``."""
+    """What is true if a condition holds; as in ``_guards``."""
     result, stack = {}, [condition]
     while stack:
         bits = stack.pop()

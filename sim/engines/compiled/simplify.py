@@ -1,4 +1,4 @@
-"""A graph with less in it that does the same: constants folded, equal nodes made one, conditions asked once."""
+"""An equal, smaller graph: constants folded, equal nodes merged, repeated conditions resolved."""
 
 from .netlist import LIMIT, Graph, MemoryInfo, Node, ReadPort, Register, WritePort, cut, width_of
 
@@ -11,14 +11,14 @@ _ZERO = ((None, 0, 1),)
 def simplify(graph, *, concatenate=False):
     """An equal Graph; the nodes of inputs, registers, read ports and boxes stay what they are.
 
-    concatenate : operands that are put together from several nodes become nodes, so that equal ones are put together once: of
-        the kind "cat" (its inputs one above the other), or, where bits number t of many values are put together, "column" (the
-        inputs are a node of the kind "transpose", whose inputs are the values, and t).
+    concatenate : operands that join several nodes become nodes, so that equal ones are joined once: of the kind "cat" (its inputs
+        one above the other), or, where bits number t of many values are joined, "column" (the inputs are a node of the kind
+        "transpose", whose inputs are the values, and t).
     """
     return _Simplifier(concatenate).graph(graph)
 
 
-#: From so many values on, each of so many bits, they are transposed at once: a crossbar does so, with few bits set.
+#: This many values of at least this many bits are transposed at once: a crossbar does so, with few bits set.
 _MANY = 8
 
 
@@ -38,7 +38,7 @@ def _const(value, width):
 
 
 def _only(bits):
-    """The node that bits are the whole value of, or None."""
+    """The node whose whole value these bits are, or None."""
     if len(bits) == 1 and bits[0][0] is not None and bits[0][1:] == (0, bits[0][0].width):
         return bits[0][0]
     return None
@@ -48,7 +48,7 @@ class _Simplifier:
     def __init__(self, concatenate):
         self.concatenate = concatenate
         self.known = {}               # (kind, width, inputs, patterns) -> the bits that it is
-        self.done = {}                # node -> the bits that it has become
+        self.done = {}                # node -> the bits that replace it
 
     # --- the whole graph ----------------------------------------------------------------------------------------------
 
@@ -83,7 +83,7 @@ class _Simplifier:
         return bits
 
     def rewrite(self, bits):
-        """What bits have become."""
+        """The bits that replace these."""
         for node, _, _ in bits:
             if node is not None and node not in self.done:
                 self.visit(node)
@@ -102,7 +102,7 @@ class _Simplifier:
         return tuple(pieces)
 
     def visit(self, node):
-        """Rewrite a node and what it stands on; without recursion, because netlists are deep."""
+        """Rewrite a node and its operands; without recursion, because netlists are deep."""
         stack = [node]
         while stack:
             top = stack[-1]
@@ -157,7 +157,7 @@ class _Simplifier:
         test = _only(condition)
         if test is not None and test.kind == "~":
             condition, yes, no = test.inputs[0], no, yes
-        # What a branch asks again, it knows.
+        # A branch knows the conditions that led to it.
         inner = _only(yes)
         if inner is not None and inner.kind == "mux" and inner.inputs[0] == condition:
             yes = inner.inputs[1]

@@ -1,9 +1,9 @@
-"""From source text to a loaded library: which compiler, with what options, and the cache of what has been built.
+"""From source text to a loaded library: the compiler, its options, and the cache of built libraries.
 
-A library is named by a hash of everything that it is made from (source, compiler, options, kind of processor), in the user's
-cache directory, and appears there whole (built in a folder of its own, then a rename): two processes may build the same one at
-once, and stale code cannot be found. Beside it stands what making it took, and its checksum: what is damaged is built again, and
-never loaded. Where the cache cannot be used, what is built lasts as long as the process.
+A library is named by a hash of everything that it is made from (source, compiler, options, kind of processor), in the user's cache
+directory, and appears there whole (built in a folder of its own, then renamed): two processes may build the same one at once, and
+stale code is never found. Its build time and checksum are beside it: a damaged library is never loaded, but built again. Where the
+cache cannot be used, a build lasts as long as the process.
 """
 
 import atexit
@@ -32,7 +32,7 @@ from sim.errors import MissingToolError
 __all__ = ["cache_folder", "cached", "compiler", "cpu_seconds", "execute", "identity", "load", "uncollected", "vector_bits"]
 
 _OPTIONS = ("-O2", "-march=native", "-std=gnu11", "-fPIC", "-shared", "-w")
-#: A folder in which something was built so many seconds ago belongs to a process that was killed.
+#: A build folder older than this many seconds belongs to a process that was killed.
 _ABANDONED = 86_400
 _BUILDING = "building-"
 _TICK = 0.5
@@ -40,7 +40,7 @@ _ZIG_CACHE = "ZIG_GLOBAL_CACHE_DIR"
 
 
 def cache_folder():
-    """Where built libraries are kept. Raises OSError if there is no home to keep them in."""
+    """Where built libraries are kept. Raises OSError if there is no home directory for them."""
     base = os.environ.get("XDG_CACHE_HOME")
     try:
         return (Path(base) if base else Path.home() / ".cache") / "crosscall"
@@ -50,21 +50,21 @@ def cache_folder():
 
 @cache
 def _own_folder():
-    """A cache that goes with the process. Raises MissingToolError."""
+    """A cache that ends with the process. Raises MissingToolError."""
     try:
         folder = tempfile.TemporaryDirectory(prefix="crosscall-")
     except OSError as error:
         raise MissingToolError(f"there is no folder to build the engine in: {error.strerror}") from None
-    # Not a finalizer: a process that is forked must not take it away.
+    # Not a finalizer: a forked process must not remove it.
     atexit.register(lambda owner=os.getpid(): os.getpid() == owner and folder.cleanup())
     return Path(folder.name)
 
 
 def compiler(*, vectors=False):
-    """The command of a C compiler: that of the variable CC, with its options, or the first there is. Raises MissingToolError.
+    """The command of a C compiler: the variable CC, with its options, or the first one found. Raises MissingToolError.
 
     vectors : for code made of vectors. Clang keeps masks in mask registers and spills less: measured, its lanes are 1.4 times as
-        fast as gcc's, so there the ``ziglang`` package comes before gcc.
+        fast as gcc's, so for those the ``ziglang`` package comes before gcc.
     """
     if os.environ.get("CC", "").strip():
         return _chosen(os.environ["CC"])
@@ -80,7 +80,7 @@ def compiler(*, vectors=False):
 
 
 def _chosen(text):
-    """The command that CC says."""
+    """The command in CC."""
     try:
         name, *options = shlex.split(text)
     except ValueError:
@@ -92,20 +92,20 @@ def _chosen(text):
 
 @cache
 def vector_bits():
-    """How wide a vector the code that the compiler makes for this processor can compute with at once: 512, 256 or 128."""
+    """The widest vector that compiled code computes with at once on this processor: 512, 256 or 128 bits."""
     defined = execute([*compiler(vectors=True), *_OPTIONS, "-dM", "-E", "-x", "c", os.devnull])
     return 512 if "__AVX512BW__" in defined else 256 if "__AVX2__" in defined else 128
 
 
 def cpu_seconds():
-    """Processor time so far, of this process and of those that it has waited for."""
+    """Processor time so far, of this process and of the children that it has waited for."""
     return sum(os.times()[:4])
 
 
 @contextmanager
 def uncollected():
-    """Without garbage collection, for while a machine is elaborated and translated: most of what is made then stays until the end,
-    and to look it through again and again takes a sixth of the time."""
+    """Without garbage collection, during the elaboration and translation of a machine: most objects made then stay until the end,
+    and scanning them again and again takes a sixth of the time."""
     was = gc.isenabled()
     gc.disable()
     try:
@@ -116,13 +116,13 @@ def uncollected():
 
 
 def execute(command, **options):
-    """What a tool prints. Raises MissingToolError, in one line, if it cannot be run or fails."""
+    """The output of a tool. Raises MissingToolError, in one line, if it cannot run or fails."""
     try:
         return _execute(command, options)
     except MissingToolError:
         if "ziglang" not in command or _ZIG_CACHE in os.environ:
             raise
-    # It has a cache of its own, which cannot be used either where ours cannot.
+    # It has its own cache, which is unusable wherever ours is.
     os.environ[_ZIG_CACHE] = str(_own_folder() / "zig")
     return _execute(command, options)
 
@@ -147,7 +147,7 @@ def _execute(command, options):
 
 
 def _kill(pid):
-    """A process, and those that it has started: a compiler is several."""
+    """Kill a process and its children: a compiler is several."""
     children = []
     with suppress(OSError):
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -158,7 +158,7 @@ def _kill(pid):
 
 
 def identity(command):
-    """What tells one compiler on one kind of processor from another."""
+    """What distinguishes one compiler on one kind of processor from another."""
     flags = ""
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -168,15 +168,15 @@ def identity(command):
 
 def cached(parts, build):
     """The library that is made from ``parts`` (texts), loaded. Its ``build_seconds`` are the processor time that making it took,
-    when that was. Raises MissingToolError.
+    whenever that was. Raises MissingToolError.
 
-    build : called with a folder of its own if the library is not there; gives the path in it of the library that it made.
+    build : called with an empty folder if the library is missing; returns the path in it of the library that it made.
     """
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
     try:
         return _library(cache_folder(), key, build)
     except (OSError, MissingToolError) as error:
-        # Whatever is wrong, with another folder it is perhaps not: the disk is full, may not be written, or not be run from.
+        # Another folder may help: the disk may be full, read-only or mounted noexec.
         try:
             library = _library(_own_folder(), key, build)
         except (OSError, MissingToolError) as again:
@@ -191,7 +191,7 @@ def _tell_once(line):
 
 
 def _library(folder, key, build):
-    """The library of this key in a folder, built if it is not there or damaged."""
+    """The library of this key in a folder, built if it is missing or damaged."""
     path, side = folder / f"{key}.so", folder / f"{key}.seconds"
     seconds = _whole(path, side)
     if seconds is None:
@@ -217,7 +217,7 @@ def _library(folder, key, build):
 
 @contextmanager
 def _ticking(show):
-    """Say how long the compiler has been at work: nobody knows how long it still is."""
+    """Show how long the compiler has been running; how much longer it takes is unknown."""
     over, started = Event(), time.monotonic()
 
     def tick():
@@ -234,7 +234,7 @@ def _ticking(show):
 
 
 def _whole(path, side):
-    """What building a library took, in seconds, or None if it is not there, or not as it was built."""
+    """How many seconds building a library took; None if it is missing, or not as it was built."""
     try:
         seconds, checksum = side.read_text().split()
         return float(seconds) if _checksum(path) == checksum else None
@@ -248,7 +248,7 @@ def _checksum(path):
 
 
 def _clean(folder):
-    """Take away what a process that was killed has left."""
+    """Remove what a killed process has left."""
     for path in folder.glob(f"{_BUILDING}*"):
         with suppress(OSError):
             if path.stat().st_mtime < time.time() - _ABANDONED:
@@ -256,7 +256,7 @@ def _clean(folder):
 
 
 def load(text, *, options=(), vectors=False):
-    """The library of a C program, as ``cached`` gives it. vectors : as of ``compiler``."""
+    """The library of a C program, as ``cached`` returns it. vectors : as for ``compiler``."""
     command, options = compiler(vectors=vectors), (*_OPTIONS, *options)
 
     def build(folder):

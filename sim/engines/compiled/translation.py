@@ -1,8 +1,8 @@
-"""What was made of a machine before, so that it need not be elaborated and translated again: that takes longer than most runs.
+"""Translated machines, kept so that they need not be elaborated and translated again: that takes longer than most runs.
 
 A translation is named by a hash of what it is made from: the description of the machine, the sources of the hardware and of the
-translators, and the versions of Amaranth and Python. It stands in the cache of the libraries, with a checksum: what is damaged is
-made again. Where the cache cannot be used, it is made again each time.
+translators, and the versions of Amaranth and Python. It is in the cache of the libraries, with a checksum: a damaged one is made
+again. Where the cache cannot be used, it is made again each time.
 """
 
 import hashlib
@@ -26,17 +26,17 @@ _SOURCES = (Path(rtl.__file__).parent, Path(__file__).parent)
 
 
 class Translations:
-    """kept : whether they are. Who changes the hardware in the running process, as tests do, says that they are not.
-    folder : gives where."""
+    """kept : whether they are kept. Code that changes the hardware in the running process, as tests do, turns this off.
+    folder : returns where."""
 
     kept = True
     folder = staticmethod(cache_folder)
 
 
 def translated(description, make):
-    """(what ``make`` gives, the processor time that it took when it was made).
+    """(what ``make`` returns, the processor time that it took when it was made).
 
-    description : what ``make`` depends on, besides the sources: objects whose ``repr`` says all of it.
+    description : what ``make`` depends on besides the sources: objects whose ``repr`` is complete.
     """
     if Translations.kept:
         with suppress(OSError, ValueError):
@@ -56,7 +56,7 @@ def _path(description):
 
 @cache
 def _sources():
-    """What tells the sources of this process from others."""
+    """What distinguishes the sources of this process from others."""
     digest = hashlib.sha256(f"{amaranth.__version__} {sys.version}".encode())
     for folder in _SOURCES:
         for path in sorted(folder.rglob("*.py")):

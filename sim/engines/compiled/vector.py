@@ -1,8 +1,8 @@
 """Graphs -> C, many runs at once: every value a vector with one 16-bit element per run ("lane").
 
-A value is cut into *segments* of at most 16 bits, each a vector; its elements have no bits above the segment's width. A segment
-of one bit is a mask instead: 0 or 0xffff. There is no branch on data but where memories are written, so the speed hardly depends
-on what the runs do or on whether they do the same.
+A value is cut into *segments* of at most 16 bits, each a vector; its elements have no bits above the segment's width. A segment of
+one bit is a mask instead: 0 or 0xffff. Only writes to memories branch on data, so the speed hardly depends on what the runs do or
+on whether they do the same.
 """
 
 from .netlist import UnknownCellError, cut, reachable, width_of
@@ -88,7 +88,7 @@ static inline void scatter(Row *rows, V row, V enable, V data) {
 
 
 def preface(lanes):
-    """C before everything else."""
+    """The C text before everything else."""
     return _PREFACE % lanes
 
 
@@ -105,7 +105,7 @@ def _ones(width):
 
 #: These are computed bit by bit, so they may be cut anywhere.
 _BITWISE = {"register", "select", "mux", "~", "&", "|", "^"}
-#: Of these, the operands that are cut as the node itself: all but the conditions.
+#: The operands of these that are cut like the node itself: all but the conditions.
 _PARTS = {"mux": lambda inputs: inputs[1:], "select": lambda inputs: (inputs[0], *inputs[2::2])}
 
 
@@ -114,7 +114,7 @@ def plain(width):
 
 
 def _at_edges(width, edges):
-    """Segments that begin and end at edges, or plain ones if these would be too many."""
+    """Segments that begin and end at edges, or plain ones if there would be too many."""
     bounds = sorted({0, width, *(edge for edge in edges if 0 < edge < width)})
     result = []
     for low, high in zip(bounds, bounds[1:], strict=False):
@@ -126,8 +126,8 @@ def _at_edges(width, edges):
 def _segments(graph, ports):
     """Node -> its segments, for all nodes wider than one.
 
-    A record that is stored and passed on as a whole is cut at its fields: what joins or takes apart its words (of two bits and
-    more) makes an edge, and an edge goes along through whatever is computed bit by bit.
+    A record that is stored and passed on as a whole is cut at its fields: whatever joins or splits its words (of two or more bits)
+    makes an edge, and an edge propagates through whatever is computed bit by bit.
     ports : (kind of node, port name) -> the edges at which that port is cut.
     """
     edges = {node: set() for node in reachable(graph) if node.width > BITS and node.kind in _BITWISE}
@@ -175,7 +175,7 @@ def _segments(graph, ports):
 
 
 def port_segments(node, ports):
-    """Of a node of any width that is not in the result of ``_segments``."""
+    """The segments of a node of any width that is not in the result of ``_segments``."""
     if node.kind in ("input", "box") and node.width > BITS:
         *_, port, low = node.name
         return _at_edges(node.width, {edge - low for edge in ports.get((node.kind, port), ())})
@@ -188,7 +188,7 @@ def port_segments(node, ports):
 
 
 class Emitter:
-    """Writes what some bits need, each thing once, in an order in which operands come first.
+    """Writes what some bits need, each thing once, operands first.
 
     Parameters
     ----------
@@ -210,7 +210,7 @@ class Emitter:
     def segments(self, node):
         return self._segments.get(node) or port_segments(node, self._ports)
 
-    # Each of these folds what is constant.
+    # Each of these folds constants.
 
     def let(self, text):
         if text not in self._names:
@@ -277,7 +277,7 @@ class Emitter:
         return self.let(f"CHOOSE({mask}, {operand(yes)}, {operand(no)})")
 
     def test(self, relation, a, b):
-        """A mask, of two numbers."""
+        """The mask of a comparison of two numbers."""
         if isinstance(a, int) and isinstance(b, int):
             return _FULL if {"==": a == b, "!=": a != b, "<": a < b}[relation] else 0
         if relation == "!=" and b != 0:
@@ -285,7 +285,7 @@ class Emitter:
         return self.let(f"(V)({operand(a)} {relation} {operand(b)})")
 
     def shift(self, vector, by):
-        """Left by a constant, or right if that is negative."""
+        """Left by a constant, or right if it is negative."""
         if isinstance(vector, int):
             return vector << by & _FULL if by >= 0 else vector >> -by
         return vector if by == 0 else self.let(f"{vector} << {by}" if by > 0 else f"{vector} >> {-by}")
@@ -293,8 +293,8 @@ class Emitter:
     # --- bits -> vectors
 
     def _pieces(self, bits):
-        """(vector, width of its segment, offset in it, width, position in bits) of what bits consist of; a constant piece is
-        a number from offset 0 of a segment of its width."""
+        """(vector, width of its segment, offset in it, width, position in bits) of the pieces of bits; a constant piece is a number
+        from offset 0 of a segment of its width."""
         position = 0
         for node, low, width in bits:
             if node is None:
@@ -316,7 +316,7 @@ class Emitter:
         return moved
 
     def number(self, bits):
-        """At most 16 bits as a number, also if it is one."""
+        """At most 16 bits as a number, also if it is a single bit."""
         constant, masks, result = 0, {}, 0
         for vector, size, offset, width, position in self._pieces(bits):
             if isinstance(vector, int):
@@ -346,7 +346,7 @@ class Emitter:
     # --- nodes
 
     def node(self, node):
-        """The vectors of a node; what it needs is written first, without recursion: netlists are deep."""
+        """The vectors of a node; writes its operands first, without recursion: netlists are deep."""
         stack = [node]
         while stack:
             top = stack[-1]
@@ -418,7 +418,7 @@ class Emitter:
         return result
 
     def _match(self, bits, mask, value):
-        """Whether the bits in ``mask`` are those of ``value``."""
+        """Whether the bits in ``mask`` equal those of ``value``."""
         result = _FULL
         for vector, size, offset, width, position in self._pieces(bits):
             wanted, there = mask >> position & _ones(width), value >> position & _ones(width)
@@ -513,7 +513,7 @@ class Emitter:
         return self.let(f"{operand(a)} {sign} {operand(b)}")
 
     def _moved(self, numbers, by):
-        """Shifted left by a constant, or right if that is negative."""
+        """Shifted left by a constant, or right if it is negative."""
         words, rest = divmod(by, BITS)
 
         def at(index):
@@ -547,7 +547,7 @@ def _positions(bits):
 
 
 def operand(value):
-    """A vector as an operand that may stand alone."""
+    """A vector as an operand that may be used alone."""
     return f"K({value:#x})" if isinstance(value, int) else value
 
 
@@ -558,7 +558,7 @@ class Unit:
     """One Graph: where its state is, and the text that computes a clock.
 
     The state is ``V s[...]`` in a struct, one vector for each segment of each register and read port, and its memories
-    ``m0, m1, ...`` as [limb][row][lane]. A memory that nothing writes is ``const uint16_t *`` as [limb][row]: all lanes share it.
+    ``m0, m1, ...`` as [limb][row][lane]. A memory without writers is ``const uint16_t *`` as [limb][row]: all lanes share it.
     """
 
     def __init__(self, name, graph, ports):
@@ -567,7 +567,7 @@ class Unit:
         self.ports = ports
         self.cuts = _segments(graph, ports)
         self.inits = []
-        self._places = {}             # node of state -> where its segments begin in s
+        self._places = {}             # node of state -> its first segment in s
         self.fields = {memory.name: f"m{number}" for number, memory in enumerate(graph.memories)}
         state = [(register.node, register.init) for register in graph.registers]
         state += [(read.node, 0) for memory in graph.memories for read in memory.reads]
@@ -608,14 +608,14 @@ class Unit:
         return f"{pointer}->s[{self._places[node] + segment}]"
 
     def clock(self, emitter, pointer):
-        """The end of the clock: computes what the state becomes; returns the statements that store it."""
+        """The end of the clock: computes the new state; returns the statements that store it."""
         stores = []
         for register in self.graph.registers:
             if register.next == ((register.node, 0, register.node.width),):
                 continue
             for number, (low, width) in enumerate(self.segments(register.node)):
                 value = emitter.segment(cut(register.next, low, width))
-                # Stored at once if the old value is in a variable already: fewer values wait at the same time.
+                # Stored at once if the old value is in a variable already: fewer values are live at the same time.
                 place = emitter.lines if emitter.wrote(register.node) else stores
                 place.append(f"{self.state(register.node, number, pointer)} = {operand(value)};")
         for memory in self.graph.memories:
@@ -641,7 +641,7 @@ class Unit:
                 if inside != _FULL:
                     lines.append(f"q &= {operand(inside)};")
                 for seen in port.transparent:
-                    # Of a row that there is not, too: nothing is stored, but it is seen.
+                    # Also for a row that does not exist: nothing is stored, but a reader sees it.
                     there, _, _, enables, data = writes[seen]
                     hit = emitter.land(emitter.test("==", address, there), enables[limb])
                     lines.append(f"q = CHOOSE({operand(hit)}, {operand(data[limb])}, q);")
