@@ -57,7 +57,7 @@ SAID = {
     "drain from the youngest store": "The store that is watched becomes visible in its turn, with its address and its data.",
     "forwarded load that goes to the port": "Nothing is done that was not issued.",
     "withdrawn store that stays": "The path knows how many stores are hidden.",
-    "withdrawn store that drains": "The port's valid and request do not change until done.",
+    "withdrawn store that drains": "No store becomes visible that was not executed.",
     "withdrawn operation that is carried out": "The port's valid and request do not change until done.",
 }
 
