@@ -22,6 +22,7 @@ def _call(*arguments):
     return result.exit_code, result.stdout, result.stderr
 
 
+@pytest.mark.slow
 def test_json():
     code, out, err = _call("bench", "speed", "--cores", "1", "--engines", "pysim,compiled,lanes", "--seconds", "0.2", "--json")
     assert (code, err) == (0, "")

@@ -87,6 +87,7 @@ def test_every_clock_is_that_of_the_simulation():
             assert this.arena() == expected.arena, clocks
 
 
+@pytest.mark.slow
 def test_every_record_is_that_of_the_simulation():
     """A board with a Digest says so, in a run that is stopped on the way, too; and names the first clock that is another."""
     with session(board=hunter) as this:
@@ -260,6 +261,7 @@ def hunted(this, scenario="single", *, protocol=None, kind="bounded", plan=(), m
     return hunt(this, prepared, [(plan_with(kind, plan), runs)], runs=runs, out=out, **options)
 
 
+@pytest.mark.slow
 def test_a_hunt_finds_the_plan_that_fails_in_simulation_in_the_same_clock(tmp_path):
     with session(board=hunter) as this:
         found = hunted(this, **STUCK, plan=["seed=2"], runs=9, out=tmp_path)
@@ -291,6 +293,7 @@ def test_a_hunt_finds_the_early_return_of_v4(tmp_path):
             assert found.difference is None and [item.flag for item in found.violations] == ["early_return"], number
 
 
+@pytest.mark.slow
 def test_a_clean_hunt_compares_its_last_run(tmp_path):
     with session(board=hunter) as this:
         for scenario, kind, clocks in (("storm", "pct", LIMIT), ("single", "random", LIMIT), ("single", "bounded", 2000)):
@@ -301,6 +304,7 @@ def test_a_clean_hunt_compares_its_last_run(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_the_flags_of_a_board_are_those_of_an_engine():
     """Of programs with one word left out: flags that are set in the middle of a run, and those that are set when all is over."""
     engine, chance = EngineSpec(CONFIG, room=Room()).make(), random.Random(1)
@@ -322,6 +326,7 @@ def test_the_flags_of_a_board_are_those_of_an_engine():
     raise AssertionError(wanted)
 
 
+@pytest.mark.slow
 def test_plans_follow_each_other(tmp_path, monkeypatch):
     monkeypatch.setattr("sim.boards.hunt._ROW", 2)
     with session(board=hunter) as this:
@@ -330,6 +335,7 @@ def test_plans_follow_each_other(tmp_path, monkeypatch):
         assert (found.runs, found.plan) == (5, last) and found.clean
 
 
+@pytest.mark.slow
 def test_what_is_ignored_is_no_finding(tmp_path):
     with session(board=hunter) as this:
         found = hunted(this, **STUCK, plan=[f"seed={SEED}"], runs=1, ignore=["WATCHDOG"], out=tmp_path)
@@ -338,12 +344,14 @@ def test_what_is_ignored_is_no_finding(tmp_path):
             hunted(this, runs=1, ignore=["STUCK"], out=tmp_path)
 
 
+@pytest.mark.slow
 def test_a_run_of_which_the_monitor_cannot_remember_all_is_judged_by_the_oracles(tmp_path):
     with session(board=hunter) as this:
         found = hunted(this, "refill", protocol="v2.6.27-rc1", kind="pct", plan=["seed=1"], runs=4, out=tmp_path)
         assert found.by_oracles > 0 and found.difference is None and found.runs == 4
 
 
+@pytest.mark.slow
 def test_what_differs_from_simulation_is_said(tmp_path):
     with session(board=hunter) as this:
         load = this.load
@@ -361,6 +369,7 @@ def test_what_differs_from_simulation_is_said(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_what_is_asked_of_a_hunt_and_when():
     """Requests may be repeated; nothing disturbs a hunt; a hunt does not disturb a run."""
     with session(board=hunter) as this:
@@ -393,6 +402,7 @@ def test_what_is_asked_of_a_hunt_and_when():
         link.ask(Operation.HOLD)
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_in_a_hunt_is_sent_again(tmp_path):
     with session(board=hunter, patience=0.5, wire=Spoiled(40, 12)) as this:
         found = hunted(this, **STUCK, plan=["seed=3"], runs=5, out=tmp_path)
@@ -400,6 +410,7 @@ def test_a_flipped_bit_in_a_hunt_is_sent_again(tmp_path):
         assert found.repeated > 0
 
 
+@pytest.mark.slow
 def test_a_board_that_falls_silent_in_a_hunt(tmp_path):
     silent = Event()
     with session(board=hunter, wire=lambda octets: b"" if silent.is_set() else octets) as this:
@@ -415,6 +426,7 @@ def test_a_board_that_falls_silent_in_a_hunt(tmp_path):
         assert str(said.value) == f"{this.link.name}: the board does not answer (nothing comes from it; tried 5 times)"
 
 
+@pytest.mark.slow
 def test_a_board_that_is_unplugged_in_a_hunt(tmp_path):
     master, slave = os.openpty()
     tty.setraw(slave)
@@ -489,6 +501,7 @@ def test_the_command(capsys):
         assert code == 2 and "arena_depth" in said
 
 
+@pytest.mark.slow
 def test_the_command_that_hunts(capsys, tmp_path):
     with plugged_in(hunter()) as name:
         asked = ("--port", name, "--kind", "bounded", "--max-clocks", LIMIT, "--out", tmp_path, "--protocol", STUCK["protocol"])

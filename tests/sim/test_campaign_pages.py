@@ -39,6 +39,7 @@ def column(table, name):
     return [row[table["columns"].index(name)] for row in table["rows"]]
 
 
+@pytest.mark.slow
 def test_a_hunt_tells_each_finding(made):
     text, tables, found = made("hunt")
     assert found["violations"]
@@ -74,6 +75,7 @@ def test_the_museum_has_a_map(made):
         assert column(tables["exhibits"], name) == [item[name] for item in found]
 
 
+@pytest.mark.slow
 def test_a_knock_out_has_a_map(made):
     text, tables, found = made("knockout")
     kinds = {what: re.findall(r'<td class="(\w+)">', row)

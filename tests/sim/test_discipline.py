@@ -88,6 +88,7 @@ def test_interrupts_that_are_off(stream):
     assert _judged(InterruptsOff, stream).longest == 2
 
 
+@pytest.mark.slow
 def test_6_12_lets_those_who_wait_go_first():
     """Two calls of core 0 come to a core that is busy: the later one waits."""
     from sim.scenarios.reader import find_scenario

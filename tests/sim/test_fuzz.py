@@ -28,7 +28,7 @@ from .mutations import HOSTILE, mutated
 
 SEED = 5001
 #: Mutations of each format: in the quick tests, and in the slow ones.
-QUICK, SLOW = 300, 20_000
+QUICK, SLOW = 200, 20_000
 #: No text takes longer, in seconds of processor time, nor all of them more memory, in octets.
 LONGEST, MOST = 20, 1 << 30
 

@@ -151,6 +151,7 @@ def test_what_only_one_of_monitor_and_oracles_sees_is_said(crosscall, monkeypatc
                      f"run 0: O1 is violated at clock {clock}, but the monitor does not flag not_once"]
 
 
+@pytest.mark.slow
 def test_without_a_compiler_it_runs_on_pysim(tmp_path):
     def call(*arguments):
         done = subprocess.run(
@@ -179,6 +180,7 @@ def test_without_lanes_it_is_the_same_hunt(tmp_path, monkeypatch):
 # --- interrupted, and gone on with -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_in_pieces_it_is_the_same_hunt(tmp_path):
     whole = _hunt(tmp_path / "whole", "queue-irq", runs=300, processes=1)
     assert [(item.flag, item.number) for item in whole.violations][0] == ("early_return", 33)
