@@ -66,8 +66,8 @@ class LocalApic(wiring.Component):
     *Receiving.* The IRR bit of a FIXED message delivered in clock t is set in clock t + 1; ``interrupt`` and ``vector`` are
     registers and show it in clock t + 2, if the vector's class is above that of PPR. ``accept`` moves ``vector`` from IRR to
     ISR at the end of the clock; a message with the same vector delivered in that clock sets IRR again. ``interrupt`` is low
-    in the clock after an ``accept``, a write to TPR or a delivered INIT, so it never offers a vector that these removed; one
-    clock later it is up to date. A higher vector that arrives while a lower one is offered replaces it after the same two clocks.
+    in the clock after an ``accept``, a write to TPR or a delivered INIT, so it never offers an outdated vector; one clock later
+    it is up to date. A higher vector that arrives while a lower one is offered replaces it after the same two clocks.
     A vector below ``first_vector``, or below 16, is not received; it sets the ESR bit "receive illegal vector".
 
     INIT clears all registers except the id at the end of the clock (Intel SDM, "Local APIC State After It Receives an INIT"). It
@@ -161,7 +161,7 @@ class LocalApic(wiring.Component):
         arrives = delivery.valid & (delivery.message.mode == DeliveryMode.FIXED)
         exists = delivery.message.vector >= max(_CLASS, config.first_vector)
         destination = Signal(8)       # ICR2
-        sent = Signal()               # a message, since INIT: ICR shows it
+        sent = Signal()               # any message since INIT: ICR shows it
         errors = Signal(8)            # since the last write to ESR
         esr = Signal(8)
         asked = self._asked(m, destination)

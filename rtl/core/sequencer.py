@@ -143,7 +143,7 @@ class Sequencer(wiring.Component):
         return m
 
     def _land(self, m):
-        """(An indirect call lands on this word; it does, and this word is not an entry point.)"""
+        """(Whether an indirect call lands on this word; whether it does and the word is not an entry point.)"""
         landing, beyond = Signal(), Signal()
         with m.If(self.restart):
             m.d.sync += landing.eq(0)

@@ -10,7 +10,7 @@ __all__ = ["Start"]
 class Start(wiring.Component):
     """Holds INIT and STARTUP until they can take effect.
 
-    INIT may arrive at any time; it takes effect as soon as no memory operation is in progress, and cancels a pending STARTUP.
+    INIT may arrive at any time. It cancels a pending STARTUP, and takes effect as soon as no memory operation is in progress.
     A STARTUP counts only if the core waits for it, or will wait for it because an INIT is pending. At power-up every core
     waits for STARTUP; this component gives it to the bootstrap core, in the first clock with ``go``.
 
