@@ -12,13 +12,13 @@ _WIDTH = 32
 
 
 class Digest(wiring.Component):
-    """Folds every record of a run into 32 bits, as ``rtl.events`` defines it. Equal runs have equal digests.
+    """Folds every record of a run into 32 bits, as ``rtl.events`` defines. Equal runs have equal digests.
 
-    The records of a clock are sampled at its end if ``run`` is high. Clocks with ``run`` low are ignored and not counted, so that
-    a run may pause. ``digest`` is complete ``LATENCY`` clocks after the last one. Before another run the clock domain is reset.
+    The records of a clock are sampled at its end if ``run`` is high. Clocks with ``run`` low are ignored and not counted, so a run
+    may pause. ``digest`` is complete ``LATENCY`` clocks after the last record. Reset the clock domain before another run.
 
-    A MISR is linear: its next state is what clock and record would make of 0, exclusive or what they would make of the old state
-    if they were 0. So the stages are the records, which come late in a clock; the first of the two; the states; and the digest.
+    A MISR is linear: its next state is the exclusive or of two parts: state 0 stepped with clock and record, and the old state
+    stepped with zeros. So the stages are the records, which arrive late in a clock; the first part; the states; and the digest.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class Digest(wiring.Component):
     Members
     -------
     run : the records of this clock count.
-    trace : as of Machine.
+    trace : the same as in Machine.
     digest : a register.
     """
 
@@ -65,7 +65,7 @@ class Digest(wiring.Component):
 
 
 def _step(m):
-    """``misr`` for signals. What it gives is a signal, because an expression would contain each state twice."""
+    """``misr`` for signals. It returns a signal, because an expression would contain each state twice."""
     def step(state, word):
         after = Signal(_WIDTH, name="after")
         m.d.comb += after.eq(misr(state, word))

@@ -20,9 +20,9 @@ __all__ = ["Tile"]
 
 
 class Tile(wiring.Component):
-    """One core with what belongs to it alone.
+    """One core with its own memory path and local APIC.
 
-    What it sends to the shared part (``memory.valid``, ``memory.request``, ``out.valid``, ``out.message``) is a function of state.
+    Its outputs to the shared part (``memory.valid``, ``memory.request``, ``out.valid``, ``out.message``) are functions of state.
 
     Parameters
     ----------
@@ -36,12 +36,12 @@ class Tile(wiring.Component):
     -------
     core_id : number of the core and id of its local APIC; constant during a run.
     now : clocks since the start of the run.
-    run, straps : as of Machine.
+    run, straps : the same as in Machine.
     stall, hold_interrupt, hold_drain, reorder_drain : this core's bits of the schedule.
     load_valid, load_address, load_word : microcode load port.
     memory, out, delivery : to and from the shared part.
-    status, quiet : ``quiet`` is high when this Tile will do nothing unless a message arrives.
-    core_record, apic_record, probe : only observe.
+    status, quiet : ``quiet`` is high when this Tile does nothing until a message arrives.
+    core_record, apic_record, probe : for observation only.
     """
 
     def __init__(self, config):

@@ -1,4 +1,4 @@
-"""The local APIC: which interrupts are requested of a core, which it serves, and what it sends to others.
+"""The local APIC of a core: the interrupts requested, the interrupts in service, and the messages sent.
 
 Intel SDM volume 3, the APIC chapter: "Interrupt Command Register (ICR)", "Error Handling" (ESR), "Interrupt, Task, and
 Processor Priority", "Interrupt Acceptance for Fixed Interrupts", "Signaling Interrupt Servicing Completion" (EOI).
@@ -15,7 +15,7 @@ from .registers import ApicRegister, ApicRegisterPort
 
 __all__ = ["Highest", "LocalApic"]
 
-#: Vectors of one priority class. Those of class 0 are illegal.
+#: Number of vectors in a priority class. The vectors of class 0 are illegal.
 _CLASS = 16
 _SEND_ILLEGAL_VECTOR = 5
 _RECEIVE_ILLEGAL_VECTOR = 6
@@ -24,7 +24,7 @@ _VERSION = 0x14
 
 
 class Highest(wiring.Component):
-    """The highest bit set among ``n``, in two levels: the highest class of 16 with a bit set, then the bit inside it.
+    """Finds the highest set bit of ``n``, in two levels: the highest class of 16 with a set bit, then the bit inside it.
 
     Combinational.
 
@@ -34,9 +34,9 @@ class Highest(wiring.Component):
 
     Members
     -------
-    bits : to look at.
-    found : there is one.
-    index : its number; 0 if there is none.
+    bits : the input.
+    found : a bit is set.
+    index : number of the highest set bit; 0 if no bit is set.
     """
 
     def __init__(self, n):
@@ -48,7 +48,7 @@ class Highest(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        members = Signal(_CLASS)      # of the highest class with a bit set
+        members = Signal(_CLASS)      # bits of the highest class with a set bit
         m.d.comb += self.found.eq(members.any())
         for number in range(len(self.bits) // _CLASS):
             candidates = self.bits.word_select(number, _CLASS)
@@ -61,49 +61,49 @@ class Highest(wiring.Component):
 
 
 class LocalApic(wiring.Component):
-    """The local APIC of one core, with the vectors from ``first_vector`` to 0xff.
+    """The local APIC of one core, for the vectors from ``first_vector`` to 0xff.
 
-    *Receiving.* A FIXED message delivered in clock t has set its IRR bit in clock t + 1; ``interrupt`` and ``vector`` are
+    *Receiving.* The IRR bit of a FIXED message delivered in clock t is set in clock t + 1; ``interrupt`` and ``vector`` are
     registers and show it in clock t + 2, if the vector's class is above that of PPR. ``accept`` moves ``vector`` from IRR to
     ISR at the end of the clock; a message with the same vector delivered in that clock sets IRR again. ``interrupt`` is low
-    in the clock after an ``accept``, a write to TPR or a delivered INIT, so it never offers what these took away; one clock
-    later it is up to date. A higher vector that arrives while a lower one is offered replaces it after the same two clocks.
+    in the clock after an ``accept``, a write to TPR or a delivered INIT, so it never offers an outdated vector; one clock later
+    it is up to date. A higher vector that arrives while a lower one is offered replaces it after the same two clocks.
     A vector below ``first_vector``, or below 16, is not received; it sets the ESR bit "receive illegal vector".
 
     INIT clears all registers except the id at the end of the clock (Intel SDM, "Local APIC State After It Receives an INIT"). It
-    does not affect a message in transit: that is delivered, and the delivery status is busy until then. ``init`` and ``startup``
-    are registers: high for the one clock after the one in which such a message was delivered. The vector of STARTUP is ignored.
+    does not affect a message in transit: the message is delivered, and the delivery status stays busy until then. ``init`` and
+    ``startup`` are registers, high for one clock: the one after the delivery of such a message. The vector of STARTUP is ignored.
     Messages of other modes are not received.
 
-    *Sending.* A write to ICR in clock t shows the message on ``out`` from clock t + 1 until its ``done``; ``out.valid`` is the
-    delivery status. The modes are FIXED, INIT and STARTUP, the latter two only with no shorthand or OTHERS. A write that asks for
-    anything else (another mode, INIT level de-assert), or that arrives while a message is in transit, sends nothing and changes
-    nothing. A FIXED message with a vector below 16 is not sent either, but sets the ESR bit "send illegal vector".
+    *Sending.* After a write to ICR in clock t, ``out`` shows the message from clock t + 1 until its ``done``; ``out.valid`` is the
+    delivery status. The modes are FIXED, INIT and STARTUP, the latter two only without a shorthand or with OTHERS. A write
+    that requests anything else (another mode, INIT level de-assert), or that occurs while a message is in transit, sends and
+    changes nothing. A FIXED message with a vector below 16 is not sent either, but sets the ESR bit "send illegal vector".
 
-    The destination of an x2APIC is in the upper half of a wide write. Other writes take it from ICR2, as in an xAPIC: an id of
-    8 bits, where 0xff names all. A message with a logical destination is then not sent (there is no LDR). So code written for an
-    xAPIC runs in both modes: ICR2 exists in both here.
+    In an x2APIC, the upper half of a wide write is the destination. Other writes take it from ICR2, as in an xAPIC: an id of
+    8 bits, or 0xff for all. They cannot send to a logical destination (there is no LDR). Code written for an xAPIC runs in both
+    modes, because ICR2 exists in both here.
 
-    *Registers.* Reads are combinational and never stale. ICR reads as the message sent last, in an x2APIC with its destination, or
-    as 0 if none was sent since INIT; with delivery status in bit 12. ICR2 reads as written. A write to ESR, of any value, moves the
-    errors collected since the last one into what is read. The core never accesses a register in the clock of an ``accept``.
+    *Registers.* Reads are combinational and never stale. ICR reads as the message sent last (in an x2APIC with its destination),
+    or as 0 if none was sent since INIT; bit 12 is the delivery status. ICR2 reads as written. A write of any value to ESR makes
+    the errors collected since the previous write readable. The core never accesses a register in the clock of an ``accept``.
 
     Parameters
     ----------
-    config : MachineConfig. Without ``x2apic_mode`` it is an xAPIC; without ``task_priority`` there is no TPR, and without
+    config : MachineConfig. Without ``x2apic_mode`` this is an xAPIC; without ``task_priority`` there is no TPR, and without
         ``error_status`` no ESR.
 
     Members
     -------
-    core_id : this APIC's id.  x2apic : the strap, its mode.
+    core_id : this APIC's id.  x2apic : the strap that selects its mode.
     registers : the core's register port.
-    interrupt, vector : an interrupt is requested that the core may take, and which.
-    accept : the core takes it; only with ``interrupt``.
-    out : the way into the fabric. ``out.message`` stays after ``done``: the message sent last.
-    delivery : the way from the fabric.
-    init, startup : the message was delivered.
+    interrupt, vector : a requested interrupt that the core may accept, and its vector.
+    accept : the core accepts it; only with ``interrupt``.
+    out : the port into the fabric. ``out.message`` keeps the message sent last after its ``done``.
+    delivery : the port from the fabric.
+    init, startup : such a message was delivered in the previous clock.
     record : SEND, REFUSE, EOI and ACCEPT, in the clock of the register write or of ``accept``.
-    due : a vector is requested whose class is above that of PPR; ``interrupt`` follows it. Combinational of state.
+    due : a requested vector has a class above that of PPR; ``interrupt`` follows in the next clock. A function of state.
     irr, isr : vectors requested and in service; bit i is vector ``first_vector + i``.
     tpr : task priority.
     """
@@ -150,7 +150,7 @@ class LocalApic(wiring.Component):
             ppr.eq(Mux(service.found & (service_vector[4:] > self.tpr[4:]), service_vector & 0xF0, self.tpr)),
         ]
 
-        # What the core asks of it, and what comes in.
+        # Register accesses of the core, and delivered messages.
         port, delivery = self.registers, self.delivery
         write = port.valid & port.write
 
@@ -161,7 +161,7 @@ class LocalApic(wiring.Component):
         arrives = delivery.valid & (delivery.message.mode == DeliveryMode.FIXED)
         exists = delivery.message.vector >= max(_CLASS, config.first_vector)
         destination = Signal(8)       # ICR2
-        sent = Signal()               # since INIT: ICR shows it
+        sent = Signal()               # any message since INIT: ICR shows it
         errors = Signal(8)            # since the last write to ESR
         esr = Signal(8)
         asked = self._asked(m, destination)
@@ -212,7 +212,7 @@ class LocalApic(wiring.Component):
             ApicRegister.ICR2: Cat(Const(0, 24), destination),
         })
 
-        # What the core hears.
+        # The outputs to the core.
         requested_vector = vector_of(requested.index)
         m.d.comb += self.due.eq((requested_vector[4:] > ppr[4:]) & requested.found)
         m.d.sync += [
@@ -243,11 +243,11 @@ class LocalApic(wiring.Component):
 
     @property
     def _x2apic(self):
-        """The strap, where there is a choice."""
+        """The strap; 0 in a machine without ``x2apic_mode``."""
         return self.x2apic if self._config.x2apic_mode else Const(0)
 
     def _read(self, m, readable):
-        """What each register reads as; IRR and ISR besides those of ``readable``."""
+        """The value of each register when read: those in ``readable``, and IRR and ISR."""
         for first, bits in (ApicRegister.ISR, self.isr), (ApicRegister.IRR, self.irr):
             vectors = Cat(Const(0, self._config.first_vector), bits)
             for number in range(8):
@@ -259,7 +259,7 @@ class LocalApic(wiring.Component):
                     m.d.comb += port.read_data.eq(value)
 
     def _asked(self, m, destination):
-        """The message that a write to ICR asks for. destination : ICR2's."""
+        """The message that a write to ICR requests. destination : the one in ICR2."""
         port, asked = self.registers, Signal(message_layout)
         value = port.write_data
         with m.If(self._x2apic & port.wide):
@@ -271,14 +271,14 @@ class LocalApic(wiring.Component):
         return asked
 
     def _command(self, sent):
-        """What ICR reads as. sent : a message was, since INIT."""
+        """The value of ICR when read. sent : a message was sent since INIT."""
         message = self.out.message
         command = Cat(message.vector, message.mode, message.logical, Const(0, 2), message.level, message.trigger, Const(0, 2),
                       message.shorthand, Const(0, 12), Mux(self._x2apic, message.destination, 0))
         return Mux(sent, command, 0) | self.out.valid << 12
 
     def _is_known(self, asked):
-        """This APIC sends such messages."""
+        """Whether this APIC sends such messages."""
         none, others = (asked.shorthand == item for item in (Shorthand.NONE, Shorthand.OTHERS))
         deassert = asked.trigger & ~asked.level
         starts = (asked.mode == DeliveryMode.STARTUP) | (asked.mode == DeliveryMode.INIT) & ~deassert

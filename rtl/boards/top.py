@@ -1,4 +1,4 @@
-"""The top of a bitstream: a Board on the pins of a platform."""
+"""The top level of a bitstream: a Board connected to the pins of a platform."""
 
 from contextlib import suppress
 from itertools import islice
@@ -11,8 +11,8 @@ __all__ = ["Top"]
 
 
 class Top(Elaboratable):
-    """Joins a Board to the pins of an amaranth-boards platform: its serial line, and as many lights as there are, in this order:
-    violation, heartbeat, then one per core, for "in handler". One light alone is the heartbeat until there is a violation.
+    """Connects a Board to the pins of an amaranth-boards platform: the serial line, and as many lights as there are, in this order:
+    violation, heartbeat, then "in handler" of each core. A single light is the heartbeat, and stays on after a violation.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Top(Elaboratable):
         return m
 
     def _requested(self, platform):
-        """The pin of one light after the other, without those that the serial line has."""
+        """Yield the pin of each light, except lights on pins of the serial line."""
         requested = {}
         for name, number, pin in self._lights:
             with suppress(ResourceError):
@@ -55,5 +55,5 @@ class Top(Elaboratable):
 
 
 def _every_pin(platform, name, number):
-    """What ``request`` is told to give all pins of a resource as they are. (Some serial lines have more than two.)"""
+    """The ``dir`` with which ``request`` returns all pins of a resource as they are. (Some serial lines have more than two.)"""
     return {part.name: "-" for part in platform.lookup(name, number).ios}

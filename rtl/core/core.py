@@ -31,16 +31,16 @@ class Core(wiring.Component):
 
     Members
     -------
-    core_id, now : what CPUID and TIME read.
+    core_id, now : the values that CPUID and TIME read.
     run, stall, hold_interrupt : sampled at the clock edge (see Sequencer).
     straps : held during a run.
     load_valid, load_address, load_word : write port of the microcode store, for use while ``run`` is low.
-    issue, request, withdraw, memory_done, memory_old, posts, room, fence, ordered, drained : the memory path.
+    issue, request, withdraw, memory_done, memory_old, posts, room, fence, ordered, drained : to and from the memory path.
     registers : the local APIC's register port.
-    interrupt, pending_vector, accept, init, startup : the local APIC's interrupts.
-    record : in the clock in which a word completes, if it reports something; otherwise all 0.
+    interrupt, pending_vector, accept, init, startup : to and from the local APIC.
+    record : the record of the word that completes or traps in this clock, if it reports something; otherwise all 0.
     status, probe : see ``rtl/core/seen.py``.
-    asleep : only an interrupt, INIT or STARTUP will make this core do anything (``interruptible``: an interrupt will).
+    asleep : the core does nothing until INIT, STARTUP or, with ``interruptible``, an interrupt arrives.
     """
 
     def __init__(self, config):
@@ -105,14 +105,14 @@ class Core(wiring.Component):
             self.fence.eq(word.imm),
         ]
 
-        # Memory: what the word asks for.
+        # The memory request of the word.
         op = Signal(MemoryOp)
         is_memory = Signal()
         with m.Switch(word.op):
             for micro in MEMORY_OPS:
                 with m.Case(micro):
                     m.d.comb += [op.eq(OPERATIONS[micro].memory), is_memory.eq(1)]
-        # Whether the request is made is known later than what it is. While CAS waits, ``left`` is the value to compare with.
+        # The contents of a request are known earlier than whether it is made. While CAS waits, ``left`` is the value to compare.
         compares = datapath.compares
         m.d.comb += [
             compares.eq(sequencer.compares),
@@ -122,8 +122,8 @@ class Core(wiring.Component):
             self.request.compare.eq(datapath.left),
         ]
 
-        # The APIC's registers have 32 or 64 bits. Bits above the low 16 are staged, from the top; writing the low 16 commits all.
-        # parts: as many ones, up to two; an xAPIC does not ask how many there were.
+        # APIC registers have 32 or 64 bits. APICWRH stages the bits above the low 16, highest first; APICWR commits all of them.
+        # parts: one bit is set per staged part, up to two; an xAPIC ignores it.
         staged, parts = Signal(48 if self._config.x2apic_mode else 16), Signal(2)
         with m.If(sequencer.restart):
             m.d.sync += [staged.eq(0), parts.eq(0)]
@@ -143,8 +143,8 @@ class Core(wiring.Component):
                     self.registers.write_data.eq(Cat(datapath.moved[:16], staged)),
                 ]
 
-        # The record. A conditional branch emits its event only when taken. For a CAS that waits and for an operation that is
-        # withdrawn, it shows what was there in the clock of ``issue``. A store that will be withdrawn has not completed.
+        # The record. A conditional branch emits its event only when taken. For a waiting CAS and for a
+        # withdrawn operation, it shows the values of the clock of ``issue``. A store that will be withdrawn has not completed.
         shown = {"pc": sequencer.pc, "a": datapath.a, "b": datapath.b, "address": datapath.address}
         first = {name: Signal.like(value, name=f"first_{name}") for name, value in shown.items()}
         with m.If(sequencer.issue):

@@ -1,4 +1,4 @@
-"""The datapath of a core: eight registers, operands, ALU, branch conditions, the address of a memory operation."""
+"""The datapath of a core: eight registers, operands, ALU, branch conditions, memory addresses."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
@@ -11,12 +11,12 @@ __all__ = ["Datapath"]
 
 
 def _first_set(value):
-    """Number of the lowest bit set; the width of ``value`` if there is none."""
+    """Number of the lowest set bit; the width of ``value`` if no bit is set."""
     return Mux(value.any(), _lowest(value), len(value))
 
 
 def _lowest(value):
-    """Number of the lowest bit set, if there is one: in which quarter it is (or half, of two), and where in that."""
+    """Number of the lowest set bit, if any: first the quarter (of two bits: the half) that contains it, then its place there."""
     if len(value) == 1:
         return Const(0, 0)
     parts = min(4, len(value))
@@ -29,7 +29,7 @@ def _lowest(value):
 
 
 def _count_set(value):
-    """Number of bits set, as a tree of adders."""
+    """Number of set bits, from a tree of adders."""
     counts = list(value)
     while len(counts) > 1:
         counts = [sum(counts[i:i + 2]) for i in range(0, len(counts), 2)]
@@ -37,12 +37,12 @@ def _count_set(value):
 
 
 class Datapath(wiring.Component):
-    """Combinational from the word and the registers to its outputs; one register written at the end of a clock.
+    """Combinational from the word and the registers to the outputs; writes at most one register, at the end of a clock.
 
-    There is one adder, one logic unit and one shifter. Adder and logic unit have the same two inputs, ``left`` and ``right``, and
-    each does every operation that is a case of its own: a comparison is a difference of which only the carry is used, or an
-    exclusive or; an address is a sum; a move is an OR with 0. ``moved`` is what every unit but the adder gives, so what goes
-    elsewhere than into a register need not wait for the adder.
+    There is one adder, one logic unit and one shifter. Adder and logic unit share two inputs, ``left`` and ``right``, and also do
+    the operations that are special cases of theirs: a comparison is a subtraction that uses only the carry, or an exclusive or;
+    an address is a sum; a move is an OR with 0. ``moved`` is the result of all units except the adder, so values that do not go
+    to a register need not wait for the adder.
 
     Parameters
     ----------
@@ -50,21 +50,21 @@ class Datapath(wiring.Component):
 
     Members
     -------
-    word : the microword in execution.
-    core_id, now, vector, interrupts_on : what CPUID, TIME, VECTOR and GETIF read.
-    memory_old, popped, apic_read : what memory operations, POP and APICRD(H) read; sampled when ``write`` is high.
+    word : the microword being executed.
+    core_id, now, vector, interrupts_on : the values that CPUID, TIME, VECTOR and GETIF read.
+    memory_old, popped, apic_read : the values that memory operations, POP and APICRD(H) read; sampled when ``write`` is high.
     index : step of PUSHA and POPA.
-    compares : ``left`` is the value of register ``rd``, which CAS compares with.
-    write : the word (or a step of POPA) completes: if its operation writes a register, ``result`` goes to ``rd`` at the end of
-        this clock.
+    compares : ``left`` is register ``rd``: the value that CAS compares with memory.
+    write : the word, or a step of POPA, completes: if its operation writes a register, that register becomes ``result`` at the
+        end of this clock.
     a, b : the operands, as a record shows them.
-    left : what CAS compares with.
-    data : of a memory operation.
-    address : the effective address, ``xlen`` bits, not checked; undefined for operations that have none, and with
+    left : the value that CAS compares with memory.
+    data : the data of a memory operation.
+    address : the effective address: ``xlen`` bits, not checked; undefined for operations without an address, and with
         ``compares``.
-    moved : what PUSH, PUSHA and IRQSAVE push, where ICALL, RET and IRET go, what APICWR(H) writes.
+    moved : the value that PUSH, PUSHA and IRQSAVE push and APICWR(H) writes; the target of ICALL, RET and IRET.
     taken : the word is a conditional branch and its condition holds.
-    result : what is written.
+    result : the value to write.
     registers : r0 to r7.
     """
 
@@ -100,7 +100,7 @@ class Datapath(wiring.Component):
         right, carry, total = Signal(xlen), Signal(), Signal(xlen + 1)
         self._operands(m, right, carry)
         m.d.comb += [
-            # With the carry as a bit below, it is one chain.
+            # The carry enters as an extra low bit, so there is only one carry chain.
             total.eq((Cat(1, self.left) + Cat(carry, right))[1:]),
             self.address.eq(total),
         ]
@@ -110,7 +110,7 @@ class Datapath(wiring.Component):
         return m
 
     def _operands(self, m, right, carry):
-        """What record, memory, adder and logic unit get. carry : into the adder."""
+        """The operands of record, memory, adder and logic unit. carry : into the adder."""
         word, a, b, xlen = self.word, self.a, self.b, self._config.xlen
         memory = word.op.as_value()[4:] == MEMORY_BLOCK
         constant = Cat(word.rb, word.rd)
@@ -118,7 +118,7 @@ class Datapath(wiring.Component):
         m.d.comb += [
             a.eq(self.registers[Mux(word.op == Op.PUSHA, self.index, Mux(self.compares, word.rd, word.ra))]),
             stored.eq(self.registers[word.rb]),
-            # In a memory operation use_imm concerns the address; b is still the data.
+            # In a memory operation, use_imm affects only the address; b is still the data.
             b.eq(Mux(word.op == Op.STC, constant, Mux(word.use_imm & ~memory, word.imm, stored))),
             self.data.eq(Mux(word.op == Op.STC, constant, Mux(word.op == Op.FANDN, ~stored, stored))),
         ]
@@ -144,7 +144,7 @@ class Datapath(wiring.Component):
         ]
 
     def _move(self, m, right):
-        """What every unit but the adder gives."""
+        """The result of all units except the adder."""
         word, left, moved = self.word, self.left, self.moved
         with m.Switch(word.op):
             with m.Case(*LOAD_OPS):
@@ -177,12 +177,12 @@ class Datapath(wiring.Component):
                 m.d.comb += moved.eq(self.apic_read[16:32])
 
     def _shift(self, right):
-        """What is shifted to the left: an operand, or a single bit."""
+        """An operand, or a single bit, shifted to the left."""
         word, bits = self.word, exact_log2(self._config.xlen)
         return Mux(word.op == Op.SHL, self.left, 1) << Mux(word.op == Op.SELF, self.core_id[:bits], right[:bits])
 
     def _branch(self, m, borrows):
-        """Whether the condition holds. Of all but three it is that ``moved`` is 0, or is not."""
+        """Whether the condition holds. All but three conditions test whether ``moved`` is 0."""
         taken, zero = self.taken, Signal()
         m.d.comb += zero.eq(self.moved == 0)
         with m.Switch(self.word.op):

@@ -1,4 +1,4 @@
-"""The interrupts of a core: its interrupt flag, which interrupt it accepts and when, and how many it is inside."""
+"""The interrupts of a core: the interrupt flag, which interrupt is accepted and when, and the nesting depth."""
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
@@ -10,14 +10,14 @@ __all__ = ["Interrupts"]
 
 
 class Interrupts(wiring.Component):
-    """Follows CLI, STI, IRQSAVE, IRQRESTORE and IRET as they complete, and offers acceptance between two words.
+    """Tracks CLI, STI, IRQSAVE, IRQRESTORE and IRET as they complete, and accepts interrupts between two words.
 
     An interrupt is accepted in a clock with ``between`` if the local APIC requests one, interrupts are on, the last completed word
-    was not an STI that switched them on (the STI shadow), and acceptance was not held at the last edge. Acceptance switches
+    was not an STI that switched them on (the STI shadow), and ``hold`` was low at the last clock edge. Acceptance switches
     interrupts off.
 
-    Acceptance and IRET cost ``entry`` and ``leave`` further clocks: ``delays`` is high in the clock of either if there are any,
-    and ``delayed`` in the last of them.
+    Acceptance costs ``entry`` further clocks, and IRET ``leave``. If that is not 0, ``delays`` is high in the clock of the
+    acceptance or IRET, and ``delayed`` in the last further clock.
 
     Parameters
     ----------
@@ -25,15 +25,15 @@ class Interrupts(wiring.Component):
 
     Members
     -------
-    entry, leave : straps, in clocks; what ``delay_bits`` do not hold is not looked at.
+    entry, leave : straps, in clocks; bits above the low ``delay_bits`` are ignored.
     interrupt, pending_vector : from the local APIC.  hold : sampled at the clock edge.
     between : the core may accept in this clock: no word has begun, and none must execute first.
-    accept : an interrupt is accepted in this clock.  refused : ... but its return address has no room, which is a trap.
-    op, completes : the word that completes in this clock.
+    accept : an interrupt is accepted in this clock.  refused : with ``accept``: no room for the return address, which is a trap.
+    op : operation of the current word.  completes : that word completes in this clock.
     popped : for IRQRESTORE and IRET: the interrupt flag to restore.
-    clear : the state after INIT, at the end of this clock, whatever the other inputs are; ``vector`` stays.
-    on : interrupts are on.  vector : of the interrupt accepted last.  depth : interrupts accepted and not left; at most as many
-        as the private stack has room for, and modulo ``stack_depth`` if a program unbalances the stack.
+    clear : sets the state after INIT at the end of this clock, whatever the other inputs are; does not clear ``vector``.
+    on : interrupts are on.  vector : of the interrupt accepted last.  depth : interrupts accepted and not left; limited by the
+        room in the private stack, and modulo ``stack_depth`` if a program unbalances the stack.
     """
 
     def __init__(self, config):

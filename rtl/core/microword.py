@@ -1,7 +1,7 @@
 """The micro-instruction word: 51 bits, and what each operation does with its fields.
 
-``OPERATIONS`` is the one description of every operation: which fields it uses, how it is written, what it requests from memory, and
-whether it jumps. The core, assembler, listing and ``docs/microcode.md`` are made from it.
+``OPERATIONS`` is the only description of the operations: the fields that each uses, its syntax, its memory request, and whether it
+jumps. The core, assembler, listing and ``docs/microcode.md`` derive from it.
 """
 
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ __all__ = [
     "NO_OPS", "OPERATIONS", "SAVED_REGISTERS", "STORE_OPS", "TARGET_BITS", "Fence", "MicroWord", "Op", "Operation",
 ]
 
-#: Where a core starts: after reset, and after STARTUP.
+#: The word at which a core starts, after reset and after STARTUP.
 ENTRY_RESET = 0
-#: Where an accepted interrupt goes. The vector is in the special register that VECTOR reads.
+#: The word at which an accepted interrupt starts. VECTOR reads its vector.
 ENTRY_INTERRUPT = 1
 
 IMMEDIATE_BITS = 16
-#: What a branch can reach: the largest microcode store.
+#: Width of a branch target: it limits the size of the microcode store.
 TARGET_BITS = 11
 
 
 class Op(enum.Enum, shape=6):
-    """The operation. Unused words of the program are 0, which is PANIC; a number that is not an operation does the same."""
+    """The operation. Unused words of the microcode store are 0, which is PANIC; a number without an operation acts as PANIC."""
 
     PANIC = 0x00
     NOP = 0x01
@@ -92,7 +92,7 @@ class Op(enum.Enum, shape=6):
     POPA = 0x3E
 
 
-#: The numbers that are not operations.
+#: The numbers without an operation.
 NO_OPS = tuple(sorted(set(range(1 << Op.as_shape().width)) - {op.value for op in Op}))
 
 
@@ -106,7 +106,7 @@ class MicroWord(data.Struct):
     ra: 3
     #: Register read as operand b; data of a store.
     rb: 3
-    #: Operand b is ``imm``; in a memory operation, JMP or CALL instead: the address is ``imm`` alone, without a base.
+    #: Operand b is ``imm``. In a memory operation, JMP or CALL, instead: the address is ``imm`` alone, without a base.
     use_imm: 1
     #: Immediate, zero-extended to ``xlen``; in a memory operation, JMP or CALL: offset, added modulo ``2**xlen``.
     imm: IMMEDIATE_BITS
@@ -114,22 +114,22 @@ class MicroWord(data.Struct):
     target: TARGET_BITS
     #: An indirect call may land here.
     entry: 1
-    # Last: where nobody sees the records, nobody reads it, and the block RAMs that hold nothing else are left out.
+    # Last: if no logic uses the records, this field is never read, and synthesis removes the block RAMs that hold only it.
     event: Event
 
 
 @dataclass(frozen=True)
 class Operation:
-    """How an operation is written and what it does.
+    """The syntax and the effect of an operation.
 
-    ``operands`` is a string of the operands in order:
+    ``operands`` lists the operands in order, one letter each:
 
     ``d`` register written (rd) - ``a`` register read (ra) - ``r`` register read (rb) - ``b`` register (rb) or immediate -
     ``m`` effective address ``[ra + imm]``, ``[ra]`` or ``[imm]`` - ``t`` label (target) - ``i`` immediate only -
-    ``c`` register that is both read as the value to compare and written (rd) - ``k`` constant from 0 to 63 (in rd and rb).
-    Everything in parentheses may be left out: the word is then encoded as ``rd = [rd]``, which changes nothing.
+    ``c`` register read as the value to compare, and written (rd) - ``k`` constant from 0 to 63 (in rd and rb).
+    Operands in parentheses are optional: without them the word is encoded as ``rd = [rd]``, which changes nothing.
 
-    memory : what it requests from memory, or None.
+    memory : its memory request, or None.
     conditional : it jumps to its target only if a condition holds.
     """
 
@@ -141,7 +141,7 @@ class Operation:
 
     @property
     def writes(self):
-        """It writes rd."""
+        """Whether it writes rd."""
         return not {"d", "c"}.isdisjoint(self.operands)
 
 
@@ -214,17 +214,17 @@ OPERATIONS = {
     Op.POPA: Operation("", "7, 8 after a push or call", "pop r6 to r0"),
 }
 
-#: What PUSHA and POPA save.
+#: The number of registers that PUSHA and POPA save.
 SAVED_REGISTERS = 7
 
-#: The operations that go to their target under a condition; the event of such a word is said only if they do.
+#: Operations that jump to their target only if a condition holds. Such a word emits its event only if it jumps.
 CONDITIONAL_OPS = tuple(op for op, operation in OPERATIONS.items() if operation.conditional)
-#: Those that always do.
+#: Operations that always jump to their target.
 JUMP_OPS = tuple(op for op, operation in OPERATIONS.items() if "t" in operation.operands and not operation.conditional)
 
-#: The operations that access memory: those that only write, and those that get something from it.
+#: Operations that access memory: all, those that only write, and those that return a value.
 MEMORY_OPS = tuple(op for op, operation in OPERATIONS.items() if operation.memory is not None)
 STORE_OPS = tuple(op for op in MEMORY_OPS if not OPERATIONS[op].writes)
 LOAD_OPS = tuple(op for op in MEMORY_OPS if OPERATIONS[op].writes)
-#: The upper bits (from bit 4) of the number of each of them and of no other operation: what the datapath knows them by.
+#: The upper bits (from bit 4) of the number of every memory operation, and of no other: the datapath decodes them by it.
 MEMORY_BLOCK = 0x2

@@ -1,4 +1,4 @@
-"""What is visible of a core: its state, what a schedule may use, and what waves show."""
+"""The visible part of a core: its state, its status for schedules, and its probe for waveforms."""
 
 from amaranth.lib import data, enum
 
@@ -6,15 +6,15 @@ __all__ = ["CoreState", "core_probe_layout", "status_layout"]
 
 
 class CoreState(enum.Enum, shape=3):
-    """What a core does in a clock."""
+    """The activity of a core in a clock."""
 
     #: Executes a microword, or is stalled by the schedule (``go`` low).
     RUN = 0
-    #: Waits for the arena to answer.
+    #: Waits for the arena.
     MEMORY = 1
     #: Executed HALT; waits for an interrupt.
     HALT = 2
-    #: Counts the cost of interrupt entry or return.
+    #: Counts the extra clocks of interrupt entry or return.
     DELAY = 3
     #: After INIT: waits for STARTUP.
     WAIT_STARTUP = 4
@@ -22,7 +22,7 @@ class CoreState(enum.Enum, shape=3):
     TRAPPED = 5
 
 
-#: What a schedule may use, in the clock in which it is true.
+#: The status that a schedule may use; it describes the current clock.
 status_layout = data.StructLayout({
     "halted": 1,        # in HALT, waiting for INIT or STARTUP, or stopped by a trap
     "pausing": 1,       # executes PAUSE
@@ -35,8 +35,8 @@ status_layout = data.StructLayout({
 def core_probe_layout(config):
     return data.StructLayout({
         "state": CoreState,
-        "go": 1,                      # 0 in RUN: held back by the schedule (or the machine does not run)
-        "pc": config.pc_bits,         # microcode address of the word in execution
+        "go": 1,                      # 0 in RUN: stalled by the schedule (or the machine does not run)
+        "pc": config.pc_bits,         # microcode address of the current word
         "interrupts_on": 1,
         "depth": config.stack_bits,   # interrupts accepted and not left
         "registers": data.ArrayLayout(config.xlen, 8),

@@ -1,4 +1,4 @@
-"""The sequencer of a core: which microword is executed in which clock, and what it starts, waits for or traps on."""
+"""The sequencer of a core: when each microword executes, and what it starts, waits for or traps on."""
 
 from functools import reduce
 from operator import or_
@@ -19,28 +19,29 @@ __all__ = ["Sequencer"]
 
 
 class Sequencer(wiring.Component):
-    """One microinstruction per clock, unless it waits for memory, for the private stack or for the schedule.
+    """Executes one microinstruction per clock, unless it waits for memory, for the private stack or for the schedule.
 
-    A word is executed in a clock in which ``state`` is RUN and ``go`` is high. ``go`` is ``run & ~stall`` of the clock before,
-    so a stall that is sampled at a clock edge keeps the next word (or the next step of PUSHA and POPA) from starting, and never
-    affects one that has begun to wait for memory. The microcode store is read synchronously at ``next_pc``; in the clock after,
-    ``word`` is that word.
+    A word executes in a clock in which ``state`` is RUN and ``go`` is high. ``go`` is ``run & ~stall`` of the previous clock,
+    so a stall sampled at a clock edge keeps the next word (or the next step of PUSHA or POPA) from starting; it never affects a
+    word that already waits for memory. The microcode store is read synchronously at ``next_pc``; ``word`` is that word in the
+    next clock.
 
-    An interrupt is accepted (see Interrupts) instead of executing a word, or in HALT; but not before the word on which an indirect
-    call lands, nor in the middle of PUSHA or POPA. Acceptance takes one clock: address and interrupt flag go to the private Stack
-    (one word, the flag above the address), and after ``interrupt_entry`` further clocks the word at ENTRY_INTERRUPT is executed.
+    An interrupt is accepted (see Interrupts) in place of a word, or in HALT; but not before the word that an indirect call lands
+    on, nor in the middle of PUSHA or POPA. Acceptance takes one clock, which pushes the return address and the interrupt flag on
+    the private Stack (one word, the flag above the address). After ``interrupt_entry`` further clocks, the word at ENTRY_INTERRUPT
+    executes.
 
-    Accesses to a local APIC that ``serializes``, and IRET, wait until all earlier stores are visible (Intel SDM volume 3,
+    IRET, and accesses to a local APIC that ``serializes``, wait until all earlier stores are visible (Intel SDM volume 3,
     "Serializing Instructions").
 
-    An indirect call to an address beyond the microcode store does not land on an entry point either, whatever its low bits are.
+    For an indirect call, an address beyond the microcode store is never an entry point, whatever its low bits are.
 
-    INIT (see Start) resets everything except the registers and what VECTOR reads; then the core waits for STARTUP. A trap stops
-    the core until INIT.
+    INIT (see Start) resets everything except the registers and the value that VECTOR reads; then the core waits for STARTUP. A
+    trap stops the core until INIT.
 
-    A memory operation is issued before its address is checked, because an address is known late in a clock. If there is no such
-    word, the operation is withdrawn in the clock after, which is that of the FAULT: then nothing else starts, be it that the word
-    was a store that has completed.
+    A memory operation is issued before its address is checked, because the address is known late in a clock. If the address is
+    not valid, the operation is withdrawn in the next clock, which is that of the FAULT. Nothing else starts in that clock, even
+    if the word was a store that has completed.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ class Sequencer(wiring.Component):
 
     Members
     -------
-    bootstrap : this core starts by itself, with its first word three clocks after ``run`` rose; the others wait for STARTUP.
+    bootstrap : this core starts by itself, with its first word three clocks after ``run`` rises; the others wait for STARTUP.
     run, stall, hold_interrupt : sampled at the clock edge.
     interrupt_entry, interrupt_return : straps, in clocks.
     word : the microword at ``pc``.  next_pc : address for the synchronous microcode store.
@@ -56,17 +57,17 @@ class Sequencer(wiring.Component):
     memory_done, posts, room, ordered, drained : from the memory path.
     serializes, interrupt, pending_vector : from the local APIC.  accept : to it, in the clock of acceptance.
     init, startup : pulses from the local APIC.
-    issue : the word starts a memory operation in this clock.  outside : ``address`` is none of the arena's, if it does.
-    withdraw : the operation that was issued in the clock before is withdrawn. A register.
-    compares : the word is a CAS that waits for memory. A register, because much depends on it.
+    issue : the word starts a memory operation in this clock.  outside : if so, ``address`` is not valid.
+    withdraw : withdraws the operation issued in the previous clock. A register.
+    compares : the word is a CAS that waits for memory. A register, because much logic depends on it.
     apic : the word accesses an APIC register in this clock.
-    index, step : PUSHA and POPA move register ``index`` (POPA counts from the last one down) in this clock.
+    index, step : with ``step``, PUSHA or POPA moves register ``index`` in this clock (POPA counts down from the last one).
     completes : the word completes in this clock.
-    trap : what stops the core in this clock (Event.PANIC, FAULT, STACK_FAULT), else Event.NONE.
+    trap : the event that stops the core in this clock (Event.PANIC, FAULT, STACK_FAULT), else Event.NONE.
     popped : top of the private stack.  vector : of the interrupt accepted last.
     state, go, pc, interrupts_on, depth : for status and probe.
     starting : an INIT or STARTUP is pending.
-    restart : INIT is carried out in this clock.
+    restart : INIT takes effect in this clock.
     """
 
     def __init__(self, config):
@@ -142,7 +143,7 @@ class Sequencer(wiring.Component):
         return m
 
     def _land(self, m):
-        """(The previous word was an indirect call; ... and this one is not an entry point.)"""
+        """(Whether an indirect call lands on this word; whether it does and the word is not an entry point.)"""
         landing, beyond = Signal(), Signal()
         with m.If(self.restart):
             m.d.sync += landing.eq(0)
@@ -169,7 +170,7 @@ class Sequencer(wiring.Component):
         ]
 
     def _execute(self, m, stack, starts, strays, last):
-        """What the word does in this clock if it executes, and whether it completes. An acceptance pushes."""
+        """The effect of the word in this clock, if it executes, and whether it completes. Acceptance pushes."""
         word, completes, trap = self.word, self.completes, self.trap
         with m.If(self.withdraw):
             m.d.comb += trap.eq(Event.FAULT)
@@ -207,7 +208,7 @@ class Sequencer(wiring.Component):
             m.d.comb += completes.eq(self.memory_done)
 
     def _push(self, m, stack, following):
-        """The word to push, if any. following : the word at ``pc`` if it does not complete, else the next one."""
+        """The value to push, if any. following : ``pc`` if the word does not complete, else ``pc + 1``."""
         with m.If(self.accept):
             m.d.comb += stack.word.eq(Cat(following[:-1], self.interrupts_on))
         with m.Else(), m.Switch(self.word.op):

@@ -19,9 +19,9 @@ class Stack(wiring.Component):
 
     Members
     -------
-    push : ``word`` becomes the top at the end of this clock; not if ``full``.
-    pop : the top is removed at the end of this clock; not if ``empty`` or ``settling``.
-    clear : the stack is empty at the end of this clock, whatever the other inputs are.
+    push : ``word`` becomes the top at the end of this clock; must be low if ``full``.
+    pop : removes the top at the end of this clock; must be low if ``empty`` or ``settling``.
+    clear : empties the stack at the end of this clock, whatever the other inputs are.
     top : the word pushed last; undefined if ``empty`` or ``settling``.
     full, empty, settling : functions of state.
     """
@@ -44,7 +44,7 @@ class Stack(wiring.Component):
         config = self._config
         m.submodules.words = words = Memory(shape=config.xlen, depth=config.stack_depth, init=[])
         write, read = words.write_port(), words.read_port()
-        # Index of the word pushed last. For an empty stack it is the one before the first, so one adder counts and addresses.
+        # Index of the word pushed last; if empty, the index before the first, so one adder both counts and addresses.
         none = config.stack_depth - 1
         last = Signal(config.stack_bits, init=none)
         beside, following = Signal(config.stack_bits), Signal(config.stack_bits)

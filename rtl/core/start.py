@@ -8,22 +8,22 @@ __all__ = ["Start"]
 
 
 class Start(wiring.Component):
-    """INIT and STARTUP wait here until they can be carried out.
+    """Holds INIT and STARTUP until they can take effect.
 
-    INIT may arrive at any time, and is carried out as soon as no memory operation is in progress. It cancels a pending STARTUP.
-    A STARTUP takes effect if the core waits for one, or will, because an INIT has arrived before it. At power-up every core
-    waits for STARTUP; the bootstrap core gets it from here, in its first clock with ``go``.
+    INIT may arrive at any time. It cancels a pending STARTUP, and takes effect as soon as no memory operation is in progress.
+    A STARTUP counts only if the core waits for it, or will wait for it because an INIT is pending. At power-up every core
+    waits for STARTUP; this component gives it to the bootstrap core, in the first clock with ``go``.
 
     Members
     -------
-    bootstrap : this is the core that starts by itself; constant.
+    bootstrap : this core starts by itself; constant.
     go : the core may do something in this clock.
     init, startup : pulses; not both in a clock.
     waits : the core waits for STARTUP.
-    busy : it starts a memory operation in this clock, or one is in progress that does not end in it.
-    restart : INIT is carried out in this clock.
-    begin : STARTUP is; only with ``waits``, never with ``restart``.
-    pending : something is left to carry out. A function of state.
+    busy : the core starts a memory operation in this clock, or has one in progress that does not end in this clock.
+    restart : INIT takes effect in this clock.
+    begin : STARTUP takes effect in this clock; only with ``waits``, never with ``restart``.
+    pending : an INIT, a STARTUP or the power-up has yet to take effect. A function of state.
     """
 
     bootstrap: In(1)

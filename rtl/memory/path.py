@@ -1,4 +1,4 @@
-"""The memory path of a core: the store buffer, and the path of everything else to the core's port of the arena."""
+"""The memory path of a core: the store buffer, and the path of all other operations to the core's arena port."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
@@ -10,43 +10,43 @@ __all__ = ["MemoryPath"]
 
 
 class MemoryPath(wiring.Component):
-    """One operation of the core at a time, and a buffer of stores that are executed but not yet visible.
+    """Handles one operation of the core at a time, and buffers stores that are executed but not yet visible.
 
-    The core raises ``issue`` for one clock, with ``request``, and never while ``busy``. What happens then:
+    The core raises ``issue`` for one clock, with ``request``, and never while ``busy``. Then:
 
-    - a WRITE under TSO and PSO goes into the buffer at the end of the clock. It must only be issued while ``room`` is high, and
-      is executed in the clock of ``issue`` (``posts``): there is no ``done``. One per clock.
-    - a READ of an address in the buffer gives ``done`` in the next clock, with the youngest such store's data.
-    - any other READ, and under SC a WRITE, goes to the port, after a drain in progress there; ``done`` and ``old`` are the
-      port's. Without contention ``done`` comes two clocks after ``issue``.
+    - a WRITE under TSO or PSO enters the buffer at the end of the clock. It may be issued only while ``room`` is high, and is
+      executed in the clock of ``issue`` (``posts``): there is no ``done``. One per clock.
+    - a READ of an address in the buffer raises ``done`` in the next clock, with the data of the youngest store to that address.
+    - any other READ, and a WRITE under SC, goes to the port, after any drain in progress; ``done`` and ``old`` come from the
+      port. Without contention, ``done`` comes two clocks after ``issue``.
     - an atomic operation goes to the port when the buffer is empty: in the clock after ``issue``, or after the last drain.
 
-    ``withdraw`` in the clock after ``issue`` takes the operation back: it has not been at the port and never will be, and it is not
-    in the buffer. Nothing is issued in that clock, and ``done`` says nothing.
+    ``withdraw`` in the clock after ``issue`` cancels the operation: it never reaches the port, and it leaves the buffer. Nothing is
+    issued in that clock, and ``done`` has no meaning.
 
-    A drain starts at the end of a clock in which the buffer is not empty and the port is free, or the operation at it is done,
-    unless an operation goes to the port then. So a core that only loads does not keep its stores from the others: one
-    drains after each load. In a drain one store goes to the port; it leaves the buffer when it is done. Under TSO it is the
-    oldest; under PSO, if ``reorder`` is high, the youngest one that has no older one to the same address, else the oldest.
+    A drain starts at the end of a clock in which the buffer is not empty and the port is free or completes its operation,
+    unless an operation goes to the port then. So a core that only loads does not hide its stores from the others: one drains
+    after each load. A drain sends one store to the port; the store leaves the buffer when it is done. Under TSO it is the oldest;
+    under PSO, if ``reorder`` is high, the youngest with no older store to the same address, else the oldest.
     ``hold`` and ``reorder`` are sampled at the clock edge at which a drain would start.
 
-    Throughput: a store per clock into the buffer, and a drain every three clocks.
+    Throughput: one store per clock into the buffer, and one drain every three clocks.
 
     Parameters
     ----------
-    config : MachineConfig; ``store_buffer_depth`` stores fit the buffer. With 0 every model is SC. Without ``pso`` PSO is TSO.
+    config : MachineConfig; the buffer holds ``store_buffer_depth`` stores. With 0, every model is SC. Without ``pso``, PSO is TSO.
 
     Members
     -------
-    memory_model : the strap.  hold, reorder : of the schedule.
-    issue, request, withdraw, busy, done, old : as above. ``request`` counts in the clock of ``issue``; but its ``compare`` is
-        passed on, and stands from the clock after that until ``done``, as at the port.
-    posts : a WRITE that is issued now is executed at once.  room : there is room for one.
-    fence, ordered : a fence of this kind may complete now; while not ``busy``. FULL: when the buffer is empty. WRITE: so under PSO,
-        else always, because stores drain in order. READ: always, because loads are executed in order.
-    drained : everything issued is visible to all.
-    stores : how many stores are in the buffer.
-    port : MemoryPort; ``valid`` and ``request`` are functions of state, and of ``withdraw``, which is one too.
+    memory_model : the strap.  hold, reorder : from the schedule.
+    issue, request, withdraw, busy, done, old : as above. ``request`` is sampled in the clock of ``issue``, except ``compare``:
+        that is passed to the port, and must be stable from the next clock until ``done``.
+    posts : a WRITE issued now is executed at once.  room : the buffer has room for it.
+    fence, ordered : a fence of this kind may complete now; valid while not ``busy``. FULL: when the buffer is empty. WRITE: under
+        PSO the same, else always, because stores drain in order. READ: always, because loads are executed in order.
+    drained : all issued operations are visible to all cores.
+    stores : number of stores in the buffer.
+    port : MemoryPort; ``valid`` and ``request`` are functions of state and of ``withdraw``, itself a function of state.
     """
 
     def __init__(self, config):
@@ -77,7 +77,7 @@ class MemoryPath(wiring.Component):
         slot = data.StructLayout({"address": config.address_bits, "data": config.xlen})
         kept = {"op": MemoryOp, **slot.members}
 
-        operation = Signal(data.StructLayout(kept))         # what the core waits for
+        operation = Signal(data.StructLayout(kept))         # the one that the core waits for
         at_port = Signal()                                   # it is at the port
         atomic = Signal()
         takes_over = [operation[name].eq(self.request[name]) for name in kept]
@@ -101,17 +101,17 @@ class MemoryPath(wiring.Component):
                 m.d.sync += self.busy.eq(0)
             return m
 
-        buffer = Signal(data.ArrayLayout(slot, depth))       # the oldest first
+        buffer = Signal(data.ArrayLayout(slot, depth))       # oldest first
         valid = [self.stores > number for number in range(depth)]
         draining = Signal()                                  # a store is at the port
-        index = Signal(range(depth))                         # which
-        # Whether a READ is forwarded is known late in the clock of ``issue``. So it goes to the port as if it were not. In the next
-        # clock, if it is forwarded, it is not there; but a store is, if one could have gone there instead.
+        index = Signal(range(depth))                         # its index
+        # Whether a READ is forwarded is known late in the clock of ``issue``, so every READ is sent to the port. In the next clock,
+        # a forwarded READ is masked there, and a store that could have drained instead takes its place.
         forwarded, went, began, instead = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [at_port.eq(went & ~forwarded), draining.eq(began | instead & forwarded)]
         m.d.sync += [went.eq(at_port), began.eq(draining), instead.eq(0)]
 
-        # The youngest store in the buffer to the address that is issued.
+        # The youngest store in the buffer to the issued address.
         found, known = Signal(), Signal(config.xlen)
         for number in range(depth):
             with m.If(valid[number] & (buffer[number].address == self.request.address)):
@@ -134,7 +134,7 @@ class MemoryPath(wiring.Component):
         m.d.comb += [self.done.eq(forwarded), self.old.eq(Mux(forwarded, value, self.port.old))]
         with m.If(forwarded):
             m.d.sync += [forwarded.eq(0), self.busy.eq(0)]
-        free, empties = Signal(), Signal()                   # the port, the buffer: with the end of the drain, if there is one
+        free, empties = Signal(), Signal()                   # the port, the buffer: after a drain that ends now
         takes = Signal()                                     # the operation goes to the port
         m.d.comb += [free.eq(~draining | self.port.done), empties.eq(self.stores == draining)]
         with m.If(self.issue & ~push):
@@ -149,7 +149,7 @@ class MemoryPath(wiring.Component):
         with m.If(takes):
             m.d.sync += went.eq(1)
 
-        # Drains. Without PSO always the oldest store.
+        # Drains. Without PSO, always the oldest store.
         chosen = Signal(range(depth))
         with m.If(reorders & self.reorder):
             for number in range(1, depth):
@@ -161,7 +161,7 @@ class MemoryPath(wiring.Component):
         with m.Elif(~draining & (self.stores != 0) & ~self.hold & (~at_port | self.port.done) & ~self.withdraw):
             m.d.sync += [began.eq(~takes), instead.eq(takes), index.eq(chosen)]
 
-        # The buffer: a drained store leaves, those after it move up, and a new one is appended. The last one may be withdrawn.
+        # The buffer: a drained store leaves, younger ones move up, and a new one is appended. The youngest may be withdrawn.
         leaves = Signal()
         last = Signal.like(self.stores)
         m.d.comb += [leaves.eq(draining & self.port.done), last.eq(self.stores - leaves)]

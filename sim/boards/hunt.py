@@ -23,10 +23,10 @@ from .session import Summary
 
 __all__ = ["HuntOnBoard", "all_plans", "hunt", "plan_with"]
 
-#: A board gets another plan after this many runs: a hunt wants many plans and many seeds, and a plan costs two dozen requests.
+#: The number of runs per plan: a hunt needs many plans and many seeds, and a new plan costs two dozen requests.
 _ROW = 4096
 _SEEDS = 1 << 32
-#: A plan of each kind, by default.
+#: The default plan of each kind.
 _PLANS = {
     "random": Plan(kind=ScheduleKind.RANDOM, stall=24, hold_drain=8, hold_interrupt=8, hold_message=8),
     "pct": Plan(kind=ScheduleKind.PCT, hold_drain=8, hold_interrupt=8, hold_message=8, changes=3, horizon=11),
@@ -39,11 +39,11 @@ _FIELDS = [name for name in Plan.__dataclass_fields__ if name not in ("kind", *F
 class HuntOnBoard:
     """The result of a hunt.
 
-    identity : of the board.  runs, seconds : how many it made, and in what time.  by_oracles : how many of them the oracles judged.
-    number, plan, summary, flags : of the last run, from the board; if the board has found something, this is the run.
-    difference : the first one of that run from its simulation, as a sentence; None: there is none.
+    identity : of the board.  runs, seconds : number of runs, and their time.  by_oracles : number of runs judged by the oracles.
+    number, plan, summary, flags : of the last run, from the board; if the board has found something, it is in this run.
+    difference : the first difference between that run and its simulation, as a sentence, or None.
     violations, disagreements : as in ``sim.hunt.hunt.Report``; empty if there is a difference.
-    repeated : requests that had to be sent again.
+    repeated : number of requests sent again.
     """
 
     identity: Identity
@@ -84,7 +84,7 @@ class HuntOnBoard:
 
 
 def plan_with(kind, assignments):
-    """The Plan of a kind (random, pct, bounded), with ``FIELD=VALUE`` of ``--plan``. Raises InputError."""
+    """The Plan of a kind (random, pct, bounded), with the ``FIELD=VALUE`` settings of ``--plan``. Raises InputError."""
     from sim.runs.settings import constants
 
     if kind not in _PLANS:
@@ -101,20 +101,20 @@ def plan_with(kind, assignments):
 
 
 def all_plans(first):
-    """Plans for ``hunt``: those that a hunt in simulation draws, from the one with this number on."""
+    """Plans for ``hunt``: those of a hunt in simulation, starting with number ``first``."""
     return ((plan_of(number), _ROW) for number in count(first))
 
 
 def hunt(session, prepared, plans, *, runs, out, ignore=(), found=lambda finding: None, tell=lambda line: None,
          progress=lambda text: None):
-    """Hunt with a Prepared on a board. The HuntOnBoard.
+    """Hunt with a Prepared on a board. Returns the HuntOnBoard.
 
-    plans : (Plan, how many runs it is for), one after the other. The seed of the plan is that of its first run; each further run
-        has the next one.
-    runs : at most this many in all: the hunt ends at the first run with a violation.
+    plans : (Plan, number of runs with it), one after the other. The first run has the seed of the plan; each further run has the
+        next seed.
+    runs : the most runs in all: the hunt ends at the first run with a violation.
     out : folder for the schedules of findings.  ignore : flags and oracles to ignore.
-    found : called with each Finding, once its file is written.
-    tell, progress : called with remarks, and with what is in progress.
+    found : called with each Finding, after its file is written.
+    tell, progress : called with remarks, and with the current activity.
     Raises InputError if the board has no Hunter, BoardError if it stops answering.
     """
     if session.identity.room is None:
@@ -129,7 +129,7 @@ class _Hunt:
     def __init__(self, session, prepared, ignore, tell, progress):
         self._session, self._prepared, self._progress = session, prepared, progress
         self._ignore, self._flags = ignore, frozenset(ignore) & FLAGS.keys() - {OVERFLOW}
-        # With the board's room, so that its Monitor sees no less and no more.
+        # With the board's Room, so that both Monitors see the same.
         self._engine = EngineSpec(session.config, room=session.identity.room).make(tell)
         self._done = self._by_oracles = 0
 
@@ -151,7 +151,7 @@ class _Hunt:
                            session.link.repeated)
 
     def _rows(self, plans, runs):
-        """Yield (Plan, Hunted) of each run to look at, while the board stands at its end: those with flags, and the last one."""
+        """Yield (Plan, Hunted) of each run to examine (with flags, or the last one), while the board stands at its end."""
         for plan, left in plans:
             while left:
                 hunted = self._row(plan, min(left, runs - self._done))
@@ -165,7 +165,7 @@ class _Hunt:
                     return
 
     def _row(self, plan, runs):
-        """The Hunted of this many runs."""
+        """The Hunted of at most this many runs."""
         began, before = time.monotonic(), self._done
 
         def told(number):
@@ -175,7 +175,7 @@ class _Hunt:
         return self._session.hunt(next(self._prepared.jobs([plan])), runs, ignore=self._flags, progress=told)
 
     def _look(self, plan, flags):
-        """(Summary, difference, Explanation, Result) of the run at whose end the board stands."""
+        """(Summary, difference, Explanation, Result) of the run that the board has just ended."""
         self._progress("simulating")
         summary, digest = self._session.summary(), self._session.digest()
         expected = next(self._engine.run_many(self._prepared.jobs([plan]), arena=True))
@@ -189,7 +189,7 @@ class _Hunt:
         return summary, None, explain(proven(flags), result, ignore=self._ignore, by_oracles=by_oracles), result
 
     def _difference_of_flags(self, found, expected):
-        """As ``difference_of``."""
+        """The first difference in the flags, as a sentence, or None."""
         for flag in FLAGS:
             here, there = found.get(flag), expected.get(flag) if flag not in self._flags else None
             if here != there:
@@ -197,7 +197,7 @@ class _Hunt:
         return None
 
     def _difference_of_records(self, digest, plan):
-        """As ``difference_of``, for a board with a Digest."""
+        """The difference in the digest of all records, as a sentence, or None; None without a Digest."""
         if digest is None:
             return None
         expected = digest_of(self._engine, next(self._prepared.jobs([plan])))

@@ -1,4 +1,4 @@
-"""A bitstream of the machine for a board."""
+"""Bitstreams of the machine for a board."""
 
 import json
 import statistics
@@ -23,22 +23,22 @@ from .tools import find_tool, run_tool
 
 __all__ = ["Built", "build", "elaborated", "left_out", "medians"]
 
-#: What of nextpnr's and Yosys' names each number is the sum of.
+#: The cell names of Yosys and nextpnr that each number sums.
 _LUTS = ("SB_LUT4", "LUT4")
 _FLIP_FLOPS = ("SB_DFF", "TRELLIS_FF")
 _RAMS = ("SB_RAM40_4K", "DP16KD")
 _CELLS = ("ICESTORM_LC", "TRELLIS_COMB")
-#: What some platforms have done to a bitstream for the program that loads it. It needs the tools of that program, so it is left to
-#: whoever has them.
+#: A command that some platforms run on the bitstream for the program that loads it. It needs the tools of that program, so it is
+#: left to the user.
 _FOR_LOADING = "dfu-suffix"
 
 
 @dataclass(frozen=True)
 class Built:
-    """What was built. lut, ff, bram, lc, fmax_mhz, path are None where a vendor's tool has the last word.
+    """The result of a build. If a vendor's tool finishes it, lut, ff, bram, lc, lc_of and fmax_mhz are None, and path is empty.
 
-    clock_mhz : what the machine runs at.  path : the critical one, as (ns, name).  bitstream : its file, or None.
-    left_out : what the machine has less of than the default one, in words.  folder : where all files are.  run : what to do next.
+    clock_mhz : clock of the machine.  path : the critical path, in steps of (ns, name).  bitstream : its file, or None.
+    left_out : what the machine lacks compared with the default one, in words.  folder : of all files.  run : what to do next.
     """
 
     board: str
@@ -71,10 +71,10 @@ class Built:
 
 def elaborated(info, *, cores=None, assignments=(), scenario="single", clock=None, baud=BAUD, hunter=False,
                digest=False):
-    """(platform, Top, the Prepared that it contains, clock in Hz) for a BoardInfo. Raises InputError if the scenario does not fit.
+    """(platform, Top, its Prepared, clock in Hz) for a BoardInfo. Raises InputError if the scenario or the baud rate does not fit.
 
-    clock : in Hz, instead of the one of the board.
-    hunter : whether there is a Hunter, whose Monitor has the usual Room.  digest : whether there is a Digest.
+    clock : in Hz, instead of the board's.
+    hunter : add a Hunter; its Monitor has the default Room.  digest : add a Digest.
     """
     config = with_assignments(info.config(cores), assignments)
     clocking = info.clocking(clock)
@@ -92,11 +92,11 @@ def elaborated(info, *, cores=None, assignments=(), scenario="single", clock=Non
 
 
 def build(info, *, seed=1, out=None, again=False, hunter=False, digest=False, progress=lambda text: None, **options):
-    """Build the bitstream for a BoardInfo, or, where the vendor's tools are needed, write what they take. The Built.
+    """Build the bitstream for a BoardInfo or, if it needs a vendor's tools, write their input files. Returns the Built.
 
-    out : folder; what was there of an earlier build is overwritten.  hunter, digest, options : of ``elaborated``.
-    again : the same was built there before, with another seed: it is only placed and routed anew.
-    Raises InputError with what a tool complains of, MissingToolError if one is missing - before it begins.
+    out : folder; files of an earlier build are overwritten.  hunter, digest, options : see ``elaborated``.
+    again : the same design was built there with another seed: only place and route it again.
+    Raises InputError with the complaint of a tool; MissingToolError, before it starts any, if one is missing.
     """
     progress("elaborating")
     platform, top, prepared, frequency = elaborated(info, hunter=hunter, digest=digest, **options)
@@ -135,14 +135,14 @@ def build(info, *, seed=1, out=None, again=False, hunter=False, digest=False, pr
 
 
 def _loading(info, commands, bitstream):
-    """The commands that bring a bitstream on its board."""
+    """The commands that load a bitstream onto its board."""
     first = [" ".join(command).replace(bitstream.name, str(bitstream)) for command in commands if command[0] == _FOR_LOADING]
     loader = "dfu-util -D" if first else "iceprog" if info.family == "ice40" else "openFPGALoader"
     return " && ".join((*first, f"{loader} {bitstream}"))
 
 
 def _measured(folder):
-    """The numbers, from what Yosys and nextpnr have left."""
+    """(numbers, critical path), from the files of Yosys and nextpnr."""
     cells = json.loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"]
     report = json.loads((folder / "report.json").read_text())
 
@@ -150,14 +150,14 @@ def _measured(folder):
         return sum(count for cell, count in cells.items() if cell.startswith(kinds))
 
     used = next(report["utilization"][kind] for kind in _CELLS if kind in report["utilization"])
-    # The slowest clock that has a path: the one of the machine.
+    # The slowest clock with a path: that of the machine.
     fmax = min(clock["achieved"] for clock in report["fmax"].values())
     return {"lut": total(*_LUTS), "ff": total(*_FLIP_FLOPS), "bram": total(*_RAMS), "lc": used["used"],
             "lc_of": used["available"], "fmax_mhz": round(fmax, 2)}, tuple(steps(report["critical_paths"]))
 
 
 def left_out(prepared, *, hunter=False, digest=False):
-    """What the machine has less of than the default one with so many cores, in words."""
+    """What the machine lacks compared with the default one with the same number of cores, in words."""
     config = prepared.run.config
     default = MachineConfig().with_cores(config.n_cores)
     said = [what for name, what in OPTIONAL.items() if prepared.settings.defines.get(name) == 0]
@@ -169,6 +169,6 @@ def left_out(prepared, *, hunter=False, digest=False):
 
 
 def medians(built):
-    """Of the Builts of several seeds, the one with the median Fmax."""
+    """The one with the median Fmax among Builts of several seeds."""
     middle = statistics.median_low(item.fmax_mhz for item in built)
     return next(item for item in built if item.fmax_mhz == middle)

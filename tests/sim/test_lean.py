@@ -1,4 +1,4 @@
-"""A protocol without what a small board has no room for: taking cores down, and functions that call."""
+"""A protocol without the parts that do not fit a small board: taking cores down, and functions that call."""
 
 import pytest
 
@@ -21,7 +21,7 @@ microcode_depth = {depth}
 cores = [0]
 commands = [{{ call = "{call}", target = 1{more} }}]
 """
-#: The one whose allocator has no room in 512 words either way.
+#: These have an allocator, which does not fit 512 words either way.
 TOO_LARGE = {"v2.6.27-rc1", "v2.6.29"}
 
 
@@ -32,7 +32,7 @@ def program(protocol, call="single", more=', func = "count", wait = true', depth
 
 @pytest.mark.parametrize("protocol", sorted(set(shipped_protocols()) - TOO_LARGE))
 def test_the_others_fit_512_words(protocol):
-    """And a call does what it must."""
+    """And a call works."""
     run = run_text(program(protocol), protocol=protocol)
     assert run.result.ok, run.result.violations
     assert run.prepared.run.config.microcode_depth == 512 < MachineConfig().microcode_depth
@@ -46,7 +46,7 @@ def test_two_need_more(protocol):
 
 
 def test_what_is_left_out_cannot_be_called():
-    """There is no cpu_down() any more, but cpu_up() stays."""
+    """cpu_down() is gone, but cpu_up() stays."""
     prepare_text(program("v4", call="cpu_up", more=""))
     with pytest.raises(InputError, match='names the call "cpu_down", which the protocol v4.uasm does not have'):
         prepare_text(program("v4", call="cpu_down", more=""))
@@ -58,7 +58,7 @@ SMALL = MachineConfig(n_cores=2, microcode_depth=512)
 
 
 def test_a_board_leaves_out_what_it_has_no_room_for():
-    """And only then, and nothing that the user wants to have."""
+    """Only in that case, and never a part that the user asks for."""
     assert prepare_for(SMALL, "single").settings.defines == {"CONFIG_HOTPLUG_CPU": 0, "CALLING": 0}
     assert prepare_for(MachineConfig(n_cores=2), "single").settings.defines == {}
     with pytest.raises(InputError, match=r"the protocol has 525 microwords.*define.CONFIG_HOTPLUG_CPU=0 leaves out cpu_down"):
