@@ -48,9 +48,12 @@ class _Known:
 
 
 _SMALL = (("store_buffer_depth", 0), ("arena_depth", 512))
+#: Four cores need it that small on 32 block RAMs and 7680 logic cells.
+_SMALLEST = (*_SMALL, ("microcode_depth", 512), ("pso", 0), ("x2apic_mode", 0), ("task_priority", 0), ("error_status", 0),
+             ("delay_bits", 4))
 _KNOWN = {
     "icebreaker": _Known(cores=2, machine=_SMALL, pad=True),
-    "ice40_hx8k_b_evn": _Known(cores=2, machine=(("arena_depth", 512),), clock=30e6),
+    "ice40_hx8k_b_evn": _Known(cores=4, machine=_SMALLEST, clock=30e6),
     "ulx3s_85f": _Known(cores=8),
     "ulx3s_45f": _Known(cores=4),
     "orangecrab_r0_2": _Known(cores=4, clock=24e6, uart=("0", "1", ("io", 0), "GPIO 0 (rx) and 1 (tx) of the header")),
