@@ -24,7 +24,7 @@ def test_random_records(config, simulate, convert):
 
     async def testbench(ctx):
         clock = 0
-        for _ in range(60):
+        for _ in range(25):
             running = rng.random() < 0.7
             raw = [rng.getrandbits(sources.layouts[kind].size) for kind in sources.kinds]
             ctx.set(dut.run, running)

@@ -44,6 +44,7 @@ def test_table():
     assert "1 cores, 2,000 clocks, the arena then: equal in pysim, compiled" in out
 
 
+@pytest.mark.slow
 def test_rows_come_as_they_are_done(monkeypatch, tmp_path):
     """Ctrl-C keeps them."""
     before = bench_speed.__globals__["prepare"]

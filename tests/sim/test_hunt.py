@@ -69,6 +69,7 @@ class _Records:
         return False
 
 
+@pytest.mark.slow
 def test_its_schedule_is_the_same_run_on_every_engine(crosscall, tmp_path):
     code, out, _ = crosscall("hunt", "early-return", "--runs", 1)
     assert code == 1 and "crosscall replay waves/early-return.early_return.schedule" in out
@@ -124,6 +125,7 @@ def test_a_schedule_can_be_taken_elsewhere(crosscall, tmp_path):
     assert err == ("crosscall: mine.toml: has changed since; the run is repeated with the scenario in the schedule\n")
 
 
+@pytest.mark.slow
 def test_a_deadlock_is_told_and_repeated(crosscall):
     """A core that never hears of its call: the Monitor's patience and the watchdog's are the same."""
     code, out, _ = crosscall("hunt", "many", "--memory", "tso", "--set", "x2apic=1", "--without", "smp_mb_before_ipi", "--without",

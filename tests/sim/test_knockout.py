@@ -207,6 +207,7 @@ def test_it_measures(crosscall):
         [item["oracle"], item["clock"], item["sentence"]] for item in again["violations"]]
 
 
+@pytest.mark.slow
 def test_what_counts_depends_on_the_scenario_and_on_the_memory_model():
     """v4 returns early in one scenario and not in the other; and what it does under SC it does under TSO."""
     this = Knockout("v4", scenarios=["early-return", "many"], memory=["tso"], only=["smp_mb_before_ipi"])
@@ -223,6 +224,7 @@ def test_what_the_protocol_does_by_itself_is_not_counted(crosscall):
     assert not list(Path("waves/knockout").glob("v4.handler_mb*"))
 
 
+@pytest.mark.slow
 def test_a_protocol_of_ones_own_and_no_waves(crosscall):
     """What the Monitor does not see, the oracles do: a waiter's frame is written to after it has gone on."""
     Path("mine.uasm").write_text(find_protocol("v4").read_text())

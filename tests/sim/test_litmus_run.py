@@ -242,6 +242,7 @@ def test_json(crosscall):
         assert item["observed"] == any(state["asked"] for state in item["states"])
 
 
+@pytest.mark.slow
 def test_the_engine_is_chosen(crosscall, monkeypatch):
     arguments = (SHIPPED / "MP.litmus", "--runs", 2, "--json")
     reports = [crosscall(*arguments, "--engine", engine).stdout for engine in ("pysim", "compiled")]
