@@ -118,8 +118,7 @@ def run(prepared, *, engine=None, out=None, name=None, waves=True, record=False,
     schedule is written as well.
     record : whether the Result has the schedule.  progress : called with the clock from time to time.
     watch : something whose ``add(record, tracker)`` is called with each record, or None. If it has ``on_clock``, that is called
-    like
-        a Sink's, with the probe in every clock, after the records of the clock.
+    like a Sink's, with the probe in every clock, after the records of the clock.
     If the Run has no window, the waves show all clocks of a run of at most 100,000. For a longer run they show the clocks around
     the first violation, or the last ones. (These are not known in advance, so a run that may be long is done twice.)
     Files appear whole when the run has ended. If it is interrupted, earlier files stay. Raises InputError if they

@@ -17,8 +17,8 @@ def test_a_tile_fits_an_hx8k_several_times():
     said = []
     measured = area.measure(area.STRUCTURES["two-stores"], seeds=(1, 2), progress=said.append)
     assert measured.luts < 7680 / 4
-    # Four bits of every microword in each, but for the four that are of events only; and the stack.
-    assert measured.block_rams == 13
+    # Four bits of every microword in each, without the event; and the stack.
+    assert measured.block_rams == 12
     assert min(measured.fmax) > 30
     assert sum(delay for delay, _ in measured.path) == pytest.approx(1000 / min(measured.fmax), rel=0.01)
     assert said == ["synthesis of the Tile", "synthesis of the harness", "place and route with seed 1",
