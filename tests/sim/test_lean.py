@@ -3,9 +3,8 @@
 import pytest
 
 from rtl.config import MachineConfig
-from sim.boards.boards import find_board
 from sim.boards.run import prepare_for
-from sim.boards.synth import elaborated, left_out
+from sim.boards.synth import left_out
 from sim.errors import InputError
 from sim.microcode.protocols import shipped_protocols
 
@@ -68,8 +67,6 @@ def test_a_board_leaves_out_what_it_has_no_room_for():
 
 
 def test_a_bitstream_says_what_it_leaves_out():
-    board = find_board("ice40_hx8k_b_evn")
-    _, _, prepared, _ = elaborated(board, cores=2, assignments=["microcode_depth=512"])
-    assert {"cpu_down", "functions that call"} < set(left_out(prepared))
-    _, _, prepared, _ = elaborated(board, cores=2, assignments=["microcode_depth=1024"])
-    assert not {"cpu_down", "functions that call"} & set(left_out(prepared))
+    optional = {"cpu_down", "functions that call"}
+    assert optional < set(left_out(prepare_for(SMALL, "single")))
+    assert not optional & set(left_out(prepare_for(MachineConfig(n_cores=2), "single")))
