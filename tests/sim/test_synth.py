@@ -145,6 +145,8 @@ def test_it_elaborates_and_what_the_tools_need_is_written(name, tmp_path, called
     else:
         assert not called and built.bitstream is None and info.tool in built.run
         assert any("tile0" in text for text in texts.values())
+        # What is meant for Yosys is there for Yosys, and for no other tool.
+        assert any("cells.json" in text for text in texts.values()) == ("yosys" in info.tool)
 
 
 def test_what_it_refuses(capsys):
