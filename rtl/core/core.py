@@ -95,7 +95,7 @@ class Core(wiring.Component):
               accept=self.accept, init=self.init, startup=self.startup, issue=self.issue, withdraw=self.withdraw)
         share(datapath, word=word, core_id=self.core_id, now=self.now, vector=sequencer.vector,
               interrupts_on=sequencer.interrupts_on, memory_old=self.memory_old, popped=sequencer.popped,
-              apic_read=self.registers.read_data, index=sequencer.index)
+              apic_read=self.registers.read_data, pushes=sequencer.pushes, pops=sequencer.pops)
         share(load, en=self.load_valid, addr=self.load_address, data=self.load_word)
         m.d.comb += [
             sequencer.bootstrap.eq(self.core_id == 0),

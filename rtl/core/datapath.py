@@ -53,7 +53,8 @@ class Datapath(wiring.Component):
     word : the microword being executed.
     core_id, now, vector, interrupts_on : the values that CPUID, TIME, VECTOR and GETIF read.
     memory_old, popped, apic_read : the values that memory operations, POP and APICRD(H) read; sampled when ``write`` is high.
-    index : step of PUSHA and POPA.
+    pushes : register that PUSHA pushes; 0 in every other word.
+    pops : register that POPA writes, counted from the last one; 0 in every other word.
     compares : ``left`` is register ``rd``: the value that CAS compares with memory.
     write : the word, or a step of POPA, completes: if its operation writes a register, that register becomes ``result`` at the
         end of this clock.
@@ -80,7 +81,8 @@ class Datapath(wiring.Component):
             "memory_old": In(xlen),
             "popped": In(xlen),
             "apic_read": In(64),
-            "index": In(3),
+            "pushes": In(3),
+            "pops": In(3),
             "compares": In(1),
             "write": In(1),
             "a": Out(xlen),
@@ -104,8 +106,8 @@ class Datapath(wiring.Component):
             total.eq((Cat(1, self.left) + Cat(carry, right))[1:]),
             self.address.eq(total),
         ]
-        self._move(m, right)
-        self._branch(m, ~total[xlen])
+        tested = self._move(m, right)
+        self._branch(m, tested, ~total[xlen])
         self._write(m, total[:xlen])
         return m
 
@@ -116,13 +118,14 @@ class Datapath(wiring.Component):
         constant = Cat(word.rb, word.rd)
         stored = Signal(xlen)         # register rb
         m.d.comb += [
-            a.eq(self.registers[Mux(word.op == Op.PUSHA, self.index, Mux(self.compares, word.rd, word.ra))]),
+            # PUSHA has no ra, so it is 0. All operands wait for this address, and it does not wait for the operation's number.
+            a.eq(self.registers[Mux(self.compares, word.rd, word.ra | self.pushes)]),
             stored.eq(self.registers[word.rb]),
             # In a memory operation, use_imm affects only the address; b is still the data.
             b.eq(Mux(word.op == Op.STC, constant, Mux(word.use_imm & ~memory, word.imm, stored))),
             self.data.eq(Mux(word.op == Op.STC, constant, Mux(word.op == Op.FANDN, ~stored, stored))),
         ]
-        addresses, alone, no_right, inverts = Signal(), Signal(), Signal(), Signal()
+        addresses, alone, zero, inverts = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             addresses.eq(memory | (word.op == Op.JMP) | (word.op == Op.CALL)),
             alone.eq(addresses & word.use_imm & ~self.compares),
@@ -132,7 +135,8 @@ class Datapath(wiring.Component):
                 m.d.comb += alone.eq(1)
         with m.Switch(word.op):
             with m.Case(Op.LOOP, Op.PUSHA, Op.ICALL):
-                m.d.comb += no_right.eq(1)
+                # They have no immediate, so it is 0.
+                m.d.comb += zero.eq(1)
         with m.Switch(word.op):
             with m.Case(Op.NOT, Op.ANDN, Op.LOOP):
                 m.d.comb += inverts.eq(1)
@@ -140,51 +144,56 @@ class Datapath(wiring.Component):
                 m.d.comb += [inverts.eq(1), carry.eq(1)]
         m.d.comb += [
             self.left.eq(Mux(alone, 0, a)),
-            right.eq(Mux(no_right, 0, Mux(word.use_imm | addresses, word.imm, stored)) ^ inverts.replicate(xlen)),
+            right.eq(Mux(word.use_imm | addresses | zero, word.imm, stored) ^ inverts.replicate(xlen)),
         ]
 
     def _move(self, m, right):
-        """The result of all units except the adder."""
-        word, left, moved = self.word, self.left, self.moved
+        """The result of all units except the adder; returns the part of it that branches test: that of the logic unit and of loads,
+        0 for the other operations."""
+        word, left, rest = self.word, self.left, Signal(self._config.xlen)
+        logic, loaded = Signal.like(rest), Signal.like(rest)
         with m.Switch(word.op):
-            with m.Case(*LOAD_OPS):
-                m.d.comb += moved.eq(self.memory_old)
             with m.Case(Op.AND, Op.ANDN, Op.BTS, Op.BTC):
-                m.d.comb += moved.eq(left & right)
+                m.d.comb += logic.eq(left & right)
             with m.Case(Op.XOR, Op.BEQ, Op.BNE):
-                m.d.comb += moved.eq(left ^ right)
+                m.d.comb += logic.eq(left ^ right)
             with m.Case(Op.OR, Op.MOV, Op.NOT, Op.PUSH, Op.PUSHA, Op.ICALL, Op.APICWR, Op.APICWRH):
-                m.d.comb += moved.eq(left | right)
+                m.d.comb += logic.eq(left | right)
+        with m.Switch(word.op), m.Case(*LOAD_OPS):
+            m.d.comb += loaded.eq(self.memory_old)
+        with m.Switch(word.op):
             with m.Case(Op.SHL, Op.BIT, Op.SELF):
-                m.d.comb += moved.eq(self._shift(right))
+                m.d.comb += rest.eq(self._shift(right))
             with m.Case(Op.FFS):
-                m.d.comb += moved.eq(_first_set(left))
+                m.d.comb += rest.eq(_first_set(left))
             with m.Case(Op.POPCNT):
-                m.d.comb += moved.eq(_count_set(left))
+                m.d.comb += rest.eq(_count_set(left))
             with m.Case(Op.POP, Op.POPA, Op.RET, Op.IRET):
-                m.d.comb += moved.eq(self.popped)
+                m.d.comb += rest.eq(self.popped)
             with m.Case(Op.CPUID):
-                m.d.comb += moved.eq(self.core_id)
+                m.d.comb += rest.eq(self.core_id)
             with m.Case(Op.TIME):
-                m.d.comb += moved.eq(self.now)
+                m.d.comb += rest.eq(self.now)
             with m.Case(Op.VECTOR):
-                m.d.comb += moved.eq(self.vector)
+                m.d.comb += rest.eq(self.vector)
             with m.Case(Op.GETIF, Op.IRQSAVE):
-                m.d.comb += moved.eq(self.interrupts_on)
+                m.d.comb += rest.eq(self.interrupts_on)
             with m.Case(Op.APICRD):
-                m.d.comb += moved.eq(self.apic_read[:16])
+                m.d.comb += rest.eq(self.apic_read[:16])
             with m.Case(Op.APICRDH):
-                m.d.comb += moved.eq(self.apic_read[16:32])
+                m.d.comb += rest.eq(self.apic_read[16:32])
+        m.d.comb += self.moved.eq(logic | loaded | rest)
+        return logic | loaded
 
     def _shift(self, right):
         """An operand, or a single bit, shifted to the left."""
         word, bits = self.word, exact_log2(self._config.xlen)
         return Mux(word.op == Op.SHL, self.left, 1) << Mux(word.op == Op.SELF, self.core_id[:bits], right[:bits])
 
-    def _branch(self, m, borrows):
-        """Whether the condition holds. All but three conditions test whether ``moved`` is 0."""
+    def _branch(self, m, tested, borrows):
+        """Whether the condition holds. All but three conditions test whether ``tested`` is 0."""
         taken, zero = self.taken, Signal()
-        m.d.comb += zero.eq(self.moved == 0)
+        m.d.comb += zero.eq(tested == 0)
         with m.Switch(self.word.op):
             with m.Case(Op.BEQ, Op.BTC, Op.LDZ):
                 m.d.comb += taken.eq(zero)
@@ -206,7 +215,7 @@ class Datapath(wiring.Component):
             m.d.comb += writes.eq(1)
         m.d.comb += [
             result.eq(self.moved | Mux(adds, total, 0)),
-            rd.eq(Mux(word.op == Op.POPA, SAVED_REGISTERS - 1 - self.index, word.rd)),
+            rd.eq(Mux(word.op == Op.POPA, SAVED_REGISTERS - 1 - self.pops, word.rd)),
         ]
         with m.If(self.write & writes):
             m.d.sync += self.registers[rd].eq(result)

@@ -97,7 +97,7 @@ NO_OPS = tuple(sorted(set(range(1 << Op.as_shape().width)) - {op.value for op in
 
 
 class MicroWord(data.Struct):
-    """One microword. A field that the operation does not use is 0."""
+    """One microword. A field that the operation does not use is 0; the datapath relies on it."""
 
     op: Op
     #: Register written.

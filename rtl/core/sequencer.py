@@ -61,7 +61,9 @@ class Sequencer(wiring.Component):
     withdraw : withdraws the operation issued in the previous clock. A register.
     compares : the word is a CAS that waits for memory. A register, because much logic depends on it.
     apic : the word accesses an APIC register in this clock.
-    index, step : with ``step``, PUSHA or POPA moves register ``index`` in this clock (POPA counts down from the last one).
+    step : PUSHA or POPA moves a register in this clock.
+    pushes, pops : which one: PUSHA register ``pushes``, POPA the one ``pops`` below the last; both are 0 in every other word.
+        Registers, because all operands depend on them.
     completes : the word completes in this clock.
     trap : the event that stops the core in this clock (Event.PANIC, FAULT, STACK_FAULT), else Event.NONE.
     popped : top of the private stack.  vector : of the interrupt accepted last.
@@ -100,7 +102,8 @@ class Sequencer(wiring.Component):
             "withdraw": Out(1),
             "compares": Out(1),
             "apic": Out(1),
-            "index": Out(3),
+            "pushes": Out(3),
+            "pops": Out(3),
             "step": Out(1),
             "completes": Out(1),
             "trap": Out(Event),
@@ -120,7 +123,8 @@ class Sequencer(wiring.Component):
         m.submodules.stack = stack = Stack(self._config)
         m.submodules.interrupts = interrupts = Interrupts(self._config)
         m.submodules.start = start = Start()
-        last = self.index == SAVED_REGISTERS - 1
+        index = self.pushes | self.pops
+        last = index == SAVED_REGISTERS - 1
         starts = Signal()
         m.d.sync += self.go.eq(self.run & ~self.stall)
         m.d.comb += [
@@ -129,11 +133,12 @@ class Sequencer(wiring.Component):
         ]
         m.d.sync += self.withdraw.eq(self.issue & self.outside)
         with m.If(self.restart):
-            m.d.sync += self.index.eq(0)
+            m.d.sync += [self.pushes.eq(0), self.pops.eq(0)]
         with m.Elif(self.step):
-            m.d.sync += self.index.eq(Mux(last, 0, self.index + 1))
+            beside = Mux(last, 0, index + 1)
+            m.d.sync += [self.pushes.eq(Mux(stack.push, beside, 0)), self.pops.eq(Mux(stack.pop, beside, 0))]
         landing, strays = self._land(m)
-        self._join(m, stack, interrupts, start, landing)
+        self._join(m, stack, interrupts, start, landing, index)
         self._execute(m, stack, starts, strays, last)
         following = Signal(self._config.pc_bits + 1)
         m.d.comb += following.eq(self.pc + self.completes)
@@ -151,8 +156,8 @@ class Sequencer(wiring.Component):
             m.d.sync += [landing.eq(self.word.op == Op.ICALL), beyond.eq(self.moved[self._config.pc_bits:].any())]
         return landing, landing & (beyond | ~self.word.entry)
 
-    def _join(self, m, stack, interrupts, start, landing):
-        """Connect the parts."""
+    def _join(self, m, stack, interrupts, start, landing, index):
+        """Connect the parts. index : step of PUSHA or POPA."""
         word, state = self.word, self.state
         share(stack, top=self.popped, clear=self.restart)
         share(interrupts, entry=self.interrupt_entry, leave=self.interrupt_return, interrupt=self.interrupt,
@@ -161,7 +166,7 @@ class Sequencer(wiring.Component):
         share(start, bootstrap=self.bootstrap, go=self.go, init=self.init, startup=self.startup, restart=self.restart,
               pending=self.starting)
         m.d.comb += [
-            interrupts.between.eq(self.go & ~landing & ~self.withdraw & (self.index == 0)
+            interrupts.between.eq(self.go & ~landing & ~self.withdraw & (index == 0)
                                   & ((state == CoreState.RUN) | (state == CoreState.HALT))),
             interrupts.op.eq(word.op),
             interrupts.popped.eq(Mux(word.op == Op.IRET, self.popped[self._config.pc_bits], self.popped[0])),

@@ -36,8 +36,13 @@ class _Program:
                                 self.rng.getrandbits(16)])
 
     def emit(self, op, **fields):
-        """A word with this operation. What is not given is random where the operation or an event uses it."""
+        """A word with this operation. What is not given is random where the operation or an event uses it. What the operation does
+        not use is 0 where the core relies on that."""
         rng = self.rng
+        if op in (Op.LOOP, Op.ICALL, Op.PUSHA):
+            fields["imm"] = 0
+        if op is Op.PUSHA:
+            fields["ra"] = 0
         for kind in OPERATIONS[op].operands:
             if kind in "dc":
                 fields.setdefault("rd", rng.randrange(self.writable))
