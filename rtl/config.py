@@ -50,6 +50,7 @@ class MachineConfig:
     x2apic_mode : a local APIC can be an x2APIC, whose ICR has 64 bits; without it, it is an xAPIC.
     task_priority : a local APIC has TPR; without it, TPR reads 0 and ignores writes.
     error_status : the same for ESR.
+    register_reads : the registers of a local APIC can be read; without it, only the delivery status in ICR: all else reads 0.
     delay_bits : not 1 or 0, but 1 to 8: bits of the counter for the clocks of ``interrupt_entry`` and ``interrupt_return``.
     """
 
@@ -66,6 +67,7 @@ class MachineConfig:
     x2apic_mode: int = 1
     task_priority: int = 1
     error_status: int = 1
+    register_reads: int = 1
     delay_bits: int = 8
 
     #: A cpumask is one word. More cores need masks of several words: the sources then walk them, and records carry one at a time.
@@ -86,7 +88,7 @@ class MachineConfig:
         _check("n_banks", self.n_banks, "a power of two from 1 to 16", lambda v: _power_of_two(v) and v <= 16)
         _check("n_vectors", self.n_vectors, "a power of two from 16 to 256",
                lambda v: _power_of_two(v) and 16 <= v <= 256)
-        for name in ("pso", "x2apic_mode", "task_priority", "error_status"):
+        for name in ("pso", "x2apic_mode", "task_priority", "error_status", "register_reads"):
             _check(name, getattr(self, name), "0 or 1", lambda v: v in (0, 1))
         _check("delay_bits", self.delay_bits, "from 1 to 8", lambda v: 1 <= v <= 8)
         if self.fabric not in FABRICS:
@@ -130,7 +132,8 @@ class MachineConfig:
 
 
 #: The defaults of the parts that a small board may leave out: all of them.
-FULL = {name: getattr(MachineConfig, name) for name in ("pso", "x2apic_mode", "task_priority", "error_status", "delay_bits")}
+FULL = {name: getattr(MachineConfig, name)
+        for name in ("pso", "x2apic_mode", "task_priority", "error_status", "register_reads", "delay_bits")}
 
 #: Named machines. ``tiny`` is for looking at every clock of one call, ``wide`` for growth laws.
 PRESETS = {

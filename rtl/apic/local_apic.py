@@ -17,6 +17,8 @@ __all__ = ["Highest", "LocalApic"]
 
 #: Number of vectors in a priority class. The vectors of class 0 are illegal.
 _CLASS = 16
+#: Bits of ICR and ESR.
+_DELIVERY_STATUS = 12
 _SEND_ILLEGAL_VECTOR = 5
 _RECEIVE_ILLEGAL_VECTOR = 6
 #: An integrated APIC. The field "max LVT entry" (bits 23:16) is 0: there is no local vector table.
@@ -91,7 +93,7 @@ class LocalApic(wiring.Component):
     Parameters
     ----------
     config : MachineConfig. Without ``x2apic_mode`` this is an xAPIC; without ``task_priority`` there is no TPR, and without
-        ``error_status`` no ESR.
+        ``error_status`` no ESR. Without ``register_reads``, every bit reads 0 but the delivery status.
 
     Members
     -------
@@ -203,6 +205,9 @@ class LocalApic(wiring.Component):
                 m.d.sync += sent.eq(1)
         m.d.comb += port.serializes.eq(~self._x2apic)
         self._read(m, {
+            ApicRegister.ICR: self.out.valid << _DELIVERY_STATUS,
+        } if not config.register_reads else {
+            **self._vectors(),
             ApicRegister.ID: Cat(Const(0, 24), self.core_id),
             ApicRegister.VERSION: _VERSION,
             ApicRegister.TPR: self.tpr,
@@ -246,12 +251,13 @@ class LocalApic(wiring.Component):
         """The strap; 0 in a machine without ``x2apic_mode``."""
         return self.x2apic if self._config.x2apic_mode else Const(0)
 
+    def _vectors(self):
+        """Number of each register of IRR and ISR -> its value."""
+        return {first + number: Cat(Const(0, self._config.first_vector), bits).word_select(number, 32)
+                for first, bits in ((ApicRegister.ISR, self.isr), (ApicRegister.IRR, self.irr)) for number in range(8)}
+
     def _read(self, m, readable):
-        """The value of each register when read: those in ``readable``, and IRR and ISR."""
-        for first, bits in (ApicRegister.ISR, self.isr), (ApicRegister.IRR, self.irr):
-            vectors = Cat(Const(0, self._config.first_vector), bits)
-            for number in range(8):
-                readable[first + number] = vectors.word_select(number, 32)
+        """The registers in ``readable`` have these values when read, all others 0."""
         port = self.registers
         with m.Switch(port.register):
             for register, value in readable.items():
@@ -275,7 +281,7 @@ class LocalApic(wiring.Component):
         message = self.out.message
         command = Cat(message.vector, message.mode, message.logical, Const(0, 2), message.level, message.trigger, Const(0, 2),
                       message.shorthand, Const(0, 12), Mux(self._x2apic, message.destination, 0))
-        return Mux(sent, command, 0) | self.out.valid << 12
+        return Mux(sent, command, 0) | self.out.valid << _DELIVERY_STATUS
 
     def _is_known(self, asked):
         """Whether this APIC sends such messages."""

@@ -31,10 +31,11 @@ class ApicRegisterPort(Bundle):
     """The core's port to its local APIC, seen from the core. 64 bits wide for any ``xlen``; only the ICR of an x2APIC uses all
     of them.
 
-    With ``valid`` high for one clock: a write takes effect at the end of the clock, a read (``write`` low) answers
-    in ``read_data`` in the same clock. Registers that do not exist read 0 and ignore writes. A write that is not ``wide`` has
-    32 bits; a register of 32 bits ignores the upper half of one that is. While ``serializes`` is high, the core delays an
-    access until all its earlier stores are visible: the registers of an xAPIC are uncached memory, those of an x2APIC are not.
+    With ``valid`` high for one clock: a write takes effect at the end of the clock, a read (``write`` low) answers in ``read_data``
+    in the same clock. With ``valid`` low, the core's other signals are undefined. Registers that do not exist read 0 and ignore
+    writes. A write that is not ``wide`` has 32 bits; a register of 32 bits ignores the upper half of one that is. While
+    ``serializes`` is high, the core delays an access until all its earlier stores are visible: the registers of an xAPIC are
+    uncached memory, those of an x2APIC are not.
     """
 
     def __init__(self):

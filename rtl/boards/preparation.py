@@ -9,7 +9,7 @@ private stack has ``settling`` high in the clock after a push. The arena's port 
 way when it takes back what ABC9 has mapped. Where two names are equal, it ends with an assertion (in ``rtlil.cc``; Yosys 0.70).
 """
 
-__all__ = ["PREPARATION"]
+__all__ = ["ICE40_PREPARATION", "PREPARATION"]
 
 #: Leave to the RAM what these two memories read in a collision. They are found by their names in ``rtl/core/core.py`` and
 #: ``rtl/core/stack.py``.
@@ -20,3 +20,6 @@ _HIDE_ELEMENTS = r"rename -hide w:*\[*"
 
 #: Commands for Yosys, one per line, for the design as Amaranth writes it.
 PREPARATION = f"{_FORGET_COLLISIONS}\n{_HIDE_ELEMENTS}"
+#: The same for an iCE40. There, area is scarce, and more than half of a path's delay is wires. So what needs less than 8.5 ns of
+#: logic on an HX device is mapped for area. (By default, everything is mapped for speed.)
+ICE40_PREPARATION = f"{PREPARATION}\nscratchpad -set abc9.D 8500"

@@ -131,17 +131,13 @@ class Core(wiring.Component):
             m.d.sync += [staged.eq(Cat(datapath.moved[:16], staged)), parts.eq(Cat(1, parts))]
         with m.Elif(sequencer.apic & (word.op == Op.APICWR)):
             m.d.sync += [staged.eq(0), parts.eq(0)]
-        with m.If(sequencer.apic):
-            m.d.comb += [
-                self.registers.valid.eq(1),
-                self.registers.register.eq(word.imm),
-            ]
-            with m.If(word.op == Op.APICWR):
-                m.d.comb += [
-                    self.registers.write.eq(1),
-                    self.registers.wide.eq(parts[1]),
-                    self.registers.write_data.eq(Cat(datapath.moved[:16], staged)),
-                ]
+        m.d.comb += [
+            self.registers.valid.eq(sequencer.apic),
+            self.registers.register.eq(word.imm),
+            self.registers.write.eq(word.op == Op.APICWR),
+            self.registers.wide.eq(parts[1]),
+            self.registers.write_data.eq(Cat(datapath.moved[:16], staged)),
+        ]
 
         # The record. A conditional branch emits its event only when taken. For a waiting CAS and for a
         # withdrawn operation, it shows the values of the clock of ``issue``. A store that will be withdrawn has not completed.

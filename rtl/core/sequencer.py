@@ -214,13 +214,11 @@ class Sequencer(wiring.Component):
 
     def _push(self, m, stack, following):
         """The value to push, if any. following : ``pc`` if the word does not complete, else ``pc + 1``."""
-        with m.If(self.accept):
-            m.d.comb += stack.word.eq(Cat(following[:-1], self.interrupts_on))
-        with m.Else(), m.Switch(self.word.op):
-            with m.Case(Op.CALL, Op.ICALL):
-                m.d.comb += stack.word.eq(following)
-            with m.Default():
-                m.d.comb += stack.word.eq(self.moved)
+        calls = (self.word.op == Op.CALL) | (self.word.op == Op.ICALL)
+        with m.If(self.accept | calls):
+            m.d.comb += stack.word.eq(Cat(following[:-1], Mux(self.accept, self.interrupts_on, following[-1])))
+        with m.Else():
+            m.d.comb += stack.word.eq(self.moved)
 
     def _state(self, m, interrupts, start, starts):
         """INIT and STARTUP take precedence over everything, a trap over what the word would have done."""

@@ -50,7 +50,7 @@ class _Known:
 _SMALL = (("store_buffer_depth", 0), ("arena_depth", 512))
 #: Four cores need it that small on 32 block RAMs and 7680 logic cells.
 _SMALLEST = (*_SMALL, ("microcode_depth", 512), ("pso", 0), ("x2apic_mode", 0), ("task_priority", 0), ("error_status", 0),
-             ("delay_bits", 4))
+             ("register_reads", 0), ("delay_bits", 4))
 _KNOWN = {
     "icebreaker": _Known(cores=2, machine=_SMALL, pad=True),
     "ice40_hx8k_b_evn": _Known(cores=4, machine=_SMALLEST, clock=30e6),

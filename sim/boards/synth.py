@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from rtl.boards.board import Board
-from rtl.boards.preparation import PREPARATION
+from rtl.boards.preparation import ICE40_PREPARATION, PREPARATION
 from rtl.boards.top import Top
 from rtl.check.room import Room
 from rtl.config import MachineConfig
@@ -103,7 +103,7 @@ def build(info, *, seed=1, out=None, again=False, hunter=False, digest=False, pr
     config = prepared.run.config
     extras = "-hunter" * hunter + "-digest" * digest
     folder = Path(out or Path("build") / f"{info.name}-{config.n_cores}{extras}")
-    hooks = _hooks(seed) if "yosys" in info.tool else {}
+    hooks = _hooks(info.family, seed) if "yosys" in info.tool else {}
     try:
         plan = platform.build(top, name="top", do_build=False, emit_src=False, **hooks)
     except Exception as error:
@@ -133,9 +133,10 @@ def build(info, *, seed=1, out=None, again=False, hunter=False, digest=False, pr
                  bitstream=bitstream, left_out=left_out(prepared, hunter=hunter, digest=digest), folder=folder, run=run)
 
 
-def _hooks(seed):
+def _hooks(family, seed):
     """What Yosys and nextpnr are told. The scripts of vendors' tools have hooks of the same names, but other commands."""
-    return {"script_after_read": PREPARATION, "script_after_synth": "tee -q -o cells.json stat -json",
+    return {"script_after_read": ICE40_PREPARATION if family == "ice40" else PREPARATION,
+            "script_after_synth": "tee -q -o cells.json stat -json",
             "nextpnr_opts": f"--seed {seed} --report report.json --timing-allow-fail"}
 
 

@@ -1,8 +1,10 @@
 """The image: the result of assembling a protocol. Contents of memories, and the names to read a run by."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from amaranth.lib import data
 
@@ -138,6 +140,10 @@ class Image:
     def check_registers(self, config: MachineConfig) -> None:
         """Raises an InputError that names an APIC register if the image accesses it and a machine of this MachineConfig lacks
         it."""
+        if not config.register_reads and (pc := self._first(lambda word: word.op == Op.APICRDH or (
+                word.op == Op.APICRD and word.imm != ApicRegister.ICR.value))) is not None:
+            raise InputError(f"reads an APIC register other than the low half of ICR at {self.label(pc) or pc}, but this machine "
+                             f"cannot (register_reads=0)", file=self.path)
         for register, name in (("TPR", "task_priority"), ("ESR", "error_status")):
             if not getattr(config, name) and (pc := self._access(getattr(ApicRegister, register))) is not None:
                 raise InputError(f"accesses APIC_{register} at {self.label(pc) or pc}, but this machine has none "
@@ -145,9 +151,11 @@ class Image:
 
     def _access(self, register: ApicRegister) -> int | None:
         """The microcode address of the first word that accesses this APIC register, or None."""
-        words = map(MicroWord.from_bits, self.words)
-        return next((pc for pc, word in enumerate(words)
-                     if word.op in (Op.APICRD, Op.APICRDH, Op.APICWR) and word.imm == register.value), None)
+        return self._first(lambda word: word.op in (Op.APICRD, Op.APICRDH, Op.APICWR) and word.imm == register.value)
+
+    def _first(self, wanted: Callable[[Any], bool]) -> int | None:
+        """The microcode address of the first such word, or None."""
+        return next((pc for pc, word in enumerate(map(MicroWord.from_bits, self.words)) if wanted(word)), None)
 
     def label(self, pc: int) -> str | None:
         """The label at or before a microcode address, as shown: ``csd_lock`` or ``csd_lock+2``; None before the first."""

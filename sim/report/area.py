@@ -18,7 +18,7 @@ from statistics import median_low
 from amaranth.back import rtlil
 
 from rtl.boards.harness import TileHarness, UnseenTile
-from rtl.boards.preparation import PREPARATION
+from rtl.boards.preparation import ICE40_PREPARATION
 from rtl.config import MachineConfig
 from sim.boards.tools import find_tool, run_tool
 from sim.errors import InputError, MissingToolError
@@ -27,7 +27,7 @@ from sim.spelling import closest
 __all__ = ["STRUCTURES", "Area", "main", "measure", "steps"]
 
 #: A machine without any optional part, and delays of 15 clocks.
-_BARE = MachineConfig(pso=0, x2apic_mode=0, task_priority=0, error_status=0, delay_bits=4)
+_BARE = MachineConfig(pso=0, x2apic_mode=0, task_priority=0, error_status=0, register_reads=0, delay_bits=4)
 #: The structures that are measured by default. Add new ones here.
 STRUCTURES = {
     "default": MachineConfig(),
@@ -83,7 +83,7 @@ def measure(config, *, seeds=(1,), progress=lambda what: None):
 
 def _synthesize(folder, component, commands):
     (folder / "top.il").write_text(rtlil.convert(component))
-    script = ["read_rtlil top.il", PREPARATION, *commands.split("; ")]
+    script = ["read_rtlil top.il", ICE40_PREPARATION, *commands.split("; ")]
     (folder / "top.ys").write_text("\n".join(script) + "\n")
     run_tool("yosys", ["-q", "top.ys"], folder)
 

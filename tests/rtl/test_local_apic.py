@@ -22,6 +22,7 @@ class Model:
         self.core_id, self.x2apic = core_id, x2apic and config.x2apic_mode
         self.absent = {register for register, there in ((ApicRegister.TPR, config.task_priority),
                                                         (ApicRegister.ESR, config.error_status)) if not there}
+        self.reads = config.register_reads
         self.lowest = max(16, config.first_vector)
         self.irr, self.isr = set(), set()
         self.tpr = self.errors = self.esr = self.destination = 0
@@ -58,6 +59,8 @@ class Model:
         return message, None
 
     def read(self, register):
+        if not self.reads:
+            return self.busy << 12 if register == ApicRegister.ICR else 0
         for first, vectors in (ApicRegister.ISR, self.isr), (ApicRegister.IRR, self.irr):
             if first <= register < first + 8:
                 return sum(1 << vector % 32 for vector in vectors if vector // 32 == register - first)
@@ -132,9 +135,10 @@ def test_random_operation(n_vectors, seed, x2apic, simulate, convert):
     random_operation(MachineConfig(n_vectors=n_vectors), seed, x2apic, simulate, convert)
 
 
-@pytest.mark.parametrize("absent", ["x2apic_mode", "task_priority", "error_status"])
+@pytest.mark.parametrize("absent", ["x2apic_mode", "task_priority", "error_status", "register_reads"])
 def test_random_operation_of_one_that_lacks_something(absent, simulate, convert):
-    """What the strap says counts for nothing without an x2APIC; a register that is not there reads 0, whatever was written."""
+    """What the strap says counts for nothing without an x2APIC; a register that is not there, or cannot be read, reads 0, whatever
+    was written."""
     random_operation(MachineConfig(**{absent: 0}), absent, 1, simulate, convert)
 
 

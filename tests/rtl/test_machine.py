@@ -31,7 +31,7 @@ CONFIGS = {
     "2 cores, 2 banks": MachineConfig(n_cores=2, n_banks=2, xlen=64),
     "3 cores, 4 banks": MachineConfig(n_cores=3, n_banks=4, xlen=32),
     "with nothing that may be left out": MachineConfig(
-        n_cores=2, store_buffer_depth=2, pso=0, x2apic_mode=0, task_priority=0, error_status=0, delay_bits=4),
+        n_cores=2, store_buffer_depth=2, pso=0, x2apic_mode=0, task_priority=0, error_status=0, register_reads=0, delay_bits=4),
     "8 cores": MachineConfig(n_cores=8, microcode_depth=64, arena_depth=64),
 }
 

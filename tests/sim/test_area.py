@@ -29,7 +29,7 @@ def test_a_tile_fits_an_hx8k_several_times():
 def test_collisions_are_forgotten_of_the_two_memories_of_a_tile(tmp_path):
     """The command finds both read ports, by the names of their memories."""
     (tmp_path / "top.il").write_text(rtlil.convert(UnseenTile(PRESETS["tiny"])))
-    (tmp_path / "top.ys").write_text("read_rtlil top.il\n" + area.PREPARATION + "\n"
+    (tmp_path / "top.ys").write_text("read_rtlil top.il\n" + area.ICE40_PREPARATION + "\n"
                                      "select -assert-count 2 t:$memrd_v2\n"
                                      "select -assert-count 2 t:$memrd_v2 r:COLLISION_X_MASK=1'1 %i\n")
     run_tool("yosys", ["-q", "top.ys"], tmp_path)
@@ -39,7 +39,7 @@ def test_collisions_are_forgotten_of_the_two_memories_of_a_tile(tmp_path):
 def test_names_of_elements_are_not_those_of_bits(tmp_path):
     """Yosys ends with an assertion where they are: here, in every module of a Tile that is synthesised by itself."""
     (tmp_path / "top.il").write_text(rtlil.convert(UnseenTile(PRESETS["tiny"])))
-    (tmp_path / "top.ys").write_text("read_rtlil top.il\n" + area.PREPARATION + "\n"
+    (tmp_path / "top.ys").write_text("read_rtlil top.il\n" + area.ICE40_PREPARATION + "\n"
                                      "synth_ice40 -noflatten -top top\nselect -assert-none w:*\\[*\n")
     run_tool("yosys", ["-q", "top.ys"], tmp_path)
 

@@ -713,6 +713,17 @@ def test_a_machine_without_a_register_refuses_who_accesses_it(word, field, build
     assert str(caught.value) == f"p.uasm: accesses {word.split()[-1]} at start+1, but this machine has none ({field}=0)"
 
 
+@pytest.mark.parametrize("word", ["apicrd r0, APIC_IRR", "apicrdh r0, APIC_ICR"])
+def test_a_machine_without_register_reads_refuses_who_reads_more_than_the_delivery_status(word, build):
+    image = build(f"start:\nnop\n{word}", n_cores=2)
+    image.check_fits(MachineConfig(n_cores=2))
+    with pytest.raises(InputError) as caught:
+        image.check_fits(MachineConfig(n_cores=2, register_reads=0))
+    assert str(caught.value) == ("p.uasm: reads an APIC register other than the low half of ICR at start+1, but this machine "
+                                 "cannot (register_reads=0)")
+    build("apicrd r0, APIC_ICR", n_cores=2).check_fits(MachineConfig(n_cores=2, register_reads=0))
+
+
 def test_parameters_are_those_of_a_machine(build):
     with pytest.raises(ValueError, match="^xlen must be 16, 32 or 64, not 8$"):
         build("nop", xlen=8)

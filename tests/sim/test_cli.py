@@ -263,8 +263,8 @@ BAD_RUNS = [
     (["demo", "--set", "latency=9"], None, (
         "--set latency=9: there is no such setting, did you mean \"arena_latency\"? (there are: xlen, microcode_depth, "
         "stack_depth, arena_depth, store_buffer_depth, n_banks, n_vectors, fabric, pso, x2apic_mode, task_priority, "
-        "error_status, delay_bits, memory_model, x2apic, fabric_latency, arena_latency, interrupt_entry, interrupt_return, "
-        "define.NAME)")),
+        "error_status, register_reads, delay_bits, memory_model, x2apic, fabric_latency, arena_latency, interrupt_entry, "
+        "interrupt_return, define.NAME)")),
     (["demo", "--set", "pso=2"], None, "--set pso=2: pso must be 0 or 1, not 2"),
     (["demo", "--set", "pso=0", "--memory", "pso"], None,
      "--set memory_model=2: memory_model=2 needs pso=1, but this machine has pso=0"),

@@ -191,7 +191,8 @@ REFUSALS = [
      "x.toml:2:1: machine.n_cores is written as cores, at the top of the file\n    n_cores = 3\n    ^"),
     ("[machine]\nbanks = 2\n" + NOTHING,
      ('x.toml:2:1: machine.banks is not known here, did you mean "n_banks"? (known: xlen, microcode_depth, stack_depth, '
-      "arena_depth, store_buffer_depth, n_banks, n_vectors, fabric, pso, x2apic_mode, task_priority, error_status, delay_bits)\n"
+      "arena_depth, store_buffer_depth, n_banks, n_vectors, fabric, pso, x2apic_mode, task_priority, error_status, "
+      "register_reads, delay_bits)\n"
       "    banks = 2\n    ^")),
     ("[straps]\nfabric_latencies = 3\n" + NOTHING,
      ('x.toml:2:1: straps.fabric_latencies is not known here, did you mean "fabric_latency"? (known: memory_model, x2apic, '
