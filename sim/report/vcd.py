@@ -1,14 +1,21 @@
 """A run from its VCD alone: its calls, and the contents of its page."""
 
 import re
+from collections import Counter
 
 from rtl.memory.port import MemoryModel
 from sim.calls import CallTracker
+from sim.oracles import ORACLES
 from sim.timeline import Timeline
+from sim.watchdog import Watchdog
 from sim.waves.reader import read_records, refusing
 from sim.waves.seen import read_shown
 
 __all__ = ["calls_of_vcd", "report_of_vcd"]
+
+
+#: What must hold.
+_TITLES = {judge.name: judge.title for judge in (*ORACLES, Watchdog)}
 
 
 def calls_of_vcd(path):
@@ -24,7 +31,8 @@ def calls_of_vcd(path):
 def report_of_vcd(path):
     """(``sim.runs.run.Result.to_json``, as far as the waves contain it; the Timeline). Raises InputError.
 
-    Nothing is judged again: the violations are those in the waves. Their calls and cores are those named in their sentences.
+    Nothing is judged again: the violations are those in the waves, with the calls and cores that their sentences name. Of the
+    oracles only those that are violated are known.
     """
     config, metadata, records = read_records(path)
     with refusing(path, lambda: None):
@@ -73,8 +81,8 @@ def _report(config, metadata, meta, tracker, violations):
         "config": {"n_cores": config.n_cores}, "clocks": metadata.end, "ok": not violations, "violations": violations,
         "verdict": f"violated: {', '.join(sorted({item['oracle'] for item in violations}))}" if violations
         else "no violation in the waves",
-        "oracles": [{"name": item["oracle"], "title": item["sentence"], "verdict": "violated", "exercised": 1}
-                    for item in violations],
+        "oracles": [{"name": name, "title": _TITLES.get(name), "verdict": "violated", "exercised": count}
+                    for name, count in Counter(item["oracle"] for item in violations).items()],
         "unfinished": [], "stalls": [], "messages": tracker.messages.to_json(), "calls": [call.to_json() for call in tracker.calls],
     }
 
