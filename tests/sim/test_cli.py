@@ -31,13 +31,17 @@ def test_help(crosscall, command):
     assert out.splitlines()[-1].startswith(f"  Example: crosscall {command}")
 
 
-@pytest.mark.parametrize("words, completion", [("crosscall mus", "museum"), ("crosscall run --mem", "--memory")])
-def test_a_shell_completes_commands_and_options(words, completion):
+@pytest.mark.parametrize("words, completion", [
+    ("crosscall mus", "museum"), ("crosscall run --mem", "--memory"), ("crosscall run early", "early-return"),
+    ("crosscall hunt demo --protocol v2.6.3", "v2.6.30 v2.6.32 v2.6.39"), ("crosscall museum live-mask-", "live-mask-leak"),
+    ("crosscall report waves/de", ""),
+])
+def test_a_shell_completes_commands_options_and_names(words, completion):
     """As the script of ``--install-completion`` asks for it."""
     environment = {"_CROSSCALL_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
     command = [sys.executable, "-c", "import sys; from sim.cli import main; sys.argv[0] = 'crosscall'; main()"]
     done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout.split(), done.stderr) == (0, [completion], "")
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, completion.split(), "")
 
 
 def test_help_names_all_commands_and_is_quick():
