@@ -201,13 +201,15 @@ def report(
         from sim.report.run_page import write_run_page
         check_charts()
         found, timeline = report_of_vcd(file)
-        calls, page = found["calls"], file.with_suffix(".html")
+        calls, clocks, page = found["calls"], range(found["since"], found["clocks"]), file.with_suffix(".html")
         write_run_page(page, found, timeline)
         note(f"the page is {page}")
     else:
-        calls = calls_of_vcd(file)
+        calls, clocks = calls_of_vcd(file)
+    if clocks.start:
+        note(f"the waves begin at clock {clocks.start}: calls that began before are not known")
     if as_json:
-        print_json({"file": str(file), "calls": calls})
+        print_json({"file": str(file), "window": [clocks.start, clocks.stop], "calls": calls})
     else:
         from sim.report.table import print_calls, report_console
         print_calls(calls, report_console())

@@ -17,8 +17,8 @@ _STORIES = 4
 
 
 def write_run_page(path, report, timeline):
-    """Write it. report : from ``sim.runs.run.Result.to_json``, or from ``sim.report.vcd.report_of_vcd``, with its own ``verdict``.
-    timeline : a finished Timeline. Raises InputError or MissingToolError."""
+    """Write it. report : from ``sim.runs.run.Result.to_json``, or from ``sim.report.vcd.report_of_vcd``, with its own ``verdict``,
+    ``since`` the first clock of its waves. timeline : a finished Timeline. Raises InputError or MissingToolError."""
     calls = {call["id"]: call for call in report["calls"]}
     stories = [(item, story(item, timeline, calls), in_short(item, calls))
                for item in _first_of_each(report["violations"])[:_STORIES]]
@@ -46,7 +46,7 @@ def _body(report, timeline, stories, traffic):
     without = f" without {', '.join(report['without'])}" if report["without"] else ""
     yield f"<h1>{escape(report['scenario'])}: {escape(report['title'])}</h1>"
     yield (f'<p class="dim">protocol {escape(report["protocol"])}{escape(without)}, {report["config"]["n_cores"]} cores, memory '
-           f'{escape(report["memory"])}, seed {report["seed"]}, {report["clocks"]} clocks</p>')
+           f'{escape(report["memory"])}, seed {report["seed"]}, {_clocks(report)}</p>')
     titles = {item["name"]: item["title"] for item in report["oracles"]}
     yield _verdict(report, titles)
     if stories:
@@ -77,6 +77,12 @@ def _body(report, timeline, stories, traffic):
     yield '<div class="two"><div><h3>Locks</h3><div id="locks"></div></div><div><h3>Words</h3><div id="words"></div></div></div>'
     yield '<h2>What was judged</h2><div id="oracles"></div>'
     yield '<h2>The microcode</h2><div id="microcode"></div>'
+
+
+def _clocks(report):
+    if report.get("since"):
+        return f"clocks {report['since']} to {report['clocks']} of a run; calls that began before are not known"
+    return f"{report['clocks']} clocks"
 
 
 def _verdict(report, titles):

@@ -19,13 +19,13 @@ _TITLES = {judge.name: judge.title for judge in (*ORACLES, Watchdog)}
 
 
 def calls_of_vcd(path):
-    """The calls in the waves at ``path``, as from ``sim.calls.Call.to_json``. Raises InputError."""
+    """(the calls in the waves at ``path``, as from ``sim.calls.Call.to_json``; the clocks of the waves). Raises InputError."""
     config, metadata, records = read_records(path)
     with refusing(path, lambda: None):
-        tracker = CallTracker.for_image(config, metadata.image)
+        tracker = _tracker(config, metadata, read_shown(path, config) if metadata.start else None)
         for record in records:
             tracker.add(record)
-        return [call.to_json() for call in tracker.calls]
+        return [call.to_json() for call in tracker.calls], range(metadata.start, metadata.end)
 
 
 def report_of_vcd(path):
@@ -37,10 +37,18 @@ def report_of_vcd(path):
     config, metadata, records = read_records(path)
     with refusing(path, lambda: None):
         shown = read_shown(path, config)
-        timeline, tracker = Timeline(config, metadata.image), CallTracker.for_image(config, metadata.image)
+        timeline, tracker = Timeline(config, metadata.image), _tracker(config, metadata, shown)
         _replay(records, shown.seen, timeline, tracker, metadata.end)
         meta = metadata.meta
         return _report(config, metadata, meta, tracker, _violations(shown.violations)), timeline
+
+
+def _tracker(config, metadata, shown):
+    """A CallTracker for waves. If they begin after the run, it knows which cores are online then. shown : a Shown."""
+    tracker = CallTracker.for_image(config, metadata.image)
+    if metadata.start:
+        tracker.book.set_online(shown.online)
+    return tracker
 
 
 def _replay(records, seen, timeline, tracker, end):
@@ -78,7 +86,8 @@ def _report(config, metadata, meta, tracker, violations):
     return {
         "scenario": meta["scenario"], "title": metadata.comment.partition(": ")[2], "protocol": meta["protocol"],
         "without": meta["without"], "seed": meta["seed"], "memory": MemoryModel(meta["straps"]["memory_model"]).name.lower(),
-        "config": {"n_cores": config.n_cores}, "clocks": metadata.end, "ok": not violations, "violations": violations,
+        "config": {"n_cores": config.n_cores}, "since": metadata.start, "clocks": metadata.end, "ok": not violations,
+        "violations": violations,
         "verdict": f"violated: {', '.join(sorted({item['oracle'] for item in violations}))}" if violations
         else "no violation in the waves",
         "oracles": [{"name": name, "title": _TITLES.get(name), "verdict": "violated", "exercised": count}

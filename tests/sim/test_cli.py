@@ -205,6 +205,23 @@ def test_report_of_a_vcd_is_the_report_of_the_run(crosscall):
     assert "who -> whom" in out
 
 
+def test_report_of_a_window_knows_who_was_online(crosscall, tmp_path):
+    _, out, _ = crosscall("run", "early-return", "--window", "300:900", "--json")
+    whole = json.loads(out)["calls"][0]
+    code, again, err = crosscall("report", "waves/early-return.vcd", "--json", "--html")
+    said = "crosscall: the waves begin at clock 300: calls that began before are not known\n"
+    assert (code, err) == (0, "crosscall: the page is waves/early-return.html\n" + said)
+    again = json.loads(again)
+    assert again["window"] == [300, 900]
+    [call] = again["calls"]
+    # Core 1 ends the function after the window.
+    assert call["targets"] == whole["targets"] == [1, 2] and whole["per_target"]["1"]["exit"] > 900
+    assert call["per_target"]["2"] == whole["per_target"]["2"]
+    page = (tmp_path / "waves" / "early-return.html").read_text(encoding="utf-8")
+    assert "clocks 300 to 900 of a run; calls that began before are not known" in page
+    assert crosscall("report", "waves/early-return.vcd")[2] == said
+
+
 def test_view_starts_gtkwave(crosscall, tmp_path, monkeypatch):
     (tmp_path / "waves").mkdir()
     (tmp_path / "waves" / "demo.gtkw").touch()
