@@ -143,8 +143,7 @@ class Book:
     online : mask of the cores that are online.
     unknown : a call with an unknown contract has begun. Any later function that is owed to no call may belong to it.
     obligations : all of them, in the order in which they began.  runs : likewise; ``latest`` is the one that the last record began
-    or
-        ended, or None.
+        or ended, or None.
     """
 
     def __init__(self, n_cores, xlen, functions):

@@ -24,8 +24,7 @@ class Watchdog:
     ----------
     tracker : the CallTracker of the run.
     patience : clocks without progress until the run is stuck. Longer than the longest delay of the scenario: a core that lets
-    clocks
-        pass is silent all the while.
+        clocks pass is silent all the while.
 
     Members
     -------

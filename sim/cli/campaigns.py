@@ -28,7 +28,9 @@ from sim.cli.options import (
     Visits,
     Without,
     assignments_of,
+    defect_names,
     print_json,
+    scenario_names,
 )
 from sim.cli.runs import remark
 from sim.console import note, status
@@ -143,7 +145,8 @@ def litmus(
 @commands.command(short_help="Show each defect of the protocol's history, and which generations have it.",
                   epilog="Example: crosscall museum early-return")
 def museum(
-    names: Annotated[list[str] | None, typer.Argument(metavar="DEFECT", help="The defects to show. The default is all.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="DEFECT", help="The defects to show. The default is all.",
+                                                      autocompletion=defect_names)] = None,
     protocol: Annotated[list[str] | None, typer.Option(metavar="NAME|FILE.uasm", help="Only this protocol. May be repeated. "
                                                        "[default: the generations that each defect names]")] = None,
     runs: Annotated[int, typer.Option(min=0, help="Maximum number of schedules for each defect and protocol.")] = 1000,
@@ -188,7 +191,8 @@ def museum(
 def knockout(
     protocol: ThisProtocol,
     scenarios: Annotated[list[str] | None, typer.Argument(
-        metavar="SCENARIO|FILE.toml", help="Scenarios to run. The default is a set that uses every path.")] = None,
+        metavar="SCENARIO|FILE.toml", help="Scenarios to run. The default is a set that uses every path.",
+        autocompletion=scenario_names)] = None,
     memory: Annotated[list[str] | None, typer.Option(metavar="sc|tso|pso", help="Only this memory model. May be repeated.")] = None,
     runs: Annotated[int, typer.Option(min=0, help="Number of schedules of each scenario.")] = 100,
     judged: Annotated[int, typer.Option(min=0, help="How many of them the oracles judge if the Monitor finds nothing.")] = 16,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from sim.cli.options import MOST_CORES, AsJson, print_json
+from sim.cli.options import MOST_CORES, AsJson, print_json, protocol_names
 from sim.errors import InputError
 from sim.spelling import closest
 
@@ -40,7 +40,8 @@ def list_(
 
 @commands.command(epilog="Example: crosscall asm mine.uasm")
 def asm(
-    file: Annotated[str, typer.Argument(metavar="FILE.uasm|NAME", help="A protocol: your own file, or a shipped one.")],
+    file: Annotated[str, typer.Argument(metavar="FILE.uasm|NAME", help="A protocol: your own file, or a shipped one.",
+                                        autocompletion=protocol_names)],
     cores: Annotated[int, typer.Option(min=1, max=MOST_CORES, help="Number of cores to assemble for.")] = 4,
     define: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Define a constant. May be repeated.")] = None,
     as_json: AsJson = False,

@@ -10,8 +10,9 @@ from sim.errors import InputError
 
 __all__ = [
     "LAST", "LONG", "MOST_CORES", "AsJson", "Assignments", "Cores", "Engine", "Everything", "FieldAssignments", "Fst", "Html",
-    "MaxClocks", "Memory", "NoVcd", "Out", "Patience", "Perfetto", "Preset", "Processes", "Protocol", "Resume", "Scenario",
-    "Seed", "ThisProtocol", "Visits", "Window", "Without", "assignments_of", "numbers_of", "print_json",
+    "MaxClocks", "Memory", "NoVcd", "Out", "Patience", "Perfetto", "Preset", "Processes", "Protocol", "Resume", "Scenario", "Seed",
+    "ThisProtocol", "Visits", "Window", "Without", "assignments_of", "defect_names", "numbers_of", "print_json", "protocol_names",
+    "scenario_names",
 ]
 
 #: ``MachineConfig.MAX_CORES``; help and usage must not wait for its import.
@@ -21,10 +22,39 @@ LAST = 1 << 62
 #: The longest time, in seconds.
 LONG = 1e9
 
+
+def _completing(names):
+    """What a shell shows for the beginning of a name. names : gives them; called only then, as it takes an import of a second."""
+    def complete(incomplete: str):
+        return [name for name in names() if name.startswith(incomplete)]
+    return complete
+
+
+@_completing
+def scenario_names():
+    from sim.scenarios.reader import shipped_scenarios
+    return shipped_scenarios()
+
+
+@_completing
+def protocol_names():
+    from sim.microcode.protocols import shipped_protocols
+    return shipped_protocols()
+
+
+@_completing
+def defect_names():
+    from sim.museum.museum import shipped_defects
+    return shipped_defects()
+
+
 # What to run.
-Scenario = Annotated[str, typer.Argument(metavar="NAME|FILE.toml", help="A shipped scenario, or your own file.")]
-Protocol = Annotated[str | None, typer.Option(metavar="NAME|FILE.uasm", help="The default is the scenario's.")]
-ThisProtocol = Annotated[str, typer.Option(metavar="NAME|FILE.uasm", help="A shipped protocol, or your own.")]
+Scenario = Annotated[str, typer.Argument(metavar="NAME|FILE.toml", help="A shipped scenario, or your own file.",
+                                         autocompletion=scenario_names)]
+Protocol = Annotated[str | None, typer.Option(metavar="NAME|FILE.uasm", help="The default is the scenario's.",
+                                              autocompletion=protocol_names)]
+ThisProtocol = Annotated[str, typer.Option(metavar="NAME|FILE.uasm", help="A shipped protocol, or your own.",
+                                           autocompletion=protocol_names)]
 Without = Annotated[list[str] | None, typer.Option(
     metavar="NAME", help="Leave out a named barrier or lock; `crosscall asm` lists them. May be repeated.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the scenario's random numbers.")]

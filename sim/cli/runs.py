@@ -34,6 +34,8 @@ from sim.cli.options import (
     Without,
     assignments_of,
     print_json,
+    protocol_names,
+    scenario_names,
 )
 from sim.console import note, status
 from sim.engines import check_engine
@@ -154,9 +156,12 @@ def _repeat_litmus(this, file, engine, out, as_json):
 @commands.command(short_help="Run a scenario on two protocols, and compare the runs.",
                   epilog="Example: crosscall diff v4 v2.6.30 many")
 def diff(
-    left: Annotated[str, typer.Argument(metavar="NAME|FILE.uasm", help="A shipped protocol, or your own.")],
-    right: Annotated[str, typer.Argument(metavar="NAME|FILE.uasm", help="The protocol to compare it with.")],
-    scenario: Annotated[str, typer.Argument(metavar="SCENARIO|FILE.toml", help="A shipped scenario, or your own file.")] = "demo",
+    left: Annotated[str, typer.Argument(metavar="NAME|FILE.uasm", help="A shipped protocol, or your own.",
+                                        autocompletion=protocol_names)],
+    right: Annotated[str, typer.Argument(metavar="NAME|FILE.uasm", help="The protocol to compare it with.",
+                                         autocompletion=protocol_names)],
+    scenario: Annotated[str, typer.Argument(metavar="SCENARIO|FILE.toml", help="A shipped scenario, or your own file.",
+                                            autocompletion=scenario_names)] = "demo",
     cores: Cores = None,
     preset: Preset = None,
     assignments: Assignments = None,
@@ -196,13 +201,15 @@ def report(
         from sim.report.run_page import write_run_page
         check_charts()
         found, timeline = report_of_vcd(file)
-        calls, page = found["calls"], file.with_suffix(".html")
+        calls, clocks, page = found["calls"], range(found["since"], found["clocks"]), file.with_suffix(".html")
         write_run_page(page, found, timeline)
         note(f"the page is {page}")
     else:
-        calls = calls_of_vcd(file)
+        calls, clocks = calls_of_vcd(file)
+    if clocks.start:
+        note(f"the waves begin at clock {clocks.start}: calls that began before are not known")
     if as_json:
-        print_json({"file": str(file), "calls": calls})
+        print_json({"file": str(file), "window": [clocks.start, clocks.stop], "calls": calls})
     else:
         from sim.report.table import print_calls, report_console
         print_calls(calls, report_console())

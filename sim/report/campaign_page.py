@@ -14,7 +14,7 @@ from sim.timeline import Timeline
 
 from .page import escape, table, write_page
 from .run_page import story_lines
-from .story import story
+from .story import INTRODUCTION, in_short, story
 
 __all__ = ["write_hunt_page", "write_knockout_page", "write_litmus_page", "write_museum_page"]
 
@@ -68,15 +68,17 @@ def _hunt(prepared, report, engine):
     for sentence in report.disagreements:
         yield f"<p>Monitor and oracles disagree: {escape(sentence)}</p>"
     yield '<h2>Findings</h2><div id="findings"></div>'
+    if report.violations:
+        yield f"<p>{INTRODUCTION}</p>"
     for finding in report.violations:
-        title, violation, steps = _retold(finding, engine)
+        title, violation, steps, short = _retold(finding, engine)
         yield f"<h2>{escape(finding.oracle)}, run {finding.number}</h2>"
-        yield from story_lines(violation, steps, title, numbered=True)
+        yield from story_lines(violation, steps, title, short, numbered=True)
         yield f'<p class="dim">This run with its timeline: <code>crosscall replay {escape(finding.schedule)} --html</code></p>'
 
 
 def _retold(finding, engine):
-    """(what must hold, the violation, its steps) of a finding, whose run is repeated."""
+    """(what must hold, the violation, its steps, in short) of a finding, whose run is repeated."""
     file = Path(finding.schedule)
     prepared = load(read_run(file), file=file)
     timeline = Timeline(prepared.run.config, prepared.image)
@@ -84,7 +86,8 @@ def _retold(finding, engine):
     timeline.finish(report["clocks"])
     violation = next(item for item in report["violations"] if item["oracle"] == finding.oracle)
     title = next((item["title"] for item in report["oracles"] if item["name"] == finding.oracle), None)
-    return title, violation, story(violation, timeline, {call["id"]: call for call in report["calls"]})
+    calls = {call["id"]: call for call in report["calls"]}
+    return title, violation, story(violation, timeline, calls), in_short(violation, calls)
 
 
 # --- litmus tests ---------------------------------------------------------------------------------------------------
@@ -206,8 +209,9 @@ def _knockout(knockout, found):
         runs.append(row["runs"])
     grid = {what: {memory: _weight(seen, sum(runs)) for memory, (seen, runs) in models.items()} for what, models in cells.items()}
     weighty = sum(any(kind == "found" for kind, _ in models.values()) for models in grid.values())
-    yield from _heading(f"What {knockout.protocol} needs: each barrier and lock left out in turn", f"{weighty} of {len(grid)}",
-                        " carry weight on this machine: without them something is violated that holds otherwise.", bad=False)
+    yield from _heading(f"What {knockout.protocol} needs: each barrier and lock left out in turn",
+                        f"{weighty} of {len(grid)} {'carries' if weighty == 1 else 'carry'} weight",
+                        " on this machine: without it, something is violated that otherwise holds.", bad=False)
     yield '<p class="dim">Red: violated without it, and in how many runs. Green: never mattered here. Grey: a barrier that does'
     yield "nothing under this memory model.</p>"
     yield from _grid("weights", "left out", knockout.memory, grid)

@@ -7,8 +7,9 @@ from rich.table import Table
 
 from sim.calls import Stage
 from sim.files import make_folder, write_whole
-from sim.stages import COLOURS, MEANINGS
+from sim.stages import COLOURS
 
+from .legend import legend
 from .page import check_charts, escape, table, write_page
 from .table import report_console
 
@@ -158,8 +159,7 @@ def _body(rows, charts):
         yield f'<h2>{escape(chart["title"])}</h2><div id="{escape(chart["name"])}"></div>'
     yield ('<h2>Where the clocks go</h2><p class="dim">On average. Each clock belongs to the stage that was reached last, by the '
            f'caller or by the target that it waited for.{_left_out(rows)}</p><div id="stages"></div>')
-    yield "<details><summary>What the stages mean</summary><ul>" + "".join(
-        f"<li><b>{stage.text}</b>: {escape(meaning)}</li>" for stage, meaning in MEANINGS.items()) + "</ul></details>"
+    yield from legend({stage for stage in COLOURS if any(stage.text in row["stages"] for row in rows)})
     yield '<h2>All points</h2><div id="points"></div>'
 
 

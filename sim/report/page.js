@@ -24,7 +24,7 @@
     let sort = null, ascending = true, shown = [];
     const search = make("input", { type: "search", placeholder: "filter: words, or column>number" });
     search.setAttribute("aria-label", `filter ${table.title}`);
-    const count = make("span", { className: "dim" });
+    const count = make("span", { className: "dim count" });
     const body = make("tbody");
     const heads = table.columns.map((title, column) => {
       const head = make("th", { textContent: title, className: numbers[column] ? "n" : "" });
@@ -57,7 +57,9 @@
     }
     search.oninput = draw;
     host.append(search, count, make("div", { className: "scroll" }, make("table", {}, make("thead", {}, make("tr", {}, ...heads)), body)));
-    if (table.note) host.append(make("p", { className: "dim", textContent: table.note }));
+    // What stands between backticks is code.
+    const note = table.note.split("`").map((part, index) => index % 2 ? make("code", { textContent: part }) : part);
+    if (table.note) host.append(make("p", { className: "dim" }, ...note));
     draw();
   }
 
@@ -86,13 +88,15 @@
     }), still));
   }
 
-  // Curves over numbers: each point is marked.
+  // Curves over numbers: each point is marked, and the axis names them if they are few.
   function lines({ name, axis, up, lines: curves }) {
+    const points = [...new Set(curves.flatMap((curve) => curve.x))].sort((a, b) => a - b);
+    const ticks = points.length <= 8 ? { tickmode: "array", tickvals: points } : {};
     chart(() => Plotly.react(name, curves.map((curve) => ({ type: "scatter", mode: "lines+markers", ...curve,
       hovertemplate: `${axis}: %{x}, ${up}: %{y}<extra>${curve.name}</extra>` })),
     layout({ height: small() ? 320 + 20 * curves.length : 380, showlegend: curves.length > 1,
       legend: small() ? { orientation: "h", y: -0.35 } : {},
-      xaxis: { title: { text: axis }, rangemode: "tozero" }, yaxis: { title: { text: up }, rangemode: "tozero" } }), still));
+      xaxis: { title: { text: axis }, rangemode: "tozero", ...ticks }, yaxis: { title: { text: up }, rangemode: "tozero" } }), still));
   }
 
   // --- the run --------------------------------------------------------------------------------------------------------
@@ -114,15 +118,18 @@
       band.x.push(spans.start[index], spans.end[index], null);
       band.y.push(spans.core[index], spans.core[index], null);
     }
+    const MOST_LABELS = 250, MOST_HEADS = 400;
+    let range = [timeline.first, timeline.last];
+    const visible = (list) => list.filter(([clock, , at]) => at >= range[0] && clock <= range[1]);
     // From the edge of one lane to the edge of the other.
     const edge = (from, to) => from + Math.sign(to - from) * 0.28;
     const arrows = (list, more) => {
-      const trace = { type: "scatter", mode: "lines", x: [], y: [], hoverinfo: "skip", line: { width: 1.3, ...more } };
+      // So many that they cover the lanes are pale.
+      const trace = { type: "scatter", mode: "lines", x: [], y: [], hoverinfo: "skip", line: { width: 1.3, ...more },
+        opacity: visible(list).length > MOST_HEADS ? 0.25 : 1 };
       for (const [clock, from, at, to] of list) { trace.x.push(clock, at, null); trace.y.push(edge(from, to), edge(to, from), null); }
       return trace;
     };
-    const MOST_LABELS = 250, MOST_HEADS = 400;
-    let range = [timeline.first, timeline.last];
 
     // What is drawn only where there is room for it: labels, and the heads of arrows.
     function details() {
@@ -135,7 +142,7 @@
         const text = room > 7 * (call.length + stage.length + 2) ? `${call} ${stage}` : call && room > 7 * call.length + 4 ? call : "";
         if (text) { label.x.push((start + end) / 2); label.y.push(spans.core[index]); label.text.push(text); }
       }
-      const seen = sent.filter(([clock, , at]) => at >= low && clock <= high);
+      const seen = visible(sent);
       const heads = { type: "scatter", mode: "markers", x: [], y: [], hoverinfo: "skip",
         marker: { symbol: "arrow", angleref: "previous", size: [], color: css("--ink") } };
       if (seen.length <= MOST_HEADS) for (const [clock, from, at, to] of seen) {
@@ -216,11 +223,12 @@
     }, problem: (index) => problems.has(calls[index].id), changed: (now) => { shown = now; stacks(now); } });
     drawn.push(() => stacks(shown));
 
+    if (!$("distribution")) return;
     const names = [...new Set(calls.map((call) => call.name))];
     chart(() => Plotly.react("distribution", names.map((name) => ({
       type: "histogram", name, x: calls.filter((call) => call.name === name && call.latency !== null).map((call) => call.latency), nbinsx: 30,
     })), layout({ barmode: "stack", bargap: 0.06, height: 280, showlegend: names.length > 1, legend: { orientation: "h", y: 1.15 },
-      xaxis: { title: { text: "latency in clocks" } }, yaxis: { title: { text: "calls" } } }), still));
+      xaxis: { title: { text: "latency in clocks" } }, yaxis: { title: { text: "calls" }, ...(calls.length <= 8 ? { dtick: 1 } : {}) } }), still));
   }
 
   function showTraffic() {
@@ -230,7 +238,7 @@
       hovertemplate: "%{y}: held for %{x} clocks<br>taken %{customdata[0]} times, %{customdata[1]} tries failed, longest %{customdata[2]} clocks<extra></extra>" }],
     "clocks for which it was held");
     bars("words", words.map(([name]) => name), [{ x: words.map(([, count]) => count), marker: { color: "#e8684a" },
-      hovertemplate: "%{y}: %{x} times<extra></extra>" }], "times that it went from core to core");
+      hovertemplate: "%{y}: %{x} times<extra></extra>" }], "moves between cores");
   }
 
   if ($("library")) {

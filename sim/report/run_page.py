@@ -5,8 +5,9 @@ from sim.latency import latency_stack
 from sim.microcode.listing import disassemble, place_of
 from sim.stages import COLOURS, MEANINGS
 
+from .legend import legend
 from .page import escape, table, write_page
-from .story import story
+from .story import INTRODUCTION, in_short, story
 from .table import call_columns, verdict_text
 
 __all__ = ["story_lines", "write_run_page"]
@@ -16,10 +17,11 @@ _STORIES = 4
 
 
 def write_run_page(path, report, timeline):
-    """Write it. report : from ``sim.runs.run.Result.to_json``, or from ``sim.report.vcd.report_of_vcd``, with its own ``verdict``.
-    timeline : a finished Timeline. Raises InputError or MissingToolError."""
+    """Write it. report : from ``sim.runs.run.Result.to_json``, or from ``sim.report.vcd.report_of_vcd``, with its own ``verdict``,
+    ``since`` the first clock of its waves. timeline : a finished Timeline. Raises InputError or MissingToolError."""
     calls = {call["id"]: call for call in report["calls"]}
-    stories = [(item, story(item, timeline, calls)) for item in _first_of_each(report["violations"])[:_STORIES]]
+    stories = [(item, story(item, timeline, calls), in_short(item, calls))
+               for item in _first_of_each(report["violations"])[:_STORIES]]
     traffic = timeline.traffic.to_json()
     data = {
         "report": {name: report[name] for name in ("scenario", "clocks", "calls", "violations", "messages")},
@@ -44,15 +46,14 @@ def _body(report, timeline, stories, traffic):
     without = f" without {', '.join(report['without'])}" if report["without"] else ""
     yield f"<h1>{escape(report['scenario'])}: {escape(report['title'])}</h1>"
     yield (f'<p class="dim">protocol {escape(report["protocol"])}{escape(without)}, {report["config"]["n_cores"]} cores, memory '
-           f'{escape(report["memory"])}, seed {report["seed"]}, {report["clocks"]} clocks</p>')
+           f'{escape(report["memory"])}, seed {report["seed"]}, {_clocks(report)}</p>')
     titles = {item["name"]: item["title"] for item in report["oracles"]}
     yield _verdict(report, titles)
     if stories:
         yield "<h2>What went wrong</h2>"
-        yield ("<p>In this machine a core can ask other cores to run a function: it makes a <em>call</em>. The call's id says who "
-               "made it: 0.1 is the second call of core 0. Everything below happened in this one run.</p>")
-    for number, (item, steps) in enumerate(stories):
-        yield from story_lines(item, steps, titles.get(item["oracle"]), numbered=number == 0)
+        yield f"<p>{INTRODUCTION} Everything below happened in this one run.</p>"
+    for number, (item, steps, short) in enumerate(stories):
+        yield from story_lines(item, steps, titles.get(item["oracle"]), short, numbered=number == 0)
     if report["unfinished"]:
         yield f"<details><summary>Calls that are not over: {len(report['unfinished'])}</summary><ul>"
         for sentence in (*report["unfinished"][:8], *(stall["sentence"] for stall in report["stalls"][:8])):
@@ -62,37 +63,41 @@ def _body(report, timeline, stories, traffic):
            '<button id="whole">show all</button> shows everything again. Solid arrows are interrupts, from the sender to each '
            "target; dotted ones are requests that needed none.</p>")
     yield '<div id="timeline"></div><div id="tip"></div>'
-    shown = {span.stage for span in timeline.spans}
-    yield '<div class="legend">' + "".join(
-        f'<span title="{escape(MEANINGS[stage])}"><i style="background:{COLOURS[stage]}"></i>{stage.text}</span>'
-        for stage in COLOURS if stage in shown) + "</div>"
-    yield "<details><summary>What the stages mean</summary><ul>" + "".join(
-        f"<li><b>{stage.text}</b>: {escape(MEANINGS[stage])}</li>" for stage in COLOURS) + "</ul></details>"
+    yield from legend({span.stage for span in timeline.spans})
     yield '<h2>Calls</h2><div id="calls"></div>'
     yield ('<h2>Where the clocks of each call go</h2><p class="dim">Each clock from the call to its return belongs to the stage '
            'that was reached last: by the caller, or by the target that it waited for. <span id="stacks-note"></span></p>'
            '<div id="stacks"></div>')
-    yield '<h2>Latency over all calls</h2><div id="distribution"></div>'
+    if sum(call["latency"] is not None for call in report["calls"]) > 1:
+        yield '<h2>Latency over all calls</h2><div id="distribution"></div>'
     yield '<h2>Interrupts</h2><div class="tiles" id="interrupts">' + "".join(
         f'<div data-name="{name}"><b>{count}</b>{words}</div>' for name, words, count in _interrupts(report, traffic)) + "</div>"
     operations = ", ".join(f"{count} {kind}" for kind, count in traffic["operations"].items())
-    yield f'<h2>Contention</h2><p class="dim">From the first call on: {escape(operations)} of the memory that all share.</p>'
+    yield f'<h2>Contention</h2><p class="dim">From the first call on: {escape(operations)} operations on the shared memory.</p>'
     yield '<div class="two"><div><h3>Locks</h3><div id="locks"></div></div><div><h3>Words</h3><div id="words"></div></div></div>'
     yield '<h2>What was judged</h2><div id="oracles"></div>'
     yield '<h2>The microcode</h2><div id="microcode"></div>'
 
 
+def _clocks(report):
+    if report.get("since"):
+        return f"clocks {report['since']} to {report['clocks']} of a run; calls that began before are not known"
+    return f"{report['clocks']} clocks"
+
+
 def _verdict(report, titles):
     head, colon, rest = (report.get("verdict") or verdict_text(report)).partition(":")
-    broken = "; ".join(titles.get(item["oracle"], item["sentence"]) for item in _first_of_each(report["violations"]))
+    broken = "; ".join(titles.get(item["oracle"]) or item["sentence"] for item in _first_of_each(report["violations"]))
     return (f'<p class="verdict{"" if report["ok"] else " bad"}" id="verdict"><b>{escape(head + colon)}</b>{escape(rest)}'
-            + (f". It must hold, and did not: {escape(broken)}" if broken else "") + ".</p>")
+            + (f". What must hold, and did not: {escape(broken)}" if broken else "")
+            + (". This run is there to show it" if broken and report.get("as_expected") else "") + ".</p>")
 
 
-def story_lines(item, steps, title, *, numbered):
-    """A violation and its steps. title : what must hold, or None.  numbered : number the steps, like the marks in a timeline."""
+def story_lines(item, steps, title, short, *, numbered):
+    """A violation and its steps. title : what must hold, or None.  short : its ``in_short``.  numbered : number the steps, like the
+    marks in a timeline."""
     yield (f"<p>What must hold ({escape(item['oracle'])}): {escape(title or 'it is not known')}.<br>"
-           f"What happened: {escape(item['sentence'])}. Step by step:</p>")
+           f"What happened: {escape(item['sentence'])}. {escape(short)} Step by step:</p>")
     told, lines = False, []
     for number, step in enumerate(steps, 1):
         if step["after"] and not told:

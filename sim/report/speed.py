@@ -52,7 +52,7 @@ class SpeedTable:
             print_line(_compared(check))
 
 
-_MEANING = "clocks/s: of all runs together, per second of processor time, median of slices. build s: processor time."
+_MEANING = "clocks/s: clocks of all runs together per second of processor time, the median of slices. build s: processor time."
 
 
 def _comparisons(result):

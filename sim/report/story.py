@@ -5,10 +5,16 @@ from pathlib import PurePath
 from rtl.events import ApicEvent, Event
 from sim.oracles.oracle import listing
 
-__all__ = ["story"]
+__all__ = ["INTRODUCTION", "in_short", "story"]
 
+#: HTML for readers who have never seen the project.
+INTRODUCTION = ("In this machine a core can ask other cores to run a function: it makes a <em>call</em>. The call's id says who "
+                "made it: 0.1 is the second call of core 0.")
 #: At most this many steps are shown; those around the violation.
 _MOST = 24
+
+#: With more targets than this their number is told.
+_MOST_TARGETS = 8
 
 #: Event -> its meaning, for readers who have never seen the protocol. Events that are not here tell them nothing.
 #: ``word`` is the name of the word of memory.
@@ -51,8 +57,8 @@ def story(violation, timeline, calls):
     ids = {call["id"] for call in concerned}
     cores = {*violation["cores"], *(core for call in concerned for core in (call["caller"], *_completers(call)))}
     clock = violation["clock"]
-    chosen = [moment for moment in timeline.moments if moment.event in _SENTENCES and moment.core in cores
-              and (moment.call in ids or not ids and moment.clock <= clock)]
+    chosen = list(_without_inner_calls(moment for moment in timeline.moments if moment.event in _SENTENCES and moment.core in cores
+                                       and (moment.call in ids or not ids and moment.clock <= clock)))
     after = [moment for moment in chosen if moment.clock > clock][:_MOST // 4]
     before = [moment for moment in chosen if moment.clock <= clock]
     # Of many: how each call began, and the last moments.
@@ -62,10 +68,47 @@ def story(violation, timeline, calls):
     return [_step(moment, timeline.image, calls, clock) for moment in (*before, *after)]
 
 
+def in_short(violation, calls):
+    """If a call of the violation waits and was over too early: who said that it was complete, and which targets were not done;
+    else "". calls : as for ``story``."""
+    for call in (calls[name] for name in violation["calls"] if name in calls and calls[name]["wait"]):
+        done = [(visit["complete"], core) for core, visit in call["per_target"].items()
+                if visit["complete"] is not None and visit["complete"] <= violation["clock"]]
+        said, by = max(done, default=(0, None))
+        late = [(core, visit) for core, visit in call["per_target"].items() if visit["exit"] is None or visit["exit"] > said]
+        if done and late:
+            return " ".join((f"Core {by} told the caller at clock {said} that the call was complete.",
+                             *(_unfinished(core, visit, said, call["func"]) for core, visit in late[:_MOST_TARGETS])))
+    return ""
+
+
+def _unfinished(core, visit, clock, func):
+    if visit["entry"] is None or visit["entry"] > clock:
+        return f"Core {core} had not begun {func} by then."
+    end = f"to clock {visit['exit']}" if visit["exit"] is not None else "to the end of the run"
+    return f"Core {core} was still running {func} then, from clock {visit['entry']} {end}."
+
+
+def _without_inner_calls(moments):
+    """A routine of the protocol may call another one for the same call."""
+    begun = set()
+    for moment in moments:
+        if moment.event is not Event.CALL or moment.call is None or moment.call not in begun:
+            yield moment
+        if moment.event is Event.CALL:
+            begun.add(moment.call)
+
+
 def _completers(call):
     """The core whose completion the caller saw, or the last."""
     done = [(visit["complete"], int(core)) for core, visit in call["per_target"].items() if visit["complete"] is not None]
     return [max(done)[1]] if done else []
+
+
+def _targets(call):
+    if not (call and call["targets"]):
+        return "nobody"
+    return listing(call["targets"]) if len(call["targets"]) <= _MOST_TARGETS else f"{len(call['targets'])} cores"
 
 
 def _step(moment, image, calls, clock):
@@ -75,7 +118,7 @@ def _step(moment, image, calls, clock):
         "a": moment.a, "b": moment.b, "address": moment.address or 0,
         "word": "the arena" if moment.address is None else image.name_of(moment.address),
         "func": call["func"] if call else "the function",
-        "targets": listing(call["targets"]) if call and call["targets"] else "nobody",
+        "targets": _targets(call),
         "wait": ", and will wait until they have" if call and call["wait"] else ", and will not wait",
         "warning": image.warnings.get(moment.pc, ("", "a warning"))[1],
     }

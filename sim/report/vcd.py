@@ -1,38 +1,54 @@
 """A run from its VCD alone: its calls, and the contents of its page."""
 
 import re
+from collections import Counter
 
 from rtl.memory.port import MemoryModel
 from sim.calls import CallTracker
+from sim.oracles import ORACLES
 from sim.timeline import Timeline
+from sim.watchdog import Watchdog
 from sim.waves.reader import read_records, refusing
 from sim.waves.seen import read_shown
 
 __all__ = ["calls_of_vcd", "report_of_vcd"]
 
 
+#: What must hold.
+_TITLES = {judge.name: judge.title for judge in (*ORACLES, Watchdog)}
+
+
 def calls_of_vcd(path):
-    """The calls in the waves at ``path``, as from ``sim.calls.Call.to_json``. Raises InputError."""
+    """(the calls in the waves at ``path``, as from ``sim.calls.Call.to_json``; the clocks of the waves). Raises InputError."""
     config, metadata, records = read_records(path)
     with refusing(path, lambda: None):
-        tracker = CallTracker.for_image(config, metadata.image)
+        tracker = _tracker(config, metadata, read_shown(path, config) if metadata.start else None)
         for record in records:
             tracker.add(record)
-        return [call.to_json() for call in tracker.calls]
+        return [call.to_json() for call in tracker.calls], range(metadata.start, metadata.end)
 
 
 def report_of_vcd(path):
     """(``sim.runs.run.Result.to_json``, as far as the waves contain it; the Timeline). Raises InputError.
 
-    Nothing is judged again: the violations are those in the waves. Their calls and cores are those named in their sentences.
+    Nothing is judged again: the violations are those in the waves, with the calls and cores that their sentences name. Of the
+    oracles only those that are violated are known.
     """
     config, metadata, records = read_records(path)
     with refusing(path, lambda: None):
         shown = read_shown(path, config)
-        timeline, tracker = Timeline(config, metadata.image), CallTracker.for_image(config, metadata.image)
+        timeline, tracker = Timeline(config, metadata.image), _tracker(config, metadata, shown)
         _replay(records, shown.seen, timeline, tracker, metadata.end)
         meta = metadata.meta
         return _report(config, metadata, meta, tracker, _violations(shown.violations)), timeline
+
+
+def _tracker(config, metadata, shown):
+    """A CallTracker for waves. If they begin after the run, it knows which cores are online then. shown : a Shown."""
+    tracker = CallTracker.for_image(config, metadata.image)
+    if metadata.start:
+        tracker.book.set_online(shown.online)
+    return tracker
 
 
 def _replay(records, seen, timeline, tracker, end):
@@ -70,11 +86,12 @@ def _report(config, metadata, meta, tracker, violations):
     return {
         "scenario": meta["scenario"], "title": metadata.comment.partition(": ")[2], "protocol": meta["protocol"],
         "without": meta["without"], "seed": meta["seed"], "memory": MemoryModel(meta["straps"]["memory_model"]).name.lower(),
-        "config": {"n_cores": config.n_cores}, "clocks": metadata.end, "ok": not violations, "violations": violations,
+        "config": {"n_cores": config.n_cores}, "since": metadata.start, "clocks": metadata.end, "ok": not violations,
+        "violations": violations,
         "verdict": f"violated: {', '.join(sorted({item['oracle'] for item in violations}))}" if violations
         else "no violation in the waves",
-        "oracles": [{"name": item["oracle"], "title": item["sentence"], "verdict": "violated", "exercised": 1}
-                    for item in violations],
+        "oracles": [{"name": name, "title": _TITLES.get(name), "verdict": "violated", "exercised": count}
+                    for name, count in Counter(item["oracle"] for item in violations).items()],
         "unfinished": [], "stalls": [], "messages": tracker.messages.to_json(), "calls": [call.to_json() for call in tracker.calls],
     }
 

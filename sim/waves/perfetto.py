@@ -2,9 +2,8 @@
 
 One track for each core, with nested slices: the command or interrupt, the stage of its call, the function, the routine. One track
 for the messages of each sender. One flow for each target of each call, which the viewer draws as arrows: from the send to the
-delivery, to the core that accepts it, to the function, and back to the caller if it waits. Counters of queues and of messages in
-flight.
-under way.
+delivery, to the core that accepts it, to the function, and back to the caller if it waits. Counters of queues and of
+messages in flight.
 """
 
 from importlib.util import find_spec

@@ -8,8 +8,11 @@ counts visible rows, so this file tracks where each row will be. Consequences:
   ones folded again.
 - A variable that is not found makes no row, so all later focus would be wrong. Surfer splits names at every dot, so it does not
   find signals with a dot in their own name: those of the arena. They come last, as a scope, by one command.
-- There is no command for a range of clocks. ``zoom_in`` halves the visible range, and ``cursor_set`` moves it to the cursor.
+- There is no command for a range of clocks. ``zoom_in`` halves the visible range. ``cursor_set`` moves its middle to the cursor,
+  but only if the cursor is not visible already.
 - Names cannot contain ``;`` and ``#``.
+
+A state file (``.surf.ron``) could say the range and the names, but its form belongs to one release of Surfer; the commands stay.
 """
 
 import re
@@ -94,13 +97,16 @@ class _Commands:
         self.lines.append("item_focus " + "".join(chr(ord("a") + int(digit, 16)) for digit in f"{row:x}"))
 
     def _zoom(self, view):
-        """The window is at most twice as long as the view's clocks, and the cursor is in their middle."""
+        """The window shows the view's clocks and is at most twice as long as they are. The cursor is in their middle."""
         yield "zoom_fit"
-        width = self._writer.end - self._writer.start
+        whole = width = self._writer.end - self._writer.start
         while width > 2 * len(view.clocks):
             width /= 2
             yield "zoom_in"
-        yield f"cursor_set {(view.clocks.start + view.clocks.stop) // 2 * CLOCK_NS}"
+        middle = (view.clocks.start + view.clocks.stop) // 2
+        # To the half where the cursor is not, so that cursor_set moves the window.
+        yield "goto_end" if 2 * (middle - self._writer.start) <= whole else "goto_start"
+        yield f"cursor_set {middle * CLOCK_NS}"
         if view.marked is not None:
             yield f"marker_set violation {view.marked * CLOCK_NS}"
 

@@ -31,13 +31,17 @@ def test_help(crosscall, command):
     assert out.splitlines()[-1].startswith(f"  Example: crosscall {command}")
 
 
-@pytest.mark.parametrize("words, completion", [("crosscall mus", "museum"), ("crosscall run --mem", "--memory")])
-def test_a_shell_completes_commands_and_options(words, completion):
+@pytest.mark.parametrize("words, completion", [
+    ("crosscall mus", "museum"), ("crosscall run --mem", "--memory"), ("crosscall run early", "early-return"),
+    ("crosscall hunt demo --protocol v2.6.3", "v2.6.30 v2.6.32 v2.6.39"), ("crosscall museum live-mask-", "live-mask-leak"),
+    ("crosscall report waves/de", ""),
+])
+def test_a_shell_completes_commands_options_and_names(words, completion):
     """As the script of ``--install-completion`` asks for it."""
     environment = {"_CROSSCALL_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
     command = [sys.executable, "-c", "import sys; from sim.cli import main; sys.argv[0] = 'crosscall'; main()"]
     done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout.split(), done.stderr) == (0, [completion], "")
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, completion.split(), "")
 
 
 def test_help_names_all_commands_and_is_quick():
@@ -199,6 +203,23 @@ def test_report_of_a_vcd_is_the_report_of_the_run(crosscall):
     code, out, _ = crosscall("report", "waves/many.vcd")
     assert code == 0
     assert "who -> whom" in out
+
+
+def test_report_of_a_window_knows_who_was_online(crosscall, tmp_path):
+    _, out, _ = crosscall("run", "early-return", "--window", "300:900", "--json")
+    whole = json.loads(out)["calls"][0]
+    code, again, err = crosscall("report", "waves/early-return.vcd", "--json", "--html")
+    said = "crosscall: the waves begin at clock 300: calls that began before are not known\n"
+    assert (code, err) == (0, "crosscall: the page is waves/early-return.html\n" + said)
+    again = json.loads(again)
+    assert again["window"] == [300, 900]
+    [call] = again["calls"]
+    # Core 1 ends the function after the window.
+    assert call["targets"] == whole["targets"] == [1, 2] and whole["per_target"]["1"]["exit"] > 900
+    assert call["per_target"]["2"] == whole["per_target"]["2"]
+    page = (tmp_path / "waves" / "early-return.html").read_text(encoding="utf-8")
+    assert "clocks 300 to 900 of a run; calls that began before are not known" in page
+    assert crosscall("report", "waves/early-return.vcd")[2] == said
 
 
 def test_view_starts_gtkwave(crosscall, tmp_path, monkeypatch):

@@ -168,7 +168,7 @@ def _report(path):
     def read(content):
         path.write_bytes(content)
         try:
-            calls = calls_of_vcd(path)
+            calls, _ = calls_of_vcd(path)
             with open("/dev/null", "w") as file:
                 print_calls(calls, report_console(file))
             json.dumps(calls)

@@ -38,13 +38,17 @@ def signals(path):
 
 
 class Surfer:
-    """Rows in a tree, of which those in folded groups are not visible; and the focus."""
+    """Rows in a tree, of which those in folded groups are not visible; the focus; the visible part of the time, of which a fifth of
+    its length may be outside the waves; and the markers."""
 
-    def __init__(self, signals):
+    def __init__(self, signals, end):
         self.signals = signals
         self.root = Row("", None)
         self.focus = None
-        self.view = []
+        self.end = end
+        self.left, self.right = 0, end
+        self.cursor = None
+        self.markers = {}
 
     def visible(self, row=None):
         for item in (row or self.root).inside:
@@ -116,17 +120,33 @@ class Surfer:
         assert self.focus is None and any(name[0] == scope for name in self.signals)
         self._insert(Row(scope, None))
 
+    def _move(self, left, length):
+        self.left = max(-0.2 * length, min(left, self.end + 0.2 * length - length))
+        self.right = self.left + length
+
     def zoom_fit(self):
-        self.view = ["fit"]
+        self._move(0, self.end)
 
     def zoom_in(self):
-        self.view.append("in")
+        length = self.right - self.left
+        self._move(self.left + length / 4, length / 2)
+
+    def goto_start(self):
+        self._move(0, self.right - self.left)
+
+    def goto_end(self):
+        length = self.right - self.left
+        self._move(self.end - length, length)
 
     def cursor_set(self, time):
-        self.view.append(int(time))
+        self.cursor = int(time)
+        if not self.left < self.cursor < self.right:
+            length = self.right - self.left
+            self._move(self.cursor - length / 2, length)
 
     def marker_set(self, rest):
-        self.view.append(rest)
+        name, time = rest.split()
+        self.markers[name] = int(time)
 
 
 def shown(items, hidden=False):
@@ -147,23 +167,36 @@ def rows(row):
             for item in row.inside]
 
 
+def carried_out(path, writer):
+    surfer = Surfer(signals(writer.path), writer.end * 10)
+    for line in path.read_text().splitlines():
+        surfer.do(line)
+    return surfer
+
+
 @pytest.mark.parametrize("n_cores", [1, 3, 12])
 def test_it_comes_to_the_view_of_gtkwave(tmp_path, n_cores):
     writer = write(Run(config_for(n_cores), 200), tmp_path / "run.vcd")
     path = write_surfer(writer)
     assert path == tmp_path / "run.sucl"
-    surfer = Surfer(signals(writer.path))
-    for line in path.read_text().splitlines():
-        surfer.do(line)
+    surfer = carried_out(path, writer)
     assert rows(surfer.root)[:-1] == shown(view_of(writer).items)
     assert rows(surfer.root)[-1] == ("arena", False, [])
     assert len(list(surfer.groups())) > 5 * n_cores
     clock = next(row for row in surfer.visible() if row.variable == "run.clock")
     assert clock.format == "Unsigned"
-    view = view_of(writer)
-    length = (writer.end - writer.start) / 2 ** surfer.view.count("in")
-    assert len(view.clocks) <= length <= 2 * len(view.clocks) or "in" not in surfer.view
-    assert surfer.view[-2:] == [(view.clocks.start + view.clocks.stop) // 2 * 10, f"violation {view.marked * 10}"]
+    assert surfer.markers == {"violation": view_of(writer).marked * 10}
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 20), (60, 99), (61, 90), (85, 110), (95, 120), (110, 130), (185, 199), (0, 199)])
+def test_the_window_shows_the_first_call_wherever_it_is(tmp_path, first, last):
+    writer = write(Run(config_for(1), 200), tmp_path / "run.vcd")
+    writer.first_call = first, last
+    surfer = carried_out(write_surfer(writer), writer)
+    length = (last + 1 - first) * 10
+    assert surfer.left <= first * 10 < (last + 1) * 10 <= surfer.right
+    assert length <= surfer.right - surfer.left <= 2 * length
+    assert first * 10 <= surfer.cursor <= last * 10
 
 
 def test_a_run_leaves_it(crosscall, tmp_path):

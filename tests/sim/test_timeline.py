@@ -4,13 +4,15 @@ import base64
 import gzip
 import json
 import re
+from functools import cache
 
 import pytest
 
+from rtl.events import Event
 from sim.calls import Stage
 from sim.latency import latency_stack
 from sim.report.page import page, table
-from sim.report.story import story
+from sim.report.story import in_short, story
 from sim.report.vcd import report_of_vcd
 from sim.report.views import Views
 from sim.runs.prepare import prepare
@@ -21,9 +23,10 @@ from sim.timeline import Timeline
 from .runs import engine_for
 
 
-def shown(scenario, **options):
+@cache
+def shown(scenario):
     """(report, Timeline) of a shipped scenario."""
-    prepared = prepare(scenario, **options)
+    prepared = prepare(scenario)
     timeline = Timeline(prepared.run.config, prepared.image)
     result = run(prepared, engine=engine_for(prepared.run.config), watch=timeline)
     timeline.finish(result.clocks)
@@ -107,6 +110,29 @@ def test_the_story_of_the_early_return(early):
     assert all(step["source"] for step in steps)
 
 
+def test_the_early_return_in_short(early):
+    report, _ = early
+    [violation], calls = report["violations"], {call["id"]: call for call in report["calls"]}
+    early, late = (calls["0.0"]["per_target"][core] for core in "21")
+    assert in_short(violation, calls) == (
+        f"Core 2 told the caller at clock {early['complete']} that the call was complete. Core 1 was still running func_work then, "
+        f"from clock {late['entry']} to clock {late['exit']}.")
+    assert in_short(violation | {"clock": early["complete"] - 1}, calls) == ""
+    done = {"0.0": calls["0.0"] | {"per_target": {"2": early}}}
+    assert in_short(violation, done) == ""
+    not_begun = {"0.0": calls["0.0"] | {"per_target": {"2": early, "1": late | {"entry": None, "exit": None}}}}
+    assert in_short(violation, not_begun).endswith("complete. Core 1 had not begun func_work by then.")
+
+
+def test_a_call_begins_once_and_tells_the_number_of_many_targets(monkeypatch):
+    monkeypatch.setattr("sim.report.story._MOST_TARGETS", 2)
+    report, timeline = shown("demo")
+    violation = {"oracle": "O1", "clock": report["clocks"], "cores": [], "calls": ["2.2"]}
+    steps = story(violation, timeline, {call["id"]: call for call in report["calls"]})
+    assert sum(moment.event is Event.CALL and moment.call == "2.2" for moment in timeline.moments) == 2
+    assert [step["sentence"] for step in steps if step["event"] == "CALL"] == ["asks 3 cores to run func_count, and will not wait"]
+
+
 def test_a_long_story_is_cut(early):
     report, timeline = shown("two-senders")
     for item in report["violations"]:
@@ -138,6 +164,8 @@ def test_the_page_of_a_run_says_what_the_report_says(tmp_path):
     assert again["calls"] == report["calls"] and again["messages"] == report["messages"]
     assert [(item["oracle"], item["clock"], item["sentence"], item["calls"]) for item in again["violations"]] == [
         (item["oracle"], item["clock"], item["sentence"], item["calls"]) for item in report["violations"]]
+    titles = {item["name"]: item["title"] for item in report["oracles"]}
+    assert again["oracles"] == [{"name": "O1", "title": titles["O1"], "verdict": "violated", "exercised": 1}]
     assert timeline.begun.counts == views.timeline.begun.counts
     assert sorted(timeline.spans) == sorted(views.timeline.spans)
     assert timeline.sent == views.timeline.sent
