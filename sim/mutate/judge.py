@@ -57,15 +57,16 @@ class Verdict:
 class _Normal:
     """What the protocol itself does in a setting.
 
-    oracles, clocks, as_expected : of the scenario's own run.  flags : flag -> how many runs of its hunt show it.
-    hunted : clocks of each of those runs; empty if the scenario's own run does not come to rest: its hunt would show nothing else.
+    oracles, clocks, as_expected : of the scenario's own run.  rests : whether that run comes to rest.
+    flags : flag -> how many runs of its hunt show it.  hunted : clocks of each of those runs.
     """
 
     oracles: frozenset
     clocks: int
     as_expected: bool
-    flags: Counter = field(default_factory=Counter)
-    hunted: tuple[int, ...] = ()
+    rests: bool
+    flags: Counter
+    hunted: tuple[int, ...]
 
 
 @dataclass(eq=False)
@@ -172,18 +173,17 @@ class Judge:
         setting = self._settings[number]
         result = self._run(setting, setting.prepared, _LIMIT)
         oracles = frozenset(item.oracle for item in result.violations)
-        if result.ending is not Ending.QUIET:
-            return _Normal(oracles, result.clocks, result.as_expected)
         flags, clocks = Counter(), []
         for _, outcome in self.hunt(setting, setting.prepared, self.numbers):
             flags.update(list(_flags(outcome)))
             clocks.append(outcome.clocks)
-        return _Normal(oracles, result.clocks, result.as_expected, flags, tuple(clocks))
+        return _Normal(oracles, result.clocks, result.as_expected, result.ending is Ending.QUIET, flags, tuple(clocks))
 
-    def own_flags(self, buffered):
-        """The flags that the protocol's own hunts show."""
-        return {flag for setting in self._settings if setting.normal is not None and setting.buffered == buffered
-                for flag in setting.normal.flags}
+    def own_flags(self, setting):
+        """The flags that the protocol itself shows in hunts like that of a setting: in this one, and in all where it comes to rest.
+        Where it does not, it is stuck whatever the schedule; elsewhere that would be news."""
+        return {flag for other in self._settings if other.buffered == setting.buffered and other.normal is not None
+                and (other is setting or other.normal.rests) for flag in other.normal.flags}
 
     def learn(self, number, normal):
         """Store what ``normal`` returned, perhaps in another process."""
@@ -199,7 +199,8 @@ class Judge:
             verdict, missing = self._in_run(setting, name)
             if verdict is not None:
                 return verdict
-            if setting.normal.hunted:
+            # Where the protocol itself is stuck, a hunt shows nothing but that; unless the mutant is not.
+            if setting.normal.rests or missing:
                 hunts.append(_Hunt(self, setting, name, missing))
         # A hunt is likelier to show more where something has changed already.
         for hunt, part in [*((hunt, None) for hunt in hunts if hunt.missing),
@@ -252,7 +253,7 @@ class _Hunt:
         if not part:
             return None
         self._done += len(part)
-        own = self._judge.own_flags(self._setting.buffered)
+        own = self._judge.own_flags(self._setting)
         for number, outcome in self._judge.hunt(self._setting, self._setting.with_mutant(self._name), part):
             flags = _flags(outcome)
             for flag in flags:
@@ -267,7 +268,7 @@ class _Hunt:
     def _compare(self):
         """The protocol has defects of its own, which any change of timing may show or hide: what counts is how often they show."""
         normal, of = self._setting.normal.flags, len(self._judge.numbers)
-        for flag in self._judge.own_flags(self._setting.buffered):
+        for flag in self._judge.own_flags(self._setting):
             here, there = len(self._shown.get(flag, ())), normal[flag]
             if _more_often(here, there):
                 return self._verdict(flag, f"the Monitor flags {flag} in {here} of {of} runs, of the protocol in {there}")

@@ -212,12 +212,27 @@ def test_how_much_more_often_is_no_chance():
         assert _more_often(here, there)
 
 
-def test_what_the_protocol_itself_shows_is_counted_by_runs(tmp_path):
+def test_what_the_protocol_itself_shows_is_counted_by_runs():
     judge = Judge("v4", scenarios=("early-return",), runs=64)
     number, *_ = judge.build(judge.mutants)
     normal = judge.normal(number)
     assert normal.oracles == {"O1"} and normal.as_expected
     assert normal.flags.keys() == {"early_return"} and 20 < normal.flags["early_return"] < 64 == len(normal.hunted)
+
+
+def test_a_deadlock_that_goes_away_is_missed():
+    """v2.6.29 without memory: if its allocation does not fail, the two functions do not wait for each other. Elsewhere a deadlock
+    is still news."""
+    judge = Judge("v2.6.29", scenarios=("rendezvous-pair", "single"), runs=32)
+    fails = _place("bne   data, 0, .none", "kmalloc:", "kmalloc.uasm")
+    for number in judge.build([f"{fails} branch never taken"]):
+        judge.learn(number, judge.normal(number))
+    verdict = judge.judge(f"{fails} branch never taken")
+    assert (verdict.killed_by, verdict.scenario, verdict.run) == ("MISSING", "rendezvous-pair", None)
+    assert verdict.sentence.startswith("WATCHDOG is expected, but comes neither in the run nor in any of 32 schedules; ")
+    pair, single, *_ = judge._settings
+    assert (pair.normal.rests, single.normal.rests) == (False, True)
+    assert "stuck" in judge.own_flags(pair) and "stuck" not in judge.own_flags(single)
 
 
 # --- a campaign -------------------------------------------------------------------------------------------------------
