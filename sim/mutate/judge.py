@@ -3,9 +3,11 @@
 Only this file of ``sim/mutate/`` knows about runs, hunts, oracles and flags.
 """
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from math import comb
 
@@ -13,7 +15,7 @@ from rtl.memory.port import MemoryModel
 from sim.engines.engine import Ending
 from sim.engines.spec import EngineSpec
 from sim.errors import InputError
-from sim.hunt.work import plan_of
+from sim.hunt.work import house, plan_of
 from sim.runs.description import contents_digest
 from sim.runs.monitor import ORACLES_OF_FLAG, proven
 from sim.runs.prepare import Prepared, prepare
@@ -67,6 +69,14 @@ class _Normal:
     rests: bool
     flags: Counter
     hunted: tuple[int, ...]
+
+    def to_json(self):
+        return {**vars(self), "oracles": sorted(self.oracles)}
+
+    @classmethod
+    def from_json(cls, parts):
+        return cls(**{**parts, "oracles": frozenset(parts["oracles"]), "flags": Counter(parts["flags"]),
+                      "hunted": tuple(parts["hunted"])})
 
 
 @dataclass(eq=False)
@@ -138,7 +148,7 @@ class Judge:
     def identity(self):
         """What distinguishes one Judge from another."""
         return {"runs": [self.numbers[0], len(self.numbers)],
-                "settings": [[setting.prepared.scenario.name, setting.memory, contents_digest(setting.prepared.contents)]
+                "settings": [[setting.prepared.scenario.name, setting.memory, _digest(setting.prepared)]
                              for setting in self._settings]}
 
     @property
@@ -151,7 +161,7 @@ class Judge:
         return list(dict.fromkeys(setting.prepared.scenario.name for setting in self._settings))
 
     def build(self, mutants):
-        """Build the engines for these mutants. Returns the numbers of the settings whose normal they need.
+        """Build the engines for these mutants. Returns the numbers of the settings whose normal they need and nobody knows.
 
         Raises MissingToolError without a C compiler.
         """
@@ -161,7 +171,7 @@ class Judge:
             machine = self._settings[number].machine
             if machine not in self._engines:
                 self._engines[machine] = machine.make()
-        return needed
+        return [number for number in needed if self._settings[number].normal is None]
 
     def _where(self, name):
         return [setting for setting in self._settings if setting.buffered == self.mutants[name].fences and name in setting.mutants]
@@ -188,6 +198,19 @@ class Judge:
     def learn(self, number, normal):
         """Store what ``normal`` returned, perhaps in another process."""
         self._settings[number].normal = normal
+
+    @property
+    def normals(self):
+        """What is known of the protocol itself, as JSON data."""
+        return {"house": house(), "settings": {number: setting.normal.to_json() for number, setting in enumerate(self._settings)
+                                               if setting.normal is not None}}
+
+    def recall(self, normals):
+        """Store the ``normals`` of a Judge with the same identity. Those of another version of crosscall are ignored: its machine
+        may take other clocks, its checks may see other things."""
+        if normals["house"] == house():
+            for number, normal in normals["settings"].items():
+                self.learn(int(number), _Normal.from_json(normal))
 
     # --- a mutant ---------------------------------------------------------------------------------------------------------
 
@@ -298,6 +321,13 @@ def _flags(outcome):
 
 def _limit(clocks, patience):
     return min(_LIMIT, _LONGER * clocks + 2 * patience)
+
+
+def _digest(prepared):
+    """Identifies what a setting runs, and what is expected of it."""
+    run = prepared.run
+    return hashlib.sha256(json.dumps([contents_digest(prepared.contents), asdict(run.config), asdict(run.straps), prepared.patience,
+                                      prepared.scenario.visits, sorted(prepared.expected)]).encode()).hexdigest()
 
 
 def _under(model, machines):
