@@ -188,24 +188,28 @@ def report(
     html: Annotated[bool, typer.Option("--html", help="Also write the page of the run, beside the VCD.")] = False,
     as_json: AsJson = False,
 ):
-    """Print the table of calls of a waveform, from the VCD file alone."""
-    from sim.report.vcd import calls_of_vcd, report_of_vcd
+    """Print the calls and the violations of a waveform, from the VCD file alone."""
+    from sim.report.vcd import report_of_vcd
 
     if html:
         from sim.report.page import check_charts
-        from sim.report.run_page import write_run_page
         check_charts()
-        found, timeline = report_of_vcd(file)
-        calls, page = found["calls"], file.with_suffix(".html")
+    found, timeline = report_of_vcd(file)
+    calls, violations = found["calls"], found["violations"]
+    if html:
+        from sim.report.run_page import write_run_page
+        page = file.with_suffix(".html")
         write_run_page(page, found, timeline)
         note(f"the page is {page}")
-    else:
-        calls = calls_of_vcd(file)
     if as_json:
-        print_json({"file": str(file), "calls": calls})
+        print_json({"file": str(file), "calls": calls, "violations": violations})
     else:
         from sim.report.table import print_calls, report_console
-        print_calls(calls, report_console())
+        console = report_console()
+        print_calls(calls, console, {call for item in violations for call in item["calls"]})
+        console.print(f"\n{found['verdict']}")
+        for item in violations:
+            console.print(f"  clock {item['clock']}: {item['oracle']}: {item['sentence']}")
 
 
 @commands.command(epilog="Example: crosscall view demo")
