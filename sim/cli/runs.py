@@ -193,26 +193,30 @@ def report(
     html: Annotated[bool, typer.Option("--html", help="Also write the page of the run, beside the VCD.")] = False,
     as_json: AsJson = False,
 ):
-    """Print the table of calls of a waveform, from the VCD file alone."""
-    from sim.report.vcd import calls_of_vcd, report_of_vcd
+    """Print the calls and the violations of a waveform, from the VCD file alone."""
+    from sim.report.vcd import report_of_vcd
 
     if html:
         from sim.report.page import check_charts
-        from sim.report.run_page import write_run_page
         check_charts()
-        found, timeline = report_of_vcd(file)
-        calls, clocks, page = found["calls"], range(found["since"], found["clocks"]), file.with_suffix(".html")
+    found, timeline = report_of_vcd(file)
+    calls, violations, since = found["calls"], found["violations"], found["since"]
+    if html:
+        from sim.report.run_page import write_run_page
+        page = file.with_suffix(".html")
         write_run_page(page, found, timeline)
         note(f"the page is {page}")
-    else:
-        calls, clocks = calls_of_vcd(file)
-    if clocks.start:
-        note(f"the waves begin at clock {clocks.start}: calls that began before are not known")
+    if since:
+        note(f"the waves begin at clock {since}: calls that began before are not known")
     if as_json:
-        print_json({"file": str(file), "window": [clocks.start, clocks.stop], "calls": calls})
+        print_json({"file": str(file), "window": [since, found["clocks"]], "calls": calls, "violations": violations})
     else:
         from sim.report.table import print_calls, report_console
-        print_calls(calls, report_console())
+        console = report_console()
+        print_calls(calls, console, {call for item in violations for call in item["calls"]})
+        console.print(f"\n{found['verdict']}")
+        for item in violations:
+            console.print(f"  clock {item['clock']}: {item['oracle']}: {item['sentence']}")
 
 
 @commands.command(epilog="Example: crosscall view demo")

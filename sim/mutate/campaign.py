@@ -173,6 +173,7 @@ class Campaign:
             needed = self._judge.build(todo)
             for number, normal in side_by_side(self._processes, self._judge.normal, needed):
                 self._judge.learn(number, normal)
+                self._note()
             for name, verdict in side_by_side(self._processes, self._judge.judge, todo):
                 self._verdicts[name] = verdict
                 self._note()
@@ -187,18 +188,20 @@ class Campaign:
 
     def _note(self):
         write_whole(self.notebook, json.dumps({
-            **self._judge.identity,
+            **self._judge.identity, "normals": self._judge.normals,
             "verdicts": {name: verdict and asdict(verdict) for name, verdict in self._verdicts.items()},
-        }, indent=1) + "\n")
+        }) + "\n")
 
     def _resume(self):
         try:
             parts = json.loads(self.notebook.read_text(encoding="utf-8"))
             identity = {name: parts[name] for name in self._judge.identity}
             self._verdicts = {name: verdict and Verdict(**verdict) for name, verdict in parts["verdicts"].items()}
+            if identity == self._judge.identity:
+                self._judge.recall(parts["normals"])
         except FileNotFoundError:
             raise InputError("there is no campaign to resume", file=self.notebook) from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
             raise InputError("is not the notebook of a campaign", file=self.notebook) from None
         if identity != self._judge.identity:
             raise InputError("is the notebook of another campaign: its protocol, scenarios or schedules are different",

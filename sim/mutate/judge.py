@@ -3,9 +3,11 @@
 Only this file of ``sim/mutate/`` knows about runs, hunts, oracles and flags.
 """
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from math import comb
 
@@ -13,7 +15,7 @@ from rtl.memory.port import MemoryModel
 from sim.engines.engine import Ending
 from sim.engines.spec import EngineSpec
 from sim.errors import InputError
-from sim.hunt.work import plan_of
+from sim.hunt.work import house, plan_of
 from sim.runs.description import contents_digest
 from sim.runs.monitor import ORACLES_OF_FLAG, proven
 from sim.runs.prepare import Prepared, prepare
@@ -57,15 +59,24 @@ class Verdict:
 class _Normal:
     """What the protocol itself does in a setting.
 
-    oracles, clocks, as_expected : of the scenario's own run.  flags : flag -> how many runs of its hunt show it.
-    hunted : clocks of each of those runs; empty if the scenario's own run does not come to rest: its hunt would show nothing else.
+    oracles, clocks, as_expected : of the scenario's own run.  rests : whether that run comes to rest.
+    flags : flag -> how many runs of its hunt show it.  hunted : clocks of each of those runs.
     """
 
     oracles: frozenset
     clocks: int
     as_expected: bool
-    flags: Counter = field(default_factory=Counter)
-    hunted: tuple[int, ...] = ()
+    rests: bool
+    flags: Counter
+    hunted: tuple[int, ...]
+
+    def to_json(self):
+        return {**vars(self), "oracles": sorted(self.oracles)}
+
+    @classmethod
+    def from_json(cls, parts):
+        return cls(**{**parts, "oracles": frozenset(parts["oracles"]), "flags": Counter(parts["flags"]),
+                      "hunted": tuple(parts["hunted"])})
 
 
 @dataclass(eq=False)
@@ -137,7 +148,7 @@ class Judge:
     def identity(self):
         """What distinguishes one Judge from another."""
         return {"runs": [self.numbers[0], len(self.numbers)],
-                "settings": [[setting.prepared.scenario.name, setting.memory, contents_digest(setting.prepared.contents)]
+                "settings": [[setting.prepared.scenario.name, setting.memory, _digest(setting.prepared)]
                              for setting in self._settings]}
 
     @property
@@ -150,7 +161,7 @@ class Judge:
         return list(dict.fromkeys(setting.prepared.scenario.name for setting in self._settings))
 
     def build(self, mutants):
-        """Build the engines for these mutants. Returns the numbers of the settings whose normal they need.
+        """Build the engines for these mutants. Returns the numbers of the settings whose normal they need and nobody knows.
 
         Raises MissingToolError without a C compiler.
         """
@@ -160,7 +171,7 @@ class Judge:
             machine = self._settings[number].machine
             if machine not in self._engines:
                 self._engines[machine] = machine.make()
-        return needed
+        return [number for number in needed if self._settings[number].normal is None]
 
     def _where(self, name):
         return [setting for setting in self._settings if setting.buffered == self.mutants[name].fences and name in setting.mutants]
@@ -172,22 +183,34 @@ class Judge:
         setting = self._settings[number]
         result = self._run(setting, setting.prepared, _LIMIT)
         oracles = frozenset(item.oracle for item in result.violations)
-        if result.ending is not Ending.QUIET:
-            return _Normal(oracles, result.clocks, result.as_expected)
         flags, clocks = Counter(), []
         for _, outcome in self.hunt(setting, setting.prepared, self.numbers):
             flags.update(list(_flags(outcome)))
             clocks.append(outcome.clocks)
-        return _Normal(oracles, result.clocks, result.as_expected, flags, tuple(clocks))
+        return _Normal(oracles, result.clocks, result.as_expected, result.ending is Ending.QUIET, flags, tuple(clocks))
 
-    def own_flags(self, buffered):
-        """The flags that the protocol's own hunts show."""
-        return {flag for setting in self._settings if setting.normal is not None and setting.buffered == buffered
-                for flag in setting.normal.flags}
+    def own_flags(self, setting):
+        """The flags that the protocol itself shows in hunts like that of a setting: in this one, and in all where it comes to rest.
+        Where it does not, it is stuck whatever the schedule; elsewhere that would be news."""
+        return {flag for other in self._settings if other.buffered == setting.buffered and other.normal is not None
+                and (other is setting or other.normal.rests) for flag in other.normal.flags}
 
     def learn(self, number, normal):
         """Store what ``normal`` returned, perhaps in another process."""
         self._settings[number].normal = normal
+
+    @property
+    def normals(self):
+        """What is known of the protocol itself, as JSON data."""
+        return {"house": house(), "settings": {number: setting.normal.to_json() for number, setting in enumerate(self._settings)
+                                               if setting.normal is not None}}
+
+    def recall(self, normals):
+        """Store the ``normals`` of a Judge with the same identity. Those of another version of crosscall are ignored: its machine
+        may take other clocks, its checks may see other things."""
+        if normals["house"] == house():
+            for number, normal in normals["settings"].items():
+                self.learn(int(number), _Normal.from_json(normal))
 
     # --- a mutant ---------------------------------------------------------------------------------------------------------
 
@@ -199,7 +222,8 @@ class Judge:
             verdict, missing = self._in_run(setting, name)
             if verdict is not None:
                 return verdict
-            if setting.normal.hunted:
+            # Where the protocol itself is stuck, a hunt shows nothing but that; unless the mutant is not.
+            if setting.normal.rests or missing:
                 hunts.append(_Hunt(self, setting, name, missing))
         # A hunt is likelier to show more where something has changed already.
         for hunt, part in [*((hunt, None) for hunt in hunts if hunt.missing),
@@ -252,7 +276,7 @@ class _Hunt:
         if not part:
             return None
         self._done += len(part)
-        own = self._judge.own_flags(self._setting.buffered)
+        own = self._judge.own_flags(self._setting)
         for number, outcome in self._judge.hunt(self._setting, self._setting.with_mutant(self._name), part):
             flags = _flags(outcome)
             for flag in flags:
@@ -267,7 +291,7 @@ class _Hunt:
     def _compare(self):
         """The protocol has defects of its own, which any change of timing may show or hide: what counts is how often they show."""
         normal, of = self._setting.normal.flags, len(self._judge.numbers)
-        for flag in self._judge.own_flags(self._setting.buffered):
+        for flag in self._judge.own_flags(self._setting):
             here, there = len(self._shown.get(flag, ())), normal[flag]
             if _more_often(here, there):
                 return self._verdict(flag, f"the Monitor flags {flag} in {here} of {of} runs, of the protocol in {there}")
@@ -297,6 +321,13 @@ def _flags(outcome):
 
 def _limit(clocks, patience):
     return min(_LIMIT, _LONGER * clocks + 2 * patience)
+
+
+def _digest(prepared):
+    """Identifies what a setting runs, and what is expected of it."""
+    run = prepared.run
+    return hashlib.sha256(json.dumps([contents_digest(prepared.contents), asdict(run.config), asdict(run.straps), prepared.patience,
+                                      prepared.scenario.visits, sorted(prepared.expected)]).encode()).hexdigest()
 
 
 def _under(model, machines):

@@ -11,21 +11,10 @@ from sim.watchdog import Watchdog
 from sim.waves.reader import read_records, refusing
 from sim.waves.seen import read_shown
 
-__all__ = ["calls_of_vcd", "report_of_vcd"]
-
+__all__ = ["report_of_vcd"]
 
 #: What must hold.
 _TITLES = {judge.name: judge.title for judge in (*ORACLES, Watchdog)}
-
-
-def calls_of_vcd(path):
-    """(the calls in the waves at ``path``, as from ``sim.calls.Call.to_json``; the clocks of the waves). Raises InputError."""
-    config, metadata, records = read_records(path)
-    with refusing(path, lambda: None):
-        tracker = _tracker(config, metadata, read_shown(path, config) if metadata.start else None)
-        for record in records:
-            tracker.add(record)
-        return [call.to_json() for call in tracker.calls], range(metadata.start, metadata.end)
 
 
 def report_of_vcd(path):

@@ -17,12 +17,14 @@ from sim.runs.prepare import Prepared
 from sim.runs.run import run
 from sim.runs.settings import settings
 from sim.scenarios.contents import contents
-from sim.scenarios.reader import find_scenario, read_scenario
+from sim.scenarios.reader import find_scenario, read_scenario, shipped_scenarios
 
-__all__ = ["OWN", "Protocol", "changed", "judged", "v4"]
+__all__ = ["OWN", "SCENARIOS", "Protocol", "changed", "judged", "v4"]
 
 #: Where protocols of the tests stand.
 OWN = Path(__file__).parents[1] / "protocols"
+#: The shipped scenarios without those about what another protocol than v4 has.
+SCENARIOS = [name for name in shipped_scenarios() if read_scenario(find_scenario(name), seed=0).protocol == "v4"]
 
 
 @cache

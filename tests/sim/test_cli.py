@@ -202,7 +202,18 @@ def test_report_of_a_vcd_is_the_report_of_the_run(crosscall):
     assert json.loads(again)["calls"] == json.loads(out)["calls"]
     code, out, _ = crosscall("report", "waves/many.vcd")
     assert code == 0
-    assert "who -> whom" in out
+    assert "who -> whom" in out and out.endswith("\nno violation in the waves\n")
+
+
+def test_report_of_a_vcd_tells_what_was_violated(crosscall):
+    _, out, _ = crosscall("run", "early-return", "--json")
+    told, = json.loads(out)["violations"]
+    code, out, err = crosscall("report", "waves/early-return.vcd")
+    assert (code, err) == (0, "")
+    assert out.endswith(f"\nviolated: O1\n  clock {told['clock']}: O1: {told['sentence']}\n")
+    assert "0.0 ! " in out, "its call is marked"
+    again, = json.loads(crosscall("report", "waves/early-return.vcd", "--json")[1])["violations"]
+    assert (again["clock"], again["sentence"], again["calls"]) == (told["clock"], told["sentence"], told["calls"])
 
 
 def test_report_of_a_window_knows_who_was_online(crosscall, tmp_path):

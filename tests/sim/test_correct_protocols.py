@@ -6,22 +6,22 @@ import pytest
 
 from rtl.events import Event
 from sim.engines.engine import Ending
-from sim.scenarios.reader import find_scenario, read_scenario, shipped_scenarios
+from sim.scenarios.reader import find_scenario, read_scenario
 
-from .protocols import OWN, Protocol, changed, judged, v4
+from .protocols import OWN, SCENARIOS, Protocol, changed, judged, v4
 
 #: What is known of a call whatever the protocol says: all of it from the command loop and the functions.
 CONTRACT = {"O1", "O2", "O3", "O8", "O9", "WHERE", "RESULT", "HOTPLUG", "DATA", "REST", "WARN", "TRAP", "EXPECT", "WATCHDOG"}
-NESTED = {name for name in shipped_scenarios() for program in read_scenario(find_scenario(name), seed=0).programs
+NESTED = {name for name in SCENARIOS for program in read_scenario(find_scenario(name), seed=0).programs
           for command in program if command.func == "nested"}
 #: Scenarios with a function that these do not include.
-RENDEZVOUS = {name for name in shipped_scenarios() if "RENDEZVOUS" in read_scenario(find_scenario(name), seed=0).defines}
+RENDEZVOUS = {name for name in SCENARIOS if "RENDEZVOUS" in read_scenario(find_scenario(name), seed=0).defines}
 
 
 def scenarios(without=(), slow=()):
-    """The names of the shipped ones."""
+    """The names of those for v4."""
     return [pytest.param(name, marks=pytest.mark.slow if name in slow else ())
-            for name in shipped_scenarios() if name not in without]
+            for name in SCENARIOS if name not in without]
 
 
 def show(result):

@@ -18,7 +18,7 @@ from sim.microcode.assembler import assemble
 from sim.microcode.listing import listing
 from sim.microcode.protocols import find_protocol
 from sim.report.table import print_calls, report_console
-from sim.report.vcd import calls_of_vcd
+from sim.report.vcd import report_of_vcd
 from sim.runs.prepare import load, prepare, window_of
 from sim.runs.run import run
 from sim.runs.schedule import read_run
@@ -168,10 +168,10 @@ def _report(path):
     def read(content):
         path.write_bytes(content)
         try:
-            calls, _ = calls_of_vcd(path)
+            report, _ = report_of_vcd(path)
             with open("/dev/null", "w") as file:
-                print_calls(calls, report_console(file))
-            json.dumps(calls)
+                print_calls(report["calls"], report_console(file))
+            json.dumps(report)
         except InputError as error:
             assert error.line is not None or "contradict" in error.message, str(error)
             raise

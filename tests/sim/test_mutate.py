@@ -212,12 +212,27 @@ def test_how_much_more_often_is_no_chance():
         assert _more_often(here, there)
 
 
-def test_what_the_protocol_itself_shows_is_counted_by_runs(tmp_path):
+def test_what_the_protocol_itself_shows_is_counted_by_runs():
     judge = Judge("v4", scenarios=("early-return",), runs=64)
     number, *_ = judge.build(judge.mutants)
     normal = judge.normal(number)
     assert normal.oracles == {"O1"} and normal.as_expected
     assert normal.flags.keys() == {"early_return"} and 20 < normal.flags["early_return"] < 64 == len(normal.hunted)
+
+
+def test_a_deadlock_that_goes_away_is_missed():
+    """v2.6.29 without memory: if its allocation does not fail, the two functions do not wait for each other. Elsewhere a deadlock
+    is still news."""
+    judge = Judge("v2.6.29", scenarios=("rendezvous-pair", "single"), runs=32)
+    fails = _place("bne   data, 0, .none", "kmalloc:", "kmalloc.uasm")
+    for number in judge.build([f"{fails} branch never taken"]):
+        judge.learn(number, judge.normal(number))
+    verdict = judge.judge(f"{fails} branch never taken")
+    assert (verdict.killed_by, verdict.scenario, verdict.run) == ("MISSING", "rendezvous-pair", None)
+    assert verdict.sentence.startswith("WATCHDOG is expected, but comes neither in the run nor in any of 32 schedules; ")
+    pair, single, *_ = judge._settings
+    assert (pair.normal.rests, single.normal.rests) == (False, True)
+    assert "stuck" in judge.own_flags(pair) and "stuck" not in judge.own_flags(single)
 
 
 # --- a campaign -------------------------------------------------------------------------------------------------------
@@ -423,6 +438,41 @@ def test_in_pieces_it_is_the_same_campaign(tmp_path):
     assert campaign(tmp_path / "pieces").run(resume=True).here == 0
 
 
+def test_what_the_protocol_does_is_kept(tmp_path, monkeypatch):
+    """Whoever resumes does not run the protocol again, except with another machine or other checks."""
+    def campaign(only):
+        return Campaign("v4", scenarios=("early-return",), only=only, runs=8, out=tmp_path, processes=1)
+
+    def run_again(self, number):
+        raise AssertionError("the protocol is run again")
+
+    notebook = tmp_path / "v4.mutate.json"
+    campaign(f"{_WOKEN} constant").run()
+    text = notebook.read_text()
+    kept = json.loads(text)["normals"]["settings"]["0"]
+    assert (kept["oracles"], kept["rests"], len(kept["hunted"])) == (["O1"], True, 8)
+    with monkeypatch.context() as patched:
+        patched.setattr(Judge, "normal", run_again)
+        resumed = campaign(f"{_WOKEN} ").run(resume=True)
+        for stale in ({"house": "another"}, {"settings": {}}):
+            parts = json.loads(text)
+            notebook.write_text(json.dumps({**parts, "normals": {**parts["normals"], **stale}}))
+            with pytest.raises(RuntimeError, match="the protocol is run again"):
+                campaign(f"{_WOKEN} ").run(resume=True)
+    assert resumed.here and resumed.rows == campaign(f"{_WOKEN} ").run().rows
+
+
+@pytest.mark.parametrize("key, value", [("straps", "fabric_latency = 9"), ("limits", "patience = 9999"), ("limits", "visits = 99"),
+                                        ("expect", 'violations = ["O1"]'), ("machine", "store_buffer_depth = 8")])
+def test_a_scenario_on_another_machine_is_another_campaign(tmp_path, key, value):
+    """Also where the words of program and arena are the same."""
+    path = tmp_path / "own.toml"
+    path.write_text(find_scenario("single").read_text())
+    before = Judge("v4", scenarios=(str(path),), runs=1).identity
+    path.write_text(f"{path.read_text()}\n[{key}]\n{value}\n")
+    assert Judge("v4", scenarios=(str(path),), runs=1).identity != before
+
+
 def test_ctrl_c(tmp_path):
     process = subprocess.Popen([*COMMAND, "mutate", "--protocol", "v4", "--scenario", "single"], cwd=tmp_path,
                                start_new_session=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -496,7 +546,7 @@ def test_notebooks_that_are_none(crosscall, tmp_path):
     notebook = tmp_path / "waves/v4.mutate.json"
     notebook.parent.mkdir()
     command = ("mutate", "--protocol", "v4", "--only", f"{_WOKEN} branch", *_SMALL)
-    for text in ("", "[]", "{}", '{"runs": [0, 8], "settings": [], "verdicts": []}'):
+    for text in ("", "[]", "{}", '{"runs": [0, 8], "settings": [], "verdicts": [], "normals": {}}'):
         notebook.write_text(text)
         assert crosscall(*command, "--resume") == (2, "", "crosscall: waves/v4.mutate.json: is not the notebook of a campaign\n")
     assert crosscall(*command)[0] == 0

@@ -10,9 +10,8 @@ import pytest
 
 from rtl.events import Whom
 from sim.microcode.protocols import find_protocol
-from sim.scenarios.reader import shipped_scenarios
 
-from .protocols import Protocol, changed
+from .protocols import SCENARIOS, Protocol, changed
 
 # --- what a call asks, and by which way -------------------------------------------------------------------------------
 
@@ -144,7 +143,7 @@ WRONG = {
 
 #: What takes long: 70,000 clocks, of which v4 needs all to show its weakness.
 LONG = {"starved"}
-SHORT = sorted(set(shipped_scenarios()) - LONG)
+SHORT = sorted(set(SCENARIOS) - LONG)
 #: v4 gets stuck here before it comes to what may be broken.
 STUCK = {"live-mask"}
 #: (protocol, scenario): what is broken looks like v4's own defect, which the scenario expects.
