@@ -5,7 +5,7 @@ Your own board is an amaranth-boards platform. Anything else that a new one need
 
 import pkgutil
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 
@@ -88,7 +88,7 @@ class BoardInfo:
 
     def config(self, cores=None):
         """The MachineConfig with this many cores; None: as many as fit."""
-        return MachineConfig(**self.machine).with_cores(cores or self.cores)
+        return replace(MachineConfig().with_cores(cores or self.cores), **self.machine)
 
     def platform(self):
         """A platform to build for, with a serial line, and its lights as Top takes them."""

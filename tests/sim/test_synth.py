@@ -149,6 +149,13 @@ def test_it_elaborates_and_what_the_tools_need_is_written(name, tmp_path, called
         assert any("cells.json" in text for text in texts.values()) == ("yosys" in info.tool)
 
 
+def test_what_is_known_to_fit_does_not_depend_on_the_number_of_cores():
+    """More cores have a larger arena, but not on a board that has no room for it."""
+    small = find_board("ice40_hx8k_b_evn")
+    assert (small.config().n_cores, small.config().arena_depth, small.config(2).arena_depth) == (4, 512, 512)
+    assert (find_board("ulx3s_85f").config().n_cores, find_board("ulx3s_85f").config().arena_depth) == (8, 2048)
+
+
 def test_what_it_refuses(capsys):
     assert command(capsys, "synth", "--board", "icebraker")[::2] == (
         2, 'crosscall: there is no board "icebraker", did you mean "icebreaker"? (`crosscall list boards` lists them)\n')
