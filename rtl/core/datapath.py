@@ -41,8 +41,8 @@ class Datapath(wiring.Component):
 
     There is one adder, one logic unit and one shifter. Adder and logic unit share two inputs, ``left`` and ``right``, and also do
     the operations that are special cases of theirs: a comparison is a subtraction that uses only the carry, or an exclusive or;
-    an address is a sum; a move is an OR with 0. ``moved`` is the result of all units except the adder, so values that do not go
-    to a register need not wait for the adder.
+    an address is a sum; a move is an OR with 0. ``moved`` is what goes elsewhere than to a register, so it waits for the logic unit
+    alone.
 
     Parameters
     ----------
@@ -106,9 +106,9 @@ class Datapath(wiring.Component):
             total.eq((Cat(1, self.left) + Cat(carry, right))[1:]),
             self.address.eq(total),
         ]
-        tested = self._move(m, right)
-        self._branch(m, tested, ~total[xlen])
-        self._write(m, total[:xlen])
+        logic, loaded = self._move(m, right), self._load(m)
+        self._branch(m, logic | loaded, ~total[xlen])
+        self._write(m, total[:xlen], loaded | self._rest(m, right))
         return m
 
     def _operands(self, m, right, carry):
@@ -148,10 +148,10 @@ class Datapath(wiring.Component):
         ]
 
     def _move(self, m, right):
-        """The result of all units except the adder; returns the part of it that branches test: that of the logic unit and of loads,
-        0 for the other operations."""
-        word, left, rest = self.word, self.left, Signal(self._config.xlen)
-        logic, loaded = Signal.like(rest), Signal.like(rest)
+        """``moved``: the result of the logic unit, a value from the stack, or the interrupt flag. Returns the result of the logic unit
+        alone: branches test it."""
+        word, left, logic = self.word, self.left, Signal(self._config.xlen)
+        passed = Signal.like(logic)
         with m.Switch(word.op):
             with m.Case(Op.AND, Op.ANDN, Op.BTS, Op.BTC):
                 m.d.comb += logic.eq(left & right)
@@ -159,31 +159,42 @@ class Datapath(wiring.Component):
                 m.d.comb += logic.eq(left ^ right)
             with m.Case(Op.OR, Op.MOV, Op.NOT, Op.PUSH, Op.PUSHA, Op.ICALL, Op.APICWR, Op.APICWRH):
                 m.d.comb += logic.eq(left | right)
-        with m.Switch(word.op), m.Case(*LOAD_OPS):
+        with m.Switch(word.op):
+            with m.Case(Op.POP, Op.POPA, Op.RET, Op.IRET):
+                m.d.comb += passed.eq(self.popped)
+            with m.Case(Op.GETIF, Op.IRQSAVE):
+                m.d.comb += passed.eq(self.interrupts_on)
+        m.d.comb += self.moved.eq(logic | passed)
+        return logic
+
+    def _load(self, m):
+        """The value that a load returns; 0 for other operations."""
+        loaded = Signal(self._config.xlen)
+        with m.Switch(self.word.op), m.Case(*LOAD_OPS):
             m.d.comb += loaded.eq(self.memory_old)
+        return loaded
+
+    def _rest(self, m, right):
+        """The result of the units that only write a register; 0 for other operations."""
+        word, rest = self.word, Signal(self._config.xlen)
         with m.Switch(word.op):
             with m.Case(Op.SHL, Op.BIT, Op.SELF):
                 m.d.comb += rest.eq(self._shift(right))
             with m.Case(Op.FFS):
-                m.d.comb += rest.eq(_first_set(left))
+                m.d.comb += rest.eq(_first_set(self.left))
             with m.Case(Op.POPCNT):
-                m.d.comb += rest.eq(_count_set(left))
-            with m.Case(Op.POP, Op.POPA, Op.RET, Op.IRET):
-                m.d.comb += rest.eq(self.popped)
+                m.d.comb += rest.eq(_count_set(self.left))
             with m.Case(Op.CPUID):
                 m.d.comb += rest.eq(self.core_id)
             with m.Case(Op.TIME):
                 m.d.comb += rest.eq(self.now)
             with m.Case(Op.VECTOR):
                 m.d.comb += rest.eq(self.vector)
-            with m.Case(Op.GETIF, Op.IRQSAVE):
-                m.d.comb += rest.eq(self.interrupts_on)
             with m.Case(Op.APICRD):
                 m.d.comb += rest.eq(self.apic_read[:16])
             with m.Case(Op.APICRDH):
                 m.d.comb += rest.eq(self.apic_read[16:32])
-        m.d.comb += self.moved.eq(logic | loaded | rest)
-        return logic | loaded
+        return rest
 
     def _shift(self, right):
         """An operand, or a single bit, shifted to the left."""
@@ -206,7 +217,8 @@ class Datapath(wiring.Component):
             with m.Case(Op.LOOP):
                 m.d.comb += taken.eq(self.left != 1)
 
-    def _write(self, m, total):
+    def _write(self, m, total, others):
+        """total : of the adder.  others : 0, or the result of a unit that is neither the adder nor in ``moved``."""
         word, result = self.word, self.result
         adds, writes, rd = Signal(), Signal(), Signal(3)
         with m.Switch(word.op), m.Case(Op.ADD, Op.SUB, Op.JMP, Op.CALL, Op.LOOP):
@@ -214,7 +226,7 @@ class Datapath(wiring.Component):
         with m.Switch(word.op), m.Case(Op.POPA, *(op for op, operation in OPERATIONS.items() if operation.writes)):
             m.d.comb += writes.eq(1)
         m.d.comb += [
-            result.eq(self.moved | Mux(adds, total, 0)),
+            result.eq(self.moved | others | Mux(adds, total, 0)),
             rd.eq(Mux(word.op == Op.POPA, SAVED_REGISTERS - 1 - self.pops, word.rd)),
         ]
         with m.If(self.write & writes):
