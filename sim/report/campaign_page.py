@@ -99,7 +99,8 @@ def write_litmus_page(path, report):
     shown = sorted(tests, key=lambda test: (test["verdict"] != _FORBIDDEN, not test["observed"]))[:_MOST_TESTS]
     rows = [(_name(test), test["expected"] if test["asks"] else None, "observed" if test["observed"] else "not seen",
              test["verdict"], "; ".join(f"{item['count']} × {_state(item)}" for item in test["states"])) for test in tests]
-    data = {"tables": [table("tests", "tests", ("test", "expected", "seen", "verdict", "final states"), rows)]}
+    data = {"tables": [table("tests", "tests", ("test", "expected", "seen", "verdict", "final states"), rows,
+                             "`not-observed`: what the test asks about is allowed, but no run showed it.")]}
     if shown:
         data["bars"] = [{"name": "states", "title": "runs", "names": [_name(test) for test in shown],
                          "traces": [_ranked(shown, rank) for rank in range(_MOST_STATES + 1)]}]

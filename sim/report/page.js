@@ -81,6 +81,7 @@
   // log : the exponents of 10 between which a logarithmic axis lies; of a linear one, undefined.
   function bars(id, names, traces, title, log) {
     if (!$(id)) return;
+    if (!names.length) { $(id).append(make("p", { className: "dim", textContent: "none" })); return; }
     const axis = { title: { text: title }, ...(log ? { type: "log", range: log, dtick: 1 } : {}) };
     chart(() => Plotly.react(id, traces.map((trace) => ({ type: "bar", orientation: "h", y: names, ...trace })), layout({
       barmode: "stack", height: 70 + 22 * Math.max(2, names.length), xaxis: axis,
@@ -156,11 +157,14 @@
         hovertext: steps.map((step) => `clock ${step.clock}, core ${step.core}: it ${step.sentence}`), hoverinfo: "text",
         marker: { size: 15, color: css("--ink"), opacity: 0.9 } };
       const lines = violations.map((item) => ({ type: "line", x0: item.clock, x1: item.clock, y0: 0, y1: 1, yref: "paper", line: { color: css("--bad"), width: 2 } }));
-      const notes = violations.slice(0, 8).map((item, index) => ({ x: item.clock, y: 1, yref: "paper", yanchor: "bottom", xanchor: "left", showarrow: false,
+      // The buttons, and below them rows of labels.
+      const top = violations.length ? 52 + 14 * Math.min(2, violations.length - 1) : 26;
+      const notes = violations.slice(0, 8).map((item, index) => ({ x: item.clock, y: 1, yref: "paper", yanchor: "bottom", showarrow: false,
+        xanchor: item.clock > (range[0] + range[1]) / 2 ? "right" : "left",
         yshift: 14 * (index % 3), text: `${item.oracle} violated`, font: { color: css("--bad"), size: 12 } }));
       return [[...bands, arrows(sent, { color: css("--ink") }), arrows(timeline.unsent, { color: css("--dim"), dash: "dot" }), ...details(), marks],
-        layout({ height: 90 + (violations.length ? 30 : 0) + lane * cores, dragmode: "pan", hovermode: "closest", shapes: lines, annotations: notes,
-          margin: { l: 10, r: 12, t: violations.length ? 52 : 26, b: 40 },
+        layout({ height: 64 + top + lane * cores, dragmode: "pan", hovermode: "closest", shapes: lines, annotations: notes,
+          margin: { l: 10, r: 12, t: top, b: 40 },
           xaxis: { range: [...range], title: { text: "clock" }, tickformat: "d", minallowed: Math.min(0, timeline.first), maxallowed: timeline.clocks + 20 },
           yaxis: { range: [cores - 0.4, -0.6], fixedrange: true, tickmode: "array", tickvals: lanes.map((_, core) => core),
             ticktext: lanes.map((_, core) => small() ? core : `core ${core}`), showgrid: false, zeroline: false } })];

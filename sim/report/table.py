@@ -306,8 +306,8 @@ def _verdict(report):
     elif _CONTRACT & set(unjudged):
         text = Text("not judged: ", "bold yellow") + Text("nothing is violated, but what the calls owe is not known")
     else:
-        who = "the only call" if calls == 1 else f"all {calls} calls"
-        text = Text("clean: ", "bold green") + Text(f"{who} completed, nothing is violated"
+        done = f"{'the only call' if calls == 1 else f'all {calls} calls'} completed" if calls else "there was no call"
+        text = Text("clean: ", "bold green") + Text(f"{done}, nothing is violated"
                                                     + (f"; not judged: {', '.join(unjudged)}" if unjudged else ""))
     if cut:
         text += Text(f"; the run was cut off after {report['clocks']} clocks (--max-clocks)")

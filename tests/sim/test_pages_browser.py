@@ -129,6 +129,12 @@ def test_the_early_return_is_told(tmp_path):
         visits = report["calls"][0]["per_target"]
         assert sorted(x for x in arrows["x"] if x is not None) == sorted(
             clock for visit in visits.values() for clock in (visit["ipi"], visit["delivered"]))
+        short = "Core 2 told the caller at clock 748 that the call was complete. Core 1 was still running func_work then"
+        assert short in driver.find_element("tag name", "main").text
+        # One call has no distribution.
+        assert driver.find_elements("id", "distribution") == []
+        # In the right half a label is left of its line, so that it is not cut off.
+        assert driver.execute_script("return document.getElementById('timeline').layout.annotations[0].xanchor") == "right"
         steps[4].click()
         low, high = driver.execute_script("return document.getElementById('timeline').layout.xaxis.range.map(Number)")
         assert high - low < 120

@@ -130,6 +130,7 @@ def test_no_calls(monkeypatch):
 @pytest.mark.parametrize("changes, verdict", [
     ({}, "clean: all 6 calls completed, nothing is violated"),
     ({"calls": CALLS[:1]}, "clean: the only call completed, nothing is violated"),
+    ({"calls": []}, "clean: there was no call, nothing is violated"),
     ({"oracles": oracles(O9="not exercised")}, "clean: all 6 calls completed, nothing is violated"),
     ({"oracles": oracles(O9="not judged")}, "clean: all 6 calls completed, nothing is violated; not judged: O9"),
     ({"oracles": oracles(O1="not judged")}, "not judged: nothing is violated, but what the calls owe is not known"),
