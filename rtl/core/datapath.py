@@ -148,8 +148,8 @@ class Datapath(wiring.Component):
         ]
 
     def _move(self, m, right):
-        """``moved``: the result of the logic unit, a value from the stack, or the interrupt flag. Returns the result of the logic unit
-        alone: branches test it."""
+        """``moved``: the result of the logic unit, a value from the stack, or the interrupt flag. Returns the result of the logic
+        unit alone: branches test it."""
         word, left, logic = self.word, self.left, Signal(self._config.xlen)
         passed = Signal.like(logic)
         with m.Switch(word.op):
