@@ -29,11 +29,16 @@ def _lowest(value):
 
 
 def _count_set(value):
-    """Number of set bits, from a tree of adders."""
-    counts = list(value)
+    """Number of set bits: those of four bits from logic, then a tree of adders. (Adders alone are a longer path.)"""
+    counts = [_count_four(value.word_select(number, 4)) for number in range(len(value) // 4)]
     while len(counts) > 1:
-        counts = [sum(counts[i:i + 2]) for i in range(0, len(counts), 2)]
+        counts = [first + second for first, second in zip(counts[::2], counts[1::2], strict=True)]
     return counts[0]
+
+
+def _count_four(bits):
+    a, b, c, d = bits
+    return Cat(a ^ b ^ c ^ d, (a & b | c & d | (a | b) & (c | d)) & ~bits.all(), bits.all())
 
 
 class Datapath(wiring.Component):
