@@ -480,7 +480,7 @@ def test_ctrl_c(tmp_path):
     notebook = tmp_path / "waves/v4.mutate.json"
     try:
         deadline = time.monotonic() + 60
-        while not notebook.exists():
+        while not (notebook.exists() and json.loads(notebook.read_text())["verdicts"]):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGINT)
