@@ -474,7 +474,7 @@ def test_a_scenario_on_another_machine_is_another_campaign(tmp_path, key, value)
 
 
 def test_ctrl_c(tmp_path):
-    process = subprocess.Popen([*COMMAND, "mutate", "--protocol", "v4", "--scenario", "single"], cwd=tmp_path,
+    process = subprocess.Popen([*COMMAND, "mutate", "--protocol", "v4", "--scenario", "single", "--runs", "16"], cwd=tmp_path,
                                start_new_session=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                env={**os.environ, "PYTHONPATH": os.getcwd()})
     notebook = tmp_path / "waves/v4.mutate.json"
