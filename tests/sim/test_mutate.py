@@ -474,13 +474,13 @@ def test_a_scenario_on_another_machine_is_another_campaign(tmp_path, key, value)
 
 
 def test_ctrl_c(tmp_path):
-    process = subprocess.Popen([*COMMAND, "mutate", "--protocol", "v4", "--scenario", "single"], cwd=tmp_path,
+    process = subprocess.Popen([*COMMAND, "mutate", "--protocol", "v4", "--scenario", "single", "--runs", "16"], cwd=tmp_path,
                                start_new_session=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                env={**os.environ, "PYTHONPATH": os.getcwd()})
     notebook = tmp_path / "waves/v4.mutate.json"
     try:
         deadline = time.monotonic() + 60
-        while not notebook.exists():
+        while not (notebook.exists() and json.loads(notebook.read_text())["verdicts"]):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGINT)
