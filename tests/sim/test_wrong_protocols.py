@@ -27,8 +27,8 @@ class Asked:
         self.whom = owed.contract.whom
         self.here = owed.contract.here
         self.fails = owed.contract.fails
-        # All that boot, but the caller.
-        self.everybody = prepared.scenario.online & ~(1 << owed.caller)
+        # Others that boot, and are not asked for.
+        self.left_out = prepared.scenario.online & ~(1 << owed.caller) & ~owed.asked
         self.others = owed.must & ~(owed.contract.here << owed.caller)
         self.result = owed.result
         entries = [image.name_of(entry.csd) for entry in call.entries]
@@ -132,7 +132,7 @@ WRONG = {
         lambda call: call.many and call.whom is Whom.OTHERS, ("smp_call_function_many", "cpumask_clear_cpu(me", "mov t0, 0")),
     "all are targets": (
         # (What functions take out of a mask meanwhile nobody is held to.)
-        lambda call: call.many and call.function != "func_clear_bit" and call.whom is Whom.MASK and call.others != call.everybody,
+        lambda call: call.many and call.function != "func_clear_bit" and call.whom is Whom.MASK and call.left_out,
         ("smp_call_function_many", "and   t0, t0, t1", "mov t0, t1")),
     "reads a csd that it has given back": (
         lambda call: call.single and not call.own and not call.wait, (SINGLE, FUNCTION, "ld r1, [data + csd.func]\n{}")),
