@@ -304,7 +304,8 @@ def test_every_operation_has_words_and_fits_its_number():
     MachineConfig(n_cores=1, microcode_depth=64, arena_depth=64, stack_depth=16, store_buffer_depth=0),
     MachineConfig(n_cores=3, xlen=64, n_banks=4),
 ], ids=["least", "odd"])
-@pytest.mark.parametrize("room", [None, Room(obligations=2, csds=2, locks=1)], ids=["", "hunter"])
+@pytest.mark.parametrize("room", [None, pytest.param(Room(obligations=2, csds=2, locks=1), marks=pytest.mark.slow)],
+                         ids=["", "hunter"])
 def test_a_board_has_no_combinational_loop(config, room):
     text = rtlil.convert(Board(config, divisor=104, room=room))
     assert "\\console" in text

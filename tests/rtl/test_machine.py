@@ -151,6 +151,7 @@ def test_load_port_and_a_late_start_change_nothing():
     assert (other.clocks, other.ending, tuple(other.arena)) == (outcome.clocks, outcome.ending, outcome.arena)
 
 
+@pytest.mark.slow
 def test_a_second_run_equals_the_first_and_the_probe_changes_nothing():
     """Whatever ran between the two, and however it ended."""
     prepared, engine, outcome, raw = reference()
@@ -165,7 +166,7 @@ def test_a_second_run_equals_the_first_and_the_probe_changes_nothing():
     assert simulate(engine, prepared, probe=True) == (outcome, raw)
 
 
-@pytest.mark.parametrize("xlen", [pytest.param(32, marks=pytest.mark.slow), 64])
+@pytest.mark.parametrize("xlen", [pytest.param(32, marks=pytest.mark.slow), pytest.param(64, marks=pytest.mark.slow)])
 def test_wider_words(xlen):
     """Wider registers do the same scenario in the same clocks, and the oracles hold."""
     prepared = scenario(f"xlen={xlen}")

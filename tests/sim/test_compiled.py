@@ -63,7 +63,8 @@ def test_core_counts_and_schedules(cores, plan):
 
 @pytest.mark.parametrize("settings, numbers", [
     ((), range(4)), pytest.param(("n_banks=2",), (1, 2), marks=pytest.mark.slow),
-    (("n_banks=4", "n_vectors=256"), (0, 1)), pytest.param(("xlen=32",), (2, 3), marks=pytest.mark.slow),
+    pytest.param(("n_banks=4", "n_vectors=256"), (0, 1), marks=pytest.mark.slow),
+    pytest.param(("xlen=32",), (2, 3), marks=pytest.mark.slow),
     pytest.param(("xlen=64", "store_buffer_depth=0"), (1, 2), marks=pytest.mark.slow),
     (("pso=0", "x2apic_mode=0", "task_priority=0", "error_status=0", "register_reads=0", "delay_bits=4"), (1, 2)),
 ], ids=str)

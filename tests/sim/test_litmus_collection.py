@@ -97,7 +97,7 @@ def test_resume_without_a_notebook_is_refused(crosscall):
         2, "", "crosscall: waves/litmus.notebook: there is no notebook of an interrupted run\n")
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_an_interrupted_run_goes_on(tmp_path, processes):
     folder = tmp_path / "tests"
     folder.mkdir()

@@ -220,6 +220,7 @@ def test_what_the_protocol_itself_shows_is_counted_by_runs():
     assert normal.flags.keys() == {"early_return"} and 20 < normal.flags["early_return"] < 64 == len(normal.hunted)
 
 
+@pytest.mark.slow
 def test_a_deadlock_that_goes_away_is_missed():
     """v2.6.29 without memory: if its allocation does not fail, the two functions do not wait for each other. Elsewhere a deadlock
     is still news."""
