@@ -53,7 +53,7 @@ class Defect:
     has, clean : generations.  cores : how many it needs.
     settings : of the machine (``--set``).  variant : more settings, for where the defect is; without them the generation may be
     clean.
-    without : barriers to leave out, if a generation has them.
+    without : barriers to leave out of each generation that has them, also of the clean ones.
     plans : one of PLANS.  by_oracles : the Monitor has no flag for it, so the oracles judge each run.
     """
 
@@ -100,11 +100,10 @@ def _read(table):
     both = set(lists["has"]).intersection(lists["clean"])
     if both and not lists["variant"]:
         raise table.refusal("clean", f'has "{min(both)}", as `has` does, and there is no variant')
+    named = {name for protocol in (*lists["has"], *lists["clean"]) for name in barriers_and_locks(protocol)}
     for name in lists["without"]:
-        for protocol in lists["has"]:
-            known = barriers_and_locks(protocol)
-            if name not in known:
-                raise table.refusal("without", f'has "{name}", which {protocol} does not name{closest(name, known)}')
+        if name not in named:
+            raise table.refusal("without", f'has "{name}", which none of these generations names{closest(name, named)}')
     plans = table.get("plans", str, "hunt")
     if plans not in PLANS:
         raise table.refusal("plans", f"must be one of {', '.join(PLANS)}")
