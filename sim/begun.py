@@ -35,6 +35,7 @@ class Begun:
     """Counts. A Sink that needs the probe, or is told what it shows by ``add``.
 
     counts : address of a word -> how often all cores together have begun it.
+    begun : called for each word that a core has begun, in the clock after it.
     """
 
     def __init__(self, config):
@@ -54,8 +55,11 @@ class Begun:
             before, level = self._pending[core]
             # INIT hides whether there was an interrupt.
             if depth <= level and state != _WAIT_STARTUP:
-                self.counts[before] += 1
+                self.begun(core, before)
         begins = go and state == _RUN
         self._pending[core] = (pc, depth) if begins else None
         if begins and clocks > 1:
             self.counts[pc] += clocks - 1
+
+    def begun(self, core, address):
+        self.counts[address] += 1

@@ -61,6 +61,8 @@ def run(
     visits: Visits = None,
     fault: Annotated[str | None, typer.Option(metavar="drop|twice|late:CORE:NUMBER[:CLOCKS]", help="Lose, repeat or delay one "
                                               "interrupt: number NUMBER, counted from 0, of those that CORE sends.")] = None,
+    hold: Annotated[list[str] | None, typer.Option(metavar="'CORE at PLACE until CORE at PLACE'", help="Hold a core at a place in "
+                                                    "the microcode until another one has come somewhere. May be repeated.")] = None,
     engine: Engine = None,
     window: Window = "auto",
     out: Out = Path("waves"),
@@ -88,6 +90,12 @@ def run(
     if fault is not None:
         from sim.runs.faults import fault as fields_of
         prepared = prepared.under(plan=replace(prepared.run.plan, **fields_of(fault, prepared.run.config.n_cores)))
+    if hold:
+        from sim.runs.holds import hold_up, read_hold
+        holds = [read_hold(text, prepared.image, prepared.run.config.n_cores) for text in hold]
+        prepared, helds = hold_up(prepared, holds, EngineSpec(prepared.run.config).make(note))
+        for held in helds:
+            note(held.sentence(prepared.image))
     result = carry_out(prepared, EngineSpec(prepared.run.config, engine), out=out, waves=not no_vcd, html=html, perfetto=perfetto,
                        fst=fst)
     if fault is not None:

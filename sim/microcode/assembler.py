@@ -117,6 +117,7 @@ class _Assembler:
         #: (statement, scope) of each .role.
         self.roles = []
         self.entries = {}
+        self.local_labels = []
         self.knock_outs = {}
         self.words = {}
         self.address = 0
@@ -277,6 +278,8 @@ class _Assembler:
         if name in scope.locals:
             raise scope.error(f"{name} is a label already here", name)
         scope.locals[str(name)] = self.address
+        if not scope.expansion:
+            self.local_labels.append((str(name), self.address))
 
     def _org(self, statement, scope):
         address = self.names.evaluate(statement.address, scope)
@@ -553,6 +556,7 @@ class _Assembler:
             percpu_base=self.names.percpu_base.value,
             percpu_shift=self.names.percpu_shift.value,
             heap=heap,
+            local_labels=tuple(self.local_labels),
         )
 
 

@@ -87,6 +87,7 @@ class Image:
     lines : microcode address -> Line.
     percpu_base, percpu_shift : as PERCPU_BASE and PERCPU_SHIFT.
     heap : first arena address behind all objects.
+    local_labels : (name, microcode address) of each local label that no macro made. An image that was read back has none.
     """
 
     path: Path
@@ -107,6 +108,7 @@ class Image:
     percpu_base: int
     percpu_shift: int
     heap: int
+    local_labels: tuple[tuple[str, int], ...] = field(default=(), compare=False)
     #: address -> (label, offset), filled on first use
     _labels: dict[int, tuple[str | None, int]] = field(default_factory=dict, compare=False, repr=False)
 

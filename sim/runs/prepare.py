@@ -95,6 +95,10 @@ class Prepared:
         """The same with other limits, another plan or schedule (fields of its Run)."""
         return replace(self, run=replace(self.run, **changes))
 
+    def patient(self, patience):
+        """The same with this limit."""
+        return replace(self, run=replace(self.run, patience=patience), scenario=_with_limits(self.scenario, patience, None))
+
     def with_straps(self, **straps):
         """The same with other straps; image and arena do not depend on them. Raises InputError if the machine lacks what they
         need."""

@@ -1,0 +1,170 @@
+"""Holds: a core stands still at a place in the microcode until another core has come somewhere, and the schedule that does it.
+
+A race is two cores at two places at the same time. A random schedule has to hit it; a hold names it. Where a core is, and when, is
+known only in a run, so the run is repeated: each time up to the next place that matters, which then determines what is held from
+there on. What comes out is a schedule like any other.
+"""
+
+import re
+from dataclasses import dataclass, replace
+
+from rtl.schedule import schedule_layout
+from sim.begun import Begun
+from sim.errors import InputError
+from sim.microcode.lookup import lookup
+from sim.spelling import closest
+from sim.texts import integer
+
+__all__ = ["LONGEST", "Held", "Hold", "Place", "hold_up", "read_hold"]
+
+#: A hold ends after so many clocks even if the other core has not come: it may be waiting for what is held.
+LONGEST = 5000
+#: What is held -> the field of a schedule.
+_KINDS = {"stall": "stall", "drain": "hold_drain", "interrupt": "hold_interrupt", "message": "hold_message"}
+_FORM = "[stall|drain|interrupt|message] CORE at PLACE[#N] until CORE at PLACE[#N], or ... for CLOCKS"
+_PLACE = r"([0-9]+) at (\S+?)(?:#([0-9]+))?"
+_SYNTAX = re.compile(rf"(?:([a-z]+) )?{_PLACE} (?:until {_PLACE}|for ([0-9]+))")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A core comes to any of these words, for the ``number``-th time: it would begin it."""
+
+    core: int
+    addresses: frozenset[int]
+    number: int
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A hold, as it is written.
+
+    kind : a key of _KINDS.  at : when it begins. A number counts from the start of the run.
+    until : when it ends at the latest; a number counts from the begin of the hold. Or None: after ``clocks``.
+    """
+
+    text: str
+    kind: str
+    at: Place
+    until: Place | None
+    clocks: int
+
+
+@dataclass(frozen=True)
+class Held:
+    """What became of a Hold.
+
+    clocks : in which it was held: nothing starts in them. None: it never began.  met : it ended as it says.
+    came : how often the core came to the place where it begins.
+    """
+
+    hold: Hold
+    clocks: range | None = None
+    met: bool = False
+    came: int = 0
+
+    def sentence(self, image):
+        """What became of it, for a person."""
+        hold = self.hold
+        if self.clocks is None:
+            times = "once" if self.came == 1 else f"{self.came} times" if self.came else "never"
+            return f"--hold {hold.text}: core {hold.at.core} comes there {times}, so nothing was held"
+        ended = f"--hold {hold.text}: clocks {self.clocks.start} to {self.clocks[-1]}"
+        if self.met:
+            return ended
+        return f"{ended}; it ended after {LONGEST} clocks, because core {hold.until.core} had not come"
+
+
+def read_hold(text, image, n_cores):
+    """The Hold that a text describes (docs/schedules.md). Raises InputError."""
+    found = _SYNTAX.fullmatch(" ".join(text.split()))
+    if not found:
+        raise InputError(f"--hold {text}: must be written as {_FORM}")
+    kind, *places, clocks = found.groups()
+    kind = kind or "stall"
+    if kind not in _KINDS:
+        raise InputError(f'--hold {text}: "{kind}" cannot be held{closest(kind, _KINDS)} (there are: {", ".join(_KINDS)})')
+
+    def place(core, name, number):
+        number = integer(number or "1")
+        if integer(core) >= n_cores:
+            raise InputError(f"--hold {text}: there is no core {core}; there are {n_cores}")
+        if not number:
+            raise InputError(f"--hold {text}: #0 is no number of times; the first is #1")
+        try:
+            return Place(integer(core), lookup(name, image), number)
+        except InputError as error:
+            raise InputError(f"--hold {text}: {error.message}", file=error.file) from None
+
+    longest = LONGEST if clocks is None else integer(clocks)
+    if not 1 <= longest <= LONGEST:
+        raise InputError(f"--hold {text}: it must be for 1 to {LONGEST} clocks")
+    return Hold(text, kind, place(*places[:3]), place(*places[3:]) if clocks is None else None, longest)
+
+
+def hold_up(prepared, holds, engine):
+    """(Prepared, Helds): the same run with these Holds, and what became of each. The run has no other schedule.
+
+    engine : any engine of its machine. It makes at most two runs for each hold, and one more.
+    """
+    helds = [Held(hold) for hold in holds]
+    while True:
+        this = prepared.under(schedule=_schedule(prepared.run.config, helds))
+        watch = _Watch(prepared.run.config, helds)
+        engine.run(this.job, sink=watch, probe=True)
+        if not watch.next:
+            break
+        for index, held in watch.next.items():
+            helds[index] = held
+    helds = [replace(held, came=watch.came[index]) for index, held in enumerate(helds)]
+    longest = sum(len(held.clocks) for held in helds if held.clocks)
+    return this.patient(this.patience + longest), tuple(helds)
+
+
+def _schedule(config, helds):
+    """The schedule, in the form of an Outcome. What is in force in a clock holds what would start in the next one."""
+    layout = schedule_layout(config)
+    held = [(range(max(item.clocks.start - 1, 0), item.clocks.stop - 1), 1 << layout[_KINDS[item.hold.kind]].offset + item.hold.at.core)
+            for item in helds if item.clocks]
+    changes = sorted({clock for clocks, _ in held for clock in (clocks.start, clocks.stop)})
+    return tuple((clock, _either(bit for clocks, bit in held if clock in clocks)) for clock in changes)
+
+
+def _either(bits):
+    total = 0
+    for bit in bits:
+        total |= bit
+    return total
+
+
+class _Watch(Begun):
+    """Ends a run when a hold begins, or ends before its time.
+
+    next : number of such a Hold -> what becomes of it.  came : how often the core of each Hold came to where it begins.
+    """
+
+    def __init__(self, config, helds):
+        super().__init__(config)
+        self.next = {}
+        self.came = [0] * len(helds)
+        self._helds = helds
+        self._since = [0] * len(helds)           # how often the other core has come since the hold began
+        self._clock = 0
+
+    def on_clock(self, clock, records, probe):
+        self._clock = clock - 1                  # a word is known to have begun one clock later
+        super().on_clock(clock, records, probe)
+        return bool(self.next)
+
+    def begun(self, core, address):
+        for index, held in enumerate(self._helds):
+            at, until = held.hold.at, held.hold.until
+            if core == at.core and address in at.addresses:
+                self.came[index] += 1
+                if held.clocks is None and self.came[index] == at.number:
+                    clocks = range(self._clock, self._clock + held.hold.clocks)
+                    self.next[index] = replace(held, clocks=clocks, met=until is None)
+            if held.clocks and not held.met and core == until.core and address in until.addresses and self._clock in held.clocks[1:]:
+                self._since[index] += 1
+                if self._since[index] == until.number:
+                    self.next[index] = replace(held, clocks=range(held.clocks.start, self._clock + 1), met=True)
