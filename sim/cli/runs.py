@@ -95,7 +95,7 @@ def run(
         holds = [read_hold(text, prepared.image, prepared.run.config.n_cores) for text in hold]
         prepared, helds = hold_up(prepared, holds, EngineSpec(prepared.run.config).make(note))
         for held in helds:
-            note(held.sentence(prepared.image))
+            note(held.sentence)
     result = carry_out(prepared, EngineSpec(prepared.run.config, engine), out=out, waves=not no_vcd, html=html, perfetto=perfetto,
                        fst=fst)
     if fault is not None:

@@ -31,20 +31,20 @@ def lookup(text: str, image: Image) -> frozenset[int]:
     if text in Event.__members__:
         addresses = image.events.get(Event[text])
         if not addresses:
-            raise InputError(f"no word emits {text}", file=image.path)
+            raise InputError(f"no word of {image.path.name} emits {text}")
         return frozenset(addresses)
     label, plus, offset = text.partition("+")
     labels = _labels(image)
     if label in labels and re.fullmatch(r"[0-9]+" if plus else "", offset):
         address = labels[label] + integer(offset or "0")
         if address not in image.lines:
-            raise InputError(f"there is no word at {text}", file=image.path)
+            raise InputError(f"{image.path.name} has no word at {text}")
         return frozenset((address,))
     if text in image.names:
         return frozenset(image.names[text])
     known = [*labels, *image.names, *(event.name for event in image.events)]
-    raise InputError(f'there is no place "{text}"{closest(label, known)} (a place is {_FORMS}; '
-                     f"`crosscall asm` prints the labels and lines)", file=image.path)
+    raise InputError(f'{image.path.name} has no place "{text}"{closest(label, known)} (a place is {_FORMS}; '
+                     "`crosscall asm` prints the labels and lines)")
 
 
 def _labels(image):
@@ -68,9 +68,8 @@ def _line(file, number, image):
     if not found:
         files = {line.file for line in image.lines.values()}
         hint = "" if file in files else closest(file, files) or f" (it is made of {', '.join(sorted(files))})"
-        raise InputError(f"{file}:{number} gives no word{hint}", file=image.path)
+        raise InputError(f"{file}:{number} gives no word{hint}")
     if len(found) > 1:
         places = ", ".join(f"{image.label(address)} ({place_of(image.lines[address])})" for address in found.values())
-        raise InputError(f"{file}:{number} is in a macro that is used more than once: say where, as one of {places}",
-                         file=image.path)
+        raise InputError(f"{file}:{number} is in a macro that is used more than once: say where, as one of {places}")
     return frozenset(found.values())

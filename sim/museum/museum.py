@@ -1,7 +1,8 @@
 """The museum: each defect that the protocol has had, on the generations with and without it.
 
-``defects.toml`` lists the defects. The microcode of a generation, a scenario and a schedule show a defect: the plain schedule, or
-one that a search finds. A clean generation must stay clean in as many schedules.
+``defects.toml`` lists the defects. The microcode of a generation, a scenario and a schedule show a defect: the plain schedule, one
+that a search finds, or, for what no search finds, one that holds cores at named places (``sim.runs.holds``). A clean generation must
+stay clean in as many schedules.
 """
 
 import random
@@ -17,6 +18,7 @@ from sim.files import make_folder
 from sim.hunt.search import search
 from sim.hunt.work import plan_of
 from sim.microcode.protocols import barriers_and_locks, find_protocol, shipped_protocols
+from sim.runs.holds import hold_up, read_hold
 from sim.runs.plan import Plan
 from sim.runs.prepare import prepare
 from sim.runs.run import run
@@ -54,6 +56,7 @@ class Defect:
     settings : of the machine (``--set``).  variant : more settings, for where the defect is; without them the generation may be
     clean.
     without : barriers to leave out of each generation that has them, also of the clean ones.
+    holds : what shows it in a generation that has it, instead of a search (``sim.runs.holds``).
     plans : one of PLANS.  by_oracles : the Monitor has no flag for it, so the oracles judge each run.
     """
 
@@ -67,6 +70,7 @@ class Defect:
     settings: tuple[str, ...] = ()
     variant: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    holds: tuple[str, ...] = ()
     plans: str = "hunt"
     by_oracles: bool = False
 
@@ -96,7 +100,7 @@ def _read(table):
         if key not in table:
             raise table.document.refusal(table.path, f"has no {key}")
     known = {"has": shipped_protocols(), "clean": shipped_protocols(), "oracles": JUDGES}
-    lists = {key: _names(table, key, known.get(key)) for key in (*known, "settings", "variant", "without")}
+    lists = {key: _names(table, key, known.get(key)) for key in (*known, "settings", "variant", "without", "holds")}
     both = set(lists["has"]).intersection(lists["clean"])
     if both and not lists["variant"]:
         raise table.refusal("clean", f'has "{min(both)}", as `has` does, and there is no variant')
@@ -152,6 +156,11 @@ class Exhibit:
         return [name for name in self.defect.without if name in barriers_and_locks(self.protocol)]
 
     @property
+    def holds(self):
+        """What is held, for lack of a schedule that a search finds."""
+        return self.defect.holds if self.has else ()
+
+    @property
     def what(self):
         """The generation, and how it is changed."""
         without = f" without {', '.join(self.without)}" if self.without else ""
@@ -163,9 +172,15 @@ class Exhibit:
         return f"{self.defect.name}.{self.generation}{'.variant' if self.variant else ''}"
 
     def prepared(self):
-        """What to run. Raises InputError."""
-        return prepare(self.defect.scenario, protocol=self.protocol, cores=self.defect.cores,
-                       assignments=(*self.defect.settings, *self.variant), without=self.without)
+        """What to run, before anything is held. Raises InputError, also for a hold."""
+        prepared = prepare(self.defect.scenario, protocol=self.protocol, cores=self.defect.cores,
+                           assignments=(*self.defect.settings, *self.variant), without=self.without)
+        self.held(prepared)
+        return prepared
+
+    def held(self, prepared):
+        """The Holds. Raises InputError."""
+        return [read_hold(text, prepared.image, prepared.run.config.n_cores) for text in self.holds]
 
 
 def exhibits(names=(), protocols=()):
@@ -198,8 +213,8 @@ def _exhibits(defect, protocols):
 class Row:
     """The result of an Exhibit.
 
-    runs : schedules tried, besides the plain run.  found : the violated oracle, or None.
-    run : the number of the schedule; None: the plain run.  clock, sentence : of the violation.  wave : the file that shows it.
+    runs : schedules tried, besides the plain run or the one with holds.  found : the violated oracle, or None.
+    run : the number of the schedule; None: the plain run, or the one with holds.  clock, sentence : of the violation.  wave : the file that shows it.
     """
 
     exhibit: Exhibit
@@ -220,7 +235,8 @@ class Row:
         return {"generation": exhibit.generation, "defect": defect.name, "title": defect.title, "cores": defect.cores,
                 "memory": self.memory, "expected": exhibit.has, "found": self.found is not None, "oracle": self.found,
                 "run": self.run, "runs": self.runs, "clock": self.clock, "sentence": self.sentence, "wave": self.wave,
-                "settings": [*defect.settings, *exhibit.variant], "without": exhibit.without, "as_expected": self.as_expected}
+                "settings": [*defect.settings, *exhibit.variant], "without": exhibit.without, "holds": list(exhibit.holds),
+                "as_expected": self.as_expected}
 
 
 def show(exhibits, *, runs, out, processes, progress=lambda row, done: None):
@@ -254,6 +270,8 @@ def _look(exhibit, prepared, engine, runs, out):
     """The Row of an Exhibit."""
     defect = exhibit.defect
     row = partial(Row, exhibit, prepared.settings.memory)
+    if exhibit.holds:
+        (prepared, _), runs = hold_up(prepared, exhibit.held(prepared), engine), 0
     hit = next(search(prepared, engine, runs=runs, plans=PLANS[defect.plans], by_oracles=defect.by_oracles,
                       wanted=defect.oracles.__contains__), None)
     if hit is None:

@@ -157,7 +157,8 @@ def write_museum_page(path, found):
                "wave")
     rows = [row | {"settings": " ".join(row["settings"]), "expected": "defect" if row["expected"] else "clean"} for row in found]
     exhibits = table("exhibits", "exhibits", columns, _rows(columns, rows),
-                     "`run` is the number of the schedule that shows the defect; it has none if the plain run does.")
+                     "`run` is the number of the schedule that shows the defect; it has none if the plain run does, or one with "
+                     "holds.")
     make_folder(path.parent)
     write_page(path, "The museum", "\n".join(_museum(found)), {"tables": [exhibits]})
 
@@ -181,7 +182,7 @@ def _history(found):
     cells = {}
     for row in found:
         kind = "wrong" if not row["as_expected"] else "found" if row["found"] else "clean"
-        number = "plain run" if row["run"] is None else f"run {row['run']}"
+        number = f"run {row['run']}" if row["run"] is not None else "held" if row["holds"] else "plain run"
         seen = f"{row['oracle']}, {number}" if row["found"] else "clean"
         of_defect = cells.setdefault(row["defect"], {})
         before, text = of_defect.get(row["generation"], (kind, None))

@@ -38,8 +38,9 @@ def print_museum(rows):
 def _cells(row):
     """run : the schedule that shows it, or how many do not."""
     exhibit = row.exhibit
+    alone = "held" if exhibit.holds else "plain"
     generation = " ".join([exhibit.generation, *exhibit.variant])
     found = row.found or "-"
-    number = f"none of {row.runs}" if row.found is None else "plain" if row.run is None else str(row.run)
+    number = f"none of {row.runs}" if row.found is None else alone if row.run is None else str(row.run)
     return (generation, str(exhibit.defect.cores), row.memory, "defect" if exhibit.has else "clean",
             found if row.as_expected else f"{found} (!)", number, "" if row.clock is None else str(row.clock), row.wave or "")

@@ -28,19 +28,18 @@ _SYNTAX = re.compile(rf"(?:([a-z]+) )?{_PLACE} (?:until {_PLACE}|for ([0-9]+))")
 
 @dataclass(frozen=True)
 class Place:
-    """A core comes to any of these words, for the ``number``-th time: it would begin it."""
+    """A core comes to any of these words, for the ``number``-th time in the run: it would begin it. None: for the next time."""
 
     core: int
     addresses: frozenset[int]
-    number: int
+    number: int | None
 
 
 @dataclass(frozen=True)
 class Hold:
     """A hold, as it is written.
 
-    kind : a key of _KINDS.  at : when it begins. A number counts from the start of the run.
-    until : when it ends at the latest; a number counts from the begin of the hold. Or None: after ``clocks``.
+    kind : a key of _KINDS.  at : where it begins.  until : where it ends, but after ``clocks`` at the latest; None: only then.
     """
 
     text: str
@@ -55,17 +54,21 @@ class Held:
     """What became of a Hold.
 
     clocks : in which it was held: nothing starts in them. None: it never began.  met : it ended as it says.
-    came : how often the core came to the place where it begins.
+    late : it did not begin, because what it waits for had come before.  came : how often the core came to where it begins.
     """
 
     hold: Hold
     clocks: range | None = None
     met: bool = False
+    late: bool = False
     came: int = 0
 
-    def sentence(self, image):
+    @property
+    def sentence(self):
         """What became of it, for a person."""
         hold = self.hold
+        if self.late:
+            return f"--hold {hold.text}: core {hold.until.core} had come before core {hold.at.core}, so nothing was held"
         if self.clocks is None:
             times = "once" if self.came == 1 else f"{self.came} times" if self.came else "never"
             return f"--hold {hold.text}: core {hold.at.core} comes there {times}, so nothing was held"
@@ -86,15 +89,15 @@ def read_hold(text, image, n_cores):
         raise InputError(f'--hold {text}: "{kind}" cannot be held{closest(kind, _KINDS)} (there are: {", ".join(_KINDS)})')
 
     def place(core, name, number):
-        number = integer(number or "1")
+        number = None if number is None else integer(number)
         if integer(core) >= n_cores:
             raise InputError(f"--hold {text}: there is no core {core}; there are {n_cores}")
-        if not number:
+        if number == 0:
             raise InputError(f"--hold {text}: #0 is no number of times; the first is #1")
         try:
             return Place(integer(core), lookup(name, image), number)
         except InputError as error:
-            raise InputError(f"--hold {text}: {error.message}", file=error.file) from None
+            raise InputError(f"--hold {text}: {error.message}") from None
 
     longest = LONGEST if clocks is None else integer(clocks)
     if not 1 <= longest <= LONGEST:
@@ -147,8 +150,8 @@ class _Watch(Begun):
         super().__init__(config)
         self.next = {}
         self.came = [0] * len(helds)
+        self._met = [0] * len(helds)             # how often the other core came to where it ends
         self._helds = helds
-        self._since = [0] * len(helds)           # how often the other core has come since the hold began
         self._clock = 0
 
     def on_clock(self, clock, records, probe):
@@ -159,12 +162,22 @@ class _Watch(Begun):
     def begun(self, core, address):
         for index, held in enumerate(self._helds):
             at, until = held.hold.at, held.hold.until
+            if until is not None and core == until.core and address in until.addresses:
+                self._met[index] += 1
+                self._ends(index, held, until)
             if core == at.core and address in at.addresses:
                 self.came[index] += 1
-                if held.clocks is None and self.came[index] == at.number:
-                    clocks = range(self._clock, self._clock + held.hold.clocks)
-                    self.next[index] = replace(held, clocks=clocks, met=until is None)
-            if held.clocks and not held.met and core == until.core and address in until.addresses and self._clock in held.clocks[1:]:
-                self._since[index] += 1
-                if self._since[index] == until.number:
-                    self.next[index] = replace(held, clocks=range(held.clocks.start, self._clock + 1), met=True)
+                if held.clocks is None and not held.late and self.came[index] == (at.number or 1):
+                    self.next[index] = self._begin(held, self._met[index])
+
+    def _ends(self, index, held, until):
+        """The other core has come once more."""
+        if held.clocks and not held.met and self._clock in held.clocks[1:] and until.number in (None, self._met[index]):
+            self.next[index] = replace(held, clocks=range(held.clocks.start, self._clock + 1), met=True)
+
+    def _begin(self, held, met):
+        """What a Hold becomes when its core has come to where it begins, and the other one has come this often."""
+        hold = held.hold
+        if hold.until is not None and hold.until.number is not None and hold.until.number <= met:
+            return replace(held, late=True)
+        return replace(held, clocks=range(self._clock, self._clock + hold.clocks), met=hold.until is None)
