@@ -17,6 +17,7 @@ from sim.files import make_folder
 from sim.latency import latency_stack
 from sim.runs.description import MAX_CLOCKS, OfLitmus
 from sim.runs.faults import fault as fields_of_fault
+from sim.runs.holds import with_holds
 from sim.runs.prepare import ENDLESS, Prepared, load, prepare
 from sim.runs.run import run as run_prepared
 from sim.runs.schedule import read_run
@@ -40,6 +41,8 @@ _LIMITS = {
     "cores": (1, MachineConfig.MAX_CORES), "seed": (0, ENDLESS), "max_clocks": (1, ENDLESS), "patience": (1, ENDLESS),
     "visits": (1, ENDLESS), "runs": (1, ENDLESS), "first": (0, ENDLESS), "processes": (1, 128),
 }
+#: Option that is a list -> of what.
+_LISTS = {"without": "names", "holds": "holds"}
 
 
 class Scenario:
@@ -208,8 +211,8 @@ def scenarios() -> list[str]:
 def run(scenario: str | Path | Scenario = "demo", *, protocol: str | Path | None = None, cores: int | None = None,
         preset: str | None = None, settings: Mapping[str, int | str] | None = None, memory: str | None = None,
         without: Iterable[str] = (), seed: int = 0, max_clocks: int = MAX_CLOCKS, patience: int | None = None,
-        visits: int | None = None, fault: str | None = None, engine: str | None = None, window: range | None = None,
-        out: str | Path | None = None, waves: bool = True) -> Result:
+        visits: int | None = None, fault: str | None = None, holds: Iterable[str] = (), engine: str | None = None,
+        window: range | None = None, out: str | Path | None = None, waves: bool = True) -> Result:
     """Run a scenario and judge the run, as ``crosscall run`` does.
 
     Parameters
@@ -219,6 +222,7 @@ def run(scenario: str | Path | Scenario = "demo", *, protocol: str | Path | None
     settings : fields of the machine, straps, and ``define.NAME``: ``--set`` of the command.
     memory : "sc", "tso" or "pso".  without : named barriers and locks to leave out.  seed : of the scenario's random numbers.
     max_clocks, patience, visits : limits.  fault : what goes wrong with one interrupt ("drop:0:2").
+    holds : which cores stand still where, until another one has come somewhere ("1 at FUNC_ENTRY until 0 at RETURN").
     engine : "compiled" (the default if there is a C compiler), "pysim" or "verilator".
     window : the clocks in the waves; None: what is worth it.
     out : a folder for ``events.jsonl`` and, if ``waves``, the waves and their GTKWave save file; None: write nothing.
@@ -231,13 +235,13 @@ def run(scenario: str | Path | Scenario = "demo", *, protocol: str | Path | None
     >>> result.calls[0].latency == sum(result.calls[0].stack.values())
     True
     """
-    _check(max_clocks=max_clocks, window=window)
+    _check(max_clocks=max_clocks, window=window, holds=holds)
     prepared = _prepare(scenario, protocol=protocol, cores=cores, preset=preset, settings=settings, memory=memory, without=without,
                         seed=seed, patience=patience, visits=visits).under(max_clocks=max_clocks, window=window)
     if fault is not None:
         faulty = fields_of_fault(fault, prepared.run.config.n_cores)
         prepared = prepared.under(plan=replace(prepared.run.plan, **faulty))
-    return _run(prepared, engine, out=out, waves=waves)
+    return _run(with_holds(prepared, holds, _log.info), engine, out=out, waves=waves)
 
 
 def replay(schedule: str | Path, *, patience: int | None = None, visits: int | None = None, engine: str | None = None,
@@ -313,9 +317,9 @@ def _check(**options: Any) -> None:
         if name == "window":
             if not isinstance(value, range) or not value or value.step != 1 or value.start < 0:
                 raise InputError(f"window must be a range of clocks that is not empty, not {shown(value)}")
-        elif name == "without":
+        elif name in _LISTS:
             if isinstance(value, str):
-                raise InputError(f"without must be a list of names, not {shown(value)}")
+                raise InputError(f"{name} must be a list of {_LISTS[name]}, not {shown(value)}")
         else:
             low, high = _LIMITS[name]
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:

@@ -79,6 +79,7 @@ def run(
     scenario expects it. 2: bad input. 3: a tool is missing.
     """
     from sim.engines.spec import EngineSpec
+    from sim.runs.holds import with_holds
     from sim.runs.prepare import prepare, window_of
 
     check_engine(engine)
@@ -90,12 +91,7 @@ def run(
     if fault is not None:
         from sim.runs.faults import fault as fields_of
         prepared = prepared.under(plan=replace(prepared.run.plan, **fields_of(fault, prepared.run.config.n_cores)))
-    if hold:
-        from sim.runs.holds import hold_up, read_hold
-        holds = [read_hold(text, prepared.image, prepared.run.config.n_cores) for text in hold]
-        prepared, helds = hold_up(prepared, holds, EngineSpec(prepared.run.config).make(note))
-        for held in helds:
-            note(held.sentence)
+    prepared = with_holds(prepared, hold or (), note)
     result = carry_out(prepared, EngineSpec(prepared.run.config, engine), out=out, waves=not no_vcd, html=html, perfetto=perfetto,
                        fst=fst)
     if fault is not None:

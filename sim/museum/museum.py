@@ -1,8 +1,8 @@
 """The museum: each defect that the protocol has had, on the generations with and without it.
 
 ``defects.toml`` lists the defects. The microcode of a generation, a scenario and a schedule show a defect: the plain schedule, one
-that a search finds, or, for what no search finds, one that holds cores at named places (``sim.runs.holds``). A clean generation must
-stay clean in as many schedules.
+that a search finds, or, for what no search finds, one that holds cores at named places (``sim.runs.holds``). A clean generation
+must stay clean in as many schedules.
 """
 
 import random
@@ -214,7 +214,8 @@ class Row:
     """The result of an Exhibit.
 
     runs : schedules tried, besides the plain run or the one with holds.  found : the violated oracle, or None.
-    run : the number of the schedule; None: the plain run, or the one with holds.  clock, sentence : of the violation.  wave : the file that shows it.
+    run : the number of the schedule; None: the plain run, or the one with holds.  clock, sentence : of the violation.
+    wave : the file that shows it.
     """
 
     exhibit: Exhibit

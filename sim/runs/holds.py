@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 
 from rtl.schedule import schedule_layout
 from sim.begun import Begun
+from sim.engines.spec import EngineSpec
 from sim.errors import InputError
 from sim.microcode.lookup import lookup
 from sim.spelling import closest
 from sim.texts import integer
 
-__all__ = ["LONGEST", "Held", "Hold", "Place", "hold_up", "read_hold"]
+__all__ = ["LONGEST", "Held", "Hold", "Place", "hold_up", "read_hold", "with_holds"]
 
 #: A hold ends after so many clocks even if the other core has not come: it may be waiting for what is held.
 LONGEST = 5000
@@ -66,43 +67,55 @@ class Held:
     @property
     def sentence(self):
         """What became of it, for a person."""
-        hold = self.hold
+        hold, who = self.hold, f"core {self.hold.at.core}"
         if self.late:
-            return f"--hold {hold.text}: core {hold.until.core} had come before core {hold.at.core}, so nothing was held"
-        if self.clocks is None:
+            what = f"core {hold.until.core} had come before {who}, so nothing was held"
+        elif self.clocks is None:
             times = "once" if self.came == 1 else f"{self.came} times" if self.came else "never"
-            return f"--hold {hold.text}: core {hold.at.core} comes there {times}, so nothing was held"
-        ended = f"--hold {hold.text}: clocks {self.clocks.start} to {self.clocks[-1]}"
-        if self.met:
-            return ended
-        return f"{ended}; it ended after {LONGEST} clocks, because core {hold.until.core} had not come"
+            what = f"{who} comes there {times}, so nothing was held"
+        else:
+            what = f"clocks {self.clocks.start} to {self.clocks[-1]}"
+            if not self.met:
+                what += f"; it ended after {LONGEST} clocks, because core {hold.until.core} had not come"
+        return f'hold "{hold.text}": {what}'
 
 
 def read_hold(text, image, n_cores):
     """The Hold that a text describes (docs/schedules.md). Raises InputError."""
     found = _SYNTAX.fullmatch(" ".join(text.split()))
     if not found:
-        raise InputError(f"--hold {text}: must be written as {_FORM}")
+        raise InputError(f'the hold "{text}" must be written as {_FORM}')
     kind, *places, clocks = found.groups()
     kind = kind or "stall"
     if kind not in _KINDS:
-        raise InputError(f'--hold {text}: "{kind}" cannot be held{closest(kind, _KINDS)} (there are: {", ".join(_KINDS)})')
+        raise InputError(f'the hold "{text}": "{kind}" cannot be held{closest(kind, _KINDS)} (there are: {", ".join(_KINDS)})')
 
     def place(core, name, number):
         number = None if number is None else integer(number)
         if integer(core) >= n_cores:
-            raise InputError(f"--hold {text}: there is no core {core}; there are {n_cores}")
+            raise InputError(f'the hold "{text}": there is no core {core}; there are {n_cores}')
         if number == 0:
-            raise InputError(f"--hold {text}: #0 is no number of times; the first is #1")
+            raise InputError(f'the hold "{text}": #0 is no number of times; the first is #1')
         try:
             return Place(integer(core), lookup(name, image), number)
         except InputError as error:
-            raise InputError(f"--hold {text}: {error.message}") from None
+            raise InputError(f'the hold "{text}": {error.message}') from None
 
     longest = LONGEST if clocks is None else integer(clocks)
     if not 1 <= longest <= LONGEST:
-        raise InputError(f"--hold {text}: it must be for 1 to {LONGEST} clocks")
+        raise InputError(f'the hold "{text}" must be for 1 to {LONGEST} clocks')
     return Hold(text, kind, place(*places[:3]), place(*places[3:]) if clocks is None else None, longest)
+
+
+def with_holds(prepared, texts, tell):
+    """The Prepared with these holds. Raises InputError. tell : called with a sentence about each."""
+    holds = [read_hold(text, prepared.image, prepared.run.config.n_cores) for text in texts]
+    if not holds:
+        return prepared
+    prepared, helds = hold_up(prepared, holds, EngineSpec(prepared.run.config).make(tell))
+    for held in helds:
+        tell(held.sentence)
+    return prepared
 
 
 def hold_up(prepared, holds, engine):
@@ -127,17 +140,10 @@ def hold_up(prepared, holds, engine):
 def _schedule(config, helds):
     """The schedule, in the form of an Outcome. What is in force in a clock holds what would start in the next one."""
     layout = schedule_layout(config)
-    held = [(range(max(item.clocks.start - 1, 0), item.clocks.stop - 1), 1 << layout[_KINDS[item.hold.kind]].offset + item.hold.at.core)
+    held = [(range(item.clocks.start - 1, item.clocks.stop - 1), layout[_KINDS[item.hold.kind]].offset + item.hold.at.core)
             for item in helds if item.clocks]
     changes = sorted({clock for clocks, _ in held for clock in (clocks.start, clocks.stop)})
-    return tuple((clock, _either(bit for clocks, bit in held if clock in clocks)) for clock in changes)
-
-
-def _either(bits):
-    total = 0
-    for bit in bits:
-        total |= bit
-    return total
+    return tuple((clock, sum(1 << bit for bit in {bit for clocks, bit in held if clock in clocks})) for clock in changes)
 
 
 class _Watch(Begun):

@@ -30,6 +30,7 @@ def early(tmp_path_factory):
     (["many", "--cores", "3", "--seed", "5", "--memory", "tso", "--set", "fabric_latency=9", "--without", "cfd_lock"],
      {"cores": 3, "seed": 5, "memory": "tso", "settings": {"fabric_latency": 9}, "without": ["cfd_lock"]}),
     (["single", "--fault", "drop:0:1"], {"fault": "drop:0:1"}),
+    (["many", "--hold", "1 at FUNC_ENTRY#2 until 0 at RETURN"], {"holds": ["1 at FUNC_ENTRY#2 until 0 at RETURN"]}),
 ])
 def test_a_result_is_what_the_command_says(crosscall, words, options):
     _, out, _ = crosscall("run", *words, "--json", "--no-vcd")
@@ -149,6 +150,7 @@ def test_a_schedule_that_does_not_show_what_it_names_is_refused(tmp_path, early)
     ({"patience": 0}, "patience must be"), ({"visits": 0}, "visits must be"),
     ({"window": range(5, 5)}, "window must be"), ({"window": 7}, "window must be"),
     ({"without": "cfd_lock"}, "without must be a list of names"), ({"without": ["cfd"]}, "named cfd"),
+    ({"holds": "1 at RUN for 3"}, "holds must be a list of holds"), ({"holds": ["1 at RUM for 3"]}, 'did you mean "RUN"'),
     ({"engine": "compild"}, 'did you mean "compiled"'), ({"memory": "rmo"}, "must be sc, tso or pso"),
     ({"settings": {"arena_latency": 1.5}}, "the value must be a whole number"), ({"fault": "drop"}, "drop"),
     ({"settings": {"latency": 1}}, "there is no such setting"), ({"preset": "huge"}, 'no preset "huge"'),

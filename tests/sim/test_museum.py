@@ -8,7 +8,7 @@ import pytest
 from sim.errors import InputError
 from sim.hunt.search import search, watch
 from sim.microcode.protocols import barriers_and_locks, find_protocol, shipped_protocols
-from sim.museum.museum import PLANS, exhibits, read_defects, shipped_defects
+from sim.museum.museum import PLANS, Exhibit, exhibits, read_defects, shipped_defects
 from sim.runs.prepare import prepare
 from sim.runs.run import run
 from sim.watchdog import JUDGES
@@ -148,6 +148,20 @@ def test_what_is_known_and_not_seen_is_not_as_expected(crosscall):
     row, = json.loads(out)
     assert (code, row["expected"], row["found"], row["as_expected"]) == (1, True, False, False)
     assert row["wave"] is row["clock"] is row["run"] is row["oracle"] is None
+
+
+def test_what_no_search_finds_is_shown_by_holds(crosscall):
+    """In the one run; a repaired generation gets its schedules all the same."""
+    code, out, _ = crosscall("museum", "next-function", "--protocol", "v2.6.32", "--protocol", "v2.6.30", "--runs", 3, "--json")
+    has, clean = json.loads(out)
+    assert (code, has["oracle"], has["run"], has["runs"], clean["found"], clean["runs"]) == (0, "O2", None, 0, False, 3)
+    assert has["holds"] == list(DEFECTS["next-function"].holds) and clean["holds"] == []
+
+
+def test_a_hold_at_no_place_is_refused(tmp_path):
+    defect = _read(tmp_path, holds=["1 at NOWHERE for 3"])["mine"]
+    with pytest.raises(InputError, match='v4.uasm has no place "NOWHERE"'):
+        Exhibit(defect, "v4", has=True).prepared()
 
 
 @pytest.mark.parametrize("arguments, refusal", [

@@ -1,0 +1,189 @@
+"""Holds: what is held where and for how long, what is said of it, and the races that it provokes."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from rtl.events import Event
+from rtl.memory.port import MemoryOp
+from sim.begun import Begun
+from sim.engines.pysim import PySimEngine
+from sim.errors import InputError
+from sim.records import CommitRecord, CoreRecord, MessageRecord
+from sim.runs.holds import LONGEST, hold_up, read_hold
+from sim.runs.prepare import prepare
+from tests.sim.runs import engine_for, run_prepared
+
+TSO = ("memory_model=1", "x2apic=1", "store_buffer_depth=8")
+
+
+class _Begins(Begun):
+    """list : (clock, core, address) of each word that a core has begun."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.list = []
+
+    def on_clock(self, clock, records, probe):
+        self.clock = clock - 1
+        return super().on_clock(clock, records, probe)
+
+    def begun(self, core, address):
+        self.list.append((self.clock, core, address))
+
+
+def _held(prepared, *texts, engine=None):
+    """(Prepared, Helds)."""
+    config = prepared.run.config
+    return hold_up(prepared, [read_hold(text, prepared.image, config.n_cores) for text in texts], engine or engine_for(config))
+
+
+def _begins(prepared):
+    sink = _Begins(prepared.run.config)
+    engine_for(prepared.run.config).run(prepared.job, sink=sink, probe=True)
+    return sink.list
+
+
+# --- how long ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocol", ["v4", "v6"])
+@pytest.mark.parametrize("at, until", [
+    ("FUNC_ENTRY", "IRET"), ("HANDLE#2", "IRET"), ("RUN#3", "RUN"), ("HANDLE_END#2", "QUEUE")])
+def test_a_core_stands_still_from_one_place_to_the_other(protocol, at, until):
+    """Where interrupts are off. It comes to its place when it would without the hold, begins nothing, and begins the word at its
+    place in the clock after the one in which the other core begins the word at the other place."""
+    prepared = prepare("storm", protocol=protocol)
+    place, _, number = at.partition("#")
+    words, others = (prepared.image.events[Event[name]] for name in (place, until))
+    arrives = [item for item in _begins(prepared) if item[1] == 2 and item[2] in words][int(number or 1) - 1]
+    this, (held,) = _held(prepared, f"2 at {at} until 1 at {until}")
+    assert held.met and held.clocks.start == arrives[0]
+    begins = _begins(this)
+    assert not [clock for clock, core, _ in begins if core == 2 and clock in held.clocks]
+    assert (held.clocks.stop, 2, arrives[2]) in begins
+    comes = [clock for clock, core, word in begins if core == 1 and word in others and clock > held.clocks.start]
+    assert comes[0] == held.clocks[-1]
+
+
+def test_for_so_many_clocks():
+    prepared = prepare("single")
+    this, (held,) = _held(prepared, "0 at CALL for 7")
+    assert held.met and len(held.clocks) == 7
+    assert [clock for clock, core, _ in _begins(this) if core == 0 and clock >= held.clocks.start][0] == held.clocks.stop
+    assert _held(prepared)[0].run.schedule == ()
+
+
+def test_one_core_is_let_go_where_the_next_one_is_held():
+    this, (first, second) = _held(prepare("storm"), "2 at RUN until 1 at RUN", "1 at RUN until 2 at RAN")
+    assert first.clocks[-1] == second.clocks.start < second.clocks[-1] and first.met and second.met
+    begins = _begins(this)
+    assert [clock for clock, core, _ in begins if core == 2 and clock >= first.clocks.start][0] == second.clocks.start + 1
+    assert not [clock for clock, core, _ in begins if core == 1 and clock in second.clocks]
+
+
+def test_a_number_counts_from_the_start_of_the_run_and_none_is_the_next_time():
+    prepared = prepare("storm")
+    words = prepared.image.events[Event.RUN]
+    plain = [clock for clock, core, word in _begins(prepared) if core == 1 and word in words]
+    _, (held, after) = _held(prepared, "1 at RUN#2 for 1", "1 at RUN#3 for 1")
+    assert held.clocks.start == plain[1] and after.clocks.start > held.clocks.start
+    *_, late = _held(prepared, "0 at RUN#9 until 1 at RUN#1")
+    assert late[0].late and late[0].clocks is None
+    assert late[0].sentence.endswith("core 1 had come before core 0, so nothing was held")
+
+
+def _interrupts(record):
+    return type(record) is CoreRecord and record.event is Event.HANDLE and record.core == 1
+
+
+def _stores(record):
+    return type(record) is CommitRecord and record.op is MemoryOp.WRITE and record.core == 0
+
+
+def _messages(record):
+    return type(record) is MessageRecord and record.source == 0
+
+
+@pytest.mark.parametrize("text, what", [
+    ("interrupt 1 at HANDLE_END for 900", _interrupts), ("drain 0 at QUEUE#2 for 200", _stores),
+    ("message 0 at QUEUE#2 for 300", _messages),
+])
+def test_other_things_are_held(text, what):
+    """No interrupt is taken, no store leaves, no message arrives. The core itself goes on, and in the end nothing is lost."""
+    prepared = prepare("many", protocol="v4", assignments=TSO)
+    this, (held,) = _held(prepared, text)
+    run = run_prepared(this)
+    settled = held.clocks[10:]                   # what had started has come to its end
+    assert not [record for record in run.records if what(record) and record.clock in settled]
+    assert [record for record in run_prepared(prepared).records if what(record) and record.clock in settled]
+    assert [clock for clock, core, _ in _begins(this) if core == held.hold.at.core and clock in held.clocks] and run.result.ok
+
+
+@pytest.mark.slow
+def test_every_engine_holds_the_same():
+    prepared = prepare("single", protocol="v4", cores=2).under(max_clocks=2000)
+    texts = ("1 at FUNC_ENTRY for 60", "1 at HANDLE_END#2 until 0 at CALL")
+    (this, helds), (other, again) = _held(prepared, *texts), _held(prepared, *texts, engine=PySimEngine(prepared.run.config))
+    assert (this.run, helds) == (other.run, again) and all(held.met for held in helds)
+
+
+# --- what is said -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text, says", [
+    ("1 at FUNC_ENTRY#99 until 0 at RETURN", "core 1 comes there 4 times, so nothing was held"),
+    ("0 at FUNC_ENTRY until 1 at RETURN", "core 0 comes there never, so nothing was held"),
+    ("1 at FUNC_ENTRY until 0 at FUNC_ENTRY", f"it ended after {LONGEST} clocks, because core 0 had not come"),
+])
+def test_what_became_of_it(text, says):
+    this, (held,) = _held(prepare("many", protocol="v4", cores=4), text)
+    assert held.sentence.startswith(f'hold "{text}": ') and held.sentence.endswith(says)
+    assert run_prepared(this).result.ok, "a hold is no reason to call a run stuck"
+
+
+@pytest.mark.parametrize("text, says", [
+    ("", "must be written as"), ("0 at CALL", "must be written as"), ("0 at CALL until 1", "must be written as"),
+    ("0 at CALL for 0", "must be for 1 to 5000 clocks"), ("0 at CALL for 5001", "must be for 1 to 5000 clocks"),
+    ("4 at CALL for 3", "there is no core 4; there are 4"), ("0 at CALL until 9 at CALL", "there is no core 9"),
+    ("0 at CALL#0 for 3", "#0 is no number of times"), ("drian 0 at CALL for 3", 'cannot be held, did you mean "drain"'),
+    ("0 at CAL for 3", 'v4.uasm has no place "CAL", did you mean "CALL"'), ("0 at \x00 for 3", "has no place"),
+    ("0 at NOIPI until 1 at DEQUEUE_EMPTY for 3", "must be written as"),
+])
+def test_refused(text, says, crosscall, tmp_path):
+    image = prepare("many").image
+    with pytest.raises(InputError) as error:
+        read_hold(text, image, 4)
+    assert f'the hold "{text}"' in str(error.value) and says in str(error.value)
+    code, out, err = crosscall("run", "many", "--hold", text)
+    assert (code, out) == (2, "") and says in err and not list(tmp_path.iterdir())
+
+
+# --- races ------------------------------------------------------------------------------------------------------------
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "holds.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("line", [line for line in PAGE.splitlines() if line.startswith("crosscall run")])
+def test_the_examples_of_the_page(line, crosscall):
+    _, *arguments = shlex.split(line, comments=True)
+    expected = line.rpartition("# ")[2].split(":")[0]
+    code, out, err = crosscall(*arguments, "--no-vcd", "--json")
+    violated = {item["oracle"] for item in json.loads(out)["violations"]}
+    assert (code, violated) == ((0, set()) if expected == "clean" else (1, {expected}))
+    if "v2.6.30" in line:
+        assert re.search(r"^hold .*$", PAGE, re.MULTILINE)[0] in err
+
+
+def test_by_the_command(crosscall, tmp_path):
+    """What is held is told beside the report; the schedule repeats the run without it."""
+    hold = "1 at FUNC_ENTRY#2 until 0 at RETURN"
+    code, out, err = crosscall("run", "many", "--protocol", "v4", "--hold", hold, "--json")
+    assert code == 1 and f'hold "{hold}": clocks ' in err
+    run = json.loads(out)
+    code, out, _ = crosscall("replay", "waves/many.schedule", "--no-vcd", "--json")
+    assert code == 1 and json.loads(out)["digest"] == run["digest"]
