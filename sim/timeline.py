@@ -14,10 +14,11 @@ from .calls import Activity, Stage
 from .records import ApicRecord, CommitRecord, CoreRecord, MessageRecord
 from .traffic import Traffic
 
-__all__ = ["Moment", "Sent", "Slice", "Span", "Timeline"]
+__all__ = ["Moment", "Pause", "Sent", "Slice", "Span", "Timeline"]
 
 #: A core is nowhere in the microcode.
 _NOWHERE = {CoreState.HALT.value, CoreState.WAIT_STARTUP.value}
+_RUN = CoreState.RUN.value
 #: The slices of cores that are not frames, from the outside to the inside.
 STAGE, ROUTINE = "stage", "routine"
 
@@ -44,6 +45,15 @@ class Slice(NamedTuple):
     kind: str
     name: str
     call: str | None
+
+
+class Pause(NamedTuple):
+    """The schedule holds a core from ``start`` to before ``end``. It stands before the word at ``pc``."""
+
+    core: int
+    start: int
+    end: int
+    pc: int
 
 
 class Sent(NamedTuple):
@@ -83,7 +93,7 @@ class Timeline:
 
     Members
     -------
-    spans, slices, sent : each by the clock of its end (messages: of being sent); complete after ``finish``.
+    spans, slices, pauses, sent : each by the clock of its end (messages: of being sent); complete after ``finish``.
     moments : the events of cores and APICs, by clock.
     begun : Begun.  traffic : Traffic.  clocks : of the run, after ``finish``.
     """
@@ -93,6 +103,7 @@ class Timeline:
         self.image = image
         self.spans: list[Span] = []
         self.slices: list[Slice] = []
+        self.pauses: list[Pause] = []
         self.sent: list[Sent] = []
         self.moments: list[Moment] = []
         self.begun = Begun(config)
@@ -133,8 +144,9 @@ class Timeline:
     def see(self, clock, core, seen: Seen):
         """A core looks like this in this clock; after the records of the clock."""
         self.begun.add(core, seen)
-        state, _, pc, _ = seen
+        state, go, pc, _ = seen
         self._pcs[core] = pc
+        self._cores[core].stands(clock, pc if state == _RUN and not go else None)
         self._cores[core].runs(clock, None if state in _NOWHERE else self.image.routine(pc))
 
     def finish(self, clocks):
@@ -163,6 +175,8 @@ class _Core:
         self._number = number
         self._spans = timeline.spans
         self._slices = timeline.slices
+        self._pauses = timeline.pauses
+        self._pause: tuple[int, int] | None = None   # where it stands, and since when
         self._frames = []             # [Frame, clock since when, its stage, clock since when]
         self._routine = None, 0
         self._context = (None, Stage.NONE), 0
@@ -189,7 +203,16 @@ class _Core:
             self._end_routine(clock)
             self._routine = routine, clock
 
+    def stands(self, clock, pc):
+        """The schedule holds it before this word from this clock on; None: it does not."""
+        if self._pause and self._pause[0] != pc:
+            self._pauses.append(Pause(self._number, self._pause[1], clock, self._pause[0]))
+            self._pause = None
+        if pc is not None and self._pause is None:
+            self._pause = pc, clock
+
     def end(self, clock):
+        self.stands(clock, None)
         self._leave(clock, ())
         self._end_routine(clock)
         self._end_span(clock)

@@ -132,6 +132,10 @@
       return trace;
     };
 
+    // Above the lanes: the schedule holds the core.
+    const pauses = () => ({ type: "scatter", mode: "lines", x: timeline.held.flatMap(([, from, to]) => [from, to, null]), hoverinfo: "skip",
+      y: timeline.held.flatMap(([core]) => [core - 0.34, core - 0.34, null]), line: { color: css("--ink"), width: 3, simplify: false } });
+
     // What is drawn only where there is room for it: labels, and the heads of arrows.
     function details() {
       const [low, high] = range, scale = Math.max(200, host.clientWidth - 80) / (high - low);
@@ -162,7 +166,7 @@
       const notes = violations.slice(0, 8).map((item, index) => ({ x: item.clock, y: 1, yref: "paper", yanchor: "bottom", showarrow: false,
         xanchor: item.clock > (range[0] + range[1]) / 2 ? "right" : "left",
         yshift: 14 * (index % 3), text: `${item.oracle} violated`, font: { color: css("--bad"), size: 12 } }));
-      return [[...bands, arrows(sent, { color: css("--ink") }), arrows(timeline.unsent, { color: css("--dim"), dash: "dot" }), ...details(), marks],
+      return [[...bands, pauses(), arrows(sent, { color: css("--ink") }), arrows(timeline.unsent, { color: css("--dim"), dash: "dot" }), ...details(), marks],
         layout({ height: 64 + top + lane * cores, dragmode: "pan", hovermode: "closest", shapes: lines, annotations: notes,
           margin: { l: 10, r: 12, t: top, b: 40 },
           xaxis: { range: [...range], title: { text: "clock" }, tickformat: "d", minallowed: Math.min(0, timeline.first), maxallowed: timeline.clocks + 20 },
@@ -201,6 +205,8 @@
       const call = timeline.calls[spans.call[index]];
       tip.textContent = `core ${core}: ${timeline.stages[spans.stage[index]]}${call ? `, call ${call}` : ""}\n` +
         `${timeline.meanings[spans.stage[index]]}\nclocks ${spans.start[index]} to ${spans.end[index]} (${spans.end[index] - spans.start[index]})`;
+      const held = timeline.held.find(([number, from, to]) => number === core && from <= clock && clock < to);
+      if (held) tip.textContent += `\nheld by the schedule, clocks ${held[1]} to ${held[2]} (${held[2] - held[1]})`;
       Object.assign(tip.style, { display: "block", left: `${Math.min(event.clientX + 14, innerWidth - 330)}px`, top: `${event.clientY + 16}px` });
     });
     host.addEventListener("mouseleave", () => { tip.style.display = "none"; });

@@ -14,6 +14,8 @@ __all__ = ["story_lines", "write_run_page"]
 
 #: At most this many violated oracles are explained, each once.
 _STORIES = 4
+#: At most this many pauses of cores are drawn.
+_MOST_PAUSES = 2000
 
 
 def write_run_page(path, report, timeline):
@@ -61,7 +63,8 @@ def _body(report, timeline, stories, traffic):
         yield "</ul></details>"
     yield ('<h2>Timeline</h2><p class="dim">One lane for each core. Drag to move, turn the wheel to zoom; a double click or '
            '<button id="whole">show all</button> shows everything again. Solid arrows are interrupts, from the sender to each '
-           "target; dotted ones are requests that needed none.</p>")
+           "target; dotted ones are requests that needed none."
+           f"{' A line above a lane: the schedule holds the core.' if timeline.pauses else ''}</p>")
     yield '<div id="timeline"></div><div id="tip"></div>'
     yield from legend({span.stage for span in timeline.spans})
     yield '<h2>Calls</h2><div id="calls"></div>'
@@ -149,12 +152,18 @@ def _timeline(report, timeline, steps):
         "spans": {"core": [span.core for span in spans], "start": [span.start for span in spans],
                   "end": [span.end for span in spans], "stage": [number[span.stage] for span in spans],
                   "call": [index_of.get(span.call) for span in spans]},
+        "held": [[pause.core, pause.start, pause.end] for pause in _shown_pauses(timeline)],
         "sent": [[sent.clock, sent.source, clock, target] for sent in timeline.sent if sent.call
                  for target, clock in sent.delivered.items()],
         "unsent": list(_unsent(report["calls"])), "steps": steps,
         "violations": [{"clock": item["clock"], "oracle": item["oracle"], "sentence": item["sentence"]}
                        for item in _first_of_each(report["violations"])],
     }
+
+
+def _shown_pauses(timeline):
+    """Those that are long enough to be seen; of many, the longest."""
+    return sorted(sorted(timeline.pauses, key=lambda pause: pause.start - pause.end)[:_MOST_PAUSES], key=lambda pause: pause.start)
 
 
 def _unsent(calls):

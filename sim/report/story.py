@@ -16,6 +16,9 @@ _MOST = 24
 #: With more targets than this their number is told.
 _MOST_TARGETS = 8
 
+#: A core that the schedule holds for fewer clocks is not worth a step.
+_LONG = 32
+
 #: Event -> its meaning, for readers who have never seen the protocol. Events that are not here tell them nothing.
 #: ``word`` is the name of the word of memory.
 _SENTENCES = {
@@ -65,7 +68,17 @@ def story(violation, timeline, calls):
     starts = [moment for moment in before if moment.event is Event.CALL][-_MOST // 4:]
     late = before[-(_MOST - len(after) - len(starts)):]
     before = [*(moment for moment in starts if moment.clock < late[0].clock), *late] if late else []
-    return [_step(moment, timeline.image, calls, clock) for moment in (*before, *after)]
+    steps = [_step(moment, timeline.image, calls, clock) for moment in (*before, *after)]
+    return sorted([*steps, *_pauses(steps, timeline, cores, clock)], key=lambda step: step["clock"])
+
+
+def _pauses(steps, timeline, cores, clock):
+    """The steps of these cores that the schedule holds for long, from the first of these steps to the violation."""
+    for pause in timeline.pauses:
+        length = pause.end - pause.start
+        if length >= _LONG and pause.core in cores and steps and steps[0]["clock"] <= pause.start <= clock:
+            yield {"clock": pause.start, "core": pause.core, "call": None, "event": "HELD", **_place(pause.pc, timeline.image),
+                   "sentence": f"is held by the schedule for {length} clocks, before this word", "after": False}
 
 
 def in_short(violation, calls):
@@ -112,7 +125,7 @@ def _targets(call):
 
 
 def _step(moment, image, calls, clock):
-    call, line = calls.get(moment.call), None if moment.pc is None else image.lines.get(moment.pc)
+    call = calls.get(moment.call)
     late = max(0, moment.clock - clock)
     words = {
         "a": moment.a, "b": moment.b, "address": moment.address or 0,
@@ -123,9 +136,13 @@ def _step(moment, image, calls, clock):
         "warning": image.warnings.get(moment.pc, ("", "a warning"))[1],
     }
     return {
-        "clock": moment.clock, "core": moment.core, "call": moment.call, "event": moment.event.name,
-        "routine": None if moment.pc is None else image.routine(moment.pc),
-        "label": None if moment.pc is None else image.label(moment.pc),
-        "source": line and f"{PurePath(line.file).name}:{line.line}", "text": line and line.text.strip(),
+        "clock": moment.clock, "core": moment.core, "call": moment.call, "event": moment.event.name, **_place(moment.pc, image),
         "sentence": _SENTENCES[moment.event].format(**words) + (f", {late} clocks later" if late else ""), "after": late > 0,
     }
+
+
+def _place(pc, image):
+    """The fields of a step about a word; all None if there is none."""
+    line = None if pc is None else image.lines.get(pc)
+    return {"routine": None if pc is None else image.routine(pc), "label": None if pc is None else image.label(pc),
+            "source": line and f"{PurePath(line.file).name}:{line.line}", "text": line and line.text.strip()}

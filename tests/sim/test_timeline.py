@@ -15,6 +15,7 @@ from sim.report.page import page, table
 from sim.report.story import in_short, story
 from sim.report.vcd import report_of_vcd
 from sim.report.views import Views
+from sim.runs.holds import hold_up, read_hold
 from sim.runs.prepare import prepare
 from sim.runs.run import run
 from sim.stages import COLOURS, MEANINGS
@@ -171,6 +172,25 @@ def test_the_page_of_a_run_says_what_the_report_says(tmp_path):
     assert timeline.sent == views.timeline.sent
     assert timeline.traffic.to_json() == views.timeline.traffic.to_json()
     assert sorted(timeline.slices, key=str) == sorted(views.timeline.slices, key=str)
+
+
+def test_a_core_that_the_schedule_holds_is_shown(tmp_path):
+    """In the timeline, in the steps and in the drawing; the waves alone tell the same."""
+    prepared = prepare("many", protocol="v4")
+    prepared, (held,) = hold_up(prepared, [read_hold("1 at FUNC_ENTRY#2 until 0 at RETURN", prepared.image, 4)],
+                                engine_for(prepared.run.config))
+    views = Views(prepared, html=True)
+    views.write(run(prepared, engine=engine_for(prepared.run.config), watch=views.timeline, out=tmp_path), tmp_path)
+    pause, = views.timeline.pauses
+    assert (pause.core, range(pause.start, pause.end)) == (1, held.clocks) and pause.pc in held.hold.at.addresses
+    again, timeline = report_of_vcd(tmp_path / "many.vcd")
+    assert timeline.pauses == views.timeline.pauses
+    steps = story(again["violations"][0], timeline, {call["id"]: call for call in again["calls"]})
+    step, = [step for step in steps if step["event"] == "HELD"]
+    assert (step["clock"], step["core"], step["after"]) == (pause.start, 1, False)
+    assert step["sentence"] == f"is held by the schedule for {len(held.clocks)} clocks, before this word"
+    assert step["text"].startswith("icall") and [step["clock"] for step in steps] == sorted(step["clock"] for step in steps)
+    assert [1, pause.start, pause.end] in data_of((tmp_path / "many.html").read_text(encoding="utf-8"))["timeline"]["held"]
 
 
 def test_what_comes_from_a_file_is_no_markup():
