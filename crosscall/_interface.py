@@ -17,7 +17,7 @@ from sim.files import make_folder
 from sim.latency import latency_stack
 from sim.runs.description import MAX_CLOCKS, OfLitmus
 from sim.runs.faults import fault as fields_of_fault
-from sim.runs.holds import with_holds
+from sim.runs.holds import read_holds, with_holds
 from sim.runs.prepare import ENDLESS, Prepared, load, prepare
 from sim.runs.run import run as run_prepared
 from sim.runs.schedule import read_run
@@ -241,7 +241,7 @@ def run(scenario: str | Path | Scenario = "demo", *, protocol: str | Path | None
     if fault is not None:
         faulty = fields_of_fault(fault, prepared.run.config.n_cores)
         prepared = prepared.under(plan=replace(prepared.run.plan, **faulty))
-    return _run(with_holds(prepared, holds, _log.info), engine, out=out, waves=waves)
+    return _run(with_holds(prepared, read_holds(prepared, holds), _log.info), engine, out=out, waves=waves)
 
 
 def replay(schedule: str | Path, *, patience: int | None = None, visits: int | None = None, engine: str | None = None,

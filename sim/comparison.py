@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from statistics import mean
 
 from sim.engines.spec import EngineSpec
+from sim.runs.description import MAX_CLOCKS
+from sim.runs.holds import read_holds, with_holds
 from sim.runs.prepare import prepare
 from sim.runs.run import Result, run
 from sim.traffic import Traffic
@@ -76,15 +78,17 @@ def _order(name):
     return int(ordinal), int(caller)
 
 
-def compare(left, right, scenario, *, engine=None, max_clocks=None, tell=lambda line: None, **options):
-    """The Comparison of two protocols. options : as ``sim.runs.prepare.prepare`` takes them. Raises InputError."""
-    both = [prepare(scenario, protocol=protocol, **options) for protocol in (left, right)]
-    return Comparison(*(_side(prepared, engine, max_clocks, tell) for prepared in both))
+def compare(left, right, scenario, *, holds=(), engine=None, max_clocks=MAX_CLOCKS, tell=lambda line: None, **options):
+    """The Comparison of two protocols. options : as ``sim.runs.prepare.prepare`` takes them. Raises InputError.
+
+    holds : on both sides, as ``sim.runs.holds.read_hold`` takes them."""
+    both = [prepare(scenario, protocol=protocol, **options).under(max_clocks=max_clocks) for protocol in (left, right)]
+    held = [read_holds(prepared, holds) for prepared in both]
+    return Comparison(*(_side(prepared, here, engine, tell) for prepared, here in zip(both, held, strict=True)))
 
 
-def _side(prepared, engine, max_clocks, tell):
+def _side(prepared, holds, engine, tell):
+    prepared = with_holds(prepared, holds, lambda line: tell(f"{prepared.image.path.stem}: {line}"))
     traffic = Traffic(prepared.image)
-    if max_clocks is not None:
-        prepared = prepared.under(max_clocks=max_clocks)
     result = run(prepared, engine=EngineSpec(prepared.run.config, engine, prepared.room).make(tell), watch=traffic)
     return Side(result, traffic.to_json())

@@ -67,6 +67,8 @@ Assignments = Annotated[list[str] | None, typer.Option(
 FieldAssignments = Annotated[list[str] | None, typer.Option(
     "--set", metavar="FIELD=VALUE", help="Set a field of the machine. May be repeated.")]
 Memory = Annotated[str | None, typer.Option(metavar="sc|tso|pso", help="The memory model; short for --set memory_model=0, 1, 2.")]
+Holds = Annotated[list[str] | None, typer.Option("--hold", metavar="'CORE at PLACE until CORE at PLACE'", help="Hold a core at a "
+                                                 "place in the microcode until another one has come somewhere. May be repeated.")]
 Engine = Annotated[str | None, typer.Option(metavar="NAME", help="compiled (the default if there is a C compiler), pysim, "
                                              "or verilator.")]
 Processes = Annotated[int | None, typer.Option(min=1, max=128, help="Number of processes. The default is one per CPU.")]

@@ -18,6 +18,7 @@ from sim.cli.options import (
     Engine,
     Everything,
     Fst,
+    Holds,
     Html,
     MaxClocks,
     Memory,
@@ -61,8 +62,7 @@ def run(
     visits: Visits = None,
     fault: Annotated[str | None, typer.Option(metavar="drop|twice|late:CORE:NUMBER[:CLOCKS]", help="Lose, repeat or delay one "
                                               "interrupt: number NUMBER, counted from 0, of those that CORE sends.")] = None,
-    hold: Annotated[list[str] | None, typer.Option(metavar="'CORE at PLACE until CORE at PLACE'", help="Hold a core at a place in "
-                                                    "the microcode until another one has come somewhere. May be repeated.")] = None,
+    hold: Holds = None,
     engine: Engine = None,
     window: Window = "auto",
     out: Out = Path("waves"),
@@ -79,7 +79,7 @@ def run(
     scenario expects it. 2: bad input. 3: a tool is missing.
     """
     from sim.engines.spec import EngineSpec
-    from sim.runs.holds import with_holds
+    from sim.runs.holds import read_holds, with_holds
     from sim.runs.prepare import prepare, window_of
 
     check_engine(engine)
@@ -91,7 +91,7 @@ def run(
     if fault is not None:
         from sim.runs.faults import fault as fields_of
         prepared = prepared.under(plan=replace(prepared.run.plan, **fields_of(fault, prepared.run.config.n_cores)))
-    prepared = with_holds(prepared, hold or (), note)
+    prepared = with_holds(prepared, read_holds(prepared, hold or ()), note)
     result = carry_out(prepared, EngineSpec(prepared.run.config, engine), out=out, waves=not no_vcd, html=html, perfetto=perfetto,
                        fst=fst)
     if fault is not None:
@@ -171,6 +171,7 @@ def diff(
     assignments: Assignments = None,
     memory: Memory = None,
     seed: Seed = 0,
+    hold: Holds = None,
     max_clocks: Annotated[int, typer.Option(min=1, help="End each run after this many clocks.")] = 100_000,
     engine: Engine = None,
     as_json: AsJson = False,
@@ -184,7 +185,7 @@ def diff(
 
     check_engine(engine)
     found = compare(left, right, scenario, cores=cores, preset=preset, assignments=assignments_of(assignments, memory), seed=seed,
-                    engine=engine, max_clocks=max_clocks, tell=note)
+                    holds=hold or (), engine=engine, max_clocks=max_clocks, tell=note)
     if as_json:
         print_json(found.to_json())
     else:

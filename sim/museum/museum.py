@@ -18,7 +18,7 @@ from sim.files import make_folder
 from sim.hunt.search import search
 from sim.hunt.work import plan_of
 from sim.microcode.protocols import barriers_and_locks, find_protocol, shipped_protocols
-from sim.runs.holds import hold_up, read_hold
+from sim.runs.holds import hold_up, read_holds
 from sim.runs.plan import Plan
 from sim.runs.prepare import prepare
 from sim.runs.run import run
@@ -180,7 +180,7 @@ class Exhibit:
 
     def held(self, prepared):
         """The Holds. Raises InputError."""
-        return [read_hold(text, prepared.image, prepared.run.config.n_cores) for text in self.holds]
+        return read_holds(prepared, self.holds)
 
 
 def exhibits(names=(), protocols=()):

@@ -16,7 +16,7 @@ from sim.microcode.lookup import lookup
 from sim.spelling import closest
 from sim.texts import integer
 
-__all__ = ["LONGEST", "Held", "Hold", "Place", "hold_up", "read_hold", "with_holds"]
+__all__ = ["LONGEST", "Held", "Hold", "Place", "hold_up", "read_hold", "read_holds", "with_holds"]
 
 #: A hold ends after so many clocks even if the other core has not come: it may be waiting for what is held.
 LONGEST = 5000
@@ -107,9 +107,13 @@ def read_hold(text, image, n_cores):
     return Hold(text, kind, place(*places[:3]), place(*places[3:]) if clocks is None else None, longest)
 
 
-def with_holds(prepared, texts, tell):
-    """The Prepared with these holds. Raises InputError. tell : called with a sentence about each."""
-    holds = [read_hold(text, prepared.image, prepared.run.config.n_cores) for text in texts]
+def read_holds(prepared, texts):
+    """The Holds of a run. Raises InputError."""
+    return [read_hold(text, prepared.image, prepared.run.config.n_cores) for text in texts]
+
+
+def with_holds(prepared, holds, tell):
+    """The Prepared with these Holds. tell : called with a sentence about each."""
     if not holds:
         return prepared
     prepared, helds = hold_up(prepared, holds, EngineSpec(prepared.run.config).make(tell))

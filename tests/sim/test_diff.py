@@ -80,6 +80,17 @@ def test_interrupts(image):
     assert feed.json()["interrupts"] == {"sent": 1, "saved": 1}
 
 
+def test_holds_are_for_both_sides(crosscall):
+    hold = "1 at FUNC_ENTRY#2 until 0 at RETURN"
+    code, out, err = crosscall("diff", "v4", "v2.6.30", "many", "--hold", hold, "--json")
+    left, right = (json.loads(out)[side] for side in ("left", "right"))
+    assert code == 0 and (left["verdicts"]["O1"], right["verdicts"]["O1"]) == ("violated", "holds")
+    assert right["clocks"] > 5000 > left["clocks"]
+    assert [line.partition(": hold")[0] for line in err.splitlines()] == ["crosscall: v4", "crosscall: v2.6.30"]
+    code, out, err = crosscall("diff", "v4", "v6", "many", "--hold", "0 at cfd_lock for 9")
+    assert (code, out) == (2, "") and 'v6.uasm has no place "cfd_lock"' in err
+
+
 def test_the_command(crosscall):
     code, out, err = crosscall("diff", "v4", "v2.6.30", "early-return", "--json")
     found = json.loads(out)
