@@ -21,8 +21,9 @@ __all__ = ["LONGEST", "Held", "Hold", "Place", "hold_up", "read_hold", "read_hol
 #: A hold ends after so many clocks even if the other core has not come: it may be waiting for what is held.
 LONGEST = 5000
 #: What is held -> the field of a schedule.
-_KINDS = {"stall": "stall", "drain": "hold_drain", "interrupt": "hold_interrupt", "message": "hold_message"}
-_FORM = "[stall|drain|interrupt|message] CORE at PLACE[#N] until CORE at PLACE[#N], or ... for CLOCKS"
+_KINDS = {"stall": "stall", "drain": "hold_drain", "interrupt": "hold_interrupt", "message": "hold_message",
+          "reorder": "reorder_drain"}
+_FORM = "[stall|drain|interrupt|message|reorder] CORE at PLACE[#N] until CORE at PLACE[#N], or ... for CLOCKS"
 _PLACE = r"([0-9]+) at (\S+?)(?:#([0-9]+))?"
 _SYNTAX = re.compile(rf"(?:([a-z]+) )?{_PLACE} (?:until {_PLACE}|for ([0-9]+))")
 

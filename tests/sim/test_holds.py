@@ -15,7 +15,7 @@ from sim.errors import InputError
 from sim.records import CommitRecord, CoreRecord, MessageRecord
 from sim.runs.holds import LONGEST, hold_up, read_hold
 from sim.runs.prepare import prepare
-from tests.sim.runs import engine_for, run_prepared
+from tests.sim.runs import engine_for, prepare_text, run_prepared
 
 TSO = ("memory_model=1", "x2apic=1", "store_buffer_depth=8")
 
@@ -182,6 +182,36 @@ def test_the_examples_of_the_page(line, crosscall):
     assert (code, violated) == ((0, set()) if expected == "clean" else (1, {expected}))
     if "v2.6.30" in line:
         assert re.search(r"^hold .*$", PAGE, re.MULTILINE)[0] in err
+
+
+#: Core 2 walks the queue for the call of core 3, while core 0 puts in an entry that is not for it.
+PASSING = """
+title = "passing"
+cores = 4
+program = [
+    { cores = [0], commands = [{ call = "many", mask = [1, 3], func = "nop", delay = 150 }] },
+    { cores = [3], commands = [{ call = "many", mask = [1, 2], func = "nop" }] },
+]
+
+[machine]
+store_buffer_depth = 8
+
+[straps]
+memory_model = 2
+"""
+
+
+def test_a_barrier_that_is_needed_for_a_few_clocks():
+    """v2.6.32 without the barrier of list_add_rcu(): the new entry is reachable before its `next` is stored, and a walker that
+    passes it follows NULL. With the barrier, the stores before it leave first, whatever is held."""
+    prepared = prepare_text(PASSING, protocol="v2.6.32")
+    holds = ("2 at v2.6.32.uasm:66 until 0 at spin_unlock#4",           # the walker, until the entry is reachable
+             "drain 0 at v2.6.32.uasm:44 until 0 at lists.uasm:22",     # both stores are in the buffer
+             "reorder 0 at lists.uasm:22 for 4",                        # the younger one leaves
+             "drain 0 at spin_unlock#4 for 60")                         # and the older one stays
+    without, helds = _held(prepared.leaving_out(["list_add_rcu_wmb"]), *holds)
+    assert run_prepared(without).violations == {"TRAP"} and all(held.met for held in helds)
+    assert run_prepared(_held(prepared, *holds)[0]).result.ok
 
 
 def test_by_the_command(crosscall, tmp_path):
