@@ -104,10 +104,11 @@ def _read(table):
     both = set(lists["has"]).intersection(lists["clean"])
     if both and not lists["variant"]:
         raise table.refusal("clean", f'has "{min(both)}", as `has` does, and there is no variant')
-    named = {name for protocol in (*lists["has"], *lists["clean"]) for name in barriers_and_locks(protocol)}
-    for name in lists["without"]:
-        if name not in named:
-            raise table.refusal("without", f'has "{name}", which none of these generations names{closest(name, named)}')
+    if lists["without"]:
+        named = {name for protocol in (*lists["has"], *lists["clean"]) for name in barriers_and_locks(protocol)}
+        for name in lists["without"]:
+            if name not in named:
+                raise table.refusal("without", f'has "{name}", which none of these generations names{closest(name, named)}')
     plans = table.get("plans", str, "hunt")
     if plans not in PLANS:
         raise table.refusal("plans", f"must be one of {', '.join(PLANS)}")

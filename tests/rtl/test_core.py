@@ -852,6 +852,7 @@ def check_second_life(run, addresses):
     return init
 
 
+@pytest.mark.slow
 def test_init_in_every_clock(assembled):
     """INIT hits a core in a memory operation, and in the middle of PUSHA and POPA. What the arena was asked for is done, and the
     core knows of it."""

@@ -379,7 +379,8 @@ def test_plans_are_checked():
 
 # Elaboration.
 
-@pytest.mark.parametrize("config", [PRESETS["tiny"], MachineConfig(n_cores=1), MachineConfig(n_cores=3)],
+@pytest.mark.parametrize("config", [
+    PRESETS["tiny"], MachineConfig(n_cores=1), pytest.param(MachineConfig(n_cores=3), marks=pytest.mark.slow)],
                          ids=lambda config: f"{config.n_cores} cores")
 def test_rig_converts(config):
     """RTLIL refuses what the simulator does not see: combinational loops."""

@@ -101,7 +101,8 @@ def test_pysim_sees_what_the_compiled_engine_sees(engines):
 # --- the shipped tests on the machine ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", [Model.TSO, *(pytest.param(model, marks=pytest.mark.slow) for model in (Model.SC, Model.PSO))])
+@pytest.mark.slow
+@pytest.mark.parametrize("model", Model)
 def test_the_machine_is_what_it_says(model, engines):
     """No final state that the model does not have, and every outcome that it allows; without interrupts, every final state."""
     for path in sorted(SHIPPED.glob("*.litmus")):

@@ -340,6 +340,7 @@ def test_explanations_of_shared_lines_match_in_some_protocol():
     equivalents_of(shipped[0], shared).check_shared(every)
 
 
+@pytest.mark.slow
 def test_a_sample(crosscall, protocol):
     """Of what is not explained; the seed says which."""
     path, _ = protocol
@@ -418,6 +419,7 @@ def test_a_fence_is_judged_where_stores_are_buffered(tmp_path):
     assert all(row.verdict is not None and row.verdict.memory.startswith("pso") for row in rows.values())
 
 
+@pytest.mark.slow
 def test_in_pieces_it_is_the_same_campaign(tmp_path):
     def campaign(out, **options):
         return Campaign("v4", scenarios=("single",), only="csd_wait", runs=8, out=out, processes=2, **options)
@@ -474,6 +476,7 @@ def test_a_scenario_on_another_machine_is_another_campaign(tmp_path, key, value)
     assert Judge("v4", scenarios=(str(path),), runs=1).identity != before
 
 
+@pytest.mark.slow
 def test_ctrl_c(tmp_path):
     process = subprocess.Popen([*COMMAND, "mutate", "--protocol", "v4", "--scenario", "single", "--runs", "16"], cwd=tmp_path,
                                start_new_session=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
