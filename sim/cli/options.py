@@ -88,7 +88,7 @@ Html = Annotated[bool, typer.Option("--html", help="Also write a page for a brow
 Fst = Annotated[bool, typer.Option("--fst", help="Also write the waves as FST, a tenth of the VCD's size.")]
 Perfetto = Annotated[bool, typer.Option("--perfetto", help="Also write a trace for ui.perfetto.dev.")]
 Everything = Annotated[bool, typer.Option("--all", help="Show every oracle on its own line.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, or one list of rows, and nothing else.")]
 
 
 def numbers_of(text, option):

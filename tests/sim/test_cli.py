@@ -95,6 +95,16 @@ def test_asm_json(crosscall):
     assert "cmd_single" in image["entries"]
 
 
+@pytest.mark.parametrize("words, kind, name", [
+    (["list"], dict, "one JSON object"), (["list", "boards"], list, "one list of rows"),
+    (["ipibench", "--cores", "2", "--mode", "dry-run", "--iterations", "1"], list, "one list of rows"),
+])
+def test_help_says_what_json_is(crosscall, words, kind, name):
+    code, out, _ = crosscall(*words, "--json")
+    assert code == 0 and type(json.loads(out)) is kind
+    assert f"{name}, " in " ".join(crosscall(words[0], "--help")[1].split())
+
+
 # --- run ------------------------------------------------------------------------------------------------------------
 
 
