@@ -28,8 +28,8 @@ _DELAY, _DELAYS = "0..100", 4
 
 @dataclass(frozen=True)
 class Point:
-    """Where to measure a latency. memory : name of the memory model; None: the machine's.  settings : (name, value) of each swept
-    ``--set``."""
+    """Where to measure a latency. memory : name of the memory model; None: the machine's.  settings : (name, value) of each
+    ``--sweep``."""
 
     protocol: str
     memory: str | None
@@ -102,11 +102,10 @@ def bench_latency(points, *, calls, seed=0, assignments=(), engine=None, progres
 
 
 def _prepared(point, calls, seed, assignments):
-    chosen = [f"{name}={value}" for name, value in point.settings]
-    if point.memory is not None:
-        chosen.append(memory_assignment(point.memory))
+    memory = () if point.memory is None else (memory_assignment(point.memory),)
     return prepare("latency.toml", text=point.scenario(calls), protocol=point.protocol, seed=seed,
-                   assignments=(*assignments, *chosen)).under(max_clocks=ENDLESS)
+                   assignments=(*assignments, *memory), sweep=[f"{name}={value}" for name, value in point.settings],
+                   ).under(max_clocks=ENDLESS)
 
 
 def _row(point, calls, result):
