@@ -6,6 +6,7 @@ from collections import Counter
 from rtl.memory.port import MemoryModel
 from sim.calls import CallTracker
 from sim.oracles import ORACLES
+from sim.oracles.oracle import listed
 from sim.timeline import Timeline
 from sim.watchdog import Watchdog
 from sim.waves.reader import read_records, refusing
@@ -91,6 +92,5 @@ def _violations(told):
         for part in re.split(r"; (?=[A-Z]+[0-9]*: )", text):
             oracle, _, sentence = part.partition(": ")
             found.append({"oracle": oracle, "clock": clock, "sentence": sentence,
-                          "calls": re.findall(r"\bcall (\d+\.\d+)", sentence),
-                          "cores": [int(core) for core in re.findall(r"\bcore (\d+)", sentence)]})
+                          "calls": list(dict.fromkeys(re.findall(r"\bcall (\d+\.\d+)", sentence))), "cores": listed(sentence)})
     return found

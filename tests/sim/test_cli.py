@@ -224,6 +224,7 @@ def test_report_of_a_vcd_tells_what_was_violated(crosscall):
     assert "0.0 ! " in out, "its call is marked"
     again, = json.loads(crosscall("report", "waves/early-return.vcd", "--json")[1])["violations"]
     assert (again["clock"], again["sentence"], again["calls"]) == (told["clock"], told["sentence"], told["calls"])
+    assert len(set(again["cores"])) == len(again["cores"]), "each is named once"
 
 
 def test_report_of_a_window_knows_who_was_online(crosscall, tmp_path):
