@@ -200,7 +200,7 @@ def report(
         from sim.report.page import check_charts
         check_charts()
     found, timeline = report_of_vcd(file)
-    calls, violations, since = found["calls"], found["violations"], found["since"]
+    calls, violations, since, ending = (found[name] for name in ("calls", "violations", "since", "ending"))
     if html:
         from sim.report.run_page import write_run_page
         page = file.with_suffix(".html")
@@ -209,11 +209,14 @@ def report(
     if since:
         note(f"the waves begin at clock {since}: calls that began before are not known")
     if as_json:
-        print_json({"file": str(file), "window": [since, found["clocks"]], "calls": calls, "violations": violations})
+    if ending is None:
+        note(f"the waves end at clock {found['clocks']}, and the run does not: what happens later is not known")
+        print_json({"file": str(file), "window": [since, found["clocks"]], "ending": ending, "calls": calls,
+                    "violations": violations})
     else:
         from sim.report.table import print_calls, report_console
         console = report_console()
-        print_calls(calls, console, {call for item in violations for call in item["calls"]})
+        print_calls(calls, console, {call for item in violations for call in item["calls"]}, ending=ending)
         console.print(f"\n{found['verdict']}")
         for item in violations:
             console.print(f"  clock {item['clock']}: {item['oracle']}: {item['sentence']}")

@@ -14,7 +14,7 @@ def print_comparison(found):
     if found.difference is None:
         records = "" if found.digest is None else f", and every record ({found.digest:#010x})"
         print(f"equal to the simulation: clock, ending, every word of the arena{records}; so the calls went like this:")
-        print_calls([call.to_json() for call in found.calls], console)
+        print_calls([call.to_json() for call in found.calls], console, ending=found.summary.ending.value)
     else:
         print(f"differs from the simulation: {found.difference}")
 

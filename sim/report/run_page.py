@@ -27,7 +27,7 @@ def write_run_page(path, report, timeline):
         "report": {name: report[name] for name in ("scenario", "clocks", "calls", "violations", "messages")},
         "timeline": _timeline(report, timeline, stories[0][1] if stories else []),
         "traffic": traffic, "stacks": [latency_stack(call) for call in report["calls"]],
-        "calls": _calls(report["calls"]), "tables": [_oracles(report), _words(timeline)],
+        "calls": _calls(report["calls"], report["ending"]), "tables": [_oracles(report), _words(timeline)],
     }
     write_page(path, f"{report['scenario']}: {report['title']}", "\n".join(_body(report, timeline, stories, traffic)), data)
 
@@ -80,9 +80,11 @@ def _body(report, timeline, stories, traffic):
 
 
 def _clocks(report):
-    if report.get("since"):
-        return f"clocks {report['since']} to {report['clocks']} of a run; calls that began before are not known"
-    return f"{report['clocks']} clocks"
+    if report.get("since") or report["ending"] is None:
+        before = "; calls that began before are not known" if report["since"] else ""
+        after = "; what happens later is not known" if report["ending"] is None else ""
+        return f"clocks {report['since']} to {report['clocks']} of a run{before}{after}"
+    return count(report["clocks"], "clock")
 
 
 def _verdict(report, titles):
@@ -122,9 +124,9 @@ def _interrupts(report, traffic):
     yield "sent", "sent for calls", traffic["interrupts"]["sent"]
     yield "saved", "saved: the queue was not empty", traffic["interrupts"]["saved"]
     words = {"sent": "messages sent in all", "delivered": "delivered", "merged": "merged with one that was pending",
-             "refused": "refused", "nobody": "reached no core", "unaccepted": "never accepted"}
-    for name, count in report["messages"].items():
-        yield f"messages-{name}", words[name], count
+             "refused": "refused", "nobody": "reached no core", "unaccepted": "not accepted"}
+    for name, number in report["messages"].items():
+        yield f"messages-{name}", words[name], number
 
 
 # --- drawings -------------------------------------------------------------------------------------------------------
@@ -165,9 +167,9 @@ def _unsent(calls):
                 yield [visit[Stage.NOIPI.text], call["caller"], visit[Stage.HANDLE.text], int(target)]
 
 
-def _calls(calls):
+def _calls(calls, ending):
     """The columns of the table on the terminal, but each of them a number that can be sorted."""
-    columns, rows = call_columns(calls)
+    columns, rows = call_columns(calls, ending)
     return table("calls", "calls", columns, rows, "`at` is the clock of the call, all others are clocks after it: of several "
                  "targets the last one's. Click a row to see the call in the timeline.")
 

@@ -85,7 +85,7 @@ def in_short(violation, calls):
 def _unfinished(core, visit, clock, func):
     if visit["entry"] is None or visit["entry"] > clock:
         return f"Core {core} had not begun {func} by then."
-    end = f"to clock {visit['exit']}" if visit["exit"] is not None else "to the end of the run"
+    end = "on" if visit["exit"] is None else f"to clock {visit['exit']}"
     return f"Core {core} was still running {func} then, from clock {visit['entry']} {end}."
 
 

@@ -19,6 +19,9 @@ _SLOWEST = 5
 #: The ending of a run that is cut off.
 _CUT = "limit"
 #: The oracles without which it is not known what calls owe.
+#: Ending of a run -> what is known of a call that has not returned by then; None: the run goes on after its waves.
+_OPEN = {_CUT: "cut off", None: "not yet"}
+_NEVER = "never"
 _CONTRACT = {"O1", "O2", "O3"}
 #: At most this many violations of each oracle, and unfinished calls, are shown.
 _VIOLATIONS = 3
@@ -53,7 +56,7 @@ def print_report(report, console, *, everything=False):
                   f"seed {report['seed']}: {report['clocks']} clocks, digest {report['digest']}")
     console.print()
     problems = {call for violation in report["violations"] for call in violation["calls"]}
-    print_calls(report["calls"], console, problems, cut=report["ending"] == _CUT)
+    print_calls(report["calls"], console, problems, ending=report["ending"])
     console.print()
     _print_oracles(report, console, everything)
     console.print(_messages(report["messages"]))
@@ -80,13 +83,12 @@ def print_report(report, console, *, everything=False):
 # --- the calls ------------------------------------------------------------------------------------------------------
 
 
-def print_calls(calls, console, problems=frozenset(), *, cut=False):
+def print_calls(calls, console, problems=frozenset(), *, ending):
     """Print a table of calls (``sim.calls.Call.to_json``). ``problems`` : ids of calls with a problem.
 
-    cut : the run was cut off, so a call that has not returned might have.
+    ending : of the run, which says whether a call that has not returned never would have.
     """
-    if cut:
-        calls = [call | {"cut": call["latency"] is None} for call in calls]
+    calls = _known(calls, ending)
     if not calls:
         console.print("no calls")
         return
@@ -104,6 +106,11 @@ def print_calls(calls, console, problems=frozenset(), *, cut=False):
 
 def _print_rows(calls, console, problems):
     """In the widest layout that fits."""
+def _known(calls, ending):
+    """The calls, each with what is known if it has not returned."""
+    return [call | {"open": _OPEN.get(ending, _NEVER)} for call in calls]
+
+
     for layout in _LAYOUTS:
         table = _table([column for column, _ in layout])
         for call in calls:
@@ -186,10 +193,6 @@ def _woken(call):
     return _stage("woken")(call) if call["wait"] else "nowait"
 
 
-def _never(call):
-    return "cut off" if call.get("cut") else "never"
-
-
 _ERRORS = {-6: "ENXIO", -16: "EBUSY", -22: "EINVAL"}
 _LEFT = ("call", "kind", "func", "who -> whom", "wait")
 _CALL = ("call", lambda call: call["id"])
@@ -200,7 +203,7 @@ _WAIT = ("wait", lambda call: "wait" if call["wait"] else "nowait")
 _AT = ("at", lambda call: str(call["stages"]["call"]))
 _QUEUE = ("queue", _stage("queue"))
 _WOKEN = ("woken", _woken)
-_LATENCY = ("latency", lambda call: _number(call["latency"]) if call["latency"] is not None else _never(call))
+_LATENCY = ("latency", lambda call: call["open"] if call["latency"] is None else str(call["latency"]))
 
 #: From wide to narrow: (name of the column, call -> cell).
 _LAYOUTS = (
@@ -215,9 +218,9 @@ _LAYOUTS = (
 _ALL = (_CALL, _KIND, _FUNC, _WHOM, _WAIT, _AT, *_LAYOUTS[1][4:-2], _WOKEN, _LATENCY)
 
 
-def call_columns(calls):
+def call_columns(calls, ending):
     """(titles, a row of cells for each call): the contents of the table, with numbers as numbers and None for missing values."""
-    return [name for name, _ in _ALL], [[_cell(cell(call)) for _, cell in _ALL] for call in calls]
+    return [name for name, _ in _ALL], [[_cell(cell(call)) for _, cell in _ALL] for call in _known(calls, ending)]
 
 
 def _cell(text):
@@ -225,7 +228,7 @@ def _cell(text):
 
 
 def _kinds(calls):
-    table = _table(["kind", "wait", "calls", "never", "min", "median", "max"])
+    table = _table(["kind", "wait", "calls", calls[0]["open"], "min", "median", "max"])
     groups = {}
     for call in calls:
         groups.setdefault((_KIND[1](call), _WAIT[1](call)), []).append(call["latency"])
@@ -282,7 +285,7 @@ def _print_violated(oracle, violations, console):
 def _messages(counts):
     """What happened to the interrupt messages; those that vanished in red."""
     text = Text(f"messages {counts['sent']} sent, {counts['delivered']} delivered")
-    for name, words in (("merged", "merged"), ("refused", "refused"), ("nobody", "to nobody"), ("unaccepted", "never accepted")):
+    for name, words in (("merged", "merged"), ("refused", "refused"), ("nobody", "to nobody"), ("unaccepted", "not accepted")):
         if counts[name]:
             text += Text(f", {counts[name]} {words}", "not bold" if name == "merged" else "bold red")
     return text

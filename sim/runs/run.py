@@ -184,7 +184,7 @@ def _run(prepared, engine, path, window, progress, record, watch):
         violations = observers.finish(outcome)
         if window is not None:
             window = range(window.start, min(window.stop, outcome.clocks))
-            feed.close(outcome.clocks)
+            feed.close(outcome.clocks, outcome.ending)
             write_gtkw(writer)
             write_surfer(writer)
     return Result(prepared, engine.name, outcome.clocks, outcome.ending, tuple(observers.tracker.calls), violations,
