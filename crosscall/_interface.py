@@ -23,7 +23,7 @@ from sim.runs.schedule import read_run
 from sim.runs.settings import memory_assignment
 from sim.scenarios.reader import shipped_scenarios
 from sim.scenarios.text import scenario_text
-from sim.texts import shown
+from sim.texts import count, shown
 from sim.timeline import Timeline
 
 from ._plain import Call, Event, Finding, Hunt, Rows, Span, Violation, Visit
@@ -178,7 +178,7 @@ class Result:
         return path
 
     def __repr__(self) -> str:
-        return f"<Result of {self.scenario}, {self.clocks} clocks: {self.verdict}>"
+        return f"<Result of {self.scenario}, {count(self.clocks, 'clock')}: {self.verdict}>"
 
 
 def _call(report: dict[str, Any]) -> Call:

@@ -40,6 +40,7 @@ from sim.cli.options import (
 from sim.console import note, status
 from sim.engines import check_engine
 from sim.errors import InputError, MissingToolError
+from sim.texts import count
 
 __all__ = ["carry_out", "commands", "remark"]
 
@@ -146,7 +147,7 @@ def _repeat_litmus(this, file, engine, out, as_json):
     if as_json:
         print_json(seen)
     else:
-        print(f"litmus test {seen['name']}, {seen['clocks']} clocks: {seen['shown']}")
+        print(f"litmus test {seen['name']}, {count(seen['clocks'], 'clock')}: {seen['shown']}")
         for what, path in seen["files"].items():
             print(f"  {what:<8}{path}")
     this.check_violation({seen["shown"]: seen["clocks"]}, file=file)
@@ -208,9 +209,9 @@ def report(
         note(f"the page is {page}")
     if since:
         note(f"the waves begin at clock {since}: calls that began before are not known")
-    if as_json:
     if ending is None:
         note(f"the waves end at clock {found['clocks']}, and the run does not: what happens later is not known")
+    if as_json:
         print_json({"file": str(file), "window": [since, found["clocks"]], "ending": ending, "calls": calls,
                     "violations": violations})
     else:

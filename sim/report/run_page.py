@@ -4,6 +4,7 @@ from sim.calls import Stage
 from sim.latency import latency_stack
 from sim.microcode.listing import disassemble, place_of
 from sim.stages import COLOURS, MEANINGS
+from sim.texts import count
 
 from .legend import legend
 from .page import escape, table, write_page
@@ -45,8 +46,8 @@ def _first_of_each(violations):
 def _body(report, timeline, stories, traffic):
     without = f" without {', '.join(report['without'])}" if report["without"] else ""
     yield f"<h1>{escape(report['scenario'])}: {escape(report['title'])}</h1>"
-    yield (f'<p class="dim">protocol {escape(report["protocol"])}{escape(without)}, {report["config"]["n_cores"]} cores, memory '
-           f'{escape(report["memory"])}, seed {report["seed"]}, {_clocks(report)}</p>')
+    yield (f'<p class="dim">protocol {escape(report["protocol"])}{escape(without)}, {count(report["config"]["n_cores"], "core")}, '
+           f'memory {escape(report["memory"])}, seed {report["seed"]}, {_clocks(report)}</p>')
     titles = {item["name"]: item["title"] for item in report["oracles"]}
     yield _verdict(report, titles)
     if stories:

@@ -4,6 +4,7 @@ from pathlib import PurePath
 
 from rtl.events import ApicEvent, Event
 from sim.oracles.oracle import listing
+from sim.texts import count
 
 __all__ = ["INTRODUCTION", "in_short", "story"]
 
@@ -108,7 +109,7 @@ def _completers(call):
 def _targets(call):
     if not (call and call["targets"]):
         return "nobody"
-    return listing(call["targets"]) if len(call["targets"]) <= _MOST_TARGETS else f"{len(call['targets'])} cores"
+    return listing(call["targets"]) if len(call["targets"]) <= _MOST_TARGETS else count(len(call["targets"]), "core")
 
 
 def _step(moment, image, calls, clock):
@@ -127,5 +128,6 @@ def _step(moment, image, calls, clock):
         "routine": None if moment.pc is None else image.routine(moment.pc),
         "label": None if moment.pc is None else image.label(moment.pc),
         "source": line and f"{PurePath(line.file).name}:{line.line}", "text": line and line.text.strip(),
-        "sentence": _SENTENCES[moment.event].format(**words) + (f", {late} clocks later" if late else ""), "after": late > 0,
+        "sentence": _SENTENCES[moment.event].format(**words) + (f", {count(late, 'clock')} later" if late else ""),
+        "after": late > 0,
     }

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sim.console import clear_status, printable
+from sim.texts import count
 
 __all__ = ["call_columns", "print_calls", "print_report", "report_console", "verdict_text"]
 
@@ -18,10 +19,10 @@ MANY_CALLS = 200
 _SLOWEST = 5
 #: The ending of a run that is cut off.
 _CUT = "limit"
-#: The oracles without which it is not known what calls owe.
 #: Ending of a run -> what is known of a call that has not returned by then; None: the run goes on after its waves.
 _OPEN = {_CUT: "cut off", None: "not yet"}
 _NEVER = "never"
+#: The oracles without which it is not known what calls owe.
 _CONTRACT = {"O1", "O2", "O3"}
 #: At most this many violations of each oracle, and unfinished calls, are shown.
 _VIOLATIONS = 3
@@ -52,8 +53,9 @@ def print_report(report, console, *, everything=False):
     """Print the whole report of a run (``sim.runs.run.Result.to_json``). everything : each oracle on a line of its own."""
     console.print(Text(report["scenario"], "bold") + Text(f": {report['title']}", "not bold"))
     without = f" without {', '.join(report['without'])}" if report["without"] else ""
-    console.print(f"protocol {report['protocol']}{without}, {report['config']['n_cores']} cores, memory {report['memory']}, "
-                  f"seed {report['seed']}: {report['clocks']} clocks, digest {report['digest']}")
+    console.print(f"protocol {report['protocol']}{without}, {count(report['config']['n_cores'], 'core')}, "
+                  f"memory {report['memory']}, seed {report['seed']}: {count(report['clocks'], 'clock')}, "
+                  f"digest {report['digest']}")
     console.print()
     problems = {call for violation in report["violations"] for call in violation["calls"]}
     print_calls(report["calls"], console, problems, ending=report["ending"])
@@ -95,7 +97,7 @@ def print_calls(calls, console, problems=frozenset(), *, ending):
     if len(calls) <= MANY_CALLS:
         _print_rows(calls, console, problems)
         return
-    console.print(f"{len(calls)} calls, by kind; latency: from the call to its return, in clocks")
+    console.print(f"{count(len(calls), 'call')}, by kind; latency: from the call to its return, in clocks")
     console.print(_kinds(calls))
     slowest = sorted((call for call in calls if call["latency"] is not None), key=lambda call: -call["latency"])[:_SLOWEST]
     shown = {call["id"] for call in slowest} | problems | {call["id"] for call in calls if call["latency"] is None}
@@ -104,13 +106,13 @@ def print_calls(calls, console, problems=frozenset(), *, ending):
     _print_rows([call for call in calls if call["id"] in shown], console, problems)
 
 
-def _print_rows(calls, console, problems):
-    """In the widest layout that fits."""
 def _known(calls, ending):
     """The calls, each with what is known if it has not returned."""
     return [call | {"open": _OPEN.get(ending, _NEVER)} for call in calls]
 
 
+def _print_rows(calls, console, problems):
+    """In the widest layout that fits."""
     for layout in _LAYOUTS:
         table = _table([column for column, _ in layout])
         for call in calls:
@@ -179,7 +181,7 @@ def _cores(cores):
         else:
             runs.append([core, core])
     text = ",".join(str(low) if low == high else f"{low}-{high}" for low, high in runs)
-    return text if len(text) <= 9 else f"{len(cores)} cores"
+    return text if len(text) <= 9 else count(len(cores), "core")
 
 
 def _whom(call):
@@ -309,11 +311,12 @@ def _verdict(report):
     elif _CONTRACT & set(unjudged):
         text = Text("not judged: ", "bold yellow") + Text("nothing is violated, but what the calls owe is not known")
     else:
-        done = f"{'the only call' if calls == 1 else f'all {calls} calls'} completed" if calls else "there was no call"
+        them = "the only call" if calls == 1 else f"all {count(calls, 'call')}"
+        done = f"{them} completed" if calls else "there was no call"
         text = Text("clean: ", "bold green") + Text(f"{done}, nothing is violated"
                                                     + (f"; not judged: {', '.join(unjudged)}" if unjudged else ""))
     if cut:
-        text += Text(f"; the run was cut off after {report['clocks']} clocks (--max-clocks)")
+        text += Text(f"; the run was cut off after {count(report['clocks'], 'clock')} (--max-clocks)")
     if report["as_expected"]:
         return text + Text(", as expected" if expected else "")
     return text + Text(f"; the scenario expected {', '.join(expected) or 'a clean run'}")

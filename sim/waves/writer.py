@@ -21,6 +21,7 @@ from rtl.probe import tile_probe_layout
 
 from ..errors import InputError
 from ..records import Sources
+from ..texts import count
 from .arena import ArenaSignals, word_names
 from .header import end_mark, header_text
 from .output import OutputFile, OutputStream
@@ -246,7 +247,7 @@ class WaveWriter:
         """The waves end with clock ``end_clock - 1``: the file appears. ending : how the run ended then; empty: it went on."""
         if end_clock <= self.start:
             self.discard()
-            raise InputError(f"the waves start at clock {self.start}, but the run ended after {end_clock} clocks")
+            raise InputError(f"the waves start at clock {self.start}, but the run ended after {count(end_clock, 'clock')}")
         self._advance(end_clock - 1)
         self._flush()
         output = self._output

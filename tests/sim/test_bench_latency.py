@@ -125,7 +125,7 @@ def test_a_violation_is_exit_1_and_said(crosscall, tmp_path):
     code, out, err = crosscall("bench", "latency", "--cores", "3", "--callers", "3", "--targets", "2", "--calls", "32", "--html")
     assert (code, err) == (1, "")
     assert "\n    violated: O12\n" in out
-    assert "1 of 1 points. v4, sc, 3 cores, 3 callers, 2 targets: violated: O12." in (tmp_path / "waves/latency.html").read_text()
+    assert "1 of 1 point. v4, sc, 3 cores, 3 callers, 2 targets: violated: O12." in (tmp_path / "waves/latency.html").read_text()
 
 
 @pytest.mark.parametrize("words, message", [
