@@ -15,7 +15,7 @@ from sim.errors import InputError, MissingToolError
 from sim.events import Namer
 from sim.files import make_folder
 from sim.latency import latency_stack
-from sim.runs.description import MAX_CLOCKS, OfLitmus
+from sim.runs.description import OfLitmus
 from sim.runs.faults import fault as fields_of_fault
 from sim.runs.prepare import ENDLESS, Prepared, load, prepare
 from sim.runs.run import run as run_prepared
@@ -207,7 +207,7 @@ def scenarios() -> list[str]:
 
 def run(scenario: str | Path | Scenario = "demo", *, protocol: str | Path | None = None, cores: int | None = None,
         preset: str | None = None, settings: Mapping[str, int | str] | None = None, memory: str | None = None,
-        without: Iterable[str] = (), seed: int = 0, max_clocks: int = MAX_CLOCKS, patience: int | None = None,
+        without: Iterable[str] = (), seed: int = 0, max_clocks: int | None = None, patience: int | None = None,
         visits: int | None = None, fault: str | None = None, engine: str | None = None, window: range | None = None,
         out: str | Path | None = None, waves: bool = True) -> Result:
     """Run a scenario and judge the run, as ``crosscall run`` does.
@@ -233,7 +233,9 @@ def run(scenario: str | Path | Scenario = "demo", *, protocol: str | Path | None
     """
     _check(max_clocks=max_clocks, window=window)
     prepared = _prepare(scenario, protocol=protocol, cores=cores, preset=preset, settings=settings, memory=memory, without=without,
-                        seed=seed, patience=patience, visits=visits).under(max_clocks=max_clocks, window=window)
+                        seed=seed, patience=patience, visits=visits).under(window=window)
+    if max_clocks is not None:
+        prepared = prepared.under(max_clocks=max_clocks)
     if fault is not None:
         faulty = fields_of_fault(fault, prepared.run.config.n_cores)
         prepared = prepared.under(plan=replace(prepared.run.plan, **faulty))

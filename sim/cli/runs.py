@@ -19,7 +19,7 @@ from sim.cli.options import (
     Everything,
     Fst,
     Html,
-    MaxClocks,
+    Limit,
     Memory,
     NoVcd,
     Out,
@@ -57,7 +57,7 @@ def run(
     memory: Memory = None,
     without: Without = None,
     seed: Seed = 0,
-    max_clocks: MaxClocks = 100_000,
+    max_clocks: Limit = None,
     patience: Patience = None,
     visits: Visits = None,
     fault: Annotated[str | None, typer.Option(metavar="drop|twice|late:CORE:NUMBER[:CLOCKS]", help="Lose, repeat or delay one "
@@ -85,7 +85,7 @@ def run(
     prepared = prepare(scenario, protocol=protocol, cores=cores, preset=preset, assignments=assignments_of(assignments, memory),
                        without=without or (), seed=seed, patience=patience, visits=visits)
     remark(prepared)
-    prepared = prepared.under(max_clocks=max_clocks, window=clocks)
+    prepared = prepared.under(window=clocks, **({} if max_clocks is None else {"max_clocks": max_clocks}))
     if fault is not None:
         from sim.runs.faults import fault as fields_of
         prepared = prepared.under(plan=replace(prepared.run.plan, **fields_of(fault, prepared.run.config.n_cores)))
@@ -168,7 +168,7 @@ def diff(
     assignments: Assignments = None,
     memory: Memory = None,
     seed: Seed = 0,
-    max_clocks: Annotated[int, typer.Option(min=1, help="End each run after this many clocks.")] = 100_000,
+    max_clocks: Limit = None,
     engine: Engine = None,
     as_json: AsJson = False,
 ):

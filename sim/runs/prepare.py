@@ -22,7 +22,7 @@ from sim.spelling import closest
 from sim.texts import integer, read_text
 from sim.watchdog import JUDGES
 
-from .description import OfScenario, Run, contents_digest
+from .description import OfScenario, Run, contents_digest, limit_of
 from .profile import profile_of, room_of
 from .settings import Settings, preset_config, settings
 
@@ -138,7 +138,8 @@ def prepare(name, *, text=None, protocol=None, cores=None, preset=None, assignme
     chosen = settings(scenario, preset=preset or "default", assignments=assignments, sweep=sweep)
     run = Run(subject=OfScenario(scenario=str(name), seed=seed, protocol=str(protocol or scenario.protocol), defines=chosen.defines,
                                  without=tuple(without)),
-              config=chosen.config, straps=chosen.straps, patience=patience, visits=visits)
+              config=chosen.config, straps=chosen.straps, max_clocks=limit_of(chosen.config.n_cores), patience=patience,
+              visits=visits)
     try:
         path = find_protocol(run.subject.protocol)
     except InputError as error:

@@ -123,5 +123,7 @@ def _check_fit(scenario, image, config, arena_words):
     if len(image.words) > config.microcode_depth:
         raise TooManyWords(image, config.microcode_depth)
     if arena_words > config.arena_depth:
+        depth = 1 << ceil_log2(arena_words)
+        larger = f"--set arena_depth={depth}" if depth <= config.MAX_ARENA else "and none has as many: use fewer cores"
         raise InputError(f"the scenario and its protocol need {count(arena_words, 'word')} of arena, but the machine has "
-                         f"{config.arena_depth} (--set arena_depth={1 << ceil_log2(arena_words)})", file=scenario.document.path)
+                         f"{config.arena_depth} ({larger})", file=scenario.document.path)
