@@ -15,7 +15,7 @@ from sim.errors import InputError, MissingToolError
 from sim.events import Namer
 from sim.files import make_folder
 from sim.latency import latency_stack
-from sim.runs.description import MAX_CLOCKS, OfLitmus
+from sim.runs.description import OfLitmus
 from sim.runs.faults import fault as fields_of_fault
 from sim.runs.holds import read_holds, with_holds
 from sim.runs.prepare import ENDLESS, Prepared, load, prepare
@@ -24,7 +24,7 @@ from sim.runs.schedule import read_run
 from sim.runs.settings import memory_assignment
 from sim.scenarios.reader import shipped_scenarios
 from sim.scenarios.text import scenario_text
-from sim.texts import shown
+from sim.texts import count, shown
 from sim.timeline import Timeline
 
 from ._plain import Call, Event, Finding, Hunt, Rows, Span, Violation, Visit
@@ -181,7 +181,7 @@ class Result:
         return path
 
     def __repr__(self) -> str:
-        return f"<Result of {self.scenario}, {self.clocks} clocks: {self.verdict}>"
+        return f"<Result of {self.scenario}, {count(self.clocks, 'clock')}: {self.verdict}>"
 
 
 def _call(report: dict[str, Any]) -> Call:
@@ -210,7 +210,7 @@ def scenarios() -> list[str]:
 
 def run(scenario: str | Path | Scenario = "demo", *, protocol: str | Path | None = None, cores: int | None = None,
         preset: str | None = None, settings: Mapping[str, int | str] | None = None, memory: str | None = None,
-        without: Iterable[str] = (), seed: int = 0, max_clocks: int = MAX_CLOCKS, patience: int | None = None,
+        without: Iterable[str] = (), seed: int = 0, max_clocks: int | None = None, patience: int | None = None,
         visits: int | None = None, fault: str | None = None, holds: Iterable[str] = (), engine: str | None = None,
         window: range | None = None, out: str | Path | None = None, waves: bool = True) -> Result:
     """Run a scenario and judge the run, as ``crosscall run`` does.
@@ -237,7 +237,9 @@ def run(scenario: str | Path | Scenario = "demo", *, protocol: str | Path | None
     """
     _check(max_clocks=max_clocks, window=window, holds=holds)
     prepared = _prepare(scenario, protocol=protocol, cores=cores, preset=preset, settings=settings, memory=memory, without=without,
-                        seed=seed, patience=patience, visits=visits).under(max_clocks=max_clocks, window=window)
+                        seed=seed, patience=patience, visits=visits).under(window=window)
+    if max_clocks is not None:
+        prepared = prepared.under(max_clocks=max_clocks)
     if fault is not None:
         faulty = fields_of_fault(fault, prepared.run.config.n_cores)
         prepared = prepared.under(plan=replace(prepared.run.plan, **faulty))

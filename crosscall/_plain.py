@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Generic, TypeVar, overload
 
+from sim.texts import count
+
 __all__ = ["Call", "Event", "Finding", "Hunt", "Row", "Rows", "Span", "Violation", "Visit"]
 
 
@@ -59,7 +61,7 @@ class Rows(Sequence[R], Generic[R]):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"<{len(self)} rows of {self._kind.__name__}>"
+        return f"<{count(len(self), 'row')} of {self._kind.__name__}>"
 
     def columns(self) -> dict[str, list[Any]]:
         """Name of the column -> its values, one for each row. None: there is no such value."""

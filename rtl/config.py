@@ -72,6 +72,8 @@ class MachineConfig:
 
     #: A cpumask is one word. More cores need masks of several words: the sources then walk them, and records carry one at a time.
     MAX_CORES = 64
+    #: The largest ``arena_depth``.
+    MAX_ARENA = 1 << 15
     #: Words at the bottom of the arena that fault when accessed, so that a field of a NULL pointer is caught.
     NULL_WORDS = 16
 
@@ -83,7 +85,7 @@ class MachineConfig:
         _check("stack_depth", self.stack_depth, "a power of two from 16 to 1024",
                lambda v: _power_of_two(v) and 16 <= v <= 1024)
         _check("arena_depth", self.arena_depth, "a power of two from 64 to 32768",
-               lambda v: _power_of_two(v) and 64 <= v <= 1 << 15)
+               lambda v: _power_of_two(v) and 64 <= v <= self.MAX_ARENA)
         _check("store_buffer_depth", self.store_buffer_depth, "from 0 to 8", lambda v: 0 <= v <= 8)
         _check("n_banks", self.n_banks, "a power of two from 1 to 16", lambda v: _power_of_two(v) and v <= 16)
         _check("n_vectors", self.n_vectors, "a power of two from 16 to 256",
@@ -125,10 +127,11 @@ class MachineConfig:
 
     def with_cores(self, n_cores: int) -> "MachineConfig":
         """The same machine with another number of cores: the narrowest ``xlen`` that holds its cpumask, but no narrower
-        than now, and an arena of at least 256 words a core."""
+        than now, and an arena of at least 256 words a core, and 16 for each pair of cores: some protocols have a csd for each."""
         _check("n_cores", n_cores, f"from 1 to {self.MAX_CORES}", lambda v: 1 <= v <= self.MAX_CORES)
         xlen = next(width for width in (16, 32, 64) if width >= max(n_cores, self.xlen))
-        return replace(self, n_cores=n_cores, xlen=xlen, arena_depth=max(self.arena_depth, 1 << ceil_log2(256 * n_cores)))
+        depth = min(1 << ceil_log2(n_cores * max(256, 16 * n_cores)), self.MAX_ARENA)
+        return replace(self, n_cores=n_cores, xlen=xlen, arena_depth=max(self.arena_depth, depth))
 
 
 #: The defaults of the parts that a small board may leave out: all of them.

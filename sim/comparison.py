@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from statistics import mean
 
 from sim.engines.spec import EngineSpec
-from sim.runs.description import MAX_CLOCKS
 from sim.runs.holds import read_holds, with_holds
 from sim.runs.prepare import prepare
 from sim.runs.run import Result, run
@@ -78,11 +77,12 @@ def _order(name):
     return int(ordinal), int(caller)
 
 
-def compare(left, right, scenario, *, holds=(), engine=None, max_clocks=MAX_CLOCKS, tell=lambda line: None, **options):
+def compare(left, right, scenario, *, holds=(), engine=None, max_clocks=None, tell=lambda line: None, **options):
     """The Comparison of two protocols. options : as ``sim.runs.prepare.prepare`` takes them. Raises InputError.
 
     holds : on both sides, as ``sim.runs.holds.read_hold`` takes them."""
-    both = [prepare(scenario, protocol=protocol, **options).under(max_clocks=max_clocks) for protocol in (left, right)]
+    limits = {} if max_clocks is None else {"max_clocks": max_clocks}
+    both = [prepare(scenario, protocol=protocol, **options).under(**limits) for protocol in (left, right)]
     held = [read_holds(prepared, holds) for prepared in both]
     return Comparison(*(_side(prepared, here, engine, tell) for prepared, here in zip(both, held, strict=True)))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .errors import InputError
 
-__all__ = ["decode", "integer", "nested", "read_json", "read_text", "shown"]
+__all__ = ["count", "decode", "integer", "nested", "read_json", "read_text", "shown"]
 
 #: The most characters of a value in a message.
 _LONGEST = 60
@@ -72,6 +72,12 @@ def integer(text):
         if not re.fullmatch(r"\s*[+-]?\d+(_\d+)*\s*", text):
             raise
         return -_TOO_LARGE if "-" in text else _TOO_LARGE
+
+
+def count(number, noun, names=""):
+    """``1 core``, ``2 operands (rd, b)``, ``no entries``."""
+    many = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return (f"{number} {noun}" if number == 1 else f"{number or 'no'} {many}") + (f" ({names})" if names else "")
 
 
 def shown(value):

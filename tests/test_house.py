@@ -5,6 +5,7 @@ import importlib
 import pkgutil
 import re
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import crosscall
 import rtl
 import sim
 from sim.cli import app
+from sim.texts import count
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = (crosscall, rtl, sim)
@@ -71,6 +73,31 @@ def private_parts(path):
         else:
             continue
         yield from (name for name in names if name.split(".")[0] == "amaranth" and "._" in name)
+
+
+def numbers_before_plurals(tree, plurals):
+    """The texts in which one of these words follows a number that may be 1; constants and numbers with commas are not."""
+    for node in ast.walk(tree):
+        for number, text in pairwise(node.values) if isinstance(node, ast.JoinedStr) else ():
+            if (isinstance(number, ast.FormattedValue) and number.format_spec is None and isinstance(text, ast.Constant)
+                    and any(name.id != name.id.upper() for name in ast.walk(number) if isinstance(name, ast.Name))
+                    and re.match(rf" ({'|'.join(plurals)})(?! itself|[\w/])", text.value)):
+                yield f"line {node.lineno}: {ast.unparse(number)}{text.value}"
+
+
+def test_one_is_singular():
+    """Each word that is counted somewhere is counted by ``sim.texts.count`` everywhere."""
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for folder in ("sim", "crosscall")
+             for path in sorted((ROOT / folder).rglob("*.py"))}
+    nouns = {ast.literal_eval(node.args[1]) for tree in trees.values() for node in ast.walk(tree)
+             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "count" and node.args[1:]
+             and isinstance(node.args[1], ast.Constant)}
+    assert {"core", "clock", "call", "run"} <= nouns
+    plurals = [count(2, noun).partition(" ")[2] for noun in sorted(nouns)]
+    assert not {path.name: found for path, tree in trees.items() if (found := list(numbers_before_plurals(tree, plurals)))}
+    page = (ROOT / "sim/report/page.js").read_text(encoding="utf-8")
+    assert not re.findall(rf"}} (?:{'|'.join(plurals)})(?![\w/])", page)
+    assert (count(1, "entry"), count(2, "entry"), count(0, "core")) == ("1 entry", "2 entries", "no cores")
 
 
 def test_what_amaranth_keeps_private_has_one_door():

@@ -19,6 +19,7 @@ from sim.runs.prepare import ENDLESS, prepare
 from sim.runs.run import run
 from sim.runs.settings import memory_assignment
 from sim.scenarios.text import scenario_text
+from sim.texts import count
 
 __all__ = ["Point", "bench_latency", "points_of"]
 
@@ -28,8 +29,8 @@ _DELAY, _DELAYS = "0..100", 4
 
 @dataclass(frozen=True)
 class Point:
-    """Where to measure a latency. memory : name of the memory model; None: the machine's.  settings : (name, value) of each swept
-    ``--set``."""
+    """Where to measure a latency. memory : name of the memory model; None: the machine's.  settings : (name, value) of each
+    ``--sweep``."""
 
     protocol: str
     memory: str | None
@@ -42,7 +43,7 @@ class Point:
         """The text of the scenario in which each caller makes this many calls."""
         repeats = [calls // _DELAYS + (number < calls % _DELAYS) for number in range(min(calls, _DELAYS))]
         return scenario_text({
-            "title": f"{self.callers} callers, {self.targets} targets", "cores": self.cores,
+            "title": f"{count(self.callers, 'caller')}, {count(self.targets, 'target')}", "cores": self.cores,
             "program": [{"cores": [caller], "commands": [
                 {"call": "many", "mask": self._targets(caller), "func": "nop", "wait": True, "delay": _DELAY, "repeat": repeat}
                 for repeat in repeats]} for caller in range(self.callers)],
@@ -90,8 +91,8 @@ def bench_latency(points, *, calls, seed=0, assignments=(), engine=None, progres
     rows, machine, started = [], None, monotonic()
     for number, (point, prepared) in enumerate(zip(points, ready, strict=True)):
         left = f"; about {(monotonic() - started) / number * (len(points) - number):.0f} s to go" if number else ""
-        where = (f"point {number + 1} of {len(points)}: {point.protocol}, {point.cores} cores, {point.callers} callers, "
-                 f"{point.targets} targets")
+        size = (count(getattr(point, f"{noun}s"), noun) for noun in ("core", "caller", "target"))
+        where = f"point {number + 1} of {len(points)}: {', '.join([point.protocol, *size])}"
         if machine is None or machine.config != prepared.run.config:
             progress(f"{where}, building the machine{left}")
             machine = EngineSpec(prepared.run.config, engine).make(tell)
@@ -102,11 +103,10 @@ def bench_latency(points, *, calls, seed=0, assignments=(), engine=None, progres
 
 
 def _prepared(point, calls, seed, assignments):
-    chosen = [f"{name}={value}" for name, value in point.settings]
-    if point.memory is not None:
-        chosen.append(memory_assignment(point.memory))
+    memory = () if point.memory is None else (memory_assignment(point.memory),)
     return prepare("latency.toml", text=point.scenario(calls), protocol=point.protocol, seed=seed,
-                   assignments=(*assignments, *chosen)).under(max_clocks=ENDLESS)
+                   assignments=(*assignments, *memory), sweep=[f"{name}={value}" for name, value in point.settings],
+                   ).under(max_clocks=ENDLESS)
 
 
 def _row(point, calls, result):

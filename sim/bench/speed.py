@@ -19,6 +19,7 @@ from sim.engines.spec import EngineSpec
 from sim.errors import MissingToolError
 from sim.runs.plan import Plan
 from sim.runs.prepare import ENDLESS, prepare
+from sim.texts import count
 
 __all__ = ["CONTENDERS", "bench_speed"]
 
@@ -142,17 +143,17 @@ def bench_speed(cores, *, engines=tuple(CONTENDERS), seconds=5.0, progress=lambd
         prepared = prepare(_WORKLOAD, cores=n_cores)
         contenders = {}
         for name in engines:
-            progress(f"building {name} for {n_cores} cores")
+            progress(f"building {name} for {count(n_cores, 'core')}")
             before = cpu_seconds()
             try:
                 engine = _make(name, prepared.settings.config)
             except MissingToolError as error:
-                tell(f"without {name} at {n_cores} cores: {error}")
+                tell(f"without {name} at {count(n_cores, 'core')}: {error}")
                 continue
             if name == "pysim":
                 engine.build_seconds = cpu_seconds() - before
             contenders[name] = CONTENDERS[name](engine, prepared)
-        progress(f"comparing at {n_cores} cores")
+        progress(f"comparing at {count(n_cores, 'core')}")
         checks.append(_check(contenders, n_cores, max(100, _AGREE // n_cores), [PLAIN]))
         native = {name: one for name, one in contenders.items() if name != "pysim"}
         checks.append(_check(native, n_cores, _AGREE_LATER // n_cores, [PLAIN]))
@@ -165,7 +166,8 @@ def bench_speed(cores, *, engines=tuple(CONTENDERS), seconds=5.0, progress=lambd
         for number in range(_SLICES):
             for name, contender in contenders.items():
                 left = seconds * len(contenders) * (len(cores) - position - number / _SLICES)
-                progress(f"{name} at {n_cores} cores, slice {number + 1} of {_SLICES}; about {left:.0f} s to go, without builds")
+                progress(f"{name} at {count(n_cores, 'core')}, slice {number + 1} of {_SLICES}; about {left:.0f} s to go, "
+                         "without builds")
                 speeds[name].append(contender.slice(seconds / _SLICES))
         rows += [{"engine": name, "cores": n_cores, "runs_at_once": contender.runs,
                   "clocks_per_second": round(median(speeds[name])), "build_seconds": round(contender.build_seconds, 2)}

@@ -16,6 +16,7 @@ from rtl.boards.clocking import Clocking
 from rtl.config import MachineConfig
 from sim.errors import InputError
 from sim.spelling import closest
+from sim.texts import count
 
 __all__ = ["BoardInfo", "all_boards", "find_board"]
 
@@ -170,7 +171,7 @@ def _info(name, kind):
         elif ("uart", 0) not in platform.resources:
             info["reason"] = "it has no UART, and no pins for one are known here"
         elif info["cells"] is not None and info["cells"] < 5000:
-            info["reason"] = f"its {info['cells']} logic cells are too few for two cores"
+            info["reason"] = f"its {count(info['cells'], 'logic cell')} are too few for two cores"
     cores = known.cores if name in _KNOWN else 4 if (info["cells"] or 0) > 20_000 else _CORES
     machine = dict(known.machine) if name in _KNOWN else dict(_SMALL) if info["family"] == "ice40" else {}
     return BoardInfo(name, kind, cores=cores, machine=machine, **info)

@@ -9,6 +9,7 @@ from rtl.boards.wire import Operation
 from rtl.check.room import Room
 from rtl.config import MachineConfig
 from sim.export import with_assignments
+from sim.texts import count
 
 from .hunt import hunt
 from .link import BoardError, open_port
@@ -64,7 +65,7 @@ def simulate(cores, assignments, hunter, digest):
     master, slave = os.openpty()
     try:
         tty.setraw(slave)
-        print(f"a board with {config.n_cores} cores is at {os.ttyname(slave)}; end it with Ctrl-C", flush=True)
+        print(f"a board with {count(config.n_cores, 'core')} is at {os.ttyname(slave)}; end it with Ctrl-C", flush=True)
         serve(board, master)
     finally:
         for end in (master, slave):

@@ -10,6 +10,7 @@ from sim.records import Digest, Sources
 from sim.runs.prepare import prepare
 from sim.runs.run import run as observe
 from sim.scenarios.contents import TooManyWords
+from sim.texts import count
 
 from .session import Summary
 
@@ -124,7 +125,8 @@ class _Digesting:
 def difference_of(summary, arena, expected, image):
     """The first difference of a board's run from the Outcome of the simulation, or None."""
     if summary.running:
-        return f"the board has run for {summary.clock} clocks and continues; the simulation ended at clock {expected.clocks}"
+        ran = count(summary.clock, "clock")
+        return f"the board has run for {ran} and continues; the simulation ended at clock {expected.clocks}"
     if (summary.clock, summary.ending) != (expected.clocks, expected.ending):
         return (f"the board's run ended at clock {summary.clock} ({summary.ending.value}), the simulation's at clock "
                 f"{expected.clocks} ({expected.ending.value})")

@@ -36,6 +36,7 @@ from sim.cli.runs import remark
 from sim.console import note, status
 from sim.engines import check_engine
 from sim.errors import InputError
+from sim.texts import count
 
 __all__ = ["commands"]
 
@@ -87,8 +88,8 @@ def hunt(
     with status() as show:
         this = Hunt(prepared, ignore=ignore or (), oracles=oracles, out=out, engine=engine, processes=processes, cluster=cluster,
                     tell=note, found=(lambda finding: None) if as_json else print_finding,
-                    progress=lambda runs, clocks, past, count: show(f"{runs} schedules, {clocks} clocks, {past:.0f} s, "
-                                                                    f"{count} at work"))
+                    progress=lambda runs, clocks, past, workers: show(f"{count(runs, 'schedule')}, {count(clocks, 'clock')}, "
+                                                                      f"{past:.0f} s, {workers} at work"))
         remark(prepared)
         report = this.run(runs=runs, first=first or 0, seconds=seconds, resume=resume)
     if html:
@@ -271,7 +272,8 @@ def mutate(
     with status() as show:
         campaign = Campaign(protocol, scenarios=tuple(scenario or ()), runs=runs, first=first, boot=boot, only=only,
                             everything=everything, sample=sample, seed=seed, out=out, processes=processes,
-                            progress=lambda done, of, killed, past: show(f"{done} of {of} mutants, {killed} killed, {past:.0f} s"))
+                            progress=lambda done, of, killed, past: show(f"{done} of {count(of, 'mutant')}, {killed} killed, "
+                                                                         f"{past:.0f} s"))
         report = campaign.run(resume=resume)
     if as_json:
         print_json(report.to_json())

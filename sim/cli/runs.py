@@ -20,7 +20,7 @@ from sim.cli.options import (
     Fst,
     Holds,
     Html,
-    MaxClocks,
+    Limit,
     Memory,
     NoVcd,
     Out,
@@ -41,6 +41,7 @@ from sim.cli.options import (
 from sim.console import note, status
 from sim.engines import check_engine
 from sim.errors import InputError, MissingToolError
+from sim.texts import count
 
 __all__ = ["carry_out", "commands", "remark"]
 
@@ -57,7 +58,7 @@ def run(
     memory: Memory = None,
     without: Without = None,
     seed: Seed = 0,
-    max_clocks: MaxClocks = 100_000,
+    max_clocks: Limit = None,
     patience: Patience = None,
     visits: Visits = None,
     fault: Annotated[str | None, typer.Option(metavar="drop|twice|late:CORE:NUMBER[:CLOCKS]", help="Lose, repeat or delay one "
@@ -87,7 +88,7 @@ def run(
     prepared = prepare(scenario, protocol=protocol, cores=cores, preset=preset, assignments=assignments_of(assignments, memory),
                        without=without or (), seed=seed, patience=patience, visits=visits)
     remark(prepared)
-    prepared = prepared.under(max_clocks=max_clocks, window=clocks)
+    prepared = prepared.under(window=clocks, **({} if max_clocks is None else {"max_clocks": max_clocks}))
     if fault is not None:
         from sim.runs.faults import fault as fields_of
         prepared = prepared.under(plan=replace(prepared.run.plan, **fields_of(fault, prepared.run.config.n_cores)))
@@ -150,7 +151,7 @@ def _repeat_litmus(this, file, engine, out, as_json):
     if as_json:
         print_json(seen)
     else:
-        print(f"litmus test {seen['name']}, {seen['clocks']} clocks: {seen['shown']}")
+        print(f"litmus test {seen['name']}, {count(seen['clocks'], 'clock')}: {seen['shown']}")
         for what, path in seen["files"].items():
             print(f"  {what:<8}{path}")
     this.check_violation({seen["shown"]: seen["clocks"]}, file=file)
@@ -172,7 +173,7 @@ def diff(
     memory: Memory = None,
     seed: Seed = 0,
     hold: Holds = None,
-    max_clocks: Annotated[int, typer.Option(min=1, help="End each run after this many clocks.")] = 100_000,
+    max_clocks: Limit = None,
     engine: Engine = None,
     as_json: AsJson = False,
 ):
@@ -205,7 +206,7 @@ def report(
         from sim.report.page import check_charts
         check_charts()
     found, timeline = report_of_vcd(file)
-    calls, violations, since = found["calls"], found["violations"], found["since"]
+    calls, violations, since, ending = (found[name] for name in ("calls", "violations", "since", "ending"))
     if html:
         from sim.report.run_page import write_run_page
         page = file.with_suffix(".html")
@@ -213,12 +214,15 @@ def report(
         note(f"the page is {page}")
     if since:
         note(f"the waves begin at clock {since}: calls that began before are not known")
+    if ending is None:
+        note(f"the waves end at clock {found['clocks']}, and the run does not: what happens later is not known")
     if as_json:
-        print_json({"file": str(file), "window": [since, found["clocks"]], "calls": calls, "violations": violations})
+        print_json({"file": str(file), "window": [since, found["clocks"]], "ending": ending, "calls": calls,
+                    "violations": violations})
     else:
         from sim.report.table import print_calls, report_console
         console = report_console()
-        print_calls(calls, console, {call for item in violations for call in item["calls"]})
+        print_calls(calls, console, {call for item in violations for call in item["calls"]}, ending=ending)
         console.print(f"\n{found['verdict']}")
         for item in violations:
             console.print(f"  clock {item['clock']}: {item['oracle']}: {item['sentence']}")

@@ -201,7 +201,7 @@ class NativeEngine(Engine):
     @staticmethod
     def _check(moved, count, memory):
         if moved != count:
-            raise ValueError(f"{count} words do not fit memory {memory}, which has fewer")
+            raise ValueError(f"memory {memory} has fewer words than {count}")
 
     def _set(self, control, port, value):
         for number, (name, low, width) in enumerate(self._inputs):

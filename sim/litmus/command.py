@@ -12,6 +12,7 @@ from rich.console import Console
 
 from sim.errors import InputError
 from sim.report.table import report_console
+from sim.texts import count
 from sim.workers.processes import Workers
 
 from .collection import Notebook, entries
@@ -181,8 +182,8 @@ class _Work:
             except InputError:
                 continue
             kinds[test.n_cores, test.xlen] += 1
-        for kind, count in kinds.items():
-            if count > 1:
+        for kind, tests in kinds.items():
+            if tests > 1:
                 self._runner.prepare(*kind)
 
 
@@ -227,10 +228,10 @@ def _print_result(result, console):
 def _print_summary(report, console):
     counts = ", ".join(f"{report.count(verdict)} {verdict.value}" for verdict in Verdict)
     refused = f", {len(report.refused)} refused" if report.refused else ""
-    console.print(f"memory {report.model.value}, {report.runs} runs each, seed {report.seed}: {counts}{refused}")
+    console.print(f"memory {report.model.value}, {count(report.runs, 'run')} each, seed {report.seed}: {counts}{refused}")
     if len(report.refused) > 1:
-        for reason, count in report.reasons.items():
-            console.print(f"{count:>8} refused: {reason}")
+        for reason, number in report.reasons.items():
+            console.print(f"{number:>8} refused: {reason}")
 
 
 @contextmanager

@@ -285,7 +285,7 @@ def _with_waves(program, run, engine, path):
     with WaveWriter(files["waves"], program.config, program.image, arena=job.contents.arena, meta=meta, start=window.start,
                     comment=f"litmus test {name}") as writer:
         outcome = engine.run(job, sink=_Shown(writer, window), probe=window)
-        writer.close(min(window.stop, outcome.clocks))
+        writer.close(min(window.stop, outcome.clocks), outcome.ending.value if outcome.clocks <= window.stop else "")
         write_gtkw(writer)
         write_surfer(writer)
     return outcome, files

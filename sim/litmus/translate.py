@@ -14,6 +14,7 @@ from sim.engines.engine import Contents
 from sim.errors import InputError
 from sim.microcode.assembler import assemble
 from sim.microcode.image import Image
+from sim.texts import count
 
 from .instructions import JUMPS
 from .registers import CORE_REGISTERS, allocate
@@ -163,8 +164,8 @@ class _Translator:
         try:
             return machine_config(test.n_cores, test.xlen, microcode=microcode, arena=arena, stack=stack)
         except ValueError as problem:
-            raise InputError(f"no machine is large enough: the test needs {microcode} words of microcode, {arena} of memory "
-                             f"and {stack} of stack, and {problem}", file=test.path) from None
+            raise InputError(f"no machine is large enough: the test needs {count(microcode, 'word')} of microcode, {arena} of "
+                             f"memory and {stack} of stack, and {problem}", file=test.path) from None
 
     def _lines(self):
         test = self._test

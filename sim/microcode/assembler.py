@@ -21,12 +21,12 @@ from rtl.core.microword import IMMEDIATE_BITS, MEMORY_OPS, OPERATIONS, TARGET_BI
 from rtl.events import Event
 from sim.errors import InputError
 from sim.spelling import closest
-from sim.texts import read_text
+from sim.texts import count, read_text
 
 from . import syntax
 from .events import EVENTS, SIGNATURES
 from .image import Image, Line
-from .names import FENCES, REGISTERS, Bound, Call, Names, Scope, Symbol, count
+from .names import FENCES, REGISTERS, Bound, Call, Names, Scope, Symbol
 from .roles import CALLS, ROLES, Kind, Role
 from .syntax import Source, first_token
 

@@ -2,6 +2,7 @@
 
 from rtl.core.microword import MEMORY_OPS, TARGET_BITS, MicroWord, Op
 from rtl.events import Event
+from sim.texts import count
 
 from .assembler import forms
 from .events import SIGNATURES
@@ -140,8 +141,8 @@ def listing(image):
     """The whole image, line by line: program, labels, arena, structs, names."""
     lines = [
         f"{image.title}",
-        f"for {image.n_cores} core{'s' if image.n_cores > 1 else ''} of {image.xlen} bits",
-        f"needs {len(image.words)} of {1 << TARGET_BITS} words of microcode, {image.heap} words of arena",
+        f"for {count(image.n_cores, 'core')} of {image.xlen} bits",
+        f"needs {len(image.words)} of {1 << TARGET_BITS} words of microcode, {count(image.heap, 'word')} of arena",
         "",
         *_program(image),
         *_table("labels", ((f"{address:03x}", name) for name, address in image.symbols.items())),

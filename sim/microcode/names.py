@@ -13,13 +13,14 @@ from rtl.config import MachineConfig
 from rtl.core.microword import ENTRY_INTERRUPT, ENTRY_RESET, Fence, MicroWord
 from rtl.events import Whom, contract_layout
 from sim.spelling import closest
+from sim.texts import count
 
 from . import syntax
 from .image import Field, ObjectType, StoredObject
 from .roles import Kind, Part
 from .syntax import Source, first_token
 
-__all__ = ["APIC_REGISTERS", "FENCES", "PREDEFINED", "REGISTERS", "Bound", "Call", "Names", "Scope", "Symbol", "count"]
+__all__ = ["APIC_REGISTERS", "FENCES", "PREDEFINED", "REGISTERS", "Bound", "Call", "Names", "Scope", "Symbol"]
 
 #: Names from the hardware.
 REGISTERS = {f"r{number}": number for number in range(1 << data.Layout.cast(MicroWord)["rd"].width)}
@@ -147,11 +148,6 @@ class _Object(NamedTuple):
     percpu: bool
     #: Bound start values, or None.
     start: tuple | None
-
-
-def count(number, noun, names=""):
-    """``2 operands (rd, b)``."""
-    return (f"{number} {noun}" if number == 1 else f"{number or 'no'} {noun}s") + (f" ({names})" if names else "")
 
 
 class Names:
@@ -366,7 +362,7 @@ class Names:
                 offsets[str(member.name)] = size
                 size += self._size(member)
             if size > _MAX_ARENA:
-                raise struct.scope.error(f"the struct {name} has {size} words, more than any arena", struct.name)
+                raise struct.scope.error(f"the struct {name} has {count(size, 'word')}, more than any arena", struct.name)
             struct.offsets, struct.size, struct.measuring = offsets, size, False
         return struct
 
@@ -448,7 +444,7 @@ class Names:
         heap = base + (self.n_cores << shift if block else 0)
         if heap > _MAX_ARENA:
             raise item.declared.scope.error(
-                f"with the objects of {self.n_cores} cores the arena has more than {_MAX_ARENA} words", item.declared.name)
+                f"with the objects of {count(self.n_cores, 'core')} the arena has more than {_MAX_ARENA} words", item.declared.name)
         self.percpu_base.value, self.percpu_shift.value = base, shift
         for name, item in self.objects.items():
             if item.percpu:

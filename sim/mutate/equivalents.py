@@ -4,6 +4,7 @@ import re
 
 from sim.microcode.assembler import SOURCES
 from sim.scenarios.document import Document
+from sim.texts import count
 
 __all__ = ["Equivalents", "equivalents_of"]
 
@@ -95,7 +96,7 @@ class _Entry:
         if not here:
             raise self._table.refusal("line", "does not match any line with mutants"
                                       + (f" in {self._routine}" if self._routine else "")
-                                      + (f", or not {self._nth} times" if self._nth else ""))
+                                      + (f", or not {count(self._nth, 'time')}" if self._nth else ""))
         for item, pattern in self._whats.items():
             if not any(pattern.fullmatch(mutant.what) for mutant in here):
                 raise self._table.refusal("mutants", f'has "{item}", but the line has no such mutant '

@@ -21,6 +21,7 @@ from sim.runs.monitor import ORACLES_OF_FLAG, proven
 from sim.runs.prepare import Prepared, prepare
 from sim.runs.run import run
 from sim.scenarios.reader import shipped_scenarios
+from sim.texts import count
 
 from .mutants import Mutant, mutants_of
 
@@ -243,7 +244,7 @@ class Judge:
             return Verdict(first.oracle, scenario.name, setting.memory, None, first.sentence), set()
         if result.ending is Ending.LIMIT:
             return Verdict(_ENDLESS, scenario.name, setting.memory, None,
-                           f"does not end within {result.clocks} clocks; the protocol takes {normal.clocks}"), set()
+                           f"does not end within {count(result.clocks, 'clock')}; the protocol takes {normal.clocks}"), set()
         return None, normal.oracles - oracles if normal.as_expected else set()
 
     def _run(self, setting, prepared, limit):
@@ -285,7 +286,7 @@ class _Hunt:
             if new:
                 flag = min(new, key=flags.get)
                 return self._verdict(flag, f"the Monitor flags {flag} at clock {flags[flag]}" if flag != _ENDLESS else
-                                     f"does not end within {outcome.clocks} clocks")
+                                     f"does not end within {count(outcome.clocks, 'clock')}")
         return self._compare() if self._done == len(self._judge.numbers) else None
 
     def _compare(self):
@@ -294,10 +295,10 @@ class _Hunt:
         for flag in self._judge.own_flags(self._setting):
             here, there = len(self._shown.get(flag, ())), normal[flag]
             if _more_often(here, there):
-                return self._verdict(flag, f"the Monitor flags {flag} in {here} of {of} runs, of the protocol in {there}")
+                return self._verdict(flag, f"the Monitor flags {flag} in {here} of {count(of, 'run')}, of the protocol in {there}")
             missing = self.missing & set(ORACLES_OF_FLAG.get(flag, ()))
             if missing and not here and _more_often(there, here):
-                sentence = f"{min(missing)} is expected, but comes neither in the run nor in any of {of} schedules"
+                sentence = f"{min(missing)} is expected, but comes neither in the run nor in any of {count(of, 'schedule')}"
                 return replace(self._verdict(flag, f"{sentence}; the protocol shows it in {there}"), killed_by="MISSING", run=None)
         return None
 

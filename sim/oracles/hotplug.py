@@ -3,6 +3,7 @@
 from rtl.events import Event
 
 from ..obligations import cores_of
+from ..texts import count
 from .oracle import Oracle
 
 __all__ = ["Hotplug"]
@@ -113,5 +114,5 @@ class Hotplug(Oracle):
         told = ", ".join(f"{action:#x} for core {core}" + ("" if answer is None else f" (answer {answer:#x})")
                          for core, action, answer in notes) or "nothing"
         self.found(record.clock, f"{kind} of core {cpu} by core {record.core} ended at clock {record.clock} with the core "
-                   f"{'online' if online else 'offline'}, which came or went {moves} times; notified: {told}",
+                   f"{'online' if online else 'offline'}, which came or went {count(moves, 'time')}; notified: {told}",
                    cores=[record.core, cpu])

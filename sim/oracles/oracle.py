@@ -1,5 +1,6 @@
 """What an oracle is: one property, one class, fed with every record after the tracker."""
 
+import re
 from enum import Enum
 from typing import NamedTuple
 
@@ -7,7 +8,7 @@ from rtl.events import ApicEvent, Event
 
 from ..records import ApicRecord, CommitRecord, CoreRecord, MessageRecord
 
-__all__ = ["Oracle", "Verdict", "Violation", "key_of", "listing"]
+__all__ = ["Oracle", "Verdict", "Violation", "key_of", "listed", "listing"]
 
 
 class Verdict(Enum):
@@ -50,6 +51,12 @@ def listing(cores):
     if len(cores) == 1:
         return f"core {cores[0]}"
     return f"cores {', '.join(cores[:-1])} and {cores[-1]}"
+
+
+def listed(text):
+    """The cores that a text names, each once: one by one, or as ``listing`` does."""
+    found = re.findall(r"\bcore (\d+)|\bcores ((?:\d+, )*\d+ and \d+)", text)
+    return list(dict.fromkeys(int(core) for one, several in found for core in re.findall(r"\d+", one or several)))
 
 
 _METHODS = {f"on_{event.name.lower()}": event for event in (*Event, *ApicEvent)} | {
@@ -113,9 +120,9 @@ class Oracle:
                 "lacks": list(self.lacks)}
 
     def found(self, clock, sentence, *, calls=(), cores=()):
-        """Record a violation. A call that is None is left out."""
-        ids = tuple(call.id for call in calls if call is not None)
-        self.violations.append(Violation(self.name, clock, ids, tuple(cores), sentence))
+        """Record a violation. A call that is None is left out; calls and cores may be given twice."""
+        ids = tuple(dict.fromkeys(call.id for call in calls if call is not None))
+        self.violations.append(Violation(self.name, clock, ids, tuple(dict.fromkeys(cores)), sentence))
 
 
 def _alternatives(wanted):

@@ -10,6 +10,7 @@ from sim.litmus.run import Verdict
 from sim.runs.prepare import load
 from sim.runs.run import run
 from sim.runs.schedule import read_run
+from sim.texts import count
 from sim.timeline import Timeline
 
 from .page import escape, table, write_page
@@ -60,10 +61,9 @@ def write_hunt_page(path, prepared, report, engine=None):
 
 def _hunt(prepared, report, engine):
     scenario, kinds = prepared.scenario, len(report.violations)
-    yield from _heading(f"{scenario.name}: {scenario.title}",
-                        f"{kinds or 'No'} {'kind' if kinds == 1 else 'kinds'} of violation found",
-                        f" in {report.runs} schedules, {report.clocks} clocks.", bad=kinds)
-    yield (f'<p class="dim">protocol {escape(prepared.image.path.stem)}, {prepared.run.config.n_cores} cores, memory '
+    yield from _heading(f"{scenario.name}: {scenario.title}", f"{count(kinds, 'kind').capitalize()} of violation found",
+                        f" in {count(report.runs, 'schedule')}, {count(report.clocks, 'clock')}.", bad=kinds)
+    yield (f'<p class="dim">protocol {escape(prepared.image.path.stem)}, {count(prepared.run.config.n_cores, "core")}, memory '
            f"{escape(prepared.settings.memory)}</p>")
     for sentence in report.disagreements:
         yield f"<p>Monitor and oracles disagree: {escape(sentence)}</p>"
@@ -111,12 +111,12 @@ def write_litmus_page(path, report):
 def _litmus(report, shown):
     counts = Counter(test["verdict"] for test in report["tests"])
     forbidden, tests = counts[_FORBIDDEN], len(report["tests"])
-    bold = f"{forbidden} of {tests} tests showed a forbidden outcome" if forbidden else "No forbidden outcome was seen"
+    bold = f"{forbidden} of {count(tests, 'test')} showed a forbidden outcome" if forbidden else "No forbidden outcome was seen"
     rest = ", ".join(f"{count} {name}" for name, count in counts.most_common())
     yield from _heading(f"Litmus tests under {report['memory'].upper()}", bold,
-                        f": {rest}; {report['runs']} runs each, seed {report['seed']}.", bad=forbidden)
+                        f": {rest}; {count(report['runs'], 'run')} each, seed {report['seed']}.", bad=forbidden)
     yield '<h2>Final states</h2><p class="dim">In how many runs each test ended in each final state, the most frequent first'
-    yield f"{f' ({shown} of {tests} tests)' if shown < tests else ''}. Point at a bar to read the state.</p>"
+    yield f"{f' ({shown} of {tests})' if shown < tests else ''}. Point at a bar to read the state.</p>"
     yield '<div id="states"></div><h2>Tests</h2><div id="tests"></div>'
     if report["refused"]:
         yield "<h2>Refused</h2><ul>"
@@ -145,7 +145,7 @@ def _ranked(tests, rank):
 
     return {"x": [sum(item["count"] for item in of(test)) for test in tests],
             "customdata": ["<br>".join(map(shown, of(test)[:8])) for test in tests],
-            "hovertemplate": "%{y}: %{x} runs<br>%{customdata}<extra></extra>", "marker": {"color": _COLOURS[rank]}}
+            "hovertemplate": "%{y}, runs: %{x}<br>%{customdata}<extra></extra>", "marker": {"color": _COLOURS[rank]}}
 
 
 # --- the museum -----------------------------------------------------------------------------------------------------
@@ -166,8 +166,8 @@ def write_museum_page(path, found):
 def _museum(found):
     wrong = sum(not row["as_expected"] for row in found)
     yield from _heading("The museum: each defect of the protocol's history, and which generations have it",
-                        f"{wrong} of {len(found)} exhibits are not as expected." if wrong else
-                        f"All {len(found)} exhibits are as expected.", "", bad=wrong)
+                        f"Not as expected: {wrong} of {count(len(found), 'exhibit')}." if wrong else
+                        f"As expected: {count(len(found), 'exhibit')}.", "", bad=wrong)
     yield '<p class="dim">Red: the defect was found, as it is known to be there. Green: it was looked for and not found, as that'
     yield "generation is repaired. Purple: not as expected. An empty field: it was not looked for there.</p>"
     yield from _grid("history", "defect", sorted({row["generation"] for row in found}), _history(found))

@@ -8,6 +8,7 @@ from sim.runs.prepare import prepare
 from sim.runs.settings import MACHINE_SETTINGS
 from sim.scenarios.expected import expectations
 from sim.scenarios.reader import find_scenario, read_scenario, shipped_scenarios
+from sim.texts import count
 from sim.watchdog import JUDGES
 
 from .table import report_console
@@ -34,7 +35,8 @@ def catalogue():
 
 def _expected(row):
     where = [f"under {' and '.join(row['memory'])}"] if row["memory"] else []
-    where += [f"with {' or '.join(map(str, row['cores']))} cores"] if row["cores"] else []
+    *others, last = row["cores"] or (None,)
+    where += [f"with {' or '.join([*map(str, others), count(last, 'core')])}"] if last else []
     what = f"{', '.join(row['violations'])} violated by {row['protocol']}" if row["violations"] else f"{row['protocol']} clean"
     return " ".join([what, *where])
 
@@ -51,7 +53,7 @@ def print_catalogue(what):
     for item in what["scenarios"]:
         verdict = "; ".join(map(_expected, item["verdicts"])) or "clean"
         console.print(f"  {item['name']:<{width}}{item['title']}")
-        console.print(f"  {'':{width}}{item['protocol']}, {item['cores']} cores; expected: {verdict}")
+        console.print(f"  {'':{width}}{item['protocol']}, {count(item['cores'], 'core')}; expected: {verdict}")
     heading("protocols (--protocol NAME)")
     for item in what["protocols"]:
         console.print(f"  {item['name']:<14}{item['title']}")

@@ -2,6 +2,7 @@
 
 from sim.calls import Stage
 from sim.report.table import report_console
+from sim.texts import count
 
 __all__ = ["print_comparison"]
 
@@ -20,7 +21,7 @@ def print_comparison(comparison):
     left, right = comparison.left, comparison.right
     prepared = left.result.prepared
     console.print(f"{prepared.scenario.name}: {prepared.scenario.title}", style="bold")
-    console.print(f"{prepared.run.config.n_cores} cores, memory {prepared.settings.memory}\n")
+    console.print(f"{count(prepared.run.config.n_cores, 'core')}, memory {prepared.settings.memory}\n")
     width = max(28, *(len(name) for side in (left, right) for part in ("locks", "bouncing") for name in side.traffic[part]))
 
     def line(what, one, other, **style):
@@ -31,7 +32,7 @@ def print_comparison(comparison):
     line("", left.name, right.name, style="bold")
     line("clocks", left.result.clocks, right.result.clocks)
     calls = comparison.calls
-    console.print("latency of each call, in clocks" if len(calls) <= _CALLS else f"{len(calls)} calls: see --json")
+    console.print("latency of each call, in clocks" if len(calls) <= _CALLS else f"{count(len(calls), 'call')}: see --json")
     for name, one, other in calls[:_CALLS] if len(calls) <= _CALLS else ():
         line(f"  {name} {(one or other)['name']}{' waits' if (one or other)['wait'] else ''}", _latency(one), _latency(other))
     console.print("stages, clocks after the call, on average")

@@ -9,6 +9,7 @@ from sim.engines import ENGINES
 from sim.engines.compiled.toolchain import cache_folder, compiler, execute, identity, load, vector_bits
 from sim.errors import MissingToolError
 from sim.files import WholeFile, make_folder
+from sim.texts import count
 
 __all__ = ["examine"]
 
@@ -78,7 +79,8 @@ def _cache():
     except Exception as error:
         raise MissingToolError(f"{error}; compiled code is not kept") from None
     sizes = [path.stat().st_size for path in folder.glob("*.so")]
-    return f"{folder}: {len(sizes)} libraries, {sum(sizes) / 1e6:.0f} MB; {shutil.disk_usage(folder).free / 1e9:.1f} GB free"
+    return (f"{folder}: {count(len(sizes), 'library')}, {sum(sizes) / 1e6:.0f} MB; "
+            f"{shutil.disk_usage(folder).free / 1e9:.1f} GB free")
 
 
 def _engines():

@@ -1,6 +1,7 @@
 """A hunt as text."""
 
 from sim.report.table import report_console
+from sim.texts import count
 
 __all__ = ["print_finding", "print_report"]
 
@@ -16,13 +17,12 @@ def print_report(report, notebook):
     console = report_console()
     console.print()
     speed = report.here / report.seconds if report.seconds else 0
-    console.print(f"{report.runs} schedules, {report.clocks} clocks; this time {report.here} in {report.seconds:.1f} s "
-                  f"({speed:.0f} per second)")
+    console.print(f"{count(report.runs, 'schedule')}, {count(report.clocks, 'clock')}; this time {report.here} in "
+                  f"{report.seconds:.1f} s ({speed:.0f} per second)")
     if report.by_oracles:
         why = "" if report.by_oracles == report.runs else ": the Monitor has no room for all that happens in them"
         console.print(f"{report.by_oracles} of them judged by the oracles{why}")
     for sentence in report.disagreements:
         console.print(f"monitor and oracles disagree: {sentence}")
-    found = len(report.violations)
-    console.print(f"{found or 'no'} {'kind' if found == 1 else 'kinds'} of violation found; the next number is {report.following} "
+    console.print(f"{count(len(report.violations), 'kind')} of violation found; the next number is {report.following} "
                   f"(--resume continues from {notebook})")

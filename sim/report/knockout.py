@@ -3,6 +3,7 @@
 from collections import Counter
 
 from sim.report.table import report_console
+from sim.texts import count
 
 __all__ = ["print_knockout", "summary"]
 
@@ -15,7 +16,7 @@ def print_knockout(knockout, rows, runs):
     console = report_console()
     mode = "x2APIC" if knockout.straps.x2apic else "xAPIC"
     console.print(f"Protocol {knockout.protocol} in {mode} mode, store buffers of {knockout.config.store_buffer_depth}; of "
-                  f"{', '.join(knockout.scenarios)}: the plain run and {runs} schedules of each.")
+                  f"{', '.join(knockout.scenarios)}: the plain run and {count(runs, 'schedule')} of each.")
     for scenario, why in knockout.skipped.items():
         console.print(f"Not {scenario}: {why}")
     own = sorted(set().union(*knockout.own.values()))

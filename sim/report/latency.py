@@ -8,6 +8,7 @@ from rich.table import Table
 from sim.calls import Stage
 from sim.files import make_folder, write_whole
 from sim.stages import COLOURS
+from sim.texts import count
 
 from .legend import legend
 from .page import check_charts, escape, table, write_page
@@ -135,7 +136,7 @@ def _label(place, names):
 def _words(name, value):
     if name in _WHERE:
         return str(value)
-    return f"{value} {name if value != 1 else name[:-1]}" if name in _COUNTED else f"{name} {value}"
+    return count(value, name.removesuffix("s")) if name in _COUNTED else f"{name} {value}"
 
 
 def _write_page(path, rows):
@@ -146,12 +147,12 @@ def _write_page(path, rows):
 
 def _body(rows, charts):
     yield "<h1>How the latency of calls grows</h1>"
-    yield (f'<p class="dim">{len(rows)} points, {sum(row["calls"] for row in rows)} calls. All callers call the same cores, and '
-           "wait for them. Latency is from the call to its return.</p>")
+    yield (f'<p class="dim">{count(len(rows), "point")}, {count(sum(row["calls"] for row in rows), "call")}. All callers '
+           "call the same cores, and wait for them. Latency is from the call to its return.</p>")
     wrong = [row for row in rows if not row["ok"]]
     if wrong:
         place = _where(wrong[0])
-        yield (f'<p class="verdict bad"><b>not clean:</b> {len(wrong)} of {len(rows)} points. '
+        yield (f'<p class="verdict bad"><b>not clean:</b> {len(wrong)} of {count(len(rows), "point")}. '
                f"{escape(_label(place, place))}: {escape(_wrong(wrong[0]))}.</p>")
     else:
         yield '<p class="verdict"><b>clean:</b> all calls are over, and nothing is violated.</p>'
@@ -164,7 +165,7 @@ def _body(rows, charts):
 
 
 def _left_out(rows):
-    return f" Of {len(rows)} points, the first {_BARS}." if len(rows) > _BARS else ""
+    return f" Of {count(len(rows), 'point')}, the first {_BARS}." if len(rows) > _BARS else ""
 
 
 def _stages(rows):
@@ -173,7 +174,7 @@ def _stages(rows):
     several = [name for name in where[0] if len({place[name] for place in where}) > 1]
     return {"name": "stages", "title": "clocks of latency", "names": [_label(place, several) or "all calls" for place in where],
             "traces": [{"name": stage.text, "x": [row["stages"].get(stage.text, 0) for row in some], "marker": {"color": colour},
-                        "hovertemplate": f"%{{y}}: %{{x}} clocks in {stage.text}<extra></extra>"}
+                        "hovertemplate": f"%{{y}}, clocks in {stage.text}: %{{x}}<extra></extra>"}
                        for stage, colour in COLOURS.items() if any(stage.text in row["stages"] for row in some)]}
 
 

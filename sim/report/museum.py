@@ -1,6 +1,7 @@
 """The museum as text."""
 
 from sim.report.table import report_console
+from sim.texts import count
 
 __all__ = ["print_museum", "print_row"]
 
@@ -8,7 +9,8 @@ __all__ = ["print_museum", "print_row"]
 def print_row(row):
     """Print an unexpected row at once."""
     if not row.as_expected:
-        what = f"shows {row.found}: {row.sentence}" if row.found else f"does not show it in {row.runs} schedules"
+        what = (f"shows {row.found}: {row.sentence}" if row.found else
+                f"does not show it in the plain run and {count(row.runs, 'schedule')}")
         report_console().print(f"{row.exhibit.defect.name}: {row.exhibit.what} {what}")
 
 
@@ -32,7 +34,7 @@ def print_museum(rows):
             console.print(f"{defect.name}: {defect.title}{left_out}")
         show(cells)
     wrong = sum(not row.as_expected for row in rows)
-    console.print(f"\n{len(rows)} exhibits, {f'{wrong} not' if wrong else 'all'} as expected")
+    console.print(f"\n{count(len(rows), 'exhibit')}, {f'{wrong} not' if wrong else 'all'} as expected")
 
 
 def _cells(row):

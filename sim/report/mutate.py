@@ -3,6 +3,7 @@
 from collections import Counter
 
 from sim.report.table import report_console
+from sim.texts import count
 
 __all__ = ["print_campaign"]
 
@@ -18,8 +19,8 @@ def print_campaign(report, notebook):
         console.print(f"{row.id}: {row.equivalent}")
     if report.killed:
         console.print("\nkilled by:")
-    for (what, stage), count in Counter((row.verdict.killed_by, _stage(row.verdict)) for row in report.killed).most_common():
-        console.print(f"{count:5} {what} in {stage}")
+    for (what, stage), number in Counter((row.verdict.killed_by, _stage(row.verdict)) for row in report.killed).most_common():
+        console.print(f"{number:5} {what} in {stage}")
     for row in report.contradictions:
         console.print(f"\nexplained as equivalent, but killed: {row.id}: {row.sentence}\n"
                       f"    {_where(row.verdict)}: {row.verdict.sentence}")
@@ -27,14 +28,14 @@ def print_campaign(report, notebook):
         console.print("\nsurvivors:")
     for row in report.survivors:
         console.print(f"{row.id} ({row.routine}): {row.sentence}")
-    console.print(f"\n{len(report.rows)} mutants of {report.protocol}: {len(report.equivalents)} equivalent, "
+    console.print(f"\n{count(len(report.rows), 'mutant')} of {report.protocol}: {len(report.equivalents)} equivalent, "
                   f"{len(report.killed)} killed, {len(report.survivors)} not: {report.percent:.1f} % of the faults")
     if report.sample is not None:
         low, high = report.interval
-        console.print(f"a sample, with seed {report.sample.seed}, of {report.sample.of} mutants: of all faults among "
+        console.print(f"a sample, with seed {report.sample.seed}, of {count(report.sample.of, 'mutant')}: of all faults among "
                       f"these, {low:.1f} to {high:.1f} % are killed (95 % confidence)")
-    console.print(f"{len(report.scenarios)} scenarios, {report.runs} schedules of each; this time {report.here} mutants in "
-                  f"{report.seconds:.0f} s (--resume continues from {notebook})")
+    console.print(f"{count(len(report.scenarios), 'scenario')}, {count(report.runs, 'schedule')} of each; this time "
+                  f"{count(report.here, 'mutant')} in {report.seconds:.0f} s (--resume continues from {notebook})")
 
 
 def _where(verdict):

@@ -219,10 +219,10 @@
     const stacks = (shown) => {
       const some = shown.filter((index) => data.stacks[index]).slice(0, MOST_STACKS);
       const names = some.map((index) => calls[index].id);
-      $("stacks-note").textContent = `${some.length} of ${calls.length} calls, those that the table shows, in its order.`;
+      $("stacks-note").textContent = `Calls: ${some.length} of ${calls.length}, those that the table shows, in its order.`;
       Plotly.react("stacks", timeline.stages.map((stage, number) => ({
         type: "bar", orientation: "h", name: stage, y: names, x: some.map((index) => data.stacks[index][stage] || 0),
-        marker: { color: timeline.colours[number] }, hovertemplate: `call %{y}: %{x} clocks in ${stage}<extra></extra>` })),
+        marker: { color: timeline.colours[number] }, hovertemplate: `call %{y}, clocks in ${stage}: %{x}<extra></extra>` })),
       layout({ barmode: "stack", height: 80 + 22 * Math.max(2, names.length), xaxis: { title: { text: "clocks of latency" } },
         yaxis: { type: "category", autorange: "reversed", fixedrange: true, title: { text: "call" } } }), still);
     };
@@ -245,10 +245,10 @@
     const { locks, bouncing } = data.traffic, held = Object.entries(locks).slice(0, 20), words = Object.entries(bouncing).slice(0, 20);
     bars("locks", held.map(([name]) => name), [{ x: held.map(([, lock]) => lock.clocks), marker: { color: "#5b8ff9" },
       customdata: held.map(([, lock]) => [lock.taken, lock.failed, lock.longest]),
-      hovertemplate: "%{y}: held for %{x} clocks<br>taken %{customdata[0]} times, %{customdata[1]} tries failed, longest %{customdata[2]} clocks<extra></extra>" }],
+      hovertemplate: "%{y}, clocks held: %{x}<br>taken: %{customdata[0]}, failed tries: %{customdata[1]}, longest: %{customdata[2]}<extra></extra>" }],
     "clocks for which it was held");
     bars("words", words.map(([name]) => name), [{ x: words.map(([, count]) => count), marker: { color: "#e8684a" },
-      hovertemplate: "%{y}: %{x} times<extra></extra>" }], "moves between cores");
+      hovertemplate: "%{y}: %{x}<extra></extra>" }], "moves between cores");
   }
 
   if ($("library")) {

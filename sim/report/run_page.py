@@ -4,6 +4,7 @@ from sim.calls import Stage
 from sim.latency import latency_stack
 from sim.microcode.listing import disassemble, place_of
 from sim.stages import COLOURS, MEANINGS
+from sim.texts import count
 
 from .legend import legend
 from .page import escape, table, write_page
@@ -29,7 +30,7 @@ def write_run_page(path, report, timeline):
         "report": {name: report[name] for name in ("scenario", "clocks", "calls", "violations", "messages")},
         "timeline": _timeline(report, timeline, stories[0][1] if stories else []),
         "traffic": traffic, "stacks": [latency_stack(call) for call in report["calls"]],
-        "calls": _calls(report["calls"]), "tables": [_oracles(report), _words(timeline)],
+        "calls": _calls(report["calls"], report["ending"]), "tables": [_oracles(report), _words(timeline)],
     }
     write_page(path, f"{report['scenario']}: {report['title']}", "\n".join(_body(report, timeline, stories, traffic)), data)
 
@@ -47,8 +48,8 @@ def _first_of_each(violations):
 def _body(report, timeline, stories, traffic):
     without = f" without {', '.join(report['without'])}" if report["without"] else ""
     yield f"<h1>{escape(report['scenario'])}: {escape(report['title'])}</h1>"
-    yield (f'<p class="dim">protocol {escape(report["protocol"])}{escape(without)}, {report["config"]["n_cores"]} cores, memory '
-           f'{escape(report["memory"])}, seed {report["seed"]}, {_clocks(report)}</p>')
+    yield (f'<p class="dim">protocol {escape(report["protocol"])}{escape(without)}, {count(report["config"]["n_cores"], "core")}, '
+           f'memory {escape(report["memory"])}, seed {report["seed"]}, {_clocks(report)}</p>')
     titles = {item["name"]: item["title"] for item in report["oracles"]}
     yield _verdict(report, titles)
     if stories:
@@ -83,9 +84,11 @@ def _body(report, timeline, stories, traffic):
 
 
 def _clocks(report):
-    if report.get("since"):
-        return f"clocks {report['since']} to {report['clocks']} of a run; calls that began before are not known"
-    return f"{report['clocks']} clocks"
+    if report.get("since") or report["ending"] is None:
+        before = "; calls that began before are not known" if report["since"] else ""
+        after = "; what happens later is not known" if report["ending"] is None else ""
+        return f"clocks {report['since']} to {report['clocks']} of a run{before}{after}"
+    return count(report["clocks"], "clock")
 
 
 def _verdict(report, titles):
@@ -125,9 +128,9 @@ def _interrupts(report, traffic):
     yield "sent", "sent for calls", traffic["interrupts"]["sent"]
     yield "saved", "saved: the queue was not empty", traffic["interrupts"]["saved"]
     words = {"sent": "messages sent in all", "delivered": "delivered", "merged": "merged with one that was pending",
-             "refused": "refused", "nobody": "reached no core", "unaccepted": "never accepted"}
-    for name, count in report["messages"].items():
-        yield f"messages-{name}", words[name], count
+             "refused": "refused", "nobody": "reached no core", "unaccepted": "not accepted"}
+    for name, number in report["messages"].items():
+        yield f"messages-{name}", words[name], number
 
 
 # --- drawings -------------------------------------------------------------------------------------------------------
@@ -174,9 +177,9 @@ def _unsent(calls):
                 yield [visit[Stage.NOIPI.text], call["caller"], visit[Stage.HANDLE.text], int(target)]
 
 
-def _calls(calls):
+def _calls(calls, ending):
     """The columns of the table on the terminal, but each of them a number that can be sorted."""
-    columns, rows = call_columns(calls)
+    columns, rows = call_columns(calls, ending)
     return table("calls", "calls", columns, rows, "`at` is the clock of the call, all others are clocks after it: of several "
                  "targets the last one's. Click a row to see the call in the timeline.")
 

@@ -5,6 +5,7 @@ import math
 from rich.table import Table
 
 from sim.files import make_folder
+from sim.texts import count
 
 from .page import escape, table, write_page
 
@@ -62,8 +63,9 @@ def _comparisons(result):
 
 def _compared(check):
     verdict = "equal" if check["equal"] else "DIFFERENT"
-    runs = f" of each of {check['runs']} runs" if check["runs"] > 1 else ""
-    return f"{check['cores']} cores, {check['clocks']:,} clocks{runs}, the arena then: {verdict} in {', '.join(check['engines'])}"
+    runs = f" of each of {count(check['runs'], 'run')}" if check["runs"] > 1 else ""
+    return (f"{count(check['cores'], 'core')}, {check['clocks']:,} clocks{runs}, the arena then: {verdict} in "
+            f"{', '.join(check['engines'])}")
 
 
 # --- the page -------------------------------------------------------------------------------------------------------
@@ -92,7 +94,7 @@ def _body(result, times):
         fastest = max(rows, key=lambda row: row["clocks_per_second"])
         agree = "all engines agree on every arena compared; " if compared else ""
         yield (f'<p class="verdict" id="verdict"><b>{fastest["clocks_per_second"]:,} clocks/s</b> at most: '
-               f'{escape(_where(fastest))}; {agree}{len(rows)} rows.</p>')
+               f'{escape(_where(fastest))}; {agree}{count(len(rows), "row")}.</p>')
     yield '<h2>Clocks per second</h2><p class="dim">The axis is logarithmic.</p><div id="clocks"></div>'
     if _compared_with_yardstick(rows, times):
         yield ('<h2>Compared with Verilator</h2><p class="dim">How many times its speed, at the same number of cores; bars to the '
@@ -103,7 +105,7 @@ def _body(result, times):
 
 
 def _where(row):
-    return f"{row['engine']}, {row['cores']} {'core' if row['cores'] == 1 else 'cores'}"
+    return f"{row['engine']}, {count(row['cores'], 'core')}"
 
 
 def _speeds(rows):

@@ -4,6 +4,7 @@ from pathlib import PurePath
 
 from rtl.events import ApicEvent, Event
 from sim.oracles.oracle import listing
+from sim.texts import count
 
 __all__ = ["INTRODUCTION", "in_short", "story"]
 
@@ -78,7 +79,7 @@ def _pauses(steps, timeline, cores, clock):
         length = pause.end - pause.start
         if length >= _LONG and pause.core in cores and steps and steps[0]["clock"] <= pause.start <= clock:
             yield {"clock": pause.start, "core": pause.core, "call": None, "event": "HELD", **_place(pause.pc, timeline.image),
-                   "sentence": f"is held by the schedule for {length} clocks, before this word", "after": False}
+                   "sentence": f"is held by the schedule for {count(length, 'clock')}, before this word", "after": False}
 
 
 def in_short(violation, calls):
@@ -98,7 +99,7 @@ def in_short(violation, calls):
 def _unfinished(core, visit, clock, func):
     if visit["entry"] is None or visit["entry"] > clock:
         return f"Core {core} had not begun {func} by then."
-    end = f"to clock {visit['exit']}" if visit["exit"] is not None else "to the end of the run"
+    end = "on" if visit["exit"] is None else f"to clock {visit['exit']}"
     return f"Core {core} was still running {func} then, from clock {visit['entry']} {end}."
 
 
@@ -121,7 +122,7 @@ def _completers(call):
 def _targets(call):
     if not (call and call["targets"]):
         return "nobody"
-    return listing(call["targets"]) if len(call["targets"]) <= _MOST_TARGETS else f"{len(call['targets'])} cores"
+    return listing(call["targets"]) if len(call["targets"]) <= _MOST_TARGETS else count(len(call["targets"]), "core")
 
 
 def _step(moment, image, calls, clock):
@@ -137,7 +138,8 @@ def _step(moment, image, calls, clock):
     }
     return {
         "clock": moment.clock, "core": moment.core, "call": moment.call, "event": moment.event.name, **_place(moment.pc, image),
-        "sentence": _SENTENCES[moment.event].format(**words) + (f", {late} clocks later" if late else ""), "after": late > 0,
+        "sentence": _SENTENCES[moment.event].format(**words) + (f", {count(late, 'clock')} later" if late else ""),
+        "after": late > 0,
     }
 
 

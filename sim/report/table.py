@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sim.console import clear_status, printable
+from sim.texts import count
 
 __all__ = ["call_columns", "print_calls", "print_report", "report_console", "verdict_text"]
 
@@ -18,6 +19,9 @@ MANY_CALLS = 200
 _SLOWEST = 5
 #: The ending of a run that is cut off.
 _CUT = "limit"
+#: Ending of a run -> what is known of a call that has not returned by then; None: the run goes on after its waves.
+_OPEN = {_CUT: "cut off", None: "not yet"}
+_NEVER = "never"
 #: The oracles without which it is not known what calls owe.
 _CONTRACT = {"O1", "O2", "O3"}
 #: At most this many violations of each oracle, and unfinished calls, are shown.
@@ -49,11 +53,12 @@ def print_report(report, console, *, everything=False):
     """Print the whole report of a run (``sim.runs.run.Result.to_json``). everything : each oracle on a line of its own."""
     console.print(Text(report["scenario"], "bold") + Text(f": {report['title']}", "not bold"))
     without = f" without {', '.join(report['without'])}" if report["without"] else ""
-    console.print(f"protocol {report['protocol']}{without}, {report['config']['n_cores']} cores, memory {report['memory']}, "
-                  f"seed {report['seed']}: {report['clocks']} clocks, digest {report['digest']}")
+    console.print(f"protocol {report['protocol']}{without}, {count(report['config']['n_cores'], 'core')}, "
+                  f"memory {report['memory']}, seed {report['seed']}: {count(report['clocks'], 'clock')}, "
+                  f"digest {report['digest']}")
     console.print()
     problems = {call for violation in report["violations"] for call in violation["calls"]}
-    print_calls(report["calls"], console, problems, cut=report["ending"] == _CUT)
+    print_calls(report["calls"], console, problems, ending=report["ending"])
     console.print()
     _print_oracles(report, console, everything)
     console.print(_messages(report["messages"]))
@@ -80,26 +85,30 @@ def print_report(report, console, *, everything=False):
 # --- the calls ------------------------------------------------------------------------------------------------------
 
 
-def print_calls(calls, console, problems=frozenset(), *, cut=False):
+def print_calls(calls, console, problems=frozenset(), *, ending):
     """Print a table of calls (``sim.calls.Call.to_json``). ``problems`` : ids of calls with a problem.
 
-    cut : the run was cut off, so a call that has not returned might have.
+    ending : of the run, which says whether a call that has not returned never would have.
     """
-    if cut:
-        calls = [call | {"cut": call["latency"] is None} for call in calls]
+    calls = _known(calls, ending)
     if not calls:
         console.print("no calls")
         return
     if len(calls) <= MANY_CALLS:
         _print_rows(calls, console, problems)
         return
-    console.print(f"{len(calls)} calls, by kind; latency: from the call to its return, in clocks")
+    console.print(f"{count(len(calls), 'call')}, by kind; latency: from the call to its return, in clocks")
     console.print(_kinds(calls))
     slowest = sorted((call for call in calls if call["latency"] is not None), key=lambda call: -call["latency"])[:_SLOWEST]
     shown = {call["id"] for call in slowest} | problems | {call["id"] for call in calls if call["latency"] is None}
     console.print()
     console.print("the slowest, and all with problems:" if len(shown) > len(slowest) else "the slowest:")
     _print_rows([call for call in calls if call["id"] in shown], console, problems)
+
+
+def _known(calls, ending):
+    """The calls, each with what is known if it has not returned."""
+    return [call | {"open": _OPEN.get(ending, _NEVER)} for call in calls]
 
 
 def _print_rows(calls, console, problems):
@@ -172,7 +181,7 @@ def _cores(cores):
         else:
             runs.append([core, core])
     text = ",".join(str(low) if low == high else f"{low}-{high}" for low, high in runs)
-    return text if len(text) <= 9 else f"{len(cores)} cores"
+    return text if len(text) <= 9 else count(len(cores), "core")
 
 
 def _whom(call):
@@ -186,10 +195,6 @@ def _woken(call):
     return _stage("woken")(call) if call["wait"] else "nowait"
 
 
-def _never(call):
-    return "cut off" if call.get("cut") else "never"
-
-
 _ERRORS = {-6: "ENXIO", -16: "EBUSY", -22: "EINVAL"}
 _LEFT = ("call", "kind", "func", "who -> whom", "wait")
 _CALL = ("call", lambda call: call["id"])
@@ -200,7 +205,7 @@ _WAIT = ("wait", lambda call: "wait" if call["wait"] else "nowait")
 _AT = ("at", lambda call: str(call["stages"]["call"]))
 _QUEUE = ("queue", _stage("queue"))
 _WOKEN = ("woken", _woken)
-_LATENCY = ("latency", lambda call: _number(call["latency"]) if call["latency"] is not None else _never(call))
+_LATENCY = ("latency", lambda call: call["open"] if call["latency"] is None else str(call["latency"]))
 
 #: From wide to narrow: (name of the column, call -> cell).
 _LAYOUTS = (
@@ -215,9 +220,9 @@ _LAYOUTS = (
 _ALL = (_CALL, _KIND, _FUNC, _WHOM, _WAIT, _AT, *_LAYOUTS[1][4:-2], _WOKEN, _LATENCY)
 
 
-def call_columns(calls):
+def call_columns(calls, ending):
     """(titles, a row of cells for each call): the contents of the table, with numbers as numbers and None for missing values."""
-    return [name for name, _ in _ALL], [[_cell(cell(call)) for _, cell in _ALL] for call in calls]
+    return [name for name, _ in _ALL], [[_cell(cell(call)) for _, cell in _ALL] for call in _known(calls, ending)]
 
 
 def _cell(text):
@@ -225,7 +230,7 @@ def _cell(text):
 
 
 def _kinds(calls):
-    table = _table(["kind", "wait", "calls", "never", "min", "median", "max"])
+    table = _table(["kind", "wait", "calls", calls[0]["open"], "min", "median", "max"])
     groups = {}
     for call in calls:
         groups.setdefault((_KIND[1](call), _WAIT[1](call)), []).append(call["latency"])
@@ -282,7 +287,7 @@ def _print_violated(oracle, violations, console):
 def _messages(counts):
     """What happened to the interrupt messages; those that vanished in red."""
     text = Text(f"messages {counts['sent']} sent, {counts['delivered']} delivered")
-    for name, words in (("merged", "merged"), ("refused", "refused"), ("nobody", "to nobody"), ("unaccepted", "never accepted")):
+    for name, words in (("merged", "merged"), ("refused", "refused"), ("nobody", "to nobody"), ("unaccepted", "not accepted")):
         if counts[name]:
             text += Text(f", {counts[name]} {words}", "not bold" if name == "merged" else "bold red")
     return text
@@ -306,11 +311,12 @@ def _verdict(report):
     elif _CONTRACT & set(unjudged):
         text = Text("not judged: ", "bold yellow") + Text("nothing is violated, but what the calls owe is not known")
     else:
-        done = f"{'the only call' if calls == 1 else f'all {calls} calls'} completed" if calls else "there was no call"
+        them = "the only call" if calls == 1 else f"all {count(calls, 'call')}"
+        done = f"{them} completed" if calls else "there was no call"
         text = Text("clean: ", "bold green") + Text(f"{done}, nothing is violated"
                                                     + (f"; not judged: {', '.join(unjudged)}" if unjudged else ""))
     if cut:
-        text += Text(f"; the run was cut off after {report['clocks']} clocks (--max-clocks)")
+        text += Text(f"; the run was cut off after {count(report['clocks'], 'clock')} (--max-clocks)")
     if report["as_expected"]:
         return text + Text(", as expected" if expected else "")
     return text + Text(f"; the scenario expected {', '.join(expected) or 'a clean run'}")

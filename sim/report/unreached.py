@@ -19,6 +19,7 @@ from sim.microcode.listing import disassemble, place_of
 from sim.microcode.protocols import shipped_protocols
 from sim.runs.prepare import prepare
 from sim.scenarios.reader import shipped_scenarios
+from sim.texts import count
 
 __all__ = ["main", "unreached", "words_of"]
 
@@ -70,7 +71,8 @@ def unreached(protocol, scenarios=None, assignments=()):
 
 
 def _print(found):
-    print(f"{found['protocol']}: {found['reached']} of {found['words']} words reached by {len(found['scenarios'])} scenarios")
+    print(f"{found['protocol']}: {found['reached']} of {count(found['words'], 'word')} reached by "
+          f"{count(len(found['scenarios']), 'scenario')}")
     if found["refused"]:
         print(f"  not for this protocol: {', '.join(found['refused'])}")
     for item in found["unreached"]:

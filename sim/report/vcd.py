@@ -6,6 +6,7 @@ from collections import Counter
 from rtl.memory.port import MemoryModel
 from sim.calls import CallTracker
 from sim.oracles import ORACLES
+from sim.oracles.oracle import listed
 from sim.timeline import Timeline
 from sim.watchdog import Watchdog
 from sim.waves.reader import read_records, refusing
@@ -20,8 +21,8 @@ _TITLES = {judge.name: judge.title for judge in (*ORACLES, Watchdog)}
 def report_of_vcd(path):
     """(``sim.runs.run.Result.to_json``, as far as the waves contain it; the Timeline). Raises InputError.
 
-    Nothing is judged again: the violations are those in the waves, with the calls and cores that their sentences name. Of the
-    oracles only those that are violated are known.
+    ``ending`` is None if the run goes on after the waves. Nothing is judged again: the violations are those in the waves, with the
+    calls and cores that their sentences name. Of the oracles only those that are violated are known.
     """
     config, metadata, records = read_records(path)
     with refusing(path, lambda: None):
@@ -75,7 +76,8 @@ def _report(config, metadata, meta, tracker, violations):
     return {
         "scenario": meta["scenario"], "title": metadata.comment.partition(": ")[2], "protocol": meta["protocol"],
         "without": meta["without"], "seed": meta["seed"], "memory": MemoryModel(meta["straps"]["memory_model"]).name.lower(),
-        "config": {"n_cores": config.n_cores}, "since": metadata.start, "clocks": metadata.end, "ok": not violations,
+        "config": {"n_cores": config.n_cores}, "since": metadata.start, "clocks": metadata.end,
+        "ending": metadata.ending, "ok": not violations,
         "violations": violations,
         "verdict": f"violated: {', '.join(sorted({item['oracle'] for item in violations}))}" if violations
         else "no violation in the waves",
@@ -91,6 +93,5 @@ def _violations(told):
         for part in re.split(r"; (?=[A-Z]+[0-9]*: )", text):
             oracle, _, sentence = part.partition(": ")
             found.append({"oracle": oracle, "clock": clock, "sentence": sentence,
-                          "calls": re.findall(r"\bcall (\d+\.\d+)", sentence),
-                          "cores": [int(core) for core in re.findall(r"\bcore (\d+)", sentence)]})
+                          "calls": list(dict.fromkeys(re.findall(r"\bcall (\d+\.\d+)", sentence))), "cores": listed(sentence)})
     return found

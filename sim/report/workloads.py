@@ -1,6 +1,7 @@
 """scftorture and ipibench as text."""
 
 from sim.report.table import report_console
+from sim.texts import count
 
 __all__ = ["print_bench", "print_torture"]
 
@@ -9,8 +10,8 @@ def print_torture(found, file):
     """The result of a run (``sim.workloads.scftorture.summary``). file : of the scenario."""
     console = report_console()
     without = f" without {', '.join(found['without'])}" if found["without"] else ""
-    console.print(f"scftorture: protocol {found['protocol']}{without}, {found['cores']} cores, memory {found['memory']}, seed "
-                  f"{found['seed']}: {found['clocks']} clocks\n")
+    console.print(f"scftorture: protocol {found['protocol']}{without}, {count(found['cores'], 'core')}, memory {found['memory']}, "
+                  f"seed {found['seed']}: {count(found['clocks'], 'clock')}\n")
     _table(console, ("operation", "weight", "calls", "offline", "median", "most"),
            [(name, *row.values()) for name, row in found["operations"].items()])
     console.print("\n" + ", ".join(f"{name} {number}" for name, number in found["errors"].items()))
@@ -28,8 +29,8 @@ def print_bench(rows):
            [tuple(row[key] for key in ("protocol", "cores", "mode", "delivered", "total", "least", "most")) for row in rows])
     for row in rows:
         if not row["ok"]:
-            console.print(f"{row['protocol']}, {row['cores']} cores, {row['mode']}: {row['iterations']} completed, or an oracle is "
-                          "violated; crosscall run says more")
+            console.print(f"{row['protocol']}, {count(row['cores'], 'core')}, {row['mode']}: {row['iterations']} completed, or an "
+                          "oracle is violated; crosscall run says more")
 
 
 def _table(console, headings, rows):

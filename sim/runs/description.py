@@ -9,10 +9,10 @@ from sim.errors import InputError
 
 from .plan import Plan
 
-__all__ = ["MAX_CLOCKS", "OfLitmus", "OfScenario", "Run", "contents_digest"]
+__all__ = ["OfLitmus", "OfScenario", "Run", "contents_digest", "limit_of"]
 
 #: The default limit of a run, in clocks. A stuck run is noticed long before.
-MAX_CLOCKS = 100_000
+_MAX_CLOCKS = 100_000
 
 
 def contents_digest(contents):
@@ -24,6 +24,12 @@ def contents_digest(contents):
         if word:
             digest.update(f"arena {address:x} {word:x}\n".encode())
     return digest.hexdigest()
+
+
+def limit_of(n_cores):
+    """The clocks after which a run ends, unless it is told otherwise. The work grows with the square of the cores, because each may
+    call all."""
+    return _MAX_CLOCKS * max(64, n_cores**2) // 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +82,7 @@ class Run:
     straps: Straps
     plan: Plan = Plan()
     schedule: tuple[tuple[int, int], ...] | None = None
-    max_clocks: int = MAX_CLOCKS
+    max_clocks: int = _MAX_CLOCKS
     patience: int | None = None
     visits: int | None = None
     window: range | None = None

@@ -14,7 +14,7 @@ from sim.engines.spec import EngineSpec
 from sim.errors import InputError
 from sim.microcode.lookup import lookup
 from sim.spelling import closest
-from sim.texts import integer
+from sim.texts import count, integer
 
 __all__ = ["LONGEST", "Held", "Hold", "Place", "hold_up", "read_hold", "read_holds", "with_holds"]
 
@@ -72,7 +72,7 @@ class Held:
         if self.late:
             what = f"core {hold.until.core} had come before {who}, so nothing was held"
         elif self.clocks is None:
-            times = "once" if self.came == 1 else f"{self.came} times" if self.came else "never"
+            times = {0: "never", 1: "once"}.get(self.came) or count(self.came, "time")
             what = f"{who} comes there {times}, so nothing was held"
         else:
             what = f"clocks {self.clocks.start} to {self.clocks[-1]}"

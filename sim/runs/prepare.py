@@ -22,7 +22,7 @@ from sim.spelling import closest
 from sim.texts import integer, read_text
 from sim.watchdog import JUDGES
 
-from .description import OfScenario, Run, contents_digest
+from .description import OfScenario, Run, contents_digest, limit_of
 from .profile import profile_of, room_of
 from .settings import Settings, preset_config, settings
 
@@ -123,13 +123,13 @@ class Prepared:
         return replace(self.run, contents=contents_digest(self.contents), files=files, **more)
 
 
-def prepare(name, *, text=None, protocol=None, cores=None, preset=None, assignments=(), without=(), seed=0, patience=None,
-            visits=None):
+def prepare(name, *, text=None, protocol=None, cores=None, preset=None, assignments=(), sweep=(), without=(), seed=0,
+            patience=None, visits=None):
     """The run that a command line describes, ready to run. Raises InputError.
 
     name : a shipped scenario, or a path.  text : replaces the file's text; the file then need not exist.
     protocol, cores, preset : override those of the scenario.
-    assignments : ``key=value`` of ``--set``.  without : named barriers and locks to leave out.
+    assignments : ``key=value`` of ``--set``.  sweep : likewise, of ``--sweep``.  without : named barriers and locks to leave out.
     patience, visits : limits, overriding those of the scenario.
     """
     if cores is None and preset is not None:
@@ -139,10 +139,11 @@ def prepare(name, *, text=None, protocol=None, cores=None, preset=None, assignme
         if oracle not in JUDGES:
             raise scenario.document.refusal(("expect", "violations"), f'names the oracle "{oracle}", which does not exist'
                                                                       f"{closest(oracle, JUDGES)} (there are: {', '.join(JUDGES)})")
-    chosen = settings(scenario, preset=preset or "default", assignments=assignments)
+    chosen = settings(scenario, preset=preset or "default", assignments=assignments, sweep=sweep)
     run = Run(subject=OfScenario(scenario=str(name), seed=seed, protocol=str(protocol or scenario.protocol), defines=chosen.defines,
                                  without=tuple(without)),
-              config=chosen.config, straps=chosen.straps, patience=patience, visits=visits)
+              config=chosen.config, straps=chosen.straps, max_clocks=limit_of(chosen.config.n_cores), patience=patience,
+              visits=visits)
     try:
         path = find_protocol(run.subject.protocol)
     except InputError as error:
@@ -153,7 +154,8 @@ def prepare(name, *, text=None, protocol=None, cores=None, preset=None, assignme
         image = _assembled(run, path)
     except UnknownDefine as error:
         if chosen.defines.get(error.name) != scenario.defines.get(error.name):
-            raise InputError(f"--set define.{error.name}={chosen.defines[error.name]}: {error}") from None
+            option = "--sweep" if any(text.startswith(f"define.{error.name}=") for text in sweep) else "--set"
+            raise InputError(f"{option} define.{error.name}={chosen.defines[error.name]}: {error}") from None
         raise scenario.document.refusal(("defines", error.name), f"is refused: {error}") from None
     barriers = idle_barriers(image, without, MemoryModel(chosen.straps.memory_model))
     prepared = _prepared(run, scenario, image)

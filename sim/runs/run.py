@@ -17,7 +17,7 @@ from sim.waves.gtkw import write_gtkw
 from sim.waves.surfer import write_surfer
 from sim.waves.writer import WaveWriter
 
-from .prepare import ENDLESS, Prepared
+from .prepare import Prepared
 from .schedule import write_run
 
 __all__ = ["Result", "run"]
@@ -120,22 +120,23 @@ def run(prepared, *, engine=None, out=None, name=None, waves=True, record=False,
     watch : something whose ``add(record, tracker)`` is called with each record, or None. If it has ``on_clock``, that is called
     like a Sink's, with the probe in every clock, after the records of the clock.
     If the Run has no window, the waves show all clocks of a run of at most 100,000. For a longer run they show the clocks around
-    the first violation, or the last ones. (These are not known in advance, so a run that may be long is done twice.)
+    the first violation, or the last ones. (These are not known in advance, so a long run is done twice.)
     Files appear whole when the run has ended. If it is interrupted, earlier files stay. Raises InputError if they
     cannot be written.
     """
     engine = engine or PySimEngine(prepared.run.config)
 
-    def once(files, window, watch=watch):
-        return _run(prepared, engine, files, window, progress, record, watch)
+    def once(files, window, watch=watch, *, whole=False):
+        return _run(prepared, engine, files, window, progress, record, watch, whole)
 
     files = None if out is None else out / (name or prepared.scenario.name)
     if out is None or not waves:
         return once(files, None)
     window = prepared.run.window
-    if window is None and prepared.run.max_clocks > _WHOLE:
-        window = _interesting(once(None, None, None))
-    result = once(files, range(ENDLESS) if window is None else window)
+    result = once(files, range(_WHOLE) if window is None else window, whole=window is None)
+    if result.window is None:
+        # ``watch`` has seen it.
+        result = once(files, _interesting(result), None)
     _leave(result, files)
     return result
 
@@ -156,15 +157,14 @@ def _leave(result, path):
 
 
 def _interesting(result):
-    """The window to show of a run."""
-    if result.clocks <= _WHOLE:
-        return range(result.clocks)
+    """The window to show of a long run."""
     middle = result.violations[0].clock if result.violations else result.clocks
     return range(max(0, middle - _BEFORE), min(result.clocks, middle + _AFTER))
 
 
-def _run(prepared, engine, path, window, progress, record, watch):
-    """One run, with files if there is a path for them (without suffix), with waves if there is also a window."""
+def _run(prepared, engine, path, window, progress, record, watch, whole):
+    """One run, with files if there is a path for them (without suffix), with waves if there is also a window. whole : only if the
+    window contains the whole run; else the window of the Result is None."""
     config, image, scenario = prepared.run.config, prepared.image, prepared.scenario
     observers = _Observers(prepared, progress, watch)
     files = {}
@@ -182,9 +182,12 @@ def _run(prepared, engine, path, window, progress, record, watch):
             feed = observers.waves = WaveFeed(writer, observers.tracker, observers.judges, end=window.stop)
         outcome = engine.run(prepared.job, sink=observers, probe=observers.looks or window or False, record=record)
         violations = observers.finish(outcome)
+        if whole and outcome.clocks > window.stop:
+            window = None
+            del files["waves"], files["view"]
         if window is not None:
             window = range(window.start, min(window.stop, outcome.clocks))
-            feed.close(outcome.clocks)
+            feed.close(outcome.clocks, outcome.ending)
             write_gtkw(writer)
             write_surfer(writer)
     return Result(prepared, engine.name, outcome.clocks, outcome.ending, tuple(observers.tracker.calls), violations,

@@ -85,13 +85,20 @@ def swept(texts):
     return result
 
 
-def settings(scenario, *, preset="default", assignments=()):
+def settings(scenario, *, preset="default", assignments=(), sweep=()):
     """The Settings of a run of ``scenario``: the preset, then the scenario's overrides, then ``--set`` (``key=value``).
 
-    Raises an InputError that names the wrong place in the scenario, or the wrong ``--set``.
+    sweep : likewise, a value of each ``--sweep``.
+    Raises an InputError that names the wrong place in the scenario, or the wrong option.
     """
+    said, values = {}, {}
+    for option, texts in (("--set", assignments), ("--sweep", sweep)):
+        for name, value in constants(texts, option, texts=TEXT_SETTINGS).items():
+            if name in said:
+                raise InputError(f"{option} {name}: its value is given already, {values[name]}")
+            said[name], values[name] = f"{option} {name}={value}", value
     machine, straps, defines = {}, {}, dict(scenario.defines)
-    for name, value in constants(assignments, "--set", texts=TEXT_SETTINGS).items():
+    for name, value in values.items():
         if name in MACHINE_SETTINGS:
             machine[name] = value
         elif name in STRAP_SETTINGS:
@@ -99,30 +106,30 @@ def settings(scenario, *, preset="default", assignments=()):
         elif name.startswith("define."):
             defines[name.removeprefix("define.")] = value
         elif name in ("n_cores", "cores"):
-            raise InputError(f"--set {name}={value}: the number of cores is set with --cores")
+            raise InputError(f"{said[name]}: the number of cores is set with --cores")
         else:
             known = [*MACHINE_SETTINGS, *STRAP_SETTINGS]
-            raise InputError(f"--set {name}={value}: there is no such setting{closest(name, known)} "
+            raise InputError(f"{said[name]}: there is no such setting{closest(name, known)} "
                              f"(there are: {', '.join(known)}, define.NAME)")
     base = preset_config(preset).with_cores(scenario.n_cores)
-    config = _replaced(base, scenario, "machine", scenario.machine, machine)
-    held = _replaced(Straps(), scenario, "straps", scenario.straps, straps)
+    config = _replaced(base, scenario, "machine", machine, said)
+    held = _replaced(Straps(), scenario, "straps", straps, said)
     for strap, field, sentence in lacking(config, held):
-        for name, assigned in ((strap, straps), (field, machine)):
-            if name in assigned:
-                raise InputError(f"--set {name}={assigned[name]}: {sentence}")
+        for name in (strap, field):
+            if name in said:
+                raise InputError(f"{said[name]}: {sentence}")
         place = ("straps", strap) if strap in scenario.straps else ("machine", field)
         raise scenario.document.refusal(place, f"is refused: {sentence}")
     return Settings(config, held, defines)
 
 
-def _replaced(base, scenario, section, own, assigned):
+def _replaced(base, scenario, section, assigned, said):
     """``base`` with the scenario's and the assigned fields, all at once, because the limit of one may depend on another."""
     try:
-        return replace(base, **{**own, **assigned})
+        return replace(base, **{**getattr(scenario, section), **assigned})
     except ValueError as error:
         # The message starts with the field; n_cores is refused because of xlen.
         name = str(error).split()[0].replace("n_cores", "xlen")
         if name in assigned:
-            raise InputError(f"--set {name}={assigned[name]}: {error}") from None
+            raise InputError(f"{said[name]}: {error}") from None
         raise scenario.document.refusal((section, name), f"is refused: {error}") from None

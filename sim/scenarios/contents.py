@@ -7,7 +7,7 @@ from amaranth.utils import ceil_log2
 from sim.engines.engine import Contents
 from sim.errors import InputError
 from sim.spelling import closest
-from sim.texts import shown
+from sim.texts import count, shown
 
 from .contracts import contract_of
 
@@ -24,7 +24,8 @@ class TooManyWords(InputError):
         self.optional = tuple(name for name in OPTIONAL if image.constants.get(name))
         advice = [f"--set microcode_depth={1 << ceil_log2(len(image.words))}",
                   *(f"--set define.{name}=0 leaves out {what}" for name, what in OPTIONAL.items() if name in self.optional)]
-        super().__init__(f"the protocol has {len(image.words)} microwords, but the machine stores {depth} ({'; '.join(advice)})",
+        super().__init__(f"the protocol has {count(len(image.words), 'microword')}, but the machine stores {depth} "
+                         f"({'; '.join(advice)})",
                          file=image.path)
 
 
@@ -122,5 +123,7 @@ def _check_fit(scenario, image, config, arena_words):
     if len(image.words) > config.microcode_depth:
         raise TooManyWords(image, config.microcode_depth)
     if arena_words > config.arena_depth:
-        raise InputError(f"the scenario and its protocol need {arena_words} words of arena, but the machine has "
-                         f"{config.arena_depth} (--set arena_depth={1 << ceil_log2(arena_words)})", file=scenario.document.path)
+        depth = 1 << ceil_log2(arena_words)
+        larger = f"--set arena_depth={depth}" if depth <= config.MAX_ARENA else "and none has as many: use fewer cores"
+        raise InputError(f"the scenario and its protocol need {count(arena_words, 'word')} of arena, but the machine has "
+                         f"{config.arena_depth} ({larger})", file=scenario.document.path)

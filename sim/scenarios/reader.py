@@ -9,7 +9,7 @@ from pathlib import Path
 from rtl.config import MachineConfig, Straps
 from sim.errors import InputError
 from sim.spelling import closest
-from sim.texts import integer, shown
+from sim.texts import count, integer, shown
 
 from .contracts import CONTRACTS
 from .document import Document
@@ -229,7 +229,7 @@ class _Reader:
             raise self.root.refusal("cores", f"must be at most {MachineConfig.MAX_CORES}, not {own}")
         result = own if cores is None else cores
         if result < least:
-            raise self.root.refusal("min_cores", f"says that the scenario needs at least {least} cores, not {result}")
+            raise self.root.refusal("min_cores", f"says that the scenario needs at least {count(least, 'core')}, not {result}")
         return result
 
     def _has(self, table, key, core):
@@ -358,7 +358,7 @@ class _Reader:
         if not values:
             raise table.refusal("work", "must not be empty")
         if len(values) > max(self.n_cores, self.own_cores):
-            self.remarks.append(table.refusal("work", f"has {len(values)} entries, more than there are cores"))
+            self.remarks.append(table.refusal("work", f"has {count(len(values), 'entry')}, more than there are cores"))
         return tuple(self._choose(table, "work", values[core % len(values)], (*table.path, "work"), 0)
                      for core in range(self.n_cores))
 

@@ -40,11 +40,11 @@ class WaveFeed:
                 self._writer.annotate(clock, core, *context)
         self._tell(clock)
 
-    def close(self, clocks):
-        """The run has ended after this many clocks, and the judges have finished."""
+    def close(self, clocks, ending):
+        """The run has ended after this many clocks, with this Ending, and the judges have finished."""
         if clocks <= self._end:
             self._tell(clocks - 1)
-        self._writer.close(min(clocks, self._end))
+        self._writer.close(min(clocks, self._end), ending.value if clocks <= self._end else "")
 
     def _tell(self, clock):
         """Write the violations found since the last call."""

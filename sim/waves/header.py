@@ -1,10 +1,12 @@
-"""How a crosscall VCD describes itself: a JSON object in its first comment, and a mark with a checksum at its end.
+"""How a crosscall VCD describes itself: a JSON object in its first comment, and at its end a mark with how the run ended, and a
+checksum.
 
 It contains the machine's configuration and the whole image, so the VCD alone describes the run. Paths are reduced to file names, so
 the same run gives the same bytes in any folder.
 """
 
 import json
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 
@@ -13,11 +15,11 @@ from rtl.config import MachineConfig
 from ..microcode.image import Field, Image, Line, ObjectType, StoredObject
 from ..microcode.roles import Part
 
-__all__ = ["BEGIN_MARK", "END_MARK", "Metadata", "header_text", "parse_header"]
+__all__ = ["BEGIN_MARK", "END_MARK", "Metadata", "end_mark", "header_text", "parse_header"]
 
 #: First line of the first comment; the number is the version of the format.
 BEGIN_MARK = "crosscall waves 1"
-#: The last line of the file is a comment of this and the CRC-32 of all lines before it.
+#: The last line of the file is a comment of this, the ending, and the CRC-32 of all lines before it and of the ending.
 END_MARK = "crosscall end"
 
 
@@ -26,13 +28,15 @@ class Metadata:
     """The description of the run in a VCD.
 
     image : the image, with file names instead of paths.  stages : the names behind the numbers.
-    start : first clock in the file.  end : the clock after the last.  meta, comment : as given to the writer.
+    start : first clock in the file.  end : the clock after the last.  ending : how the run ended then (the value of an Ending), or
+    None: it went on.  meta, comment : as given to the writer.
     """
 
     image: Image
     stages: tuple[str, ...]
     start: int
     end: int
+    ending: str | None
     meta: object
     comment: str
 
@@ -46,8 +50,13 @@ def header_text(config, image, *, stages, start, meta, comment):
     return f"{BEGIN_MARK}\n{{\n" + ",\n".join(lines).replace("$", "\\u0024") + "\n}"
 
 
-def parse_header(text, end):
-    """(config, metadata) from the text of the first comment and the clock at which the file ends.
+def end_mark(crc, ending):
+    """The last line. crc : of the lines before it.  ending : how the run ended; empty: it went on."""
+    return f"$comment {END_MARK} {f'{ending} ' if ending else ''}{zlib.crc32(ending.encode('ascii'), crc):08x} $end\n"
+
+
+def parse_header(text, end, ending):
+    """(config, metadata) from the text of the first comment, the clock at which the file ends, and the ending of the run.
 
     Raises ValueError, KeyError or TypeError if the text is not from ``header_text``."""
     mark, _, body = text.partition("\n")
@@ -55,8 +64,8 @@ def parse_header(text, end):
         raise ValueError(f"{mark!r} is not {BEGIN_MARK!r}")
     parts = json.loads(body)
     return MachineConfig(**parts["config"]), Metadata(
-        image=_to_image(parts["image"]), stages=tuple(parts["stages"]), start=parts["start"], end=end, meta=parts["meta"],
-        comment=parts["comment"])
+        image=_to_image(parts["image"]), stages=tuple(parts["stages"]), start=parts["start"], end=end, ending=ending,
+        meta=parts["meta"], comment=parts["comment"])
 
 
 def _file(path):

@@ -13,10 +13,11 @@ from rtl.config import MachineConfig
 from rtl.events import ApicEvent, Event
 from rtl.memory.port import MemoryOp
 
+from ..engines.engine import Ending
 from ..errors import InputError
 from ..records import MESSAGE, ApicRecord, CommitRecord, CoreRecord, MessageRecord
 from ..texts import integer
-from .header import BEGIN_MARK, END_MARK, Metadata, parse_header
+from .header import BEGIN_MARK, END_MARK, Metadata, end_mark, parse_header
 from .writer import CLOCK_NS
 
 __all__ = ["Recording", "read_records", "refusing"]
@@ -38,9 +39,9 @@ def read_records(path):
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", file=path) from None
-    comment, end = _check(path, io.BytesIO(content))
+    comment, end, ending = _check(path, io.BytesIO(content))
     with refusing(path, lambda: 3):
-        config, metadata = parse_header(comment, end)
+        config, metadata = parse_header(comment, end, ending)
         reader = _Reader(config)
     with refusing(path, lambda: _line_of(content, reader.clock)):
         # As a string: vcdvcd leaves a file open if it fails.
@@ -69,22 +70,24 @@ def _line_of(content, clock):
 #: At most this many characters of Python's error message are shown.
 _LONGEST = 200
 _LINE = re.compile(rb"(?:#\d+|b[01]+ [!-~]+|[01][!-~]+|s[!-~]* [!-~]+|\$(?:dumpvars|end))\n")
-_END = re.compile(rb"\$comment %s ([0-9a-f]{8}) \$end\n" % END_MARK.encode())
+_END = re.compile(rb"\$comment %s (?:(%s) )?[0-9a-f]{8} \$end\n"
+                  % (END_MARK.encode(), "|".join(item.value for item in Ending).encode()))
 
 
 def _check(path, file):
-    """(text of the first comment, clock at the end), after a check of every line: vcdvcd would fail at a damaged line without
-    naming it, and take a truncated file for a run that ends there."""
+    """(text of the first comment, clock at the end, ending of the run or None), after a check of every line: vcdvcd would fail at a
+    damaged line without naming it, and take a truncated file for a run that ends there."""
     comment, time, crc, number = [], 0, 0, 0
     in_comment, in_changes = True, False
     for number, line in enumerate(file, 1):
         end = _END.fullmatch(line)
         if end:
-            if int(end[1], 16) != crc:
+            ending = (end[1] or b"").decode()
+            if line != end_mark(crc, ending).encode():
                 raise InputError("this waveform was changed after it was written: the checksum is wrong", file=path, line=number)
             if file.read(1):
                 raise InputError("this waveform continues after its end", file=path, line=number + 1)
-            return "".join(comment), time // CLOCK_NS
+            return "".join(comment), time // CLOCK_NS, ending or None
         crc = zlib.crc32(line, crc)
         if number == 1 and line != b"$comment\n" or number == 2 and line != b"\t%s\n" % BEGIN_MARK.encode():
             raise InputError(f"this is not a VCD of crosscall: it does not start with {BEGIN_MARK!r}", file=path, line=1)

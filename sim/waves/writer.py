@@ -21,8 +21,9 @@ from rtl.probe import tile_probe_layout
 
 from ..errors import InputError
 from ..records import Sources
+from ..texts import count
 from .arena import ArenaSignals, word_names
-from .header import END_MARK, header_text
+from .header import end_mark, header_text
 from .output import OutputFile, OutputStream
 
 __all__ = ["CLOCK_NS", "ESCAPES", "WaveWriter"]
@@ -242,16 +243,16 @@ class WaveWriter:
         pending[number] = pending.get(number, number.value) + count
         pending[words] = text
 
-    def close(self, end_clock):
-        """The run has ended with clock ``end_clock - 1``: the file appears."""
+    def close(self, end_clock, ending=""):
+        """The waves end with clock ``end_clock - 1``: the file appears. ending : how the run ended then; empty: it went on."""
         if end_clock <= self.start:
             self.discard()
-            raise InputError(f"the waves start at clock {self.start}, but the run ended after {end_clock} clocks")
+            raise InputError(f"the waves start at clock {self.start}, but the run ended after {count(end_clock, 'clock')}")
         self._advance(end_clock - 1)
         self._flush()
         output = self._output
         output.write(f"#{end_clock * CLOCK_NS}\n")
-        output.write(f"$comment {END_MARK} {output.crc:08x} $end\n")
+        output.write(end_mark(output.crc, ending))
         output.keep()
         self._output = None
         self.end = end_clock

@@ -6,6 +6,7 @@ from statistics import mean
 from rtl.events import Event
 from sim.errors import InputError
 from sim.records import CoreRecord
+from sim.texts import count
 
 from .scenario import chosen, prepare_workload, scenario_text
 
@@ -38,8 +39,8 @@ class Bench:
         """Write the scenario to a file and prepare it. options : as ``prepare`` takes them. Raises InputError."""
         commands = [{**MODES[mode], "repeat": self.iterations} for mode in self.modes]
         return prepare_workload(path, lambda depth: scenario_text(
-            ["What crosscall ipibench runs; docs/workloads.md."], f"ipibench: {self.cores} cores", self.cores, {0: commands},
-            tables={"defines": {"IPIBENCH": 1}}, arena_depth=depth), **options)
+            ["What crosscall ipibench runs; docs/workloads.md."], f"ipibench: {count(self.cores, 'core')}", self.cores,
+            {0: commands}, tables={"defines": {"IPIBENCH": 1}}, arena_depth=depth), **options)
 
 
 @dataclass(frozen=True)

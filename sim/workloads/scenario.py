@@ -12,7 +12,6 @@ from sim.spelling import closest
 
 __all__ = ["chosen", "prepare_workload", "scenario_text"]
 
-_MOST_ARENA = 32768
 #: The room in a microcode store; with a workload's additions not every protocol fits otherwise.
 _MICROCODE = 2048
 
@@ -62,7 +61,7 @@ def prepare_workload(path, text, **options):
 
 def _depth(path, text, options):
     """The smallest arena with enough room."""
-    prepared = prepare(str(path), text=text(_MOST_ARENA), **options)
+    prepared = prepare(str(path), text=text(MachineConfig.MAX_ARENA), **options)
     needed = max(prepared.contents.arena) + 1 + prepared.image.structs["command"].size      # the last list's end marker
     default = MachineConfig().with_cores(prepared.run.config.n_cores).arena_depth
     return max(default, 1 << ceil_log2(needed))

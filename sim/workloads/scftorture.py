@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from sim.errors import InputError
-from sim.texts import integer
+from sim.texts import count, integer
 
 from .scenario import chosen, prepare_workload, scenario_text
 
@@ -95,8 +95,8 @@ class Torture:
         tables = {"defines": {"SCFTORTURE": 1, "SCF_STUTTER": self.stutter}, "calls": _CALLS, "functions": {"work": work}}
         comment = [f"What crosscall scftorture has drawn with seed {self.seed}; docs/workloads.md."]
         return prepare_workload(path, lambda depth: scenario_text(
-            comment, f"scftorture: {self.cores} cores, seed {self.seed}", self.cores, programs, tables=tables, arena_depth=depth),
-            **options)
+            comment, f"scftorture: {count(self.cores, 'core')}, seed {self.seed}", self.cores, programs, tables=tables,
+            arena_depth=depth), **options)
 
     def _programs(self):
         """(core -> its commands, clocks of a long handler by core)."""

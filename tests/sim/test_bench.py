@@ -41,7 +41,7 @@ def test_json():
 def test_table():
     code, out, err = _call("bench", "speed", "--cores", "1", "--engines", "pysim,compiled", "--seconds", "0.1")
     assert (code, err) == (0, "")
-    assert "1 cores, 2,000 clocks, the arena then: equal in pysim, compiled" in out
+    assert "1 core, 2,000 clocks, the arena then: equal in pysim, compiled" in out
 
 
 @pytest.mark.slow
@@ -97,7 +97,7 @@ def test_a_lane_that_goes_wrong_is_exit_1(monkeypatch):
     monkeypatch.setattr("sim.bench.speed._Lanes.arenas", spoilt)
     code, out, _ = _call("bench", "speed", "--cores", "1", "--engines", "compiled,lanes", "--seconds", "0.1")
     assert code == 1
-    assert f"1 cores, 100,000 clocks of each of {lane_count()} runs, the arena then: DIFFERENT in compiled, lanes" in out
+    assert f"1 core, 100,000 clocks of each of {lane_count()} runs, the arena then: DIFFERENT in compiled, lanes" in out
 
 
 @pytest.mark.parametrize("arguments, message", [

@@ -125,7 +125,7 @@ def test_a_violation_is_exit_1_and_said(crosscall, tmp_path):
     code, out, err = crosscall("bench", "latency", "--cores", "3", "--callers", "3", "--targets", "2", "--calls", "32", "--html")
     assert (code, err) == (1, "")
     assert "\n    violated: O12\n" in out
-    assert "1 of 1 points. v4, sc, 3 cores, 3 callers, 2 targets: violated: O12." in (tmp_path / "waves/latency.html").read_text()
+    assert "1 of 1 point. v4, sc, 3 cores, 3 callers, 2 targets: violated: O12." in (tmp_path / "waves/latency.html").read_text()
 
 
 @pytest.mark.parametrize("words, message", [
@@ -135,8 +135,14 @@ def test_a_violation_is_exit_1_and_said(crosscall, tmp_path):
     (["--sweep", "fabric_latency"], "--sweep fabric_latency: must be written as NAME=value,value"),
     (["--sweep", "fabric_latency=1,,2"], "--sweep fabric_latency=1,,2: must be written as NAME=value,value"),
     (["--sweep", "fabric_latency=1,1"], "--sweep fabric_latency=1,1: has a value twice"),
-    (["--sweep", "fabric=ring"], "--set fabric=ring: fabric must be one of crossbar, not 'ring'"),
-    (["--sweep", "fabric_latency=7,256"], "--set fabric_latency=256: "),
+    (["--sweep", "nosuch=1"], "--sweep nosuch=1: there is no such setting (there are: xlen, "),
+    (["--sweep", "cores=2"], "--sweep cores=2: the number of cores is set with --cores"),
+    (["--sweep", "define.NOSUCH=1"], "--sweep define.NOSUCH=1: "),
+    (["--sweep", "pso=0", "--memory", "pso"], "--set memory_model=2: memory_model=2 needs pso=1"),
+    (["--sweep", "x2apic=1", "--set", "x2apic_mode=0"], "--sweep x2apic=1: x2apic=1 needs x2apic_mode=1"),
+    (["--sweep", "fabric_latency=7", "--set", "fabric_latency=8"], "--sweep fabric_latency: its value is given already, 8"),
+    (["--sweep", "fabric=ring"], "--sweep fabric=ring: fabric must be one of crossbar, not 'ring'"),
+    (["--sweep", "fabric_latency=7,256"], "--sweep fabric_latency=256: "),
     (["--memory", "rmo"], "--memory rmo: must be sc, tso or pso"),
     (["--engine", "fast"], 'there is no engine "fast"'), (["--protocol", "v9"], 'there is no protocol "v9"'),
 ])

@@ -95,6 +95,16 @@ def test_asm_json(crosscall):
     assert "cmd_single" in image["entries"]
 
 
+@pytest.mark.parametrize("words, kind, name", [
+    (["list"], dict, "one JSON object"), (["list", "boards"], list, "one list of rows"),
+    (["ipibench", "--cores", "2", "--mode", "dry-run", "--iterations", "1"], list, "one list of rows"),
+])
+def test_help_says_what_json_is(crosscall, words, kind, name):
+    code, out, _ = crosscall(*words, "--json")
+    assert code == 0 and type(json.loads(out)) is kind
+    assert f"{name}, " in " ".join(crosscall(words[0], "--help")[1].split())
+
+
 # --- run ------------------------------------------------------------------------------------------------------------
 
 
@@ -214,13 +224,38 @@ def test_report_of_a_vcd_tells_what_was_violated(crosscall):
     assert "0.0 ! " in out, "its call is marked"
     again, = json.loads(crosscall("report", "waves/early-return.vcd", "--json")[1])["violations"]
     assert (again["clock"], again["sentence"], again["calls"]) == (told["clock"], told["sentence"], told["calls"])
+    assert len(set(again["cores"])) == len(again["cores"]), "each is named once"
+
+
+def test_report_of_a_window_knows_how_the_run_ended_only_if_it_did(crosscall, tmp_path):
+    """What has not returned by the end of the window may return later; by the end of the run it never did."""
+    _, out, _ = crosscall("run", "many", "--json")
+    whole, first = json.loads(out), json.loads(out)["calls"][0]
+    later = "crosscall: the waves end at clock {}, and the run does not: what happens later is not known\n"
+    returned = first["stages"]["return"]
+    for end, ending, cell, said in ((returned, None, "not yet", later.format(returned)),
+                                    (whole["clocks"], "quiet", str(first["latency"]), "")):
+        crosscall("run", "many", "--window", f":{end}")
+        code, out, err = crosscall("report", "waves/many.vcd", "--html")
+        assert (code, err) == (0, "crosscall: the page is waves/many.html\n" + said)
+        assert re.search(rf"^{re.escape(first['id'])} .* {cell}$", out, re.MULTILINE)
+        page = (tmp_path / "waves" / "many.html").read_text(encoding="utf-8")
+        assert (f"clocks 0 to {end} of a run; what happens later is not known" in page) == (ending is None)
+        told = json.loads(crosscall("report", "waves/many.vcd", "--json")[1])
+        assert (told["ending"], told["window"]) == (ending, [0, end])
+    crosscall("run", "many", "--max-clocks", returned)
+    assert json.loads(crosscall("report", "waves/many.vcd", "--json")[1])["ending"] == "limit"
+    assert " cut off\n" in crosscall("report", "waves/many.vcd")[1]
+    crosscall("run", "single", "--fault", "drop:0:0")
+    assert " never\n" in crosscall("report", "waves/single.vcd")[1]
 
 
 def test_report_of_a_window_knows_who_was_online(crosscall, tmp_path):
     _, out, _ = crosscall("run", "early-return", "--window", "300:900", "--json")
     whole = json.loads(out)["calls"][0]
     code, again, err = crosscall("report", "waves/early-return.vcd", "--json", "--html")
-    said = "crosscall: the waves begin at clock 300: calls that began before are not known\n"
+    said = ("crosscall: the waves begin at clock 300: calls that began before are not known\n"
+            "crosscall: the waves end at clock 900, and the run does not: what happens later is not known\n")
     assert (code, err) == (0, "crosscall: the page is waves/early-return.html\n" + said)
     again = json.loads(again)
     assert again["window"] == [300, 900]

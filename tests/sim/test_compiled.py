@@ -19,6 +19,7 @@ from sim.engines.engine import Ending, Job
 from sim.errors import MissingToolError
 from sim.runs.plan import Plan
 from sim.runs.prepare import prepare
+from sim.runs.run import _run
 from sim.scenarios.reader import shipped_scenarios
 
 from .lockstep import FORMS, Told, assert_same, engine, prepare_or_skip, told
@@ -178,9 +179,13 @@ def test_window_of_a_long_run_is_around_the_violation(crosscall, monkeypatch):
     result = json.loads(out)
     clock = result["violations"][0]["clock"]
     assert result["window"] == [clock - 300, clock + 100]
+    done = []
+    monkeypatch.setattr("sim.runs.run._run", lambda *arguments, run=_run: done.append(1) or run(*arguments))
     code, out, _ = crosscall("run", "single", "--json", "--max-clocks", 600)
     result = json.loads(out)
-    assert (code, result["window"]) == (1, [300, 600])
+    assert (code, result["window"], len(done)) == (1, [300, 600], 2)
+    code, out, _ = crosscall("run", "single", "--json", "--max-clocks", 500)
+    assert (json.loads(out)["window"], len(done)) == ([0, 500], 3), "one that is shown in full is done once"
 
 
 @pytest.mark.parametrize("window, message", [

@@ -170,7 +170,7 @@ def _report(path):
         try:
             report, _ = report_of_vcd(path)
             with open("/dev/null", "w") as file:
-                print_calls(report["calls"], report_console(file))
+                print_calls(report["calls"], report_console(file), ending=report["ending"])
             json.dumps(report)
         except InputError as error:
             assert error.line is not None or "contradict" in error.message, str(error)

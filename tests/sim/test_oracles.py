@@ -12,7 +12,7 @@ from rtl.memory.port import MemoryOp
 from sim.calls import CallTracker
 from sim.engines.engine import Ending
 from sim.oracles import ORACLES, Verdict, Violation, make_oracles
-from sim.oracles.oracle import key_of
+from sim.oracles.oracle import key_of, listed, listing
 
 from .judging import CALL, found, judge, verdict
 from .streams import LOCK, SINGLE, WAIT, Stream
@@ -62,6 +62,15 @@ def test_violations_come_by_clock(stream):
     stream.lock(1, "call_function.lock")
     stream.run(0)
     assert [item.oracle for item in judge(stream, Ending.LIMIT).violations] == ["LOCK", "O2"]
+
+
+def test_a_core_is_concerned_once(stream):
+    """It takes a lock that it holds itself. Sentences name it twice; waves have only the sentence."""
+    stream.lock(1, "call_function.lock")
+    stream.lock(1, "call_function.lock")
+    [item] = judge(stream, Ending.LIMIT).violations
+    assert item.cores == (1,) and listed(item.sentence) == [1]
+    assert listed(f"{listing([2, 3, 12])} wait for {listing([1])}, and core 3 for core 4") == [2, 3, 12, 1, 4]
 
 
 # --- the four verdicts ------------------------------------------------------------------------------------------------

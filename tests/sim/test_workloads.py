@@ -10,6 +10,7 @@ import pytest
 from sim.errors import InputError
 from sim.knockout.knockout import holding
 from sim.microcode.protocols import shipped_protocols
+from sim.runs.prepare import prepare
 from sim.runs.run import run
 from sim.workloads.ipibench import MODES
 from sim.workloads.scftorture import OPERATIONS, Torture, summary
@@ -148,6 +149,32 @@ def test_refused(arguments, refusal, crosscall):
 def test_nothing_to_do_is_refused():
     with pytest.raises(InputError, match="nothing has a weight"):
         Torture(cores=2, seed=0, weights=dict.fromkeys(OPERATIONS, 0))
+
+
+# --- many cores -------------------------------------------------------------------------------------------------------
+
+
+def test_every_generation_has_room_for_32_cores():
+    """Two have a csd for each pair of cores. With 64 cores no arena is large enough for that."""
+    for protocol in ("v3.10", "v6"):
+        prepared = prepare("storm", protocol=protocol, cores=32)
+        assert max(prepared.contents.arena) < prepared.run.config.arena_depth == 16384
+    with pytest.raises(InputError, match=r"words of arena, but the machine has 32768 \(and none has as many: use fewer cores\)"):
+        prepare("storm", protocol="v6", cores=64)
+
+
+def test_more_cores_have_more_time():
+    limits = [prepare("all-call-all", cores=cores).run.max_clocks for cores in (4, 8, 12, 16, 32)]
+    assert limits == [100_000, 100_000, 225_000, 400_000, 1_600_000]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cores", [16, 32])
+@pytest.mark.parametrize("protocol", ["v4", "v6"])
+def test_all_calls_of_all_end(cores, protocol):
+    prepared = prepare("all-call-all", protocol=protocol, cores=cores)
+    result = run(prepared, engine=engine_for(prepared.run.config))
+    assert (result.ending.value, {item.oracle for item in result.violations} <= {"O12"}) == ("quiet", True)
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from rtl.monitor import Monitor, profile_layout
 from rtl.schedule import plan_layout
 from sim.engines.engine import Ending, Engine, Outcome
 from sim.runs.monitor import clocks_of_flags
+from sim.texts import count
 
 from . import CompiledEngine
 from .lanes import lane_program
@@ -74,7 +75,7 @@ class Lanes:
         there = self.program.memories[memory]
         words = (ctypes.c_uint64 * len(words))(*words)
         if self._library.machine_fill(self._machine, there.number, words, len(words)) != len(words):
-            raise ValueError(f"{len(words)} words do not fit the {there.depth} of {memory}")
+            raise ValueError(f"{count(len(words), 'word')} do not fit the {there.depth} of {memory}")
 
     def read(self, memory, lane):
         """The words of a memory of the shared part, as a lane sees them now."""
