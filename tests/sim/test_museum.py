@@ -139,7 +139,7 @@ def test_a_protocol_of_ones_own_and_no_waves(crosscall):
     assert heading.split() == ["generation", "cores", "memory", "expected", "found", "run", "clock", "waves"]
     assert title == f"early-return: {DEFECTS['early-return'].title}"
     assert row.split()[:7] == ["mine", "3", "sc", "clean", "O1", "(!)", "plain"]
-    assert summary == "1 exhibits, 1 not as expected"
+    assert summary == "1 exhibit, 1 not as expected"
 
 
 def test_what_is_known_and_not_seen_is_not_as_expected(crosscall):
