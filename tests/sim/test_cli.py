@@ -406,6 +406,7 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path, arguments):
      "--set memory_model=0: --memory tso sets it, too: give only one of them"),
     (["run", "demo", "--no-vcd", "--window", "0:10"],
      "--window chooses the clocks in the waves, and --no-vcd writes none: give only one of them"),
+    (["bench", "speed", "--engines", ""], 'there is no engine "" (there are: pysim, compiled, lanes, verilator)'),
     (["view", "folder.vcd"], "folder.vcd: is a folder"),
     (["asm", "v4", "--define", "X"], "--define X: must be written as NAME=value"),
     (["view", "x.vcd"], "x.vcd: there is no such file"),
