@@ -276,6 +276,8 @@ def test_a_forbidden_outcome_is_exit_1(crosscall, tmp_path):
     assert done.exit_code == 1
     assert "forbidden-seen" in done.stdout and "waves/SB.vcd" in done.stdout
     assert (tmp_path / "waves" / "SB.gtkw").is_file()
+    done = CliRunner().invoke(app, ["report", "waves/SB.vcd"])
+    assert (done.exit_code, done.stderr) == (2, "crosscall: waves/SB.vcd: is of a litmus test, which has no calls\n")
 
 
 @pytest.mark.parametrize("arguments, message", [
