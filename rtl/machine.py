@@ -55,6 +55,7 @@ class Machine(wiring.Component):
     status : per core, what a schedule may look at.
     quiet : nothing more will happen: every core sleeps, no interrupt will wake it, and nothing is in progress.
     trapped : a core has trapped.
+    lost : by core: a fault has lost the message of it whose end is in the trace of this clock.
     trace : all records of this clock.  probe : for waves.  Nothing in the machine reads them.
     """
 
@@ -71,6 +72,7 @@ class Machine(wiring.Component):
             "status": Out(data.ArrayLayout(status_layout, config.n_cores)),
             "quiet": Out(1),
             "trapped": Out(1),
+            "lost": Out(config.n_cores),
             "trace": Out(trace_layout(config)),
             "probe": Out(probe_layout(config)),
         })
@@ -79,7 +81,7 @@ class Machine(wiring.Component):
         m = Module()
         m.submodules.shared = shared = self.shared
         load, schedule = self.load, self.schedule
-        share(shared, run=self.run, straps=self.straps, fault=self.fault)
+        share(shared, run=self.run, straps=self.straps, fault=self.fault, lost=self.lost)
         load_valid, load_address = Signal(), Signal(self.config.pc_bits)
         load_word = Signal(MicroWord.as_shape().size)
         m.d.comb += [

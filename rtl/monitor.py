@@ -85,7 +85,7 @@ class Monitor(wiring.Component):
     Members
     -------
     run : see Machine; records are judged while it is high.
-    trace : all records of this clock.  quiet : see Machine.
+    trace : all records of this clock.  lost, quiet : see Machine.
     patience : see ``stuck``; held during a run.  profile : likewise.
     flags : registers.
     """
@@ -100,6 +100,7 @@ class Monitor(wiring.Component):
         super().__init__({
             "run": In(1),
             "trace": In(trace_layout(config)),
+            "lost": In(config.n_cores),
             "quiet": In(1),
             "patience": In(32),
             "profile": In(profile_layout(config)),
@@ -250,8 +251,8 @@ class Monitor(wiring.Component):
         return terms
 
     def _messages(self, m, online):
-        """(an interrupt has reached no core; one has, ``DELAY`` clocks ago, reached a core that was online neither when it was sent
-        nor since it arrived)."""
+        """(an interrupt has reached no core, and no fault has lost it; one has, ``DELAY`` clocks ago, reached a core that was
+        online neither when it was sent nor since it arrived)."""
         n, trace = self._config.n_cores, self.trace
         missed = [Signal(n, name=f"missed{step}") for step in range(DELAY + 1)]
         refused = Signal()
@@ -262,7 +263,7 @@ class Monitor(wiring.Component):
             interrupt = self.run & message.valid & (message.mode == DeliveryMode.FIXED)
             with m.If(self.run & sent.valid & (sent.event == ApicEvent.SEND)):
                 m.d.sync += then[core].eq(online)
-            nobody.append(interrupt & ~message.accepted)
+            nobody.append(interrupt & ~message.accepted & ~self.lost[core])
             strangers.append(interrupt & message.accepted & ~then[message.source][core])
         m.d.sync += [refused.eq(Cat(nobody).any()), missed[0].eq(Cat(strangers))]
         for before, after in zip(missed, missed[1:], strict=False):

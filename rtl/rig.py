@@ -71,6 +71,6 @@ class Rig(wiring.Component):
               quiet=self.quiet, trapped=self.trapped, trace=self.trace, probe=self.probe)
         m.d.comb += [self.machine.fault[name].eq(self.plan[name]) for name, _ in fault_layout]
         share(scheduler, run=self.run, plan=self.plan, status=self.status, replay=self.replay, schedule=self.schedule)
-        share(monitor, run=self.run, patience=self.patience, profile=self.profile, trace=self.trace, quiet=self.quiet,
-              flags=self.flags)
+        share(monitor, run=self.run, patience=self.patience, profile=self.profile, trace=self.trace, lost=machine.lost,
+              quiet=self.quiet, flags=self.flags)
         return m

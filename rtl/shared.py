@@ -36,7 +36,7 @@ class Shared(wiring.Component):
     load_valid, load_address, load_data : load port of the arena, for use while ``run`` is low.
     memory, sources, targets : one of each per Tile, seen from here: requests and messages come in, deliveries go out.
     now : clocks since ``run`` rose, modulo 2**xlen.
-    messages, commits : records.
+    messages, commits : records.  lost : see Machine.
     """
 
     def __init__(self, config):
@@ -56,6 +56,7 @@ class Shared(wiring.Component):
             "targets": Out(DeliveryPort()).array(n),
             "now": Out(config.xlen),
             "messages": Out(data.ArrayLayout(message_record_layout(config), n)),
+            "lost": Out(n),
             "commits": Out(data.ArrayLayout(commit_record_layout(config), config.n_banks)),
         })
 
@@ -65,7 +66,7 @@ class Shared(wiring.Component):
         m.submodules.fabric = fabric = FABRICS[self._config.fabric](self._config)
         share(arena, ports=self.memory, records=self.commits,
               load_valid=self.load_valid, load_address=self.load_address, load_data=self.load_data)
-        share(fabric, hold=self.hold_message, sources=self.sources, targets=self.targets, records=self.messages)
+        share(fabric, hold=self.hold_message, sources=self.sources, targets=self.targets, records=self.messages, lost=self.lost)
         m.submodules.injector = injector = FaultInjector(self._config.n_cores)
         share(injector, run=self.run, plan=self.fault, faults=fabric.faults, injected=fabric.injected)
         interrupts = [source.valid & (source.message.mode == DeliveryMode.FIXED) for source in self.sources]

@@ -60,13 +60,15 @@ class Crossbar(Fabric):
         m.d.sync += held.eq(self.hold)
         wanted = [Signal(n, name=f"wanted{number}") for number in range(n)]
         for number, source in enumerate(self.sources):
-            named, left, delivered = (Signal(n, name=f"{name}{number}") for name in ("named", "left", "delivered"))
+            names, named, left, delivered = (Signal(n, name=f"{name}{number}") for name in ("names", "named", "left", "delivered"))
             again, all_done = Signal(name=f"again{number}"), Signal(name=f"all_done{number}")
             one_by_one = Cat(held[(number + target) % n] for target in range(n))
             with m.If(ready[number]):
                 holds = Mux(names_several(source.message), one_by_one, held[number].replicate(n))
                 m.d.comb += [
-                    named.eq(Mux(self.faults.drop[number], 0, receivers(source.message, number, n))),
+                    names.eq(receivers(source.message, number, n)),
+                    named.eq(Mux(self.faults.drop[number], 0, names)),
+                    self.lost[number].eq(self.faults.drop[number] & names.any() & source.done),
                     wanted[number].eq(named & ~delivered & ~holds),
                     left.eq(named & ~delivered & ~self._delivers(arbiters, number)),
                     all_done.eq(Mux(named.any(), ~left.any(), ~held[number] & ~self.targets[number].valid)),

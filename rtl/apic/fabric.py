@@ -38,6 +38,7 @@ class Fabric(wiring.Component):
         core; a late one has not arrived yet.
     injected : by target: an interrupt from ``faults`` is delivered in this clock, and nothing else is. Its record has the target as
         source as well.
+    lost : by source: its message ends in this clock, and has reached none of the cores that it names, because of ``faults``.
     sources : the ports by which the local APICs send.
     targets : the ports by which they receive.
     records : of each port; see ``message_record_layout``.
@@ -51,6 +52,7 @@ class Fabric(wiring.Component):
             "hold": In(n),
             "faults": In(faults_layout(n)),
             "injected": Out(n),
+            "lost": Out(n),
             "sources": In(MessagePort()).array(n),
             "targets": Out(DeliveryPort()).array(n),
             "records": Out(data.ArrayLayout(message_record_layout(config), n)),

@@ -38,7 +38,7 @@ def speed(
     from sim.report.speed import SpeedTable, write_speed_page
     from sim.report.table import report_console
 
-    chosen = engines.split(",") if engines else list(CONTENDERS)
+    chosen = list(CONTENDERS) if engines is None else engines.split(",")
     for name in chosen:
         check_engine(name, CONTENDERS)
     if html:
@@ -107,8 +107,8 @@ def latency(
 
     check_engine(engine)
     points = points_of(protocols=protocol or ["v4"], memories=memory or [None], settings=swept(sweep or ()),
-                       cores=numbers_of(cores, "--cores"), callers=callers and numbers_of(callers, "--callers"),
-                       targets=targets and numbers_of(targets, "--targets"))
+                       cores=numbers_of(cores, "--cores"), callers=None if callers is None else numbers_of(callers, "--callers"),
+                       targets=None if targets is None else numbers_of(targets, "--targets"))
     report = LatencyReport(out, csv=csv, html=html, table=not as_json)
 
     def finish():

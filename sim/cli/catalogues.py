@@ -55,6 +55,8 @@ def asm(
 
     xlen = MachineConfig().with_cores(cores).xlen
     image = assemble(find_protocol(file), n_cores=cores, xlen=xlen, defines=constants(define or (), "--define"))
+    if not image.words:
+        raise InputError("there is no word of microcode in it", file=image.path)
     if as_json:
         from sim.microcode.summary import summary
         print_json(summary(image))

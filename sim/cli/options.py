@@ -110,6 +110,9 @@ def assignments_of(assignments, memory):
     """What ``--set`` and ``--memory`` set together."""
     from sim.runs.settings import memory_assignment
 
+    for text in assignments or () if memory is not None else ():
+        if text.partition("=")[0].strip() == "memory_model":
+            raise InputError(f"--set {text}: --memory {memory} sets it, too: give only one of them")
     return (*(assignments or ()), *([memory_assignment(memory)] if memory is not None else ()))
 
 

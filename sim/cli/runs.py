@@ -81,10 +81,10 @@ def run(
     """
     from sim.engines.spec import EngineSpec
     from sim.runs.holds import read_holds, with_holds
-    from sim.runs.prepare import prepare, window_of
+    from sim.runs.prepare import prepare
 
     check_engine(engine)
-    clocks = window_of(window)
+    clocks = _window(window, no_vcd)
     prepared = prepare(scenario, protocol=protocol, cores=cores, preset=preset, assignments=assignments_of(assignments, memory),
                        without=without or (), seed=seed, patience=patience, visits=visits)
     remark(prepared)
@@ -126,11 +126,11 @@ def replay(
     """
     from sim.engines.spec import EngineSpec
     from sim.runs.description import OfLitmus
-    from sim.runs.prepare import load, window_of
+    from sim.runs.prepare import load
     from sim.runs.schedule import read_run
 
     check_engine(engine)
-    clocks = window_of(window)
+    clocks = _window(window, no_vcd)
     this = read_run(file)
     limits = {"patience": patience, "visits": visits, "window": clocks}
     this = replace(this, **{name: value for name, value in limits.items() if value is not None})
@@ -140,6 +140,16 @@ def replay(
     result = carry_out(prepared, EngineSpec(prepared.run.config, engine, prepared.room), out=out, name=file.stem, waves=not no_vcd,
                         html=html, perfetto=perfetto, fst=fst)
     present(result, as_json, everything, lambda: this.check_violation(result.seen, file=file))
+
+
+def _window(text, no_vcd):
+    """The clocks that ``--window`` chooses, or None."""
+    from sim.runs.prepare import window_of
+
+    clocks = window_of(text)
+    if clocks is not None and no_vcd:
+        raise InputError("--window chooses the clocks in the waves, and --no-vcd writes none: give only one of them")
+    return clocks
 
 
 def _repeat_litmus(this, file, engine, out, as_json):
@@ -238,7 +248,7 @@ def view(
     path = Path(what) if what.endswith((".gtkw", ".vcd")) else out / f"{name}.gtkw"
     if not os.path.isfile(path):
         named = path == Path(what)
-        raise InputError("there is no such file" if named else
+        raise InputError("is a folder" if os.path.isdir(path) else "there is no such file" if named else
                          f"there is no such file; `crosscall run {what}` writes the waves of a scenario", file=path)
     program = shutil.which("gtkwave")
     if program is None:

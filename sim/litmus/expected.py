@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 from sim.errors import InputError
+from sim.texts import count, read_text
 
 from .models import Model
 from .syntax import Mode
@@ -31,13 +32,16 @@ def read_expected(path):
     or empty); and a column for each memory model (``sc``, ``tso``, ``pso``), or ``proposition_holds``, which is about TSO. A
     verdict is 1, 0 or empty. Raises InputError."""
     path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as problem:
-        raise InputError(f"cannot be read: {problem.strerror}", file=path) from None
-    except UnicodeDecodeError:
-        raise InputError("cannot be read: it is not UTF-8 text", file=path) from None
+    lines = read_text(path).splitlines()
     reader = csv.DictReader(lines)
+    try:
+        return Expected(_verdicts(path, reader, lines))
+    except csv.Error as error:
+        raise InputError(f"is not CSV: {error}", file=path, line=reader.line_num + 1) from None
+
+
+def _verdicts(path, reader, lines):
+    """(name of the file, mode or None, Model) -> bool. reader : a DictReader of these lines."""
     if "file" not in (reader.fieldnames or ()) or not set(_COLUMNS) & set(reader.fieldnames):
         raise InputError(f"the first line must name the column file and at least one of {', '.join(_COLUMNS)}", file=path, line=1,
                          text=lines[0] if lines else "")
@@ -47,7 +51,7 @@ def read_expected(path):
             raise InputError(message, file=path, line=reader.line_num, text=lines[reader.line_num - 1])
 
         if None in row or None in row.values():
-            refuse(f"expected {len(reader.fieldnames)} values")
+            refuse(f"expected {count(len(reader.fieldnames), 'value')}")
         mode = row.get("mode") or None
         if mode is not None and mode not in [known.value for known in Mode]:
             refuse(f'the mode is xapic, x2apic or empty, not "{mode}"')
@@ -57,4 +61,4 @@ def read_expected(path):
                 refuse(f'{column} is 1, 0 or empty, not "{said}"')
             if said and verdicts.setdefault((row["file"], mode and Mode(mode), model), said == "1") != (said == "1"):
                 refuse(f'{column} is {said} here, and was the other before: {row["file"]} has one verdict for each model and mode')
-    return Expected(verdicts)
+    return verdicts

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from rtl.config import MachineConfig
 from sim.spelling import closest
+from sim.texts import count
 
 from . import instructions, syntax, tree
 from .instructions import FORMS, JUMPS, LOCKABLE, MOVES, Part
@@ -171,7 +172,7 @@ class Reader:
         if name in self.arrays or name in self.memory:
             raise Refusal(f"{name} is declared already", item.place.token)
         if item.values and len(item.values) != length:
-            raise Refusal(f"{name} has {length} elements, and {len(item.values)} values", item.place.token)
+            raise Refusal(f"{name} has {count(length, 'element')}, and {count(len(item.values), 'value')}", item.place.token)
         self.arrays[name] = tuple(f"{name}[{number}]" for number in range(length))
         for element in self.arrays[name]:
             self.memory[element] = None
@@ -630,7 +631,7 @@ class Reader:
         if type(value) is tuple:
             variables = self._variables(place)
             if len(variables) != len(value):
-                raise Refusal(f"{place.name} has {len(variables)} elements, and there are {len(value)} values", place.token)
+                raise Refusal(f"{place.name} has {count(len(variables), 'element')}, not {len(value)}", place.token)
             return syntax.And(tuple(self._equal(variable, item, widths) for variable, item in zip(variables, value, strict=True)))
         variable = self._variable(place)
         if isinstance(value, tree.Deref):

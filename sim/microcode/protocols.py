@@ -1,6 +1,5 @@
 """The available protocols: files in ``sources/`` with a ``.title``, or the user's own file."""
 
-import os
 import re
 from functools import cache
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from sim.errors import InputError
 from sim.microcode.assembler import assemble
 from sim.spelling import closest
+from sim.texts import read_text
 
 __all__ = ["barriers_and_locks", "find_protocol", "shipped_protocols"]
 
@@ -27,8 +27,7 @@ def shipped_protocols():
 def find_protocol(name):
     """The path of a shipped protocol, or of the user's own ``.uasm`` file. Raises InputError."""
     if str(name).endswith(".uasm"):
-        if not os.path.isfile(name):
-            raise InputError("there is no such file", file=name)
+        read_text(name)
         return Path(name)
     known = shipped_protocols()
     if name not in known:

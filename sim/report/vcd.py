@@ -5,6 +5,7 @@ from collections import Counter
 
 from rtl.memory.port import MemoryModel
 from sim.calls import CallTracker
+from sim.errors import InputError
 from sim.oracles import ORACLES
 from sim.oracles.oracle import listed
 from sim.timeline import Timeline
@@ -25,6 +26,8 @@ def report_of_vcd(path):
     calls and cores that their sentences name. Of the oracles only those that are violated are known.
     """
     config, metadata, records = read_records(path)
+    if isinstance(metadata.meta, dict) and "litmus" in metadata.meta:
+        raise InputError("is of a litmus test, which has no calls", file=path)
     with refusing(path, lambda: None):
         shown = read_shown(path, config)
         timeline, tracker = Timeline(config, metadata.image), _tracker(config, metadata, shown)

@@ -124,6 +124,6 @@ def _check_fit(scenario, image, config, arena_words):
         raise TooManyWords(image, config.microcode_depth)
     if arena_words > config.arena_depth:
         depth = 1 << ceil_log2(arena_words)
-        larger = f"--set arena_depth={depth}" if depth <= config.MAX_ARENA else "and none has as many: use fewer cores"
+        larger = f"--set arena_depth={depth}" if depth <= config.MAX_ARENA else "and none has as many: use fewer cores or commands"
         raise InputError(f"the scenario and its protocol need {count(arena_words, 'word')} of arena, but the machine has "
                          f"{config.arena_depth} ({larger})", file=scenario.document.path)

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from statistics import median
 
+from rtl.config import MachineConfig
 from sim.errors import InputError
 from sim.texts import count, integer
 
@@ -79,6 +80,8 @@ class Torture:
     def __post_init__(self):
         if self.stutter & (self.stutter - 1) or self.stutter > _MOST_STUTTER:
             raise InputError(f"--stutter {self.stutter}: must be a power of two up to {_MOST_STUTTER}, or 0")
+        if self.calls * self.cores > MachineConfig.MAX_ARENA:
+            raise InputError(f"--calls {self.calls}: no arena has room for as many on each of {count(self.cores, 'core')}")
         if not any(self.weight.values()):
             raise InputError("--weight: nothing has a weight, so there is nothing to do")
         if self.onoff and self.cores < 2:

@@ -67,13 +67,14 @@ def test_it_does_what_the_model_does(seed):
     simulator.run()
 
 
-def _deliveries(faults, *, hold=()):
-    """What comes of an interrupt from core 0 to core 1: [(clock, target, vector, source)], and the clocks in which it is done."""
+def _deliveries(faults, destination=1):
+    """What comes of an interrupt from core 0 to core 1: [(clock, target, vector, source)], and the clocks in which it is done, with
+    whether it is lost."""
     crossbar = Crossbar(MachineConfig(n_cores=N))
     seen, ends = [], []
 
     async def bench(ctx):
-        ctx.set(crossbar.sources[0].message, {"vector": 0xFC, "destination": 1, "level": 1})
+        ctx.set(crossbar.sources[0].message, {"vector": 0xFC, "destination": destination, "level": 1})
         ctx.set(crossbar.sources[0].valid, 1)
         for clock in range(12):
             for name, value in faults(clock).items():
@@ -85,9 +86,11 @@ def _deliveries(faults, *, hold=()):
                     assert ctx.get(record.accepted)
                     seen.append((clock, target, ctx.get(crossbar.targets[target].message.vector), ctx.get(record.source)))
             if ctx.get(crossbar.sources[0].valid) and ctx.get(crossbar.sources[0].done):
-                ends.append(clock)
+                ends.append((clock, ctx.get(crossbar.lost)))
                 if not any(item[0] == clock for item in seen):
                     assert ctx.get(crossbar.records[0].valid) and not ctx.get(crossbar.records[0].accepted)
+            else:
+                assert not ctx.get(crossbar.lost)
             await ctx.tick()
             if ends:
                 ctx.set(crossbar.sources[0].valid, 0)
@@ -100,19 +103,24 @@ def _deliveries(faults, *, hold=()):
 
 
 @pytest.mark.parametrize("faults, seen, ends", [
-    pytest.param(lambda clock: {}, [(0, 1, 0xFC, 0)], [0], id="none"),
-    pytest.param(lambda clock: {"drop": 1}, [], [0], id="dropped"),
-    pytest.param(lambda clock: {"twice": 1}, [(0, 1, 0xFC, 0), (1, 1, 0xFC, 0)], [1], id="twice"),
-    pytest.param(lambda clock: {"late": clock < 5}, [(5, 1, 0xFC, 0)], [5], id="late"),
-    pytest.param(lambda clock: {"drop": 2, "twice": 4, "late": 2}, [(0, 1, 0xFC, 0)], [0], id="of others"),
-    pytest.param(lambda clock: {"inject": 4 if clock == 3 else 0, "vector": 0xFB}, [(0, 1, 0xFC, 0), (3, 2, 0xFB, 2)], [0],
+    pytest.param(lambda clock: {}, [(0, 1, 0xFC, 0)], [(0, 0)], id="none"),
+    pytest.param(lambda clock: {"drop": 1}, [], [(0, 1)], id="dropped"),
+    pytest.param(lambda clock: {"twice": 1}, [(0, 1, 0xFC, 0), (1, 1, 0xFC, 0)], [(1, 0)], id="twice"),
+    pytest.param(lambda clock: {"late": clock < 5}, [(5, 1, 0xFC, 0)], [(5, 0)], id="late"),
+    pytest.param(lambda clock: {"drop": 2, "twice": 4, "late": 2}, [(0, 1, 0xFC, 0)], [(0, 0)], id="of others"),
+    pytest.param(lambda clock: {"inject": 4 if clock == 3 else 0, "vector": 0xFB}, [(0, 1, 0xFC, 0), (3, 2, 0xFB, 2)], [(0, 0)],
                  id="one that nobody has sent"),
     # What was sent goes first.
-    pytest.param(lambda clock: {"inject": 2 if clock < 2 else 0, "vector": 0xFB}, [(0, 1, 0xFC, 0), (1, 1, 0xFB, 1)], [0],
+    pytest.param(lambda clock: {"inject": 2 if clock < 2 else 0, "vector": 0xFB}, [(0, 1, 0xFC, 0), (1, 1, 0xFB, 1)], [(0, 0)],
                  id="behind one that was sent"),
 ])
 def test_a_crossbar_with_faults(faults, seen, ends):
     assert _deliveries(faults) == (seen, ends)
+
+
+def test_a_message_to_no_core_is_not_lost_by_a_fault():
+    for drop in (0, 1):
+        assert _deliveries(lambda clock: {"drop": drop}, destination=N) == ([], [(0, 0)])  # noqa: B023
 
 
 def test_it_becomes_hardware():

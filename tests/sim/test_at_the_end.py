@@ -219,13 +219,13 @@ FAILS = program('call = "cpu_down", target = 2', 'call = "cpu_up", target = 2', 
 
 
 @pytest.mark.parametrize("text, change, sentence", [
-    (COME_AND_GO, ("cpu_hotplug_notify", "call  notify", ""), "offline, which came or went 1 times; notified: nothing"),
-    (COME_AND_GO, ("notify", "or    r1, r1, t0", ""), "online, which came or went 1 times; notified: 0x3 for core 2 (answer 0x1)"),
-    (COME_AND_GO, ("cpu_up", "call  notify", "mov t0, NOTIFY_OK"), "online, which came or went 1 times; notified: nothing"),
-    (COME_AND_GO, ("cpu_up", "bne   r3, 0", ""), "online, which came or went 1 times; notified: 0x3 for core 1 (answer 0x1)"),
-    (FAILS, ("cpu_up", "bne   t0, NOTIFY_OK", ""), "online, which came or went 1 times; notified: 0x3 for core 2 (answer 0x8002)"),
+    (COME_AND_GO, ("cpu_hotplug_notify", "call  notify", ""), "offline, which came or went 1 time; notified: nothing"),
+    (COME_AND_GO, ("notify", "or    r1, r1, t0", ""), "online, which came or went 1 time; notified: 0x3 for core 2 (answer 0x1)"),
+    (COME_AND_GO, ("cpu_up", "call  notify", "mov t0, NOTIFY_OK"), "online, which came or went 1 time; notified: nothing"),
+    (COME_AND_GO, ("cpu_up", "bne   r3, 0", ""), "online, which came or went 1 time; notified: 0x3 for core 1 (answer 0x1)"),
+    (FAILS, ("cpu_up", "bne   t0, NOTIFY_OK", ""), "online, which came or went 1 time; notified: 0x3 for core 2 (answer 0x8002)"),
     (FAILS, ("cpu_up", "bne   t0, NOTIFY_OK", CANCELS),
-     "offline, which came or went 0 times; notified: 0x3 for core 2 (answer 0x8002), 0x4 for core 2 (answer 0x1)"),
+     "offline, which came or went no times; notified: 0x3 for core 2 (answer 0x8002), 0x4 for core 2 (answer 0x1)"),
 ])
 def test_hotplug_that_goes_wrong(judge, text, change, sentence):
     result = judge(text, change)

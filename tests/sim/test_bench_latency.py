@@ -131,6 +131,8 @@ def test_a_violation_is_exit_1_and_said(crosscall, tmp_path):
 @pytest.mark.parametrize("words, message", [
     (["--targets", "8"], "there is nothing to measure: a call needs one core more than it has targets, and each caller is a core"),
     (["--targets", "0"], "--targets 0: must be numbers from 1 to 64, with commas between them"),
+    (["--targets", ""], "--targets : must be numbers from 1 to 64, with commas between them"),
+    (["--callers", ""], "--callers : must be numbers from 1 to 64, with commas between them"),
     (["--callers", "x"], "--callers x: must be numbers from 1 to 64, with commas between them"),
     (["--sweep", "fabric_latency"], "--sweep fabric_latency: must be written as NAME=value,value"),
     (["--sweep", "fabric_latency=1,,2"], "--sweep fabric_latency=1,,2: must be written as NAME=value,value"),

@@ -399,12 +399,26 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path, arguments):
 
 @pytest.mark.parametrize("arguments, message", [
     (["asm", "mine.uasm"], "mine.uasm: there is no such file"),
+    (["asm", "folder.uasm"], "folder.uasm: cannot be read: Is a directory"),
+    (["asm", "empty.uasm"], "empty.uasm: there is no word of microcode in it"),
+    (["run", "demo", "--protocol", "folder.uasm"], "folder.uasm: cannot be read: Is a directory"),
+    (["run", "demo", "--memory", "tso", "--set", "memory_model=0"],
+     "--set memory_model=0: --memory tso sets it, too: give only one of them"),
+    (["run", "demo", "--no-vcd", "--window", "0:10"],
+     "--window chooses the clocks in the waves, and --no-vcd writes none: give only one of them"),
+    (["bench", "speed", "--engines", ""], 'there is no engine "" (there are: pysim, compiled, lanes, verilator)'),
+    (["view", "folder.vcd"], "folder.vcd: is a folder"),
     (["asm", "v4", "--define", "X"], "--define X: must be written as NAME=value"),
     (["view", "x.vcd"], "x.vcd: there is no such file"),
     (["view", "demo"], "waves/demo.gtkw: there is no such file; `crosscall run demo` writes the waves of a scenario"),
 ])
-def test_bad_input_of_other_commands(crosscall, arguments, message):
+def test_bad_input_of_other_commands(crosscall, tmp_path, arguments, message):
+    for name in ("folder.uasm", "folder.vcd"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "empty.uasm").touch()
+    before = sorted(tmp_path.iterdir())
     assert crosscall(*arguments) == (2, "", f"crosscall: {message}\n")
+    assert sorted(tmp_path.iterdir()) == before
 
 
 @pytest.mark.parametrize("content", [None, "", "$enddefinitions $end\n", "not a vcd"])

@@ -326,7 +326,7 @@ AT = "X86_64 a\n" + BODY
     ("X86 a\n{ int x; int x }\n P0 ;\n", 2, 14, "x is declared already"),
     ("X86 a\n{ itn x }\n P0 ;\n", 2, 3, 'there is no type itn, did you mean "int"?'),
     ("X86 a\n{ double x }\n P0 ;\n", 2, 3, "a location of the type double is not supported: use an integer of at most 64 bits"),
-    ("X86 a\n{ int t[2]={1} }\n P0 ;\n", 2, 7, "t has 2 elements, and 1 values"),
+    ("X86 a\n{ int t[2]={1} }\n P0 ;\n", 2, 7, "t has 2 elements, and 1 value"),
     ("X86 a\n{ x=z }\n P0 ;\n", 2, 5, "there is no location z"),
     ("X86 a\n{}\n P0 ;\nexists (0:ZAX=0)", 4, 11, "ZAX is not a register"),
     ("X86 a\n{ x=0 }\n P0 ;\n NOP ;\nexists (typo=0)", 5, 9,

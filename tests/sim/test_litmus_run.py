@@ -277,13 +277,17 @@ def test_a_forbidden_outcome_is_exit_1(crosscall, tmp_path):
     assert done.exit_code == 1
     assert "forbidden-seen" in done.stdout and "waves/SB.vcd" in done.stdout
     assert (tmp_path / "waves" / "SB.gtkw").is_file()
+    done = CliRunner().invoke(app, ["report", "waves/SB.vcd"])
+    assert (done.exit_code, done.stderr) == (2, "crosscall: waves/SB.vcd: is of a litmus test, which has no calls\n")
 
 
 @pytest.mark.parametrize("arguments, message", [
     (["none.litmus"], "none.litmus: there is no such file or folder"),
     (["."], ".: there is no .litmus file in this folder"),
     (["--memory", "rmo"], "--memory rmo: must be sc, tso or pso"),
-    (["--expected", "none.csv"], "none.csv: cannot be read: No such file or directory"),
+    (["--expected", "none.csv"], "none.csv: there is no such file"),
+    (["--expected", "binary.csv"], "binary.csv:2:1: cannot be read: it is not UTF-8 text"),
+    (["--expected", "long.csv"], "long.csv:2: is not CSV: field larger than field limit (131072)"),
     (["--expected", "columns.csv"],
      "columns.csv:1: the first line must name the column file and at least one of sc, tso, pso, proposition_holds\n    a,b"),
     (["--expected", "values.csv"], 'values.csv:2: tso is 1, 0 or empty, not "2"\n    SB.litmus,2'),
@@ -292,8 +296,9 @@ def test_a_forbidden_outcome_is_exit_1(crosscall, tmp_path):
 ])
 def test_refusals(crosscall, tmp_path, arguments, message):
     for name, text in (("columns", "a,b\n"), ("values", "file,tso\nSB.litmus,2\n"), ("short", "file,tso\nSB.litmus\n"),
-                       ("mode", "file,mode,tso\nSB.litmus,pic,1\n")):
+                       ("mode", "file,mode,tso\nSB.litmus,pic,1\n"), ("long", f"file,tso\n{'a' * 200_000},1\n")):
         (tmp_path / f"{name}.csv").write_text(text)
+    (tmp_path / "binary.csv").write_bytes(b"file,tso\n\xff\0\n")
     done = crosscall(*arguments)
     assert (done.exit_code, done.stdout, done.stderr) == (2, "", f"crosscall: {message}\n")
 

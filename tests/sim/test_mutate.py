@@ -305,7 +305,7 @@ def test_without_an_explanation_it_survives(crosscall, tmp_path):
     lines = out.splitlines()
     assert f"{woken} constant ^ 2 (csd_wait): `btc r4, 1, csd_wait+4` becomes `btc r4, 3, csd_wait+4`" in lines
     assert lines[-2].startswith("3 mutants of own: 0 equivalent, ") and lines[-2].endswith(" of the faults")
-    assert lines[-1].startswith("1 scenarios, 8 schedules of each; this time 3 mutants in ")
+    assert lines[-1].startswith("1 scenario, 8 schedules of each; this time 3 mutants in ")
 
 
 def test_a_source_brings_its_explanations(tmp_path, protocol):

@@ -135,6 +135,7 @@ def test_what_an_operation_costs(crosscall):
     (("scftorture", "--stutter", 1000), "--stutter 1000: must be a power of two up to 32768, or 0"),
     (("scftorture", "--weight", "rcp=1"), '--weight rcp: there is no such thing, did you mean "rpc"?'),
     (("scftorture", "--weight", "rpc=x"), "--weight rpc=x: must be written as rpc=NUMBER"),
+    (("scftorture", "--calls", 10**9), "--calls 1000000000: no arena has room for as many on each of 4 cores"),
     (("scftorture", "--onoff", 100, "--cores", 1), "--onoff: needs two cores"),
     (("scftorture", "--protocol", "v5"), 'there is no protocol "v5"'),
     (("scftorture", "--without", "mb", "--cores", 2), "no barrier or lock named mb"),
@@ -159,7 +160,7 @@ def test_every_generation_has_room_for_32_cores():
     for protocol in ("v3.10", "v6"):
         prepared = prepare("storm", protocol=protocol, cores=32)
         assert max(prepared.contents.arena) < prepared.run.config.arena_depth == 16384
-    with pytest.raises(InputError, match=r"words of arena, but the machine has 32768 \(and none has as many: use fewer cores\)"):
+    with pytest.raises(InputError, match=r"but the machine has 32768 \(and none has as many: use fewer cores or commands\)"):
         prepare("storm", protocol="v6", cores=64)
 
 
