@@ -16,6 +16,7 @@ from sim.engines.engine import Ending
 from sim.engines.spec import EngineSpec
 from sim.errors import InputError
 from sim.hunt.work import house, plan_of
+from sim.oracles.expectations import Expectations
 from sim.runs.description import contents_digest
 from sim.runs.monitor import ORACLES_OF_FLAG, proven
 from sim.runs.prepare import Prepared, prepare
@@ -33,9 +34,11 @@ _LIMIT = 100_000
 _LONGER = 3
 #: Schedules that are tried on every scenario before the rest: most finds of a hunt come early.
 _FIRST = 32
+#: Schedules of every scenario that the oracles judge if the Monitor, which sees less, has seen nothing in any. One of each kind.
+_JUDGED = 4
 #: Where a fence matters: (memory model, mode of the APICs). In x2APIC mode the send path has a fence of its own. All other faults
 #: show under the straps of the scenario, and are easier to understand there.
-_BUFFERED = ((MemoryModel.TSO, 0), (MemoryModel.PSO, 0), (MemoryModel.PSO, 1))
+_BUFFERED = ((MemoryModel.TSO, 0), (MemoryModel.PSO, 0), (MemoryModel.TSO, 1), (MemoryModel.PSO, 1))
 #: What kills a mutant whose run does not end.
 _ENDLESS = "LIMIT"
 
@@ -106,7 +109,8 @@ class _Setting:
 
 
 class Judge:
-    """Tries mutants of a protocol on scenarios: in the run that ``crosscall run`` makes of each, then in a short hunt.
+    """Tries mutants of a protocol on scenarios: in the run that ``crosscall run`` makes of each, then in a short hunt. At last the
+    oracles judge some schedules of that hunt.
 
     A mutant is killed by what the protocol itself does not show: an oracle in the run of the same scenario, a flag in a hunt, a run
     that does not end. A flag that the protocol's own hunts show counts only if it comes so much more often than in the same hunt of
@@ -125,6 +129,7 @@ class Judge:
     def __init__(self, protocol, *, scenarios=(), runs, first=0):
         self._plans = {number: plan_of(number) for number in range(first, first + runs)}
         self._engines = {}
+        self._own = {}                # setting -> own_oracles
         self._settings = []
         made = {}                     # result of the assembler -> its mutants: the same for most scenarios
         own = {name: prepare(name, protocol=protocol) for name in scenarios} if scenarios else _made_for(protocol)
@@ -232,7 +237,7 @@ class Judge:
             verdict = hunt.until(part)
             if verdict is not None:
                 return verdict
-        return None
+        return next(filter(None, (hunt.by_oracles() for hunt in hunts)), None)
 
     def _in_run(self, setting, name):
         """(Verdict or None, the expected oracles that are not violated) of the scenario's own run."""
@@ -249,6 +254,29 @@ class Judge:
 
     def _run(self, setting, prepared, limit):
         return run(prepared.under(max_clocks=limit), engine=self._engines[setting.machine])
+
+    @property
+    def judged(self):
+        """The numbers of the runs of a hunt that the oracles judge."""
+        return self.numbers[:_JUDGED]
+
+    def violations(self, setting, number, name=None):
+        """The violations in a run of a hunt: of the mutant of this id, or of the protocol itself. Without EXPECT: what a scenario
+        expects is about its own run."""
+        prepared = setting.prepared if name is None else setting.with_mutant(name)
+        prepared = prepared.under(plan=self._plans[number])
+        result = self._run(setting, prepared, _limit(setting.normal.hunted[number - self.numbers[0]], prepared.patience))
+        return [item for item in result.violations if item.oracle != Expectations.name]
+
+    def own_oracles(self, setting):
+        """The oracles that the protocol itself violates: in hunts like that of a setting, as far as flags tell; in the run of any
+        scenario; and in the hunt of this setting, all of whose runs the oracles judge."""
+        if setting not in self._own:
+            flagged = {oracle for flag in self.own_flags(setting) for oracle in ORACLES_OF_FLAG.get(flag, ())}
+            runs = {oracle for other in self._settings if other.normal is not None for oracle in other.normal.oracles}
+            here = {item.oracle for number in self.numbers for item in self.violations(setting, number)}
+            self._own[setting] = frozenset(flagged | runs | here)
+        return self._own[setting]
 
     def hunt(self, setting, prepared, numbers):
         """(number, Outcome) of the runs with these numbers."""
@@ -288,6 +316,14 @@ class _Hunt:
                 return self._verdict(flag, f"the Monitor flags {flag} at clock {flags[flag]}" if flag != _ENDLESS else
                                      f"does not end within {count(outcome.clocks, 'clock')}")
         return self._compare() if self._done == len(self._judge.numbers) else None
+
+    def by_oracles(self):
+        """The Verdict of the oracles on some of the schedules, if there is one. It takes long."""
+        for number in self._judge.judged:
+            for item in self._judge.violations(self._setting, number, self._name):
+                if item.oracle not in self._judge.own_oracles(self._setting):
+                    return Verdict(item.oracle, self._setting.prepared.scenario.name, self._setting.memory, number, item.sentence)
+        return None
 
     def _compare(self):
         """The protocol has defects of its own, which any change of timing may show or hide: what counts is how often they show."""

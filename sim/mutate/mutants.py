@@ -17,7 +17,7 @@ from .words import changed, dead_register, fresh, matters_in_order, reached, wor
 __all__ = ["WITNESSES", "Mutant", "mutants_of"]
 
 #: The sources that get no faults: a run is judged by what the functions see and by what the command loop requests and gets.
-WITNESSES = ("program.uasm", "rendezvous.uasm", "calling.uasm", "scftorture.uasm", "ipibench.uasm")
+WITNESSES = ("program.uasm", "rendezvous.uasm", "calling.uasm", "scftorture.uasm", "ipibench.uasm", "guarded.uasm")
 
 _IMMEDIATE = (1 << IMMEDIATE_BITS) - 1
 

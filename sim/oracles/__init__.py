@@ -2,7 +2,7 @@
 
 from .calls import EarlyReturn, FunctionAndInfo, LostCall, LostInterrupt, OnceEach, ReturnValue, WhereRun
 from .counts import Countdown, InterruptMask, SentInterrupts
-from .discipline import LockOrder
+from .discipline import GracePeriod, LockOrder
 from .expectations import Expectations
 from .findings import SpinLocks, Traps, Warnings
 from .flags import GivenBack, NestedOwner, UnlockOfUnlocked
@@ -19,7 +19,7 @@ __all__ = ["MEASURES", "ORACLES", "Jury", "Oracle", "Verdict", "Violation", "mak
 #: Every oracle, in the order in which they are shown.
 ORACLES = (EarlyReturn, OnceEach, LostCall, WellFormedList, Countdown, UnlockOfUnlocked, GivenBack, FunctionAndInfo,
            LostInterrupt, BoundedWalk, NestedOwner, InterruptMask, SentInterrupts, WhereRun, ReturnValue, Hotplug, DataWords,
-           AtRest, SpinLocks, LockOrder, Warnings, Traps, Expectations)
+           AtRest, SpinLocks, LockOrder, GracePeriod, Warnings, Traps, Expectations)
 
 
 def make_oracles(config, image, *, arena=None, max_visits=None, scenario=None):

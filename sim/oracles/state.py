@@ -12,7 +12,8 @@ __all__ = ["AtRest", "DataWords"]
 #: Fields of a command block that nobody writes, but for the functions that write into one of the last two.
 _CONSTANT = ("routine", "func", "target", "wait", "at", "delay", "nested", "frozen", "contract", "data", "mask")
 #: The functions whose effect is known.
-_KNOWN = ("func_nop", "func_work", "func_count", "func_touch", "func_clear_bit", "func_nested", "func_free", "func_rendezvous")
+_KNOWN = ("func_nop", "func_work", "func_count", "func_touch", "func_clear_bit", "func_nested", "func_free", "func_rendezvous",
+          "func_guarded")
 
 
 class _AtTheEnd(Oracle):
@@ -53,7 +54,7 @@ class DataWords(_AtTheEnd):
                     wanted[block[field]] = places.arena.get(block[field], 0), f"{field} of a command of core {address[0]}"
         written = {image.symbols.get(name): field for name, field in (("func_touch", "data"), ("func_clear_bit", "mask"))}
         fields = {block["routine"]: block for block in blocks.values()}
-        count, counting = 0, {image.symbols.get(name) for name in ("func_count", "func_rendezvous")}
+        count, counting = 0, {image.symbols.get(name) for name in ("func_count", "func_rendezvous", "func_guarded")}
         for owed in tracker.book.obligations:
             cores = owed.must | owed.begun
             if owed.func in counting:

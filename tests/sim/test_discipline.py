@@ -5,7 +5,8 @@ import pytest
 from rtl.events import Whom
 from rtl.memory.port import MemoryOp
 from sim.calls import CallTracker
-from sim.oracles.discipline import LockOrder
+from sim.oracles import Verdict
+from sim.oracles.discipline import GracePeriod, LockOrder
 from sim.oracles.jury import Jury
 from sim.oracles.measures import InterruptsOff, OrderOfCalls
 from sim.oracles.places import Places
@@ -64,7 +65,49 @@ def test_what_a_handler_takes_is_held_with_interrupts_off(stream, enabled):
     violations = _judged(LockOrder, stream).violations
     assert len(violations) == enabled
     if enabled:
-        assert "core 0 took call_function.lock with interrupts on" in violations[0].sentence
+        assert "core 0 held call_function.lock with interrupts on" in violations[0].sentence
+
+
+@pytest.mark.parametrize("enabled", [False, True])
+def test_interrupts_stay_off_until_a_lock_is_released(stream, enabled):
+    stream.accept(1)
+    _nest(stream, 1, GLOBAL)
+    stream.say(1, "IRET")
+    stream.lock(0, GLOBAL)
+    stream.say(0, "UNLOCK", store=(stream.address(GLOBAL), 0), enabled=enabled)
+    assert [item.oracle for item in _judged(LockOrder, stream).violations] == ["LOCKORDER"] * enabled
+
+
+@pytest.mark.parametrize("ended, late", [((), "cores 1 and 2"), ((1,), "core 2"), ((1, 2), None)])
+def test_what_walkers_visit_is_freed_when_their_walks_have_ended(stream, ended, late):
+    entry, other = stream.address("cfd_data[0]"), stream.address("cfd_data[1]")
+    for core in (1, 2):
+        stream.say(core, "VISIT", entry, 16)
+        # It is past the entry: in another run it might not be.
+        stream.say(core, "VISIT", other, 16)
+    unlinked = stream.say(1, "LIST_DEL", entry)
+    for core in ended:
+        stream.say(core, "HANDLE_END")
+    # If the walk of core 2 has ended, this is another one, which cannot come to the entry.
+    stream.say(2, "VISIT", other, 16)
+    freed = stream.say(0, "FREE", entry)
+    oracle = _judged(GracePeriod, stream)
+    assert oracle.exercised == 1
+    sentence = f"core 0 freed cfd_data[0].csd at clock {freed}, and the walk of {late} has not ended since it was unlinked at clock"
+    assert [item.sentence for item in oracle.violations] == ([f"{sentence} {unlinked}"] if late else [])
+
+
+def test_what_no_walker_visits_may_be_freed_at_once(stream):
+    """A csd for one core; and an object that has been allocated for something else since."""
+    entry, other = stream.address("cfd_data[0]"), stream.address("cfd_data[1]")
+    stream.say(1, "VISIT", other, 16)
+    stream.say(2, "LIST_DEL", entry)
+    stream.say(2, "FREE", entry)
+    stream.say(2, "LIST_DEL", other)
+    stream.say(0, "ALLOC", other)
+    stream.say(0, "FREE", other)
+    oracle = _judged(GracePeriod, stream)
+    assert not oracle.violations and oracle.verdict is Verdict.NOT_EXERCISED
 
 
 @pytest.mark.parametrize("order, overtaken", [((5, 6), 0), ((6, 5), 1)])

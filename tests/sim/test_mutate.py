@@ -17,7 +17,7 @@ from sim.microcode.assembler import assemble
 from sim.microcode.protocols import find_protocol, shipped_protocols
 from sim.mutate.campaign import Campaign, Report, Row, Sample
 from sim.mutate.equivalents import Equivalents, equivalents_of
-from sim.mutate.judge import Judge, Verdict, _more_often
+from sim.mutate.judge import Judge, Verdict, _flags, _more_often
 from sim.mutate.mutants import WITNESSES, mutants_of
 from sim.mutate.words import dead_register, matters_in_order, reached, reads, writes
 from sim.scenarios.document import Document
@@ -192,8 +192,8 @@ def test_a_fault_has_one_name_for_every_number_of_cores():
 def test_the_witness_has_no_faults():
     image = assemble(find_protocol("v4"), n_cores=2, xlen=16)
     files = {mutant.file for mutant in mutants_of(image)}
-    # The workloads are in an image only if their commands have put them there.
-    assert set(WITNESSES) - {"scftorture.uasm", "ipibench.uasm"} <= {line.file for line in image.lines.values()}
+    # Some are in an image only if a scenario has put them there.
+    assert set(WITNESSES) - {"scftorture.uasm", "ipibench.uasm", "guarded.uasm"} <= {line.file for line in image.lines.values()}
     assert files == {line.file for line in image.lines.values()} - set(WITNESSES)
     for mutant in mutants_of(image):
         if not mutant.what.startswith("without"):
@@ -234,6 +234,23 @@ def test_a_deadlock_that_goes_away_is_missed():
     pair, single, *_ = judge._settings
     assert (pair.normal.rests, single.normal.rests) == (False, True)
     assert "stuck" in judge.own_flags(pair) and "stuck" not in judge.own_flags(single)
+
+
+@pytest.mark.slow
+def test_the_oracles_see_at_last_what_the_monitor_does_not():
+    """An interrupt that ends where it should return runs on into the next routine, and the core counts as asleep once more."""
+    judge = Judge("v2.6.29", scenarios=("asleep",), runs=4)
+    skips = f"{_place('btc   t1, t0, .awake', 'rcu_irq_enter:', 'rcu.uasm')} target + 1"
+    for number in judge.build([skips]):
+        judge.learn(number, judge.normal(number))
+    setting, *_ = judge._where(skips)
+    assert not any(_flags(outcome) for _, outcome in judge.hunt(setting, setting.with_mutant(skips), judge.numbers))
+    verdict = judge.judge(skips)
+    assert (verdict.killed_by, verdict.scenario, verdict.run) == ("O7", "asleep", 2)
+    assert "touched cfd_pool" in verdict.sentence and "freed" in verdict.sentence
+    # What the protocol itself shows there is no verdict.
+    judge._own[setting] = frozenset({"O7", "GRACE"})
+    assert judge.judge(skips) is None
 
 
 # --- a campaign -------------------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ def test_a_correct_run_has_every_property(n_cores):
 def test_names():
     names = [oracle.name for oracle in ORACLES]
     assert names == ["O1", "O2", "O3", "O4", "O5", "O6", "O7", "O8", "O9", "O10", "O11", "O12", "SENT", "WHERE", "RESULT",
-                     "HOTPLUG", "DATA", "REST", "LOCK", "LOCKORDER", "WARN", "TRAP", "EXPECT"]
+                     "HOTPLUG", "DATA", "REST", "LOCK", "LOCKORDER", "GRACE", "WARN", "TRAP", "EXPECT"]
     assert all(oracle.title and oracle.title[-1] != "." for oracle in ORACLES)
 
 

@@ -108,7 +108,7 @@ def test_what_the_shared_sources_give_is_there():
     given = PAGE.partition("## What the shared sources provide")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `(\w+\.uasm)` \| (.*) \|$", given, re.MULTILINE)
     assert {source for source, _ in rows} == {"machine.uasm", "boot.uasm", "program.uasm", "rendezvous.uasm", "calling.uasm",
-                                              "workloads.uasm"}
+                                              "workloads.uasm", "guarded.uasm"}
     for source, text in rows:
         names = [name for name in re.findall(r"`(?:struct )?(\w+)`", text) if name != "APIC_EOI"]
         written = find_protocol("v4").with_name(source).read_text()
