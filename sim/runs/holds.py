@@ -14,7 +14,7 @@ from sim.engines.spec import EngineSpec
 from sim.errors import InputError
 from sim.microcode.lookup import lookup
 from sim.spelling import closest
-from sim.texts import integer
+from sim.texts import integer, shown
 
 __all__ = ["LONGEST", "Held", "Hold", "Place", "hold_up", "read_hold", "read_holds", "with_holds"]
 
@@ -86,7 +86,9 @@ class Held:
 
 
 def read_hold(text, image, n_cores):
-    """The Hold that a text describes (docs/schedules.md). Raises InputError."""
+    """The Hold that a text describes (docs/holds.md). Raises InputError."""
+    if not isinstance(text, str):
+        raise InputError(f"a hold must be a text, not {shown(text)}")
     found = _SYNTAX.fullmatch(" ".join(text.split()))
     if not found:
         raise InputError(f'the hold "{text}" must be written as {_FORM}')
