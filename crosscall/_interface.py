@@ -320,7 +320,7 @@ def _check(**options: Any) -> None:
             if not isinstance(value, range) or not value or value.step != 1 or value.start < 0:
                 raise InputError(f"window must be a range of clocks that is not empty, not {shown(value)}")
         elif name in _LISTS:
-            if isinstance(value, str):
+            if isinstance(value, str) or not isinstance(value, Iterable):
                 raise InputError(f"{name} must be a list of {_LISTS[name]}, not {shown(value)}")
         else:
             low, high = _LIMITS[name]

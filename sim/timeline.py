@@ -106,7 +106,7 @@ class Timeline:
         self.pauses: list[Pause] = []
         self.sent: list[Sent] = []
         self.moments: list[Moment] = []
-        self.begun = Begun(config)
+        self.begun = Begun(config, image)
         self.traffic = Traffic(image)
         self.clocks = 0
         self._seen = seen_in(config)

@@ -10,7 +10,7 @@ from amaranth.lib import data
 
 from rtl.apic.registers import ApicRegister
 from rtl.config import MachineConfig
-from rtl.core.microword import MicroWord, Op
+from rtl.core.microword import CONDITIONAL_OPS, JUMP_OPS, MicroWord, Op
 from rtl.events import Event
 from sim.errors import InputError
 
@@ -122,6 +122,13 @@ class Image:
             if number:
                 said.setdefault(Event(number), set()).add(address)
         return said
+
+    @cached_property
+    def repeats(self) -> frozenset[int]:
+        """The microcode addresses of the words that may jump to themselves."""
+        words = enumerate(map(MicroWord.from_bits, self.words))
+        return frozenset(address for address, word in words
+                         if word.target == address and word.op in (*JUMP_OPS, *CONDITIONAL_OPS))
 
     def check_fits(self, config: MachineConfig) -> None:
         """Raises an InputError that names the limit if a machine of this MachineConfig cannot hold or run the image."""

@@ -66,9 +66,13 @@ def _line(file, number, image):
         if (file, number) in chain:
             found.setdefault(tuple(chain[:chain.index((file, number))]), address)
     if not found:
+        lines = {line.line for line in image.lines.values() if line.file == file}
+        if lines:
+            near = min(lines, key=lambda line: (abs(line - number), line))
+            raise InputError(f"{file}:{number} gives no word of {image.path.name}; the nearest line that gives one is {near}")
         files = {line.file for line in image.lines.values()}
-        hint = "" if file in files else closest(file, files) or f" (it is made of {', '.join(sorted(files))})"
-        raise InputError(f"{file}:{number} gives no word{hint}")
+        hint = closest(file, files) or f" (it is made of {', '.join(sorted(files))})"
+        raise InputError(f"{image.path.name} has no words from {file}{hint}")
     if len(found) > 1:
         places = ", ".join(f"{image.label(address)} ({place_of(image.lines[address])})" for address in found.values())
         raise InputError(f"{file}:{number} is in a macro that is used more than once: say where, as one of {places}")

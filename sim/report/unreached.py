@@ -53,7 +53,7 @@ def unreached(protocol, scenarios=None, assignments=()):
             refused[scenario] = error
             continue
         config, here = prepared.settings.config, words_of(prepared.image)
-        begun = Begun(config)
+        begun = Begun(config, prepared.image)
         _engine(config).run(prepared.job, sink=begun, probe=True)
         for word, (address, line) in here.items():
             words.setdefault(word, (line, prepared.image.label(address), disassemble(address, prepared.image)))

@@ -14,7 +14,7 @@ from sim.engines.spec import EngineSpec
 from sim.errors import InputError
 from sim.microcode.lookup import lookup
 from sim.spelling import closest
-from sim.texts import count, integer
+from sim.texts import count, integer, shown
 
 __all__ = ["LONGEST", "Held", "Hold", "Place", "hold_up", "read_hold", "read_holds", "with_holds"]
 
@@ -57,6 +57,7 @@ class Held:
 
     clocks : in which it was held: nothing starts in them. None: it never began.  met : it ended as it says.
     late : it did not begin, because what it waits for had come before.  came : how often the core came to where it begins.
+    cut : the run ended first.
     """
 
     hold: Hold
@@ -64,6 +65,7 @@ class Held:
     met: bool = False
     late: bool = False
     came: int = 0
+    cut: bool = False
 
     @property
     def sentence(self):
@@ -76,13 +78,17 @@ class Held:
             what = f"{who} comes there {times}, so nothing was held"
         else:
             what = f"clocks {self.clocks.start} to {self.clocks[-1]}"
-            if not self.met:
+            if self.cut:
+                what += ", where the run ended"
+            elif not self.met:
                 what += f"; it ended after {LONGEST} clocks, because core {hold.until.core} had not come"
         return f'hold "{hold.text}": {what}'
 
 
 def read_hold(text, image, n_cores):
-    """The Hold that a text describes (docs/schedules.md). Raises InputError."""
+    """The Hold that a text describes (docs/holds.md). Raises InputError."""
+    if not isinstance(text, str):
+        raise InputError(f"a hold must be a text, not {shown(text)}")
     found = _SYNTAX.fullmatch(" ".join(text.split()))
     if not found:
         raise InputError(f'the hold "{text}" must be written as {_FORM}')
@@ -131,15 +137,22 @@ def hold_up(prepared, holds, engine):
     helds = [Held(hold) for hold in holds]
     while True:
         this = prepared.under(schedule=_schedule(prepared.run.config, helds))
-        watch = _Watch(prepared.run.config, helds)
-        engine.run(this.job, sink=watch, probe=True)
+        watch = _Watch(prepared, helds)
+        outcome = engine.run(this.job, sink=watch, probe=True)
         if not watch.next:
             break
         for index, held in watch.next.items():
             helds[index] = held
-    helds = [replace(held, came=watch.came[index]) for index, held in enumerate(helds)]
     longest = sum(len(held.clocks) for held in helds if held.clocks)
+    helds = [_at_the_end(replace(held, came=watch.came[index]), outcome.clocks) for index, held in enumerate(helds)]
     return this.patient(this.patience + longest), tuple(helds)
+
+
+def _at_the_end(held, clocks):
+    """The same Held, of a run of so many clocks."""
+    if held.clocks and clocks < held.clocks.stop:
+        return replace(held, clocks=range(held.clocks.start, clocks), cut=True)
+    return held
 
 
 def _schedule(config, helds):
@@ -152,43 +165,55 @@ def _schedule(config, helds):
 
 
 class _Watch(Begun):
-    """Ends a run when a hold begins, or ends before its time.
+    """Ends a run when a hold begins, or ends before its time; and when all is decided.
 
     next : number of such a Hold -> what becomes of it.  came : how often the core of each Hold came to where it begins.
     """
 
-    def __init__(self, config, helds):
-        super().__init__(config)
+    def __init__(self, prepared, helds):
+        super().__init__(prepared.run.config, prepared.image)
         self.next = {}
         self.came = [0] * len(helds)
         self._met = [0] * len(helds)             # how often the other core came to where it ends
         self._helds = helds
-        self._clock = 0
+        self._begun_now = []                     # (core, address) of what has begun in the clock
 
     def on_clock(self, clock, records, probe):
-        self._clock = clock - 1                  # a word is known to have begun one clock later
+        self._begun_now.clear()
         super().on_clock(clock, records, probe)
-        return bool(self.next)
+        clock -= 1                               # a word is known to have begun one clock later
+        if self._begun_now:
+            for index, held in enumerate(self._helds):
+                self._come(index, held, clock)
+        return bool(self.next) or all(held.late or held.clocks and held.clocks[-1] <= clock for held in self._helds)
 
     def begun(self, core, address):
-        for index, held in enumerate(self._helds):
-            at, until = held.hold.at, held.hold.until
-            if until is not None and core == until.core and address in until.addresses:
-                self._met[index] += 1
-                self._ends(index, held, until)
-            if core == at.core and address in at.addresses:
-                self.came[index] += 1
-                if held.clocks is None and not held.late and self.came[index] == (at.number or 1):
-                    self.next[index] = self._begin(held, self._met[index])
+        self._begun_now.append((core, address))
 
-    def _ends(self, index, held, until):
-        """The other core has come once more."""
-        if held.clocks and not held.met and self._clock in held.clocks[1:] and until.number in (None, self._met[index]):
-            self.next[index] = replace(held, clocks=range(held.clocks.start, self._clock + 1), met=True)
+    def _comes(self, place):
+        return place is not None and any(core == place.core and address in place.addresses for core, address in self._begun_now)
 
-    def _begin(self, held, met):
-        """What a Hold becomes when its core has come to where it begins, and the other one has come this often."""
-        hold = held.hold
-        if hold.until is not None and hold.until.number is not None and hold.until.number <= met:
-            return replace(held, late=True)
-        return replace(held, clocks=range(self._clock, self._clock + hold.clocks), met=hold.until is None)
+    def _come(self, index, held, clock):
+        """What the words that began in this clock mean for a Hold."""
+        at, until = held.hold.at, held.hold.until
+        before = self._met[index]
+        met = self._comes(until)
+        self._met[index] += met
+        ends = met and until.number in (None, self._met[index])
+        if self._comes(at):
+            self.came[index] += 1
+            if held.clocks is None and not held.late and self.came[index] == (at.number or 1):
+                # Where both are the same core, it has to come once more.
+                same = met and until.core == at.core
+                self.next[index] = _begin(held, clock, self._met[index] if same else before, ends and not same)
+        if ends and held.clocks and not held.met and clock in held.clocks[1:]:
+            self.next[index] = replace(held, clocks=range(held.clocks.start, clock + 1), met=True)
+
+
+def _begin(held, clock, before, ends):
+    """What becomes of a Hold when its core comes to where it begins. before : how often the other one had come to where it ends.
+    ends : it comes there now, in the same clock."""
+    until = held.hold.until
+    if until is not None and until.number is not None and until.number <= before:
+        return replace(held, late=True)
+    return replace(held, clocks=range(clock, clock + (1 if ends else held.hold.clocks)), met=ends or until is None)

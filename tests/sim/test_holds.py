@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,8 @@ TSO = ("memory_model=1", "x2apic=1", "store_buffer_depth=8")
 class _Begins(Begun):
     """list : (clock, core, address) of each word that a core has begun."""
 
-    def __init__(self, config):
-        super().__init__(config)
+    def __init__(self, config, image):
+        super().__init__(config, image)
         self.list = []
 
     def on_clock(self, clock, records, probe):
@@ -42,7 +43,7 @@ def _held(prepared, *texts, engine=None):
 
 
 def _begins(prepared):
-    sink = _Begins(prepared.run.config)
+    sink = _Begins(prepared.run.config, prepared.image)
     engine_for(prepared.run.config).run(prepared.job, sink=sink, probe=True)
     return sink.list
 
@@ -100,6 +101,30 @@ def test_a_number_counts_from_the_start_of_the_run_and_none_is_the_next_time():
     assert soon.met and soon.clocks.start == arrives
 
 
+def test_two_cores_that_come_in_the_same_clock():
+    """The hold lasts for this clock, whichever of the two cores it holds."""
+    prepared = prepare("storm", protocol="v4")
+    words = {word for words in prepared.image.events.values() for word in words}
+    begins = [(clock, core, prepared.image.label(word)) for clock, core, word in _begins(prepared) if word in words]
+    (clock, one, here), (_, two, there) = next(pair for pair in pairwise(begins) if pair[0][0] == pair[1][0])
+    times = [len([item for item in begins if item[0] <= clock and item[1:] == place]) for place in ((one, here), (two, there))]
+    first, second = f"{one} at {here}#{times[0]}", f"{two} at {there}#{times[1]}"
+    for texts in ([f"{first} until {second}"], [f"{second} until {first}"], [f"{first} until {two} at {there}"],
+                  [f"{second} until {one} at {here}", f"{first} until {two} at {there}"]):
+        this, helds = _held(prepared, *texts)
+        assert [(held.clocks, held.met) for held in helds] == [(range(clock, clock + 1), True)] * len(texts)
+        assert {clock for clock, core, word in _begins(this) if core == helds[0].hold.at.core} >= {clock + 1}
+    _, (again,) = _held(prepared, f"drain {first} until {one} at {here}")                  # the same core: the next time
+    assert again.clocks.start == clock and len(again.clocks) > 1
+
+
+def test_a_fence_that_waits_for_stores_is_begun_once():
+    prepared = prepare("many", protocol="v4", assignments=TSO)
+    calls = [record.clock for record in run_prepared(prepared).records if getattr(record, "event", None) is Event.IPI_MASK]
+    _, (second, never) = _held(prepared, "0 at smp_mb_before_ipi#2 for 1", "0 at smp_mb_before_ipi#99 for 1")
+    assert calls[0] < second.clocks.start < calls[1] and never.came == len(calls)
+
+
 def _interrupts(record):
     return type(record) is CoreRecord and record.event is Event.HANDLE and record.core == 1
 
@@ -148,6 +173,16 @@ def test_what_became_of_it(text, says):
     this, (held,) = _held(prepared, text)
     assert held.sentence.startswith(f'hold "{text}": ') and held.sentence.endswith(says)
     assert run_prepared(this).result.ok and this.patience == prepared.patience + len(held.clocks or ())
+
+
+@pytest.mark.parametrize("text, limit", [
+    ("1 at FUNC_ENTRY#2 until 0 at RETURN", 1800), ("1 at FUNC_ENTRY#2 for 900", 1800),
+    ("interrupt 1 at HANDLE_END#4 for 5000", 100_000),                   # everything has come to rest
+])
+def test_the_run_ends_during_a_hold(text, limit):
+    this, (held,) = _held(prepare("many", protocol="v4").under(max_clocks=limit), text)
+    clocks = run_prepared(this, max_clocks=limit).result.clocks
+    assert held.sentence == f'hold "{text}": clocks {held.clocks.start} to {clocks - 1}, where the run ended'
 
 
 @pytest.mark.parametrize("text, says", [

@@ -54,8 +54,10 @@ def test_a_place(text, addresses, image):
     ("first.inner", 'no place "first.inner"'),                            # a macro's own labels are no places
     ("third+99", "own.uasm has no word at third+99"), ("third+", "no place"), ("third+x", "no place"), ("+1", "no place"),
     ("", "no place"), ("TAKE", "no word of own.uasm emits TAKE"), ("CALLS", 'did you mean "CALL"?'),
-    ("own.uasm:1", "own.uasm:1 gives no word"), ("owm.uasm:8", 'did you mean "own.uasm"?'),
-    ("protocol-of-mine.uasm:1", "it is made of own.uasm"),
+    ("own.uasm:1", "own.uasm:1 gives no word of own.uasm; the nearest line that gives one is 4"),
+    ("own.uasm:99999", f"the nearest line that gives one is {len(SOURCE.splitlines())}"),
+    ("owm.uasm:8", 'own.uasm has no words from owm.uasm, did you mean "own.uasm"?'),
+    ("protocol-of-mine.uasm:1", "no words from protocol-of-mine.uasm (it is made of own.uasm)"),
     (f"own.uasm:{LINE['    nop']}", "is in a macro that is used more than once: say where, as one of first+1 (own.uasm:"),
 ])
 def test_no_place(text, says, image):

@@ -1,6 +1,7 @@
 """Which microwords a run has begun, and which no scenario reaches."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from rtl.core.seen import CoreState
 from rtl.probe import probe_layout
 from sim.begun import Begun
 from sim.engines.pysim import PySimEngine
+from sim.microcode.assembler import assemble
 from sim.records import CoreRecord, Sources
 from sim.report.unreached import main, unreached, words_of
 from sim.runs.prepare import prepare
@@ -25,6 +27,18 @@ def probes(*clocks):
 RUN = CoreState.RUN
 
 
+#: Word 3 of it may jump to itself.
+LOOPS = """
+.title "loops"
+    nop
+    fence FULL
+    fence FULL
+.here:
+    loop  r0, r0, .here
+    jmp   .here
+"""
+
+
 @pytest.mark.parametrize("clocks, begun", [
     ([(RUN, 1, 5, 0), (RUN, 1, 6, 0), (RUN, 1, 7, 0)], {5, 6}),
     ([(RUN, 0, 5, 0), (RUN, 1, 6, 0), (CoreState.MEMORY, 1, 6, 0)], {6}),                       # held back
@@ -36,17 +50,33 @@ RUN = CoreState.RUN
     ([(RUN, 1, 5, 0), (CoreState.TRAPPED, 1, 5, 0)], {5}),
 ])
 def test_what_a_core_begins(clocks, begun):
-    sink = Begun(MachineConfig(n_cores=1))
+    assert set(_begun(clocks)) == begun
+
+
+@pytest.mark.parametrize("clocks, begun", [
+    ([(RUN, 1, 1, 0), (RUN, 1, 1, 0), (RUN, 1, 1, 0), (RUN, 1, 2, 0), (RUN, 1, 2, 0)], {1: 1, 2: 1}),  # fences that wait
+    ([(RUN, 1, 1, 0), (RUN, 0, 1, 0), (RUN, 1, 1, 0), (RUN, 1, 2, 0)], {1: 1}),                        # held while it waits
+    ([(RUN, 1, 1, 0), (RUN, 1, 1, 0), (RUN, 1, 9, 1), (RUN, 1, 1, 0), (RUN, 1, 2, 0)], {1: 2, 9: 1}),  # interrupted: once more
+    ([(RUN, 1, 3, 0), (RUN, 1, 3, 0), (RUN, 0, 3, 0), (RUN, 1, 3, 0), (RUN, 1, 4, 0)], {3: 3}),        # a loop
+    ([(RUN, 1, 4, 0), (RUN, 1, 3, 0), (RUN, 1, 4, 0), (RUN, 1, 3, 0)], {4: 2, 3: 1}),
+    ([(RUN, 1, 2, 0), (CoreState.MEMORY, 1, 2, 0), (RUN, 1, 2, 0), (RUN, 1, 5, 0)], {2: 2}),
+])
+def test_how_often(clocks, begun):
+    assert _begun(clocks) == begun
+
+
+def _begun(clocks):
+    sink = Begun(MachineConfig(n_cores=1), assemble(Path("loops.uasm"), n_cores=1, xlen=16, text=LOOPS))
     for clock, probe in enumerate(probes(*clocks)):
         assert not sink.on_clock(clock, [], probe)
-    assert set(sink.counts) == begun
+    return sink.counts
 
 
 class Both(Begun):
     """Sees the records, too."""
 
-    def __init__(self, config):
-        super().__init__(config)
+    def __init__(self, config, image):
+        super().__init__(config, image)
         self._sources = Sources(config)
         self.spoke = set()
 
@@ -61,7 +91,7 @@ class Both(Begun):
 def test_what_speaks_has_begun():
     """On the reference; and nothing begins that is no word of the image."""
     prepared = prepare("single")
-    sink = Both(prepared.settings.config)
+    sink = Both(prepared.settings.config, prepared.image)
     PySimEngine(prepared.settings.config).run(prepared.under(max_clocks=5000).job, sink=sink, probe=True)
     assert sink.spoke
     assert sink.spoke <= set(sink.counts) <= prepared.image.lines.keys()
