@@ -219,6 +219,28 @@ def test_the_examples_of_the_page(line, crosscall):
         assert re.search(r"^hold .*$", PAGE, re.MULTILINE)[0] in err
 
 
+@pytest.mark.parametrize("text", re.findall(r"`([^`]+)`", "".join(
+    line.split("|")[1] for line in PAGE.partition("| place | meaning |")[2].partition("\n\n")[0].splitlines()[2:])))
+def test_the_places_of_the_page(text):
+    read_hold(f"0 at {text} for 1", prepare("many", protocol="v4").image, 4)
+
+
+#: The interrupt of core 1 brings cores 2 and 3 to the entry of core 0 as well.
+EMPTY = """
+title = "empty"
+cores = 4
+program = [{ cores = [0, 1], commands = [{ call = "many", mask = [2, 3], func = "nop", wait = true }] }]
+"""
+
+
+@pytest.mark.parametrize("place, violations", [("smp_mb_before_ipi", {"O12"}), ("IPI_MASK", set())])
+def test_an_event_comes_after_what_it_tells_of(place, violations):
+    """The word that emits IPI_MASK has the mask in a register: a core that is held there has read it."""
+    this, helds = _held(prepare_text(EMPTY, protocol="v2.6.39"), f"0 at {place} until 3 at HANDLE_END",
+                        "2 at HANDLE_END until 3 at HANDLE_END")
+    assert all(held.met for held in helds) and run_prepared(this).violations == violations
+
+
 #: Core 2 walks the queue for the call of core 3, while core 0 puts in an entry that is not for it.
 PASSING = """
 title = "passing"
