@@ -118,6 +118,20 @@ def test_two_cores_that_come_in_the_same_clock():
     assert again.clocks.start == clock and len(again.clocks) > 1
 
 
+@pytest.mark.parametrize("number", ["", "#2"])
+def test_a_core_that_stands_at_a_place_comes_there_when_it_goes_on(number):
+    stands = "1 at RUN#2 for 300"
+    this, (first,) = _held(prepare("storm", protocol="v4"), stands)
+    words = {word for words in this.image.events.values() for word in words}
+    begins = [(core, this.image.label(word)) for clock, core, word in _begins(this) if core == 2 and word in words
+              and clock < first.clocks[50]]
+    core, label = begins[-1]
+    other = f"{core} at {label}#{begins.count(begins[-1])} until 1 at RUN{number}"
+    _, (held, again) = _held(prepare("storm", protocol="v4"), stands, other)
+    assert held.clocks == first.clocks and again.met
+    assert again.clocks.start in first.clocks and again.clocks[-1] == first.clocks.stop
+
+
 def test_a_fence_that_waits_for_stores_is_begun_once():
     prepared = prepare("many", protocol="v4", assignments=TSO)
     calls = [record.clock for record in run_prepared(prepared).records if getattr(record, "event", None) is Event.IPI_MASK]
