@@ -14,7 +14,7 @@ from sim.begun import Begun
 from sim.engines.pysim import PySimEngine
 from sim.errors import InputError
 from sim.records import CommitRecord, CoreRecord, MessageRecord
-from sim.runs.holds import LONGEST, hold_up, read_hold
+from sim.runs.holds import LONGEST, hold_up, read_hold, read_holds
 from sim.runs.prepare import prepare
 from tests.sim.runs import engine_for, prepare_text, run_prepared
 
@@ -68,6 +68,13 @@ def test_a_core_stands_still_from_one_place_to_the_other(protocol, at, until):
     assert (held.clocks.stop, 2, arrives[2]) in begins
     comes = [clock for clock, core, word in begins if core == 1 and word in others and clock > held.clocks.start]
     assert comes[0] == held.clocks[-1]
+
+
+def test_progress_is_told():
+    told = []
+    prepared = prepare("single")
+    hold_up(prepared, read_holds(prepared, ["0 at CALL for 7"]), engine_for(prepared.run.config), told.append)
+    assert told == [f"run {number} to find the clocks of the holds" for number in (1, 2)]
 
 
 def test_for_so_many_clocks():
