@@ -124,7 +124,8 @@ def with_holds(prepared, holds, tell, progress=lambda text: None):
     """The Prepared with these Holds. tell : called with a sentence about each.  progress : as for ``hold_up``."""
     if not holds:
         return prepared
-    prepared, helds = hold_up(prepared, holds, EngineSpec(prepared.run.config).make(tell), progress)
+    engine = EngineSpec(prepared.run.config).make(lambda line: None)      # what there is to say of it, the run itself says
+    prepared, helds = hold_up(prepared, holds, engine, progress)
     for held in helds:
         tell(held.sentence)
     return prepared

@@ -14,7 +14,7 @@ from sim.begun import Begun
 from sim.engines.pysim import PySimEngine
 from sim.errors import InputError
 from sim.records import CommitRecord, CoreRecord, MessageRecord
-from sim.runs.holds import LONGEST, hold_up, read_hold, read_holds
+from sim.runs.holds import LONGEST, hold_up, read_hold, read_holds, with_holds
 from sim.runs.prepare import prepare
 from tests.sim.runs import engine_for, prepare_text, run_prepared
 
@@ -75,6 +75,14 @@ def test_progress_is_told():
     prepared = prepare("single")
     hold_up(prepared, read_holds(prepared, ["0 at CALL for 7"]), engine_for(prepared.run.config), told.append)
     assert told == [f"run {number} to find the clocks of the holds" for number in (1, 2)]
+
+
+def test_a_missing_compiler_is_told_by_the_run_alone(monkeypatch):
+    monkeypatch.setenv("CC", "/nonexistent")
+    told = []
+    prepared = prepare("single", cores=2).under(max_clocks=20)
+    with_holds(prepared, read_holds(prepared, ["0 at reset for 3"]), told.append)
+    assert told == ['hold "0 at reset for 3": clocks 4 to 6']
 
 
 def test_for_so_many_clocks():
