@@ -92,7 +92,8 @@ def run(
     if fault is not None:
         from sim.runs.faults import fault as fields_of
         prepared = prepared.under(plan=replace(prepared.run.plan, **fields_of(fault, prepared.run.config.n_cores)))
-    prepared = with_holds(prepared, read_holds(prepared, hold or ()), note)
+    with status() as show:
+        prepared = with_holds(prepared, read_holds(prepared, hold or ()), note, show)
     result = carry_out(prepared, EngineSpec(prepared.run.config, engine), out=out, waves=not no_vcd, html=html, perfetto=perfetto,
                        fst=fst)
     if fault is not None:

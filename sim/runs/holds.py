@@ -7,6 +7,7 @@ there on. What comes out is a schedule like any other.
 
 import re
 from dataclasses import dataclass, replace
+from itertools import count
 
 from rtl.schedule import schedule_layout
 from sim.begun import Begun
@@ -119,23 +120,26 @@ def read_holds(prepared, texts):
     return [read_hold(text, prepared.image, prepared.run.config.n_cores) for text in texts]
 
 
-def with_holds(prepared, holds, tell):
-    """The Prepared with these Holds. tell : called with a sentence about each."""
+def with_holds(prepared, holds, tell, progress=lambda text: None):
+    """The Prepared with these Holds. tell : called with a sentence about each.  progress : as for ``hold_up``."""
     if not holds:
         return prepared
-    prepared, helds = hold_up(prepared, holds, EngineSpec(prepared.run.config).make(tell))
+    engine = EngineSpec(prepared.run.config).make(lambda line: None)      # what there is to say of it, the run itself says
+    prepared, helds = hold_up(prepared, holds, engine, progress)
     for held in helds:
         tell(held.sentence)
     return prepared
 
 
-def hold_up(prepared, holds, engine):
+def hold_up(prepared, holds, engine, progress=lambda text: None):
     """(Prepared, Helds): the same run with these Holds, and what became of each. The run has no other schedule.
 
-    engine : any engine of its machine. It makes at most two runs for each hold, and one more.
+    engine : any engine of its machine. It makes at most two runs for each hold, and one more.  progress : called with a text before
+    each.
     """
     helds = [Held(hold) for hold in holds]
-    while True:
+    for number in count(1):
+        progress(f"run {number} to find the clocks of the holds")
         this = prepared.under(schedule=_schedule(prepared.run.config, helds))
         watch = _Watch(prepared, helds)
         outcome = engine.run(this.job, sink=watch, probe=True)

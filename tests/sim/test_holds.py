@@ -14,7 +14,7 @@ from sim.begun import Begun
 from sim.engines.pysim import PySimEngine
 from sim.errors import InputError
 from sim.records import CommitRecord, CoreRecord, MessageRecord
-from sim.runs.holds import LONGEST, hold_up, read_hold
+from sim.runs.holds import LONGEST, hold_up, read_hold, read_holds, with_holds
 from sim.runs.prepare import prepare
 from tests.sim.runs import engine_for, prepare_text, run_prepared
 
@@ -70,6 +70,21 @@ def test_a_core_stands_still_from_one_place_to_the_other(protocol, at, until):
     assert comes[0] == held.clocks[-1]
 
 
+def test_progress_is_told():
+    told = []
+    prepared = prepare("single")
+    hold_up(prepared, read_holds(prepared, ["0 at CALL for 7"]), engine_for(prepared.run.config), told.append)
+    assert told == [f"run {number} to find the clocks of the holds" for number in (1, 2)]
+
+
+def test_a_missing_compiler_is_told_by_the_run_alone(monkeypatch):
+    monkeypatch.setenv("CC", "/nonexistent")
+    told = []
+    prepared = prepare("single", cores=2).under(max_clocks=20)
+    with_holds(prepared, read_holds(prepared, ["0 at reset for 3"]), told.append)
+    assert told == ['hold "0 at reset for 3": clocks 4 to 6']
+
+
 def test_for_so_many_clocks():
     prepared = prepare("single")
     this, (held,) = _held(prepared, "0 at CALL for 7")
@@ -116,6 +131,20 @@ def test_two_cores_that_come_in_the_same_clock():
         assert {clock for clock, core, word in _begins(this) if core == helds[0].hold.at.core} >= {clock + 1}
     _, (again,) = _held(prepared, f"drain {first} until {one} at {here}")                  # the same core: the next time
     assert again.clocks.start == clock and len(again.clocks) > 1
+
+
+@pytest.mark.parametrize("number", ["", "#2"])
+def test_a_core_that_stands_at_a_place_comes_there_when_it_goes_on(number):
+    stands = "1 at RUN#2 for 300"
+    this, (first,) = _held(prepare("storm", protocol="v4"), stands)
+    words = {word for words in this.image.events.values() for word in words}
+    begins = [(core, this.image.label(word)) for clock, core, word in _begins(this) if core == 2 and word in words
+              and clock < first.clocks[50]]
+    core, label = begins[-1]
+    other = f"{core} at {label}#{begins.count(begins[-1])} until 1 at RUN{number}"
+    _, (held, again) = _held(prepare("storm", protocol="v4"), stands, other)
+    assert held.clocks == first.clocks and again.met
+    assert again.clocks.start in first.clocks and again.clocks[-1] == first.clocks.stop
 
 
 def test_a_fence_that_waits_for_stores_is_begun_once():
@@ -217,6 +246,28 @@ def test_the_examples_of_the_page(line, crosscall):
     assert (code, violated) == ((0, set()) if expected == "clean" else (1, {expected}))
     if "v2.6.30" in line:
         assert re.search(r"^hold .*$", PAGE, re.MULTILINE)[0] in err
+
+
+@pytest.mark.parametrize("text", re.findall(r"`([^`]+)`", "".join(
+    line.split("|")[1] for line in PAGE.partition("| place | meaning |")[2].partition("\n\n")[0].splitlines()[2:])))
+def test_the_places_of_the_page(text):
+    read_hold(f"0 at {text} for 1", prepare("many", protocol="v4").image, 4)
+
+
+#: The interrupt of core 1 brings cores 2 and 3 to the entry of core 0 as well.
+EMPTY = """
+title = "empty"
+cores = 4
+program = [{ cores = [0, 1], commands = [{ call = "many", mask = [2, 3], func = "nop", wait = true }] }]
+"""
+
+
+@pytest.mark.parametrize("place, violations", [("smp_mb_before_ipi", {"O12"}), ("IPI_MASK", set())])
+def test_an_event_comes_after_what_it_tells_of(place, violations):
+    """The word that emits IPI_MASK has the mask in a register: a core that is held there has read it."""
+    this, helds = _held(prepare_text(EMPTY, protocol="v2.6.39"), f"0 at {place} until 3 at HANDLE_END",
+                        "2 at HANDLE_END until 3 at HANDLE_END")
+    assert all(held.met for held in helds) and run_prepared(this).violations == violations
 
 
 #: Core 2 walks the queue for the call of core 3, while core 0 puts in an entry that is not for it.
