@@ -237,7 +237,8 @@ def test_refused(text, says, crosscall, tmp_path):
 PAGE = (Path(__file__).parents[2] / "docs" / "holds.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("line", [line for line in PAGE.splitlines() if line.startswith("crosscall run")])
+@pytest.mark.parametrize("line", [
+    line for line in PAGE.replace("\\\n", "").splitlines() if line.startswith("crosscall run")])
 def test_the_examples_of_the_page(line, crosscall):
     _, *arguments = shlex.split(line, comments=True)
     expected = line.rpartition("# ")[2].split(":")[0]
