@@ -5,9 +5,9 @@ known only in a run, so the run is repeated: each time up to the next place that
 there on. What comes out is a schedule like any other.
 """
 
+import itertools
 import re
 from dataclasses import dataclass, replace
-from itertools import count
 
 from rtl.schedule import schedule_layout
 from sim.begun import Begun
@@ -138,7 +138,7 @@ def hold_up(prepared, holds, engine, progress=lambda text: None):
     each.
     """
     helds = [Held(hold) for hold in holds]
-    for number in count(1):
+    for number in itertools.count(1):
         progress(f"run {number} to find the clocks of the holds")
         this = prepared.under(schedule=_schedule(prepared.run.config, helds))
         watch = _Watch(prepared, helds)
